@@ -1,0 +1,2 @@
+//! `revisor`
+fn main() {}

@@ -1,0 +1,107 @@
+//! Every Revision there is, in memory: fed by its own watch, read by `serve`, asked by `record` at the start.
+//!
+//! In: LIST and WATCH of Revisions. Out: [`Head`]s for `record`, rendered JSON for `serve` (through [`Read`], the one
+//! thing it knows). Level-triggered: only the present set counts, so kube-rs' own watcher feeds it.
+
+mod index;
+mod render;
+
+pub use render::Identity;
+
+use crate::metrics::Metrics;
+use crate::record::Heads;
+use crate::revision::Revision;
+use crate::workload::Head;
+use bytes::Bytes;
+use futures::StreamExt;
+use index::Index;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// What `serve` may ask.
+pub trait Read: Send + Sync {
+    /// The Revisions of a workload as JSON objects, newest first; none when the workload is not known.
+    fn list(&self, workload: Uuid) -> Option<Vec<Bytes>>;
+}
+
+/// The cache. Cloning shares it.
+#[derive(Clone)]
+pub struct Cache {
+    index: Arc<RwLock<Index>>,
+    identity: Arc<Identity>,
+    metrics: Metrics,
+}
+
+impl Cache {
+    /// An empty cache.
+    pub fn new(identity: Identity, metrics: &Metrics) -> Self {
+        Self { index: Arc::default(), identity: Arc::new(identity), metrics: metrics.clone() }
+    }
+
+    /// Follows all Revisions until it is dropped. `ready` turns true when the first list is in.
+    pub async fn run(self, client: Client, ready: watch::Sender<bool>) {
+        let api: Api<Revision> = Api::all(client);
+        let events = watcher(api, watcher::Config::default().page_size(500)).default_backoff();
+        let mut events = std::pin::pin!(events);
+        let mut fresh: Option<Index> = None;
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(watcher::Event::Init) => fresh = Some(Index::default()),
+                Ok(watcher::Event::InitApply(revision)) => {
+                    fresh.get_or_insert_default().put(&revision, &self.identity, true);
+                }
+                Ok(watcher::Event::InitDone) => {
+                    self.replace(fresh.take().unwrap_or_default());
+                    ready.send_replace(true);
+                }
+                Ok(watcher::Event::Apply(revision)) => self.update(|index| index.put(&revision, &self.identity, false)),
+                Ok(watcher::Event::Delete(revision)) => self.update(|index| index.remove(&revision)),
+                Err(error) => explain(&error),
+            }
+        }
+    }
+
+    fn replace(&self, fresh: Index) {
+        self.update(|index| *index = fresh);
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Index)) {
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut index);
+        self.metrics.cached.set(i64::try_from(index.len()).unwrap_or(i64::MAX));
+    }
+}
+
+impl Heads for Cache {
+    fn take(&self, workload: Uuid) -> Option<Head> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner).take_head(workload)
+    }
+
+    fn settled(&self, kind: &str) {
+        self.index.write().unwrap_or_else(PoisonError::into_inner).drop_snapshots(kind);
+    }
+}
+
+impl Read for Cache {
+    fn list(&self, workload: Uuid) -> Option<Vec<Bytes>> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).list(workload)
+    }
+}
+
+/// The most likely mistake of an installation gets its remedy.
+fn explain(error: &watcher::Error) {
+    let missing = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) => status.code == 404,
+        _ => false,
+    };
+    if missing {
+        tracing::error!(
+            "the CustomResourceDefinition revisions.revisor.dev is not installed: `revisor crds | kubectl apply -f -`"
+        );
+    } else {
+        tracing::warn!(%error, "reading Revisions failed");
+    }
+}

@@ -1,0 +1,46 @@
+//! Connections to the API server, each with the limits of its use.
+
+use crate::config::ClusterArgs;
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use std::time::Duration;
+
+/// Two clients for one API server.
+#[derive(Clone)]
+pub struct Clients {
+    /// For watches: a silent connection is theirs to notice.
+    pub watch: Client,
+    /// For everything that is answered at once.
+    pub call: Client,
+}
+
+impl Clients {
+    /// Connects as `args` say; without a file as the pod's own service account, or else as kubectl would.
+    ///
+    /// # Errors
+    /// When there is no configuration, or it cannot be used.
+    pub async fn connect(args: &ClusterArgs) -> anyhow::Result<Self> {
+        let mut config = config(args).await?;
+        config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("revisor/", env!("CARGO_PKG_VERSION")))));
+        // kube's own retries take minutes and hide what happens; every caller here has its own.
+        config.default_retry = false;
+        let watch = Client::try_from(config.clone())?;
+        config.read_timeout = Some(Duration::from_secs(30));
+        config.reset_reader_on_write = true;
+        Ok(Self { watch, call: Client::try_from(config)? })
+    }
+}
+
+async fn config(args: &ClusterArgs) -> anyhow::Result<Config> {
+    if let Some(file) = &args.kubeconfig {
+        let kubeconfig = Kubeconfig::read_from(file)?;
+        return Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?);
+    }
+    // In a pod a stray kubeconfig must not win over the pod's own service account.
+    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+        return Ok(Config::incluster()?);
+    }
+    Ok(Config::infer().await?)
+}

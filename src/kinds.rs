@@ -1,0 +1,84 @@
+//! Kinds are data: one YAML file says how a kind of workload is found, selected, compared and shown. Pure.
+//!
+//! The files of `kinds/catalogue/` are built in; the same format in the user's configuration adds to them, replaces
+//! one, or switches one off. Adding a kind is adding a file.
+
+mod catalogue;
+mod file;
+mod path;
+pub mod select;
+
+pub use catalogue::Catalogue;
+pub use file::KindError;
+pub(crate) use file::KindFile;
+pub use path::Path;
+
+/// How one kind of workload is found, selected, compared and shown. Validated; see the file format in `file.rs`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kind {
+    /// Kind, for example InferenceService.
+    pub kind: String,
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Versions by preference: the first that the API server offers is watched.
+    pub versions: Vec<String>,
+    /// Plural, lower-case name.
+    pub plural: String,
+    /// Controllers whose objects of this kind are parts of something that is recorded itself.
+    pub owned_by: Vec<GroupKind>,
+    /// Which objects are recorded.
+    pub select: Select,
+    /// Where an autoscaler writes.
+    pub replicas: Vec<Path>,
+    /// Values that mean the same as no value.
+    pub absent: Vec<Absent>,
+    /// Where the pod specs are.
+    pub pod_specs: Vec<Path>,
+    /// Where single containers are that stand outside a pod spec.
+    pub containers: Vec<Path>,
+}
+
+/// A kind, whatever its version.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GroupKind {
+    /// Kind.
+    pub kind: String,
+    /// API group; empty for the core group.
+    pub group: String,
+}
+
+/// Which objects of a kind are recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Select {
+    /// All of them.
+    Always,
+    /// Those that match one of the rules.
+    Any {
+        /// A label that it has: a key, or a key and its value.
+        labels: Vec<(String, Option<String>)>,
+        /// A container that asks for a GPU.
+        gpu: bool,
+    },
+}
+
+/// A value at a path that means the same as no value there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Absent {
+    /// Where.
+    pub path: Path,
+    /// The value, as canonical JSON.
+    pub when: String,
+}
+
+impl Kind {
+    /// Its name without the version.
+    pub fn group_kind(&self) -> GroupKind {
+        GroupKind { kind: self.kind.clone(), group: self.group.clone() }
+    }
+}
+
+impl std::fmt::Display for GroupKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.group.is_empty() { f.write_str(&self.kind) } else { write!(f, "{}.{}", self.kind, self.group) }
+    }
+}

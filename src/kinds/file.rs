@@ -1,0 +1,226 @@
+//! The format of a kind file, and its validation. Every error names the file, the field and the value. Pure.
+
+use super::{Absent, GroupKind, Kind, Path, Select};
+use crate::json::Document;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What is wrong with a kind file.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{file}: {message}")]
+pub struct KindError {
+    /// The file, and the kind within it where it holds several.
+    pub file: String,
+    /// Field, value and what was expected.
+    pub message: String,
+}
+
+/// A kind file as it is written.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct KindFile {
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) group: String,
+    versions: Vec<String>,
+    plural: String,
+    #[serde(default)]
+    owned_by: Vec<String>,
+    select: Value,
+    #[serde(default)]
+    replicas: Vec<String>,
+    #[serde(default)]
+    absent: Vec<AbsentFile>,
+    #[serde(default)]
+    pod_specs: Vec<String>,
+    #[serde(default)]
+    containers: Vec<String>,
+}
+
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+struct AbsentFile {
+    path: String,
+    when: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnyFile {
+    #[serde(default)]
+    labels: Vec<String>,
+    #[serde(default)]
+    gpu: bool,
+}
+
+impl Kind {
+    /// Reads one kind file.
+    ///
+    /// # Errors
+    /// Names `file`, the field and the value.
+    pub fn parse(file: &str, yaml: &str) -> Result<Self, KindError> {
+        let fail = |message: String| KindError { file: file.to_owned(), message };
+        let parsed: KindFile = serde_saphyr::from_str(yaml).map_err(|e| fail(e.to_string()))?;
+        parsed.validate().map_err(fail)
+    }
+}
+
+impl KindFile {
+    /// Checks every field and turns it into its typed form.
+    pub(crate) fn validate(&self) -> Result<Kind, String> {
+        check("kind", &self.kind, is_kind, "a CamelCase name")?;
+        check("plural", &self.plural, is_dns_label, "a lower-case name")?;
+        if !self.group.is_empty() {
+            check("group", &self.group, is_dns_name, "a DNS name")?;
+        }
+        if self.versions.is_empty() {
+            return Err("versions: needs at least one version".to_owned());
+        }
+        for version in &self.versions {
+            check("versions", version, is_dns_label, "a version such as v1beta1")?;
+        }
+        Ok(Kind {
+            kind: self.kind.clone(),
+            group: self.group.clone(),
+            versions: self.versions.clone(),
+            plural: self.plural.clone(),
+            owned_by: self.owned_by.iter().map(|text| group_kind(text)).collect::<Result<_, _>>()?,
+            select: select(&self.select)?,
+            replicas: paths("replicas", &self.replicas)?,
+            absent: self.absent.iter().map(absent).collect::<Result<_, _>>()?,
+            pod_specs: paths("podSpecs", &self.pod_specs)?,
+            containers: paths("containers", &self.containers)?,
+        })
+    }
+}
+
+fn check(field: &str, value: &str, valid: fn(&str) -> bool, expected: &str) -> Result<(), String> {
+    if valid(value) { Ok(()) } else { Err(format!("{field}: {value:?} is not {expected}")) }
+}
+
+fn is_kind(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_uppercase()) && text.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
+fn is_dns_label(text: &str) -> bool {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=63).contains(&text.len()) && text.chars().all(valid) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+fn is_dns_name(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_dns_label)
+}
+
+fn group_kind(text: &str) -> Result<GroupKind, String> {
+    let (kind, group) = text.split_once('.').unwrap_or((text, ""));
+    if !is_kind(kind) || !(group.is_empty() || is_dns_name(group)) {
+        return Err(format!("ownedBy: {text:?} is not Kind.group, such as NIMService.apps.nvidia.com"));
+    }
+    Ok(GroupKind { kind: kind.to_owned(), group: group.to_owned() })
+}
+
+fn paths(field: &str, texts: &[String]) -> Result<Vec<Path>, String> {
+    texts.iter().map(|text| path(field, text)).collect()
+}
+
+fn path(field: &str, text: &str) -> Result<Path, String> {
+    let path = Path::parse(text).map_err(|why| format!("{field}: {text:?}: {why}"))?;
+    if path.keys()[0] != "spec" {
+        return Err(format!("{field}: {text:?} does not start with spec"));
+    }
+    Ok(path)
+}
+
+fn absent(file: &AbsentFile) -> Result<Absent, String> {
+    let path = path("absent.path", &file.path)?;
+    if path.keys().len() < 2 {
+        return Err(format!("absent.path: {:?} is the whole spec", file.path));
+    }
+    let text = file.when.to_string();
+    let document = Document::parse(&text).map_err(|e| format!("absent.when: {text}: {e}"))?;
+    Ok(Absent { path, when: document.root().canonical() })
+}
+
+fn select(value: &Value) -> Result<Select, String> {
+    match value {
+        Value::String(word) if word == "always" => Ok(Select::Always),
+        Value::Object(_) => {
+            let any: AnyFile = serde_json::from_value(value.clone()).map_err(|e| format!("select: {e}"))?;
+            if any.labels.is_empty() && !any.gpu {
+                return Err("select: names no label and no gpu, so it would never match; write `select: {gpu: true}`, \
+                            a list of labels, or `always`"
+                    .to_owned());
+            }
+            let labels = any.labels.iter().map(|text| label(text)).collect::<Result<_, _>>()?;
+            Ok(Select::Any { labels, gpu: any.gpu })
+        }
+        other => Err(format!("select: {other} is neither `always` nor {{labels: [...], gpu: true}}")),
+    }
+}
+
+fn label(text: &str) -> Result<(String, Option<String>), String> {
+    let (key, value) = match text.split_once('=') {
+        Some((key, value)) => (key, Some(value.to_owned())),
+        None => (text, None),
+    };
+    let name = key.rsplit('/').next().unwrap_or_default();
+    let valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let prefix_ok = key.strip_suffix(name).is_none_or(|p| p.is_empty() || p.strip_suffix('/').is_some_and(is_dns_name));
+    if name.is_empty() || name.len() > 63 || !name.chars().all(valid) || !prefix_ok {
+        return Err(format!("select.labels: {text:?} is not a label key, or key=value"));
+    }
+    Ok((key.to_owned(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "kind: Thing\ngroup: a.b\nversions: [v1]\nplural: things\nselect: always\n";
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let yaml = "kind: Thing\ngroup: a.b\nversions: [v1, v1beta1]\nplural: things\n\
+            ownedBy: [Big.c.d, Pod]\nselect: {labels: [a.b/c=d, e], gpu: true}\nreplicas: [spec.replicas]\n\
+            absent: [{path: spec.x, when: {b: 1, a: []}}]\npodSpecs: [spec.template.spec]\ncontainers: [spec.model]\n";
+        let kind = Kind::parse("thing.yaml", yaml).expect("valid");
+        assert_eq!(kind.owned_by[0].to_string(), "Big.c.d");
+        assert_eq!(kind.owned_by[1].to_string(), "Pod");
+        assert_eq!(kind.absent[0].when, r#"{"a":[],"b":1}"#);
+        let labels = vec![("a.b/c".to_owned(), Some("d".to_owned())), ("e".to_owned(), None)];
+        assert_eq!(kind.select, Select::Any { labels, gpu: true });
+    }
+
+    #[test]
+    fn every_error_names_the_file_the_field_and_the_value() {
+        for (find, replace, expected) in [
+            ("kind: Thing", "kind: thing", "kind: \"thing\""),
+            ("kind: Thing\n", "", "kind"),
+            ("group: a.b", "group: A_b", "group: \"A_b\""),
+            ("versions: [v1]", "versions: []", "versions: needs"),
+            ("versions: [v1]", "versions: [V1]", "versions: \"V1\""),
+            ("plural: things", "plural: Things", "plural: \"Things\""),
+            ("select: always", "select: never", "select: \"never\""),
+            ("select: always", "select: {}", "select: names no label"),
+            ("select: always", "select: {labels: ['a b']}", "select.labels: \"a b\""),
+            ("select: always", "select: {colour: red}", "colour"),
+            ("select: always", "select: always\nreplicas: [status.replicas]", "replicas: \"status.replicas\""),
+            ("select: always", "select: always\nreplicas: ['spec..a']", "replicas: \"spec..a\""),
+            ("select: always", "select: always\nabsent: [{path: spec, when: {}}]", "absent.path: \"spec\""),
+            ("select: always", "select: always\nownedBy: [thing.a]", "ownedBy: \"thing.a\""),
+            ("select: always", "select: always\nreplica: [spec.replicas]", "replica"),
+            ("select: always", "select: [", "select"),
+        ] {
+            let error = Kind::parse("thing.yaml", &GOOD.replace(find, replace)).expect_err(replace).to_string();
+            assert!(error.starts_with("thing.yaml: ") && error.contains(expected), "{replace}: {error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,200}", tail in "[a-z: \\[\\]{}'\"\\n&*!|>-]{0,60}") {
+            let _ = Kind::parse("f", &text);
+            let _ = Kind::parse("f", &format!("{GOOD}{tail}"));
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Revisor keeps the history that Kubernetes does not keep: each change of each inference workload becomes one
+//! immutable [`revision::Revision`].
+//!
+//! ```text
+//!  workloads in the API server
+//!       |  LIST + WATCH, every change in order
+//!       v
+//!     watch ----Change----> record ----POST----> Revisions in the API server
+//!                             ^                        |  LIST + WATCH
+//!                             |                        v
+//!                             +--------Head--------- cache ----JSON----> serve
+//! ```
+//!
+//! The modules in the order of the data; each file beside a folder is the contract of that stage.
+
+// The words that the stages share.
+pub mod json;
+pub mod revision;
+pub mod workload;
+
+// The stages.
+pub mod kinds;
+pub mod watch;
+pub mod record;
+pub mod cache;
+pub mod serve;
+
+// What holds them together.
+pub mod client;
+pub mod commands;
+pub mod config;
+pub mod metrics;
+pub mod run;
+pub mod shutdown;
+pub mod telemetry;

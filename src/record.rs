@@ -1,0 +1,67 @@
+//! Decides about every change of a workload and writes what is a change as a Revision.
+//!
+//! In: [`Change`]s of one kind, in order, from `watch`; [`Head`]s from `cache`. Out: Revisions in the API server, and
+//! [`Ack`](crate::workload::Ack)s. Deciding is pure and happens where the change arrives ([`KindRecorder`]); writing
+//! happens behind a bounded queue, in order per workload. Nothing here may merge, skip or reorder changes: that is why
+//! no kube-rs `Controller`, `reflector` or predicate stands in front of it.
+
+pub mod decide;
+mod draft;
+mod fault;
+pub mod ledger;
+pub mod managed;
+pub mod queue;
+pub mod report;
+pub mod snapshot;
+mod tracked;
+pub mod view;
+pub mod writer;
+
+pub use tracked::KindRecorder;
+
+use crate::kinds::Catalogue;
+use crate::metrics::Metrics;
+use crate::revision::SnapshotEncoding;
+use crate::workload::Head;
+use queue::Queue;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What is recorded already.
+pub trait Heads: Send + Sync {
+    /// The newest Revision of a workload. Its snapshot is handed over: it is kept by the recorder from then on.
+    fn take(&self, workload: Uuid) -> Option<Head>;
+    /// No workload of this kind will be asked for that has not been asked for by now; snapshots may go.
+    fn settled(&self, kind: &str);
+}
+
+/// How recording is configured.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Field managers whose writes through the subresource `scale` are not changes.
+    pub autoscalers: Vec<String>,
+    /// How snapshots are stored.
+    pub encoding: SnapshotEncoding,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let autoscalers = ["kube-controller-manager", "keda-operator"].map(str::to_owned).to_vec();
+        Self { autoscalers, encoding: SnapshotEncoding::default() }
+    }
+}
+
+/// What all kinds share. Cloning shares it.
+#[derive(Clone)]
+pub struct Recorder {
+    /// The kinds that are recorded.
+    pub catalogue: Arc<Catalogue>,
+    /// How.
+    pub settings: Arc<Settings>,
+    /// What is recorded already.
+    pub heads: Arc<dyn Heads>,
+    /// Where decided Revisions go.
+    pub queue: Queue,
+    /// What is counted.
+    pub metrics: Metrics,
+}

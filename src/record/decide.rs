@@ -1,0 +1,173 @@
+//! Whether a generation is recorded. Pure.
+
+use super::managed::{self, Entry};
+use super::view::diff::{Delta, Deltas, Segment};
+use crate::json::{Document, Value};
+use crate::kinds::{Absent, Kind, Path};
+use std::ops::RangeInclusive;
+
+/// What is known of the generation before this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing: the workload is seen for the first time.
+    Nothing,
+    /// Generation g-1 is known.
+    Adjacent,
+    /// These generations were not seen; what is known is older.
+    Hole(RangeInclusive<i64>),
+}
+
+/// How the spec compares with the last known one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// It is the same.
+    Same,
+    /// It differs, only in replicas, and an autoscaler made it so.
+    Autoscaled,
+    /// It differs.
+    Different,
+    /// The last known spec cannot be had.
+    Unknown,
+}
+
+/// What becomes of a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Recorded as the first sight of the workload.
+    Baseline,
+    /// Recorded; with a list of changes only if the generation before is known.
+    Change {
+        /// Whether the changes are told.
+        told: bool,
+    },
+    /// Seen, and no change.
+    Quiet,
+}
+
+/// Decides about one generation.
+///
+/// Across a hole nothing can be compared step by step: what is hidden there may have changed and changed back. So the
+/// generation is recorded, without a list of changes, unless nothing but quiet generations explains it as well.
+pub fn decide(before: &Before, comparison: Comparison) -> Verdict {
+    match (before, comparison) {
+        (Before::Nothing, _) => Verdict::Baseline,
+        (_, Comparison::Same | Comparison::Autoscaled) => Verdict::Quiet,
+        (Before::Adjacent, Comparison::Different) => Verdict::Change { told: true },
+        (Before::Adjacent, Comparison::Unknown) | (Before::Hole(_), _) => Verdict::Change { told: false },
+    }
+}
+
+/// Compares by the differences, after what the kind file says means nothing is taken away.
+pub fn compare(kind: &Kind, deltas: &mut Deltas<'_>, entries: &[Entry<'_>], autoscalers: &[String]) -> Comparison {
+    if !deltas.truncated {
+        deltas.list.retain(|delta| !means_nothing(&kind.absent, delta));
+    }
+    if deltas.list.is_empty() {
+        return Comparison::Same;
+    }
+    let autoscaled = |delta: &Delta<'_>| {
+        kind.replicas.iter().any(|path| at(&delta.path, path)) && managed::autoscaled(entries, &delta.path, autoscalers)
+    };
+    if !deltas.truncated && deltas.list.iter().all(autoscaled) { Comparison::Autoscaled } else { Comparison::Different }
+}
+
+fn at(path: &[Segment<'_>], expected: &Path) -> bool {
+    keys(path).is_some_and(|keys| keys == expected.keys())
+}
+
+fn keys<'d>(path: &[Segment<'d>]) -> Option<Vec<&'d str>> {
+    path.iter().map(|s| if let Segment::Key(key) = s { Some(*key) } else { None }).collect()
+}
+
+/// Whether a value came or went that counts as no value.
+fn means_nothing(rules: &[Absent], delta: &Delta<'_>) -> bool {
+    let value = match (delta.from, delta.to) {
+        (None, Some(value)) | (Some(value), None) => value,
+        // An empty object that is filled differs as a whole.
+        (Some(from), Some(to)) if from.is_object() && from.is_empty() => to,
+        (Some(from), Some(to)) if to.is_object() && to.is_empty() => from,
+        _ => return false,
+    };
+    keys(&delta.path).is_some_and(|path| is_absent(rules, &path, value))
+}
+
+/// Recursion ends with the paths of the rules.
+fn is_absent(rules: &[Absent], path: &[&str], value: Value<'_>) -> bool {
+    let equals = |rule: &Absent| Document::parse(&rule.when).is_ok_and(|when| when.root().same(value));
+    if rules.iter().any(|rule| rule.path.keys() == path && equals(rule)) {
+        return true;
+    }
+    let leads = |rule: &Absent| rule.path.keys().len() > path.len() && rule.path.keys().iter().zip(path).all(|(a, b)| a == b);
+    let all = |rules: &[Absent]| {
+        value.entries().all(|(key, field)| {
+            let deeper: Vec<_> = path.iter().copied().chain([key]).collect();
+            is_absent(rules, &deeper, field)
+        })
+    };
+    value.is_object() && !value.is_empty() && rules.iter().any(leads) && all(rules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::view::diff::diff;
+
+    const KIND: &str = "kind: Thing\ngroup: a.b\nversions: [v1]\nplural: things\nselect: always\nreplicas: [spec.replicas]\n\
+        absent:\n- {path: spec.scale.hpa, when: {maxReplicas: 0, minReplicas: 1}}\n- {path: spec.probe, when: {}}\n";
+
+    fn object(spec: &str, owner: &str) -> String {
+        format!(
+            r#"{{"metadata":{{"managedFields":[{{"manager":"{owner}","operation":"Update","subresource":"scale","time":"2026-01-01T00:00:00Z","fieldsV1":{{"f:spec":{{"f:replicas":{{}}}}}}}}]}},"spec":{spec}}}"#
+        )
+    }
+
+    fn comparison(from: &str, to: &str, owner: &str) -> Comparison {
+        let kind = Kind::parse("thing", KIND).expect("valid");
+        let (from, to) = (object(from, owner), object(to, owner));
+        let (from, to) = (Document::parse(&from).expect("valid"), Document::parse(&to).expect("valid"));
+        let (before, after) = (from.root().get("spec").expect("spec"), to.root().get("spec").expect("spec"));
+        let entries = managed::entries(to.root());
+        compare(&kind, &mut diff("spec", before, after), &entries, &["hpa".to_owned()])
+    }
+
+    #[test]
+    fn what_counts_as_a_change() {
+        use Comparison::{Autoscaled, Different, Same};
+        for (from, to, owner, expected) in [
+            (r#"{"a":1}"#, r#"{"a":1}"#, "x", Same),
+            (r#"{"a":1}"#, r#"{"a":1.0}"#, "x", Different),
+            (r#"{"a":1}"#, r#"{"a":1,"b":null}"#, "x", Different),
+            (r#"{"replicas":1}"#, r#"{"replicas":2}"#, "hpa", Autoscaled),
+            (r#"{"replicas":1}"#, r#"{"replicas":2}"#, "kubectl", Different),
+            (r#"{"replicas":1,"a":1}"#, r#"{"replicas":2,"a":2}"#, "hpa", Different),
+            (r#"{"a":{"replicas":1}}"#, r#"{"a":{"replicas":2}}"#, "hpa", Different),
+            ("{}", r#"{"scale":{"hpa":{"minReplicas":1,"maxReplicas":0}}}"#, "x", Same),
+            (r#"{"scale":{}}"#, r#"{"scale":{"hpa":{"minReplicas":1,"maxReplicas":0}}}"#, "x", Same),
+            (r#"{"scale":{"on":true}}"#, r#"{"scale":{"on":true,"hpa":{"minReplicas":1,"maxReplicas":0}}}"#, "x", Same),
+            (r#"{"scale":{"on":true}}"#, r#"{"scale":{"on":true,"hpa":{"minReplicas":1,"maxReplicas":1}}}"#, "x", Different),
+            (r#"{"a":1,"probe":{}}"#, r#"{"a":1}"#, "x", Same),
+            (r#"{"a":1}"#, r#"{"a":1,"other":{}}"#, "x", Different),
+        ] {
+            assert_eq!(comparison(from, to, owner), expected, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn every_verdict() {
+        use Comparison::{Autoscaled, Different, Same, Unknown};
+        let hole = Before::Hole(3..=4);
+        for (before, comparison, expected) in [
+            (&Before::Nothing, Unknown, Verdict::Baseline),
+            (&Before::Adjacent, Same, Verdict::Quiet),
+            (&Before::Adjacent, Autoscaled, Verdict::Quiet),
+            (&Before::Adjacent, Different, Verdict::Change { told: true }),
+            (&Before::Adjacent, Unknown, Verdict::Change { told: false }),
+            (&hole, Same, Verdict::Quiet),
+            (&hole, Autoscaled, Verdict::Quiet),
+            (&hole, Different, Verdict::Change { told: false }),
+            (&hole, Unknown, Verdict::Change { told: false }),
+        ] {
+            assert_eq!(decide(before, comparison), expected, "{before:?} {comparison:?}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! One decided generation as a Revision that is ready to be written. Pure.
+
+use super::decide::Verdict;
+use super::managed::{Entry, Fingerprint, author};
+use super::snapshot::{Packed, stored};
+use super::view::diff::{Deltas, Segment};
+use super::view::{self, History};
+use crate::json::Value;
+use crate::kinds::Kind;
+use crate::revision::{
+    LABEL_WORKLOAD_KIND, LABEL_WORKLOAD_UID, Revision, RevisionSpec, RevisionType, SnapshotEncoding, Source, TimeSource,
+    Workload, identity,
+};
+use crate::workload::Change;
+use chrono::{DateTime, Utc};
+use kube::api::ObjectMeta;
+use std::collections::BTreeMap;
+use std::io;
+
+/// What a Revision is made of.
+pub(super) struct Draft<'a> {
+    pub(super) kind: &'a Kind,
+    pub(super) change: &'a Change,
+    pub(super) object: Value<'a>,
+    pub(super) verdict: Verdict,
+    /// Against the generation before; empty when that is not known.
+    pub(super) deltas: &'a Deltas<'a>,
+    pub(super) entries: &'a [Entry<'a>],
+    pub(super) fingerprints: &'a [Fingerprint],
+    pub(super) packed: &'a Packed,
+    pub(super) encoding: SnapshotEncoding,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Draft<'_> {
+    /// The Revision.
+    ///
+    /// # Errors
+    /// Never in practice: the snapshot was packed by this process.
+    pub(super) fn revision(&self) -> io::Result<Revision> {
+        let Change { uid, generation, .. } = *self.change;
+        let metadata = ObjectMeta {
+            name: Some(identity::name(&self.change.name, uid, generation)),
+            namespace: Some(self.change.namespace.clone()),
+            labels: Some(BTreeMap::from([
+                (LABEL_WORKLOAD_UID.to_owned(), uid.to_string()),
+                (LABEL_WORKLOAD_KIND.to_owned(), self.kind.kind.clone()),
+            ])),
+            ..ObjectMeta::default()
+        };
+        Ok(Revision { metadata, spec: self.spec()?, status: None })
+    }
+
+    fn spec(&self) -> io::Result<RevisionSpec> {
+        let change = self.change;
+        let author = self.author();
+        let (change_time, change_time_source) = match &author {
+            Some((_, time)) => (*time, TimeSource::ManagedFields),
+            None => (self.now, TimeSource::Observed),
+        };
+        Ok(RevisionSpec {
+            id: identity::id(change.uid, change.generation),
+            r#type: if self.verdict == Verdict::Baseline { RevisionType::Baseline } else { RevisionType::Change },
+            workload: Workload {
+                api_version: change.resource.api_version(),
+                kind: change.resource.kind.clone(),
+                name: change.name.clone(),
+                uid: change.uid,
+            },
+            generation: change.generation,
+            resource_version: change.resource_version.to_string(),
+            observed_via: change.seen,
+            change_time,
+            change_time_source,
+            via: author.map(|(via, _)| via),
+            change_cause: annotation(self.object, "kubernetes.io/change-cause").map(str::to_owned),
+            source: source(self.object),
+            content_digest: Some(self.packed.digest.to_string()),
+            gap: None,
+            snapshot: Some(stored(self.packed, self.encoding)?),
+            view: view::view(self.kind, self.object, self.history()),
+        })
+    }
+
+    fn history(&self) -> History<'_> {
+        match self.verdict {
+            Verdict::Baseline => History::First { generation: self.change.generation },
+            Verdict::Change { told: true } => History::Changed(self.deltas),
+            Verdict::Change { told: false } | Verdict::Quiet => History::Unknown,
+        }
+    }
+
+    /// Who changed what is told; when nothing is, who wrote spec last.
+    fn author(&self) -> Option<(crate::revision::Via, DateTime<Utc>)> {
+        const SPEC: &[Segment<'static>] = &[Segment::Key("spec")];
+        let told = self.verdict == Verdict::Change { told: true };
+        if !told {
+            return author(self.entries, self.fingerprints, &[SPEC], false);
+        }
+        let present: Vec<_> = self.deltas.list.iter().filter(|d| d.to.is_some()).map(|d| d.path.as_slice()).collect();
+        let removed = self.deltas.list.iter().any(|d| d.to.is_none());
+        author(self.entries, self.fingerprints, &present, removed)
+    }
+}
+
+fn annotation<'d>(object: Value<'d>, key: &str) -> Option<&'d str> {
+    object.at(&["metadata", "annotations", key])?.as_str()
+}
+
+/// The delivery tool that marked the workload: Argo CD's tracking id or label, Flux' labels, Helm's annotation.
+fn source(object: Value<'_>) -> Option<Source> {
+    let label = |key: &str| object.at(&["metadata", "labels", key])?.as_str();
+    let tracked = annotation(object, "argocd.argoproj.io/tracking-id").and_then(|id| id.split(':').next());
+    let flux = || label("kustomize.toolkit.fluxcd.io/name").or_else(|| label("helm.toolkit.fluxcd.io/name"));
+    let helm = || annotation(object, "meta.helm.sh/release-name");
+    let argo = tracked.or_else(|| label("argocd.argoproj.io/instance")).map(|name| ("ArgoCD", name));
+    let found = argo.or_else(|| flux().map(|name| ("Flux", name))).or_else(|| helm().map(|name| ("Helm", name)));
+    found.map(|(tool, name)| Source { tool: tool.to_owned(), name: name.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Document;
+
+    #[test]
+    fn the_delivery_tool_is_known_by_its_marks() {
+        for (metadata, expected) in [
+            (r#""annotations":{"argocd.argoproj.io/tracking-id":"shop:apps/Deployment:n/x"}"#, Some(("ArgoCD", "shop"))),
+            (r#""labels":{"argocd.argoproj.io/instance":"shop"}"#, Some(("ArgoCD", "shop"))),
+            (r#""labels":{"kustomize.toolkit.fluxcd.io/name":"k"}"#, Some(("Flux", "k"))),
+            (r#""annotations":{"meta.helm.sh/release-name":"r"}"#, Some(("Helm", "r"))),
+            (r#""labels":{"app":"x"}"#, None),
+            (r#""labels":1"#, None),
+        ] {
+            let text = format!("{{\"metadata\":{{{metadata}}}}}");
+            let found = source(Document::parse(&text).expect("valid").root()).map(|s| (s.tool, s.name));
+            assert_eq!(found, expected.map(|(t, n)| (t.to_owned(), n.to_owned())), "{metadata}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! metadata.managedFields: who owns a field, and when it was last written. Pure.
+//!
+//! An entry names a program (its field manager), never a person. Its `time` has whole seconds and moves when the
+//! entry's set of fields or one of their values changes. The format of `fieldsV1` is that of Kubernetes'
+//! structured-merge-diff: `f:` a field, `k:` a list item by its keys, `v:` by its value, `i:` by its index.
+
+use super::view::diff::Segment;
+use crate::json::Value;
+use crate::revision::Via;
+use chrono::{DateTime, Utc};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// One entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'d> {
+    manager: &'d str,
+    operation: &'d str,
+    subresource: &'d str,
+    time: Option<DateTime<Utc>>,
+    fields: Option<Value<'d>>,
+}
+
+/// What an entry looked like, to tell later whether it changed: its name, and its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    name: u64,
+    content: u64,
+}
+
+/// The entries of one object, without those that only own status.
+pub fn entries<'d>(object: Value<'d>) -> Vec<Entry<'d>> {
+    let Some(list) = object.at(&["metadata", "managedFields"]) else { return Vec::new() };
+    let text = |entry: Value<'d>, key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
+    let read = |entry: Value<'d>| Entry {
+        manager: text(entry, "manager"),
+        operation: text(entry, "operation"),
+        subresource: text(entry, "subresource"),
+        time: DateTime::parse_from_rfc3339(text(entry, "time")).ok().map(|t| t.to_utc()),
+        fields: entry.get("fieldsV1"),
+    };
+    list.items().map(read).filter(|entry| entry.subresource != "status").collect()
+}
+
+/// Fingerprints of all entries, for the decision about the next generation.
+pub fn fingerprints(entries: &[Entry<'_>]) -> Vec<Fingerprint> {
+    entries.iter().map(Entry::fingerprint).collect()
+}
+
+/// Whether every owner of `path` is a known autoscaler that wrote through the subresource `scale`.
+pub fn autoscaled(entries: &[Entry<'_>], path: &[Segment<'_>], autoscalers: &[String]) -> bool {
+    let mut owners = entries.iter().filter(|entry| entry.owns(path)).peekable();
+    owners.peek().is_some()
+        && owners.all(|entry| entry.subresource == "scale" && autoscalers.iter().any(|a| a == entry.manager))
+}
+
+/// Through whom and when a change was made: the newest entry that owns one of the `present` paths, or, for a
+/// removal, the newest entry that is not as it was in `before`.
+pub fn author(
+    entries: &[Entry<'_>],
+    before: &[Fingerprint],
+    present: &[&[Segment<'_>]],
+    removed: bool,
+) -> Option<(Via, DateTime<Utc>)> {
+    let owner = |entry: &&Entry<'_>| present.iter().any(|path| entry.owns(path));
+    let touched = |entry: &&Entry<'_>| removed && !before.is_empty() && !before.contains(&entry.fingerprint());
+    let newest = |entries: Vec<&Entry<'_>>| entries.into_iter().filter_map(Entry::author).max_by_key(|(_, time)| *time);
+    newest(entries.iter().filter(|e| owner(e) || touched(e)).collect())
+}
+
+impl Entry<'_> {
+    fn author(&self) -> Option<(Via, DateTime<Utc>)> {
+        let via = Via {
+            manager: self.manager.to_owned(),
+            operation: self.operation.to_owned(),
+            subresource: self.subresource.to_owned(),
+        };
+        self.time.map(|time| (via, time))
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        let mut name = DefaultHasher::new();
+        (self.manager, self.operation, self.subresource).hash(&mut name);
+        let mut content = DefaultHasher::new();
+        self.time.hash(&mut content);
+        let mut fields = Vec::new();
+        if let Some(value) = self.fields {
+            value.write_canonical(&mut fields);
+        }
+        fields.hash(&mut content);
+        Fingerprint { name: name.finish(), content: content.finish() }
+    }
+
+    /// Whether this entry owns the field at `path`, something in it, or what it is a part of.
+    fn owns(&self, path: &[Segment<'_>]) -> bool {
+        let Some(mut at) = self.fields else { return false };
+        for segment in path {
+            if at.is_empty() {
+                // An empty set below a field means the whole field, as for a list that is replaced as one.
+                return true;
+            }
+            let child = match segment {
+                Segment::Key(key) => at.get(&format!("f:{key}")),
+                Segment::Name(name) => item_named(at, name),
+                Segment::Index(_) => at.entries().find(|(key, _)| is_item(key)).map(|(_, item)| item),
+            };
+            let Some(child) = child else { return false };
+            at = child;
+        }
+        true
+    }
+}
+
+fn is_item(key: &str) -> bool {
+    ["k:", "v:", "i:"].iter().any(|prefix| key.starts_with(prefix))
+}
+
+fn item_named<'d>(items: Value<'d>, name: &str) -> Option<Value<'d>> {
+    let named = |key: &str| {
+        let keys = key.strip_prefix("k:").and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
+        keys.is_some_and(|keys| keys.get("name").and_then(serde_json::Value::as_str) == Some(name))
+    };
+    items.entries().find(|(key, _)| named(key)).map(|(_, item)| item)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Document;
+    use Segment::{Index, Key, Name};
+
+    const OBJECT: &str = r#"{"metadata":{"managedFields":[
+        {"manager":"kubectl","operation":"Apply","time":"2026-01-01T00:00:01Z","fieldsV1":{"f:spec":{"f:replicas":{},"f:template":{"f:spec":{"f:containers":{
+            "k:{\"name\":\"a\"}":{".":{},"f:image":{},"f:args":{}},"k:{\"name\":\"b\"}":{}}}}}}},
+        {"manager":"kube-controller-manager","operation":"Update","subresource":"scale","time":"2026-01-01T00:00:03Z","fieldsV1":{"f:spec":{"f:replicas":{}}}},
+        {"manager":"edit","operation":"Update","time":"2026-01-01T00:00:02Z","fieldsV1":{"f:spec":{"f:other":{}}}},
+        {"manager":"kube-controller-manager","operation":"Update","subresource":"status","time":"2026-01-01T00:00:09Z","fieldsV1":{"f:status":{}}}]}}"#;
+
+    fn with<T>(json: &str, f: impl FnOnce(&[Entry<'_>]) -> T) -> T {
+        let document = Document::parse(json).expect("valid");
+        f(&entries(document.root()))
+    }
+
+    fn manager(path: &[Segment<'_>], removed: bool, before: &[Fingerprint]) -> Option<String> {
+        with(OBJECT, |entries| author(entries, before, &[path], removed).map(|(via, _)| via.manager))
+    }
+
+    #[test]
+    fn the_newest_owner_of_a_changed_field_is_the_author() {
+        let container = [Key("spec"), Key("template"), Key("spec"), Key("containers")];
+        let within = |rest: &[Segment<'static>]| [container.as_slice(), rest].concat();
+        assert_eq!(manager(&[Key("spec"), Key("other")], false, &[]).as_deref(), Some("edit"));
+        assert_eq!(manager(&[Key("spec"), Key("replicas")], false, &[]).as_deref(), Some("kube-controller-manager"));
+        assert_eq!(manager(&within(&[Name("a"), Key("args"), Index(3)]), false, &[]).as_deref(), Some("kubectl"));
+        assert_eq!(manager(&within(&[Name("b"), Key("image")]), false, &[]).as_deref(), Some("kubectl"));
+        assert_eq!(manager(&within(&[Name("c"), Key("image")]), false, &[]), None);
+        assert_eq!(manager(&[Key("spec"), Key("unknown")], false, &[]), None);
+    }
+
+    #[test]
+    fn a_removal_was_made_by_whoever_changed() {
+        let changed = OBJECT.replace("00:00:02Z", "00:00:01Z");
+        let before = with(&changed, fingerprints);
+        assert_eq!(manager(&[Key("spec"), Key("gone")], true, &before).as_deref(), Some("edit"));
+        assert_eq!(manager(&[Key("spec"), Key("gone")], true, &[]), None, "nothing to compare with");
+    }
+
+    #[test]
+    fn only_a_sole_autoscaler_counts() {
+        let autoscalers = ["kube-controller-manager".to_owned()];
+        let is = |json: &str| with(json, |e| autoscaled(e, &[Key("spec"), Key("replicas")], &autoscalers));
+        assert!(!is(OBJECT), "shared with kubectl");
+        let sole = OBJECT.replace(r#""f:replicas":{},"f:template""#, r#""f:template""#);
+        assert!(is(&sole));
+        assert!(!is(&sole.replace(r#""subresource":"scale","#, "")));
+        assert!(!is(&sole.replace("kube-controller-manager", "kubectl")));
+    }
+
+    #[test]
+    fn odd_shapes_own_nothing() {
+        for json in ["{}", r#"{"metadata":{"managedFields":[1,{"fieldsV1":"x","time":"x"}]}}"#] {
+            with(json, |entries| assert!(author(entries, &[], &[&[Key("spec")]], true).is_none()));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Tells people, as Kubernetes Events on the workload, when something could not be recorded. Best effort.
+
+use crate::metrics::Metrics;
+use crate::revision::Revision;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter as Source};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// Events wait here while the API server is slow; more are dropped and counted, since each says the same.
+const WAITING: usize = 256;
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What is told.
+struct Report {
+    workload: ObjectReference,
+    event: Event,
+}
+
+/// Where Events are handed in. Cloning shares it.
+#[derive(Clone)]
+pub struct Reporter {
+    reports: mpsc::Sender<Report>,
+    metrics: Metrics,
+}
+
+impl Reporter {
+    /// A reporter, and the task that sends what it is given until all reporters are gone.
+    pub fn new(client: Client, metrics: &Metrics) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (reports, received) = mpsc::channel(WAITING);
+        let metrics = metrics.clone();
+        (Self { reports, metrics: metrics.clone() }, send(client, received, metrics))
+    }
+
+    /// Warns about a Revision of a workload. `reason` is one CamelCase word.
+    pub(crate) fn warn(&self, revision: &Revision, reason: &'static str, note: String) {
+        let event = Event {
+            type_: EventType::Warning,
+            reason: reason.to_owned(),
+            note: Some(note),
+            action: "Record".to_owned(),
+            secondary: None,
+        };
+        if self.reports.try_send(Report { workload: reference(revision), event }).is_err() {
+            self.metrics.events_dropped.inc();
+        }
+    }
+}
+
+fn reference(revision: &Revision) -> ObjectReference {
+    let workload = &revision.spec.workload;
+    ObjectReference {
+        api_version: Some(workload.api_version.clone()),
+        kind: Some(workload.kind.clone()),
+        name: Some(workload.name.clone()),
+        namespace: revision.metadata.namespace.clone(),
+        uid: Some(workload.uid.to_string()),
+        ..ObjectReference::default()
+    }
+}
+
+async fn send(client: Client, mut reports: mpsc::Receiver<Report>, metrics: Metrics) {
+    let source = Source { controller: "revisor".to_owned(), instance: None };
+    let recorder = Recorder::new(client, source);
+    while let Some(Report { workload, event }) = reports.recv().await {
+        let sent = timeout(DEADLINE, recorder.publish(&event, &workload)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            metrics.events_dropped.inc();
+            tracing::debug!(reason = event.reason, "an Event could not be sent");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What people and the REST API see of a Revision: a function of two states of a workload. Pure.
+//!
+//! The view is at most [`MAX_BYTES`] long and holds no value that looks secret.
+
+pub mod diff;
+pub mod redact;
+mod show;
+mod summary;
+
+use crate::json::Value;
+use crate::kinds::{Kind, select};
+use crate::revision::{Change, View};
+use diff::{Deltas, display};
+
+/// Version of this extractor, kept in every view.
+pub const VERSION: i32 = 1;
+
+/// What a view may take as JSON.
+pub const MAX_BYTES: usize = 16 << 10;
+const MAX_CHANGES: usize = 32;
+const MAX_IMAGES: usize = 32;
+const MAX_VALUE: usize = 120;
+const MAX_PATH: usize = 240;
+const MAX_IMAGE: usize = 512;
+
+/// What a view says of the history before it.
+#[derive(Clone, Copy, Debug)]
+pub enum History<'a> {
+    /// The first sight of the workload, at this generation.
+    First {
+        /// metadata.generation.
+        generation: i64,
+    },
+    /// The differences against the generation before.
+    Changed(&'a Deltas<'a>),
+    /// The generation before is not known.
+    Unknown,
+}
+
+/// The view of one whole object of `kind`; none when its spec is not an object.
+pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>) -> Option<View> {
+    object.get("spec").filter(|spec| spec.is_object())?;
+    let changes = match history {
+        History::Changed(deltas) => deltas.list.as_slice(),
+        _ => &[],
+    };
+    let mut view = View {
+        version: VERSION,
+        summary: summary::summary(history),
+        changes: changes.iter().take(MAX_CHANGES).map(change).collect(),
+        images: images(kind, object),
+        truncated: changes.len() > MAX_CHANGES,
+        ..View::default()
+    };
+    while serde_json::to_vec(&view).is_ok_and(|json| json.len() > MAX_BYTES) {
+        view.truncated = true;
+        if view.changes.pop().is_none() && view.images.pop().is_none() {
+            break;
+        }
+    }
+    Some(view)
+}
+
+fn change(delta: &diff::Delta<'_>) -> Change {
+    let value = |value: Option<Value<'_>>| value.map(|v| cut(&show::show(delta, v), MAX_VALUE));
+    Change { path: cut(&display(&delta.path), MAX_PATH), from: value(delta.from), to: value(delta.to) }
+}
+
+fn images(kind: &Kind, object: Value<'_>) -> Vec<String> {
+    let mut images = Vec::new();
+    for container in select::containers(kind, object) {
+        let Some(image) = container.get("image").and_then(Value::as_str) else { continue };
+        let image = cut(&redact::text(image), MAX_IMAGE);
+        if !image.is_empty() && images.len() < MAX_IMAGES && !images.contains(&image) {
+            images.push(image);
+        }
+    }
+    images
+}
+
+/// At most `max` characters, the last one an ellipsis when something was cut.
+fn cut(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(max - 1).chain(['…']).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Document;
+    use crate::kinds::Catalogue;
+
+    fn deployment(spec: &str) -> String {
+        format!(r#"{{"spec":{spec}}}"#)
+    }
+
+    fn view_of(from: Option<&str>, to: &str) -> Option<View> {
+        let catalogue = Catalogue::built_in();
+        let kind = catalogue.kinds().iter().find(|k| k.kind == "Deployment").expect("built in");
+        let (from, to) = (from.map(deployment), deployment(to));
+        let after = Document::parse(&to).expect("valid");
+        let Some(from) = from else { return view(kind, after.root(), History::First { generation: 1 }) };
+        let before = Document::parse(&from).expect("valid");
+        let deltas = diff::diff("spec", before.root().get("spec").expect("spec"), after.root().get("spec").expect("spec"));
+        view(kind, after.root(), History::Changed(&deltas))
+    }
+
+    fn template(container: &str) -> String {
+        format!(r#"{{"replicas":1,"template":{{"spec":{{"containers":[{{"name":"a",{container}}}]}}}}}}"#)
+    }
+
+    fn changes(from: &str, to: &str) -> (String, Vec<(String, String, String)>) {
+        let view = view_of(Some(&template(from)), &template(to)).expect("a view");
+        let text = |v: Option<String>| v.unwrap_or_else(|| "-".into());
+        (view.summary, view.changes.into_iter().map(|c| (c.path, text(c.from), text(c.to))).collect())
+    }
+
+    #[test]
+    fn a_change_of_environment_hides_secrets_only() {
+        let env = |token: &str, tokens: &str| {
+            format!(r#""env":[{{"name":"HF_TOKEN","value":"{token}"}},{{"name":"MAX_TOKENS","value":"{tokens}"}}]"#)
+        };
+        let (summary, changes) = changes(&env("hf_old", "1"), &env("hf_new", "2"));
+        assert_eq!(summary, "env HF_TOKEN, env MAX_TOKENS");
+        let path = "spec.template.spec.containers[a].env";
+        assert_eq!(changes[0], (format!("{path}[HF_TOKEN].value"), "[redacted]".into(), "[redacted]".into()));
+        assert_eq!(changes[1], (format!("{path}[MAX_TOKENS].value"), "1".into(), "2".into()));
+    }
+
+    #[test]
+    fn added_parts_are_redacted_inside() {
+        let (summary, changes) = changes(
+            r#""image":"i""#,
+            r#""image":"i","env":[{"name":"API_KEY","value":"s3cret"},{"name":"A","value":"b"}],"args":["--api-key","s3cret","--x=1"]"#,
+        );
+        assert_eq!(summary, "+args, +env");
+        assert_eq!(changes[0].2, r#"["--api-key","[redacted]","--x=1"]"#);
+        assert_eq!(changes[1].2, r#"[{"name":"API_KEY","value":"[redacted]"},{"name":"A","value":"b"}]"#);
+    }
+
+    #[test]
+    fn a_changed_argument_after_a_secret_flag_is_redacted() {
+        let (summary, changes) = changes(r#""args":["--hf-token","old","--p","1"]"#, r#""args":["--hf-token","new","--p","2"]"#);
+        assert_eq!(summary, "args");
+        assert_eq!(changes[0].1, "[redacted]");
+        assert_eq!(changes.last().expect("changes").2, "2");
+    }
+
+    #[test]
+    fn summaries_are_short() {
+        assert_eq!(changes(r#""image":"i:1""#, r#""image":"i:2""#).0, "image");
+        assert_eq!(changes(r#""args":["a"]"#, r#""args":["a","b","c"]"#).0, "args +2");
+        assert_eq!(changes(r#""args":["a","b"]"#, r#""args":["a"]"#).0, "args -1");
+        let limits = |n| format!(r#""resources":{{"limits":{{"nvidia.com/gpu":"{n}"}}}}"#);
+        assert_eq!(changes(&limits(1), &limits(2)).0, "limits.nvidia.com/gpu 1→2");
+        let scaled = view_of(Some(r#"{"replicas":1}"#), r#"{"replicas":3}"#).expect("a view");
+        assert_eq!(scaled.summary, "replicas 1→3");
+        assert_eq!(view_of(None, "{}").expect("a view").summary, "created");
+    }
+
+    #[test]
+    fn a_view_stays_small() {
+        let big = |c: char| {
+            let item = |i: usize| format!(r#""{}{i}":"{}""#, c.to_string().repeat(300), "\\u0001".repeat(200));
+            format!("{{{}}}", (0..2000).map(item).collect::<Vec<_>>().join(","))
+        };
+        let view = view_of(Some(&big('a')), &big('b')).expect("a view");
+        assert!(view.truncated && view.changes.len() <= MAX_CHANGES);
+        assert!(serde_json::to_vec(&view).expect("json").len() <= MAX_BYTES);
+        assert!(view.summary.chars().count() <= 120, "{}", view.summary);
+    }
+
+    #[test]
+    fn images_come_from_all_containers_without_duplicates() {
+        let spec = r#"{"template":{"spec":{"initContainers":[{"name":"i","image":"init"}],
+            "containers":[{"name":"a","image":"main"},{"name":"b"},{"name":"c","image":"side"},{"name":"d","image":"main"}]}}}"#;
+        assert_eq!(view_of(None, spec).expect("a view").images, ["main", "side", "init"]);
+    }
+
+    #[test]
+    fn a_spec_that_is_no_object_has_no_view() {
+        for spec in ["1", "\"x\"", "null", "[]"] {
+            assert_eq!(view_of(None, spec), None, "{spec}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_two_specs_make_a_view(a in proptest::string::string_regex(SPEC).expect("regex"), b in proptest::string::string_regex(SPEC).expect("regex")) {
+            let once = view_of(Some(&template(&a)), &template(&b));
+            proptest::prop_assert!(once.is_some());
+            proptest::prop_assert_eq!(once, view_of(Some(&template(&a)), &template(&b)));
+        }
+    }
+
+    const SPEC: &str = r#""(image|args|env|x)":("[a-z:é]{0,6}"|\["[-a-z=]{0,6}"(,"[a-z]{0,4}"){0,2}\]|\[\{"name":"(A|TOKEN)","value":("x"|1|null|\[\])\}\]|null|[1-9][0-9]{0,2}|\{\})"#;
+}

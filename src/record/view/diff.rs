@@ -1,0 +1,210 @@
+//! What differs between two specs, field by field. Pure, and bounded in depth and number.
+
+use crate::json::Value;
+use std::collections::HashMap;
+
+/// Below this depth a difference is shown as one.
+const MAX_DEPTH: usize = 64;
+/// More differences than this are not told apart.
+const MAX_DELTAS: usize = 2048;
+
+/// One step of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Segment<'d> {
+    /// A key of an object.
+    Key(&'d str),
+    /// A list item by its `name`.
+    Name(&'d str),
+    /// A list item by its place.
+    Index(usize),
+}
+
+/// One difference.
+#[derive(Clone, Debug)]
+pub struct Delta<'d> {
+    /// Where.
+    pub path: Vec<Segment<'d>>,
+    /// The value before; none when it was added.
+    pub from: Option<Value<'d>>,
+    /// The value after; none when it was removed.
+    pub to: Option<Value<'d>>,
+    /// In a list of strings: the item before it, which may be the flag that it belongs to.
+    pub preceded_by: Option<&'d str>,
+}
+
+/// All differences, in the order of the fields.
+#[derive(Clone, Debug, Default)]
+pub struct Deltas<'d> {
+    /// The differences.
+    pub list: Vec<Delta<'d>>,
+    /// Whether there are more.
+    pub truncated: bool,
+}
+
+/// Compares two values that both stand at the key `root`.
+pub fn diff<'d>(root: &'d str, from: Value<'d>, to: Value<'d>) -> Deltas<'d> {
+    let mut deltas = Deltas::default();
+    let first = Delta { path: vec![Segment::Key(root)], from: Some(from), to: Some(to), preceded_by: None };
+    let mut open = vec![first];
+    while let Some(delta) = open.pop() {
+        if deltas.list.len() == MAX_DELTAS {
+            deltas.truncated = true;
+            break;
+        }
+        let (Some(from), Some(to)) = (delta.from, delta.to) else {
+            deltas.list.push(delta);
+            continue;
+        };
+        if from.same(to) {
+            continue;
+        }
+        let children = if delta.path.len() >= MAX_DEPTH { Vec::new() } else { children(&delta.path, from, to) };
+        if children.is_empty() {
+            deltas.list.push(delta);
+        }
+        open.extend(children.into_iter().rev());
+    }
+    deltas
+}
+
+/// The parts of two different values that differ; empty when they can only be told apart as a whole.
+fn children<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Delta<'d>> {
+    if from.is_object() && to.is_object() && !from.is_empty() && !to.is_empty() {
+        return fields(path, from, to);
+    }
+    if !(from.is_array() && to.is_array()) || from.is_empty() || to.is_empty() {
+        return Vec::new();
+    }
+    match (names(from), names(to)) {
+        (Some(before), Some(after)) => named(path, &before, &after),
+        _ => placed(path, from, to),
+    }
+}
+
+fn child<'d>(path: &[Segment<'d>], segment: Segment<'d>, from: Option<Value<'d>>, to: Option<Value<'d>>) -> Delta<'d> {
+    let mut longer = Vec::with_capacity(path.len() + 1);
+    longer.extend_from_slice(path);
+    longer.push(segment);
+    Delta { path: longer, from, to, preceded_by: None }
+}
+
+fn changed(from: Option<Value<'_>>, to: Option<Value<'_>>) -> bool {
+    match (from, to) {
+        (Some(a), Some(b)) => !a.same(b),
+        _ => true,
+    }
+}
+
+fn fields<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Delta<'d>> {
+    let mut keys: Vec<_> = from.entries().chain(to.entries()).map(|(key, _)| key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let both = keys.into_iter().map(|key| (key, from.get(key), to.get(key)));
+    both.filter(|(_, a, b)| changed(*a, *b)).map(|(key, a, b)| child(path, Segment::Key(key), a, b)).collect()
+}
+
+/// The items of a list by name, when every one has a name of its own.
+fn names<'d>(list: Value<'d>) -> Option<Vec<(&'d str, Value<'d>)>> {
+    let named: Option<Vec<_>> = list.items().map(|item| Some((item.get("name")?.as_str()?, item))).collect();
+    let named = named?;
+    let mut unique: Vec<_> = named.iter().map(|(name, _)| *name).collect();
+    unique.sort_unstable();
+    unique.dedup();
+    (unique.len() == named.len()).then_some(named)
+}
+
+/// Items matched by name. Empty when only their order changed, so that the list is shown as a whole.
+fn named<'d>(path: &[Segment<'d>], from: &[(&'d str, Value<'d>)], to: &[(&'d str, Value<'d>)]) -> Vec<Delta<'d>> {
+    let before: HashMap<_, _> = from.iter().copied().collect();
+    let after: HashMap<_, _> = to.iter().copied().collect();
+    let gone = from.iter().filter(|(name, _)| !after.contains_key(name));
+    let gone = gone.map(|(name, item)| child(path, Segment::Name(name), Some(*item), None));
+    let rest = to.iter().map(|(name, item)| (*name, before.get(name).copied(), *item));
+    let rest = rest.filter(|(_, old, new)| changed(*old, Some(*new)));
+    let rest = rest.map(|(name, old, new)| child(path, Segment::Name(name), old, Some(new)));
+    gone.chain(rest).collect()
+}
+
+/// Items matched by place, after what is equal at both ends.
+fn placed<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Delta<'d>> {
+    let (from, to): (Vec<_>, Vec<_>) = (from.items().collect(), to.items().collect());
+    let start = from.iter().zip(&to).take_while(|(a, b)| a.same(**b)).count();
+    let (left, right) = (&from[start..], &to[start..]);
+    let end = left.iter().rev().zip(right.iter().rev()).take_while(|(a, b)| a.same(**b)).count();
+    let (left, right) = (&left[..left.len() - end], &right[..right.len() - end]);
+    let pair = |i: usize| {
+        let at = start + i;
+        let (old, new) = (left.get(i).copied(), right.get(i).copied());
+        let list = if new.is_some() { &to } else { &from };
+        let before = at.checked_sub(1).and_then(|b| list.get(b)).and_then(|v| v.as_str());
+        Delta { preceded_by: before, ..child(path, Segment::Index(at), old, new) }
+    };
+    (0..left.len().max(right.len())).map(pair).filter(|d| changed(d.from, d.to)).collect()
+}
+
+/// `spec.template.spec.containers[vllm].args[2]`.
+pub fn display(path: &[Segment<'_>]) -> String {
+    let mut text = String::new();
+    for segment in path {
+        match segment {
+            Segment::Key(key) if text.is_empty() => text.push_str(key),
+            Segment::Key(key) => {
+                text.push('.');
+                text.push_str(key);
+            }
+            Segment::Name(name) => text.push_str(&format!("[{name}]")),
+            Segment::Index(at) => text.push_str(&format!("[{at}]")),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Document;
+
+    fn paths(from: &str, to: &str) -> Vec<String> {
+        let (from, to) = (Document::parse(from).expect("valid"), Document::parse(to).expect("valid"));
+        let mark = |d: &Delta<'_>| match (d.from, d.to) {
+            (None, _) => "+",
+            (_, None) => "-",
+            _ => "",
+        };
+        diff("spec", from.root(), to.root()).list.iter().map(|d| format!("{}{}", mark(d), display(&d.path))).collect()
+    }
+
+    #[test]
+    fn differences_are_told_apart() {
+        for (from, to, expected) in [
+            (r#"{"a":1}"#, r#"{"a":1}"#, vec![]),
+            (r#"{"a":1,"b":2}"#, r#"{"b":3,"c":4}"#, vec!["-spec.a", "spec.b", "+spec.c"]),
+            (r#"{"a":{"b":[1,2,3]}}"#, r#"{"a":{"b":[1,5,2,3]}}"#, vec!["+spec.a.b[1]"]),
+            (r#"{"a":[1,2,3]}"#, r#"{"a":[1,3]}"#, vec!["-spec.a[1]"]),
+            (r#"[{"name":"x","v":1},{"name":"y"}]"#, r#"[{"name":"z"},{"name":"x","v":2}]"#, vec!["-spec[y]", "+spec[z]", "spec[x].v"]),
+            (r#"[{"name":"x"},{"name":"y"}]"#, r#"[{"name":"y"},{"name":"x"}]"#, vec!["spec"]),
+            (r#"[{"name":"x"},{"name":"x"}]"#, r#"[{"name":"x"},{"name":"w"}]"#, vec!["spec[1].name"]),
+            (r#"{"a":{}}"#, r#"{"a":{"b":1}}"#, vec!["spec.a"]),
+            (r#"{"a":[]}"#, r#"{"a":{}}"#, vec!["spec.a"]),
+            ("1", "\"x\"", vec!["spec"]),
+        ] {
+            assert_eq!(paths(from, to), expected, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn depth_and_number_are_bounded() {
+        let deep = |leaf: u8| format!("{}{leaf}{}", "{\"a\":".repeat(5000), "}".repeat(5000));
+        assert_eq!(paths(&deep(1), &deep(2)).len(), 1);
+        let wide = |leaf: u8| format!("[{}]", vec![leaf.to_string(); 100_000].join(","));
+        assert_eq!(paths(&wide(1), &wide(2)).len(), MAX_DELTAS);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_difference_means_the_same(a in "[0-2]{1,3}", b in "[0-2]{1,3}") {
+            let list = |s: &str| format!("[{}]", s.chars().map(|c| format!("{{\"name\":\"{c}\"}}")).collect::<Vec<_>>().join(","));
+            proptest::prop_assert_eq!(paths(&list(&a), &list(&b)).is_empty(), a == b);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Keeps secrets out of views. Pure.
+//!
+//! It goes by names (environment variables, flags, keys) and by the well-known shapes of tokens. It protects what
+//! people see at a glance; who may read a Revision at all is decided by RBAC.
+
+use std::borrow::Cow;
+
+/// Stands where a value was.
+pub const REDACTED: &str = "[redacted]";
+
+/// A name with one of these words holds a secret.
+const SECRET: &[&str] = &[
+    "password", "passwd", "passphrase", "passcode", "pwd", "secret", "secrets", "credential", "credentials", "apikey",
+    "accesskey", "secretkey", "privatekey", "authtoken", "accesstoken", "jwt", "cookie", "bearer",
+];
+/// A name that ends in one of these tells where a secret is, not what it is.
+const POINTER: &[&str] = &["name", "names", "ref", "refs", "path", "paths", "file", "dir", "mount", "enabled", "optional"];
+/// A `key` after one of these words is a secret.
+const KEY_OF: &[&str] =
+    &["api", "access", "private", "secret", "signing", "encryption", "auth", "license", "account", "ssh", "master", "session"];
+/// A `token` beside one of these words is a piece of text, not a secret.
+const TEXT: &[&str] = &[
+    "max", "min", "num", "per", "id", "ids", "limit", "len", "length", "count", "size", "budget", "batch", "special", "added",
+    "eos", "bos", "pad", "unk", "mask", "sep", "cls", "stop", "image", "chat", "think", "type", "rate", "throughput", "usage",
+];
+/// `tokens` after one of these words are secrets; otherwise they are pieces of text.
+const TOKENS_OF: &[&str] = &["auth", "access", "refresh", "api", "bearer", "secret"];
+/// How well-known tokens begin.
+const SHAPES: &[&str] = &["hf_", "nvapi-", "sk-", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "AKIA", "eyJ"];
+
+/// Whether a variable, flag or key of this name holds a secret. `MAX_TOKENS` and `TOKENIZER` do not.
+pub fn secret_name(name: &str) -> bool {
+    let words = words(name);
+    let word = |i: usize| words.get(i).map_or("", String::as_str);
+    if words.last().is_some_and(|last| POINTER.contains(&last.as_str())) {
+        return false;
+    }
+    let neighbour = |i: usize, of: &[&str]| of.contains(&word(i + 1)) || (i > 0 && of.contains(&word(i - 1)));
+    let after = |i: usize, of: &[&str]| i > 0 && of.contains(&word(i - 1));
+    words.iter().enumerate().any(|(i, w)| match w.as_str() {
+        "token" => !neighbour(i, TEXT),
+        "tokens" => after(i, TOKENS_OF),
+        "key" | "keys" => after(i, KEY_OF),
+        "auth" => i > 0 && i + 1 == words.len(),
+        other => SECRET.contains(&other),
+    })
+}
+
+/// Lower-case words of `HF_TOKEN`, `--api-key` or `secretKey`.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut lower_before = false;
+    for c in name.chars() {
+        if !c.is_alphanumeric() || (c.is_uppercase() && lower_before) {
+            words.push(String::new());
+        }
+        if let Some(last) = words.last_mut().filter(|_| c.is_alphanumeric()) {
+            last.extend(c.to_lowercase());
+        }
+        lower_before = c.is_lowercase() || c.is_ascii_digit();
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// The value of something called `name`.
+pub fn value<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
+    if secret_name(name) && !value.is_empty() { Cow::Borrowed(REDACTED) } else { text(value) }
+}
+
+/// An item of a list of arguments, given the one before it: `--api-key`, `VALUE`.
+pub fn argument<'a>(before: Option<&str>, item: &'a str) -> Cow<'a, str> {
+    let flag = before.filter(|flag| flag.starts_with('-') && !flag.contains('='));
+    if flag.is_some_and(secret_name) && !item.starts_with("--") { Cow::Borrowed(REDACTED) } else { text(item) }
+}
+
+/// Free text, perhaps a shell command: `NAME=value`, `--flag value`, passwords in URLs, and well-known tokens.
+pub fn text(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut changed = false;
+    let mut flag: Option<&str> = None;
+    for piece in text.split_inclusive(|c: char| c.is_whitespace() || c == ';') {
+        let word = piece.trim_end_matches(|c: char| c.is_whitespace() || c == ';');
+        let kept = match flag.take() {
+            Some(_) if !word.is_empty() && !word.starts_with("--") => Cow::Borrowed(REDACTED),
+            _ => self::word(word),
+        };
+        flag = (word.starts_with('-') && !word.contains('=') && secret_name(word)).then_some(word);
+        changed |= kept != word;
+        out.push_str(&kept);
+        out.push_str(&piece[word.len()..]);
+    }
+    if changed { Cow::Owned(out) } else { Cow::Borrowed(text) }
+}
+
+fn word(word: &str) -> Cow<'_, str> {
+    if let Some((name, value)) = word.split_once(['=', ':']) {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_-.'\"{,".contains(c);
+        if !value.is_empty() && !value.starts_with("//") && name.chars().all(plain) && secret_name(name) {
+            let sign = &word[name.len()..=name.len()];
+            return Cow::Owned(format!("{name}{sign}{REDACTED}"));
+        }
+    }
+    if let Some(url) = without_password(word) {
+        return Cow::Owned(url);
+    }
+    let bare = word.rsplit(['=', '"', '\'']).find(|part| !part.is_empty()).unwrap_or(word);
+    if SHAPES.iter().any(|shape| bare.starts_with(shape) && bare.len() >= shape.len() + 12) {
+        return Cow::Owned(word.replace(bare, REDACTED));
+    }
+    Cow::Borrowed(word)
+}
+
+/// `scheme://user:password@host` without the part before the `@`.
+fn without_password(word: &str) -> Option<String> {
+    let (scheme, rest) = word.split_once("://")?;
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let (user, _) = authority.rsplit_once('@')?;
+    user.contains(':').then(|| format!("{scheme}://{REDACTED}{}", &rest[user.len()..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_look_secret() {
+        for name in [
+            "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "TOKEN", "OPENAI_API_KEY", "apiKey", "--api-key", "AWS_SECRET_ACCESS_KEY",
+            "AWS_ACCESS_KEY_ID", "DB_PASSWORD", "db-passwd", "PGPASSWORD_PWD", "clientSecret", "NGC_API_KEY", "ACCESS_TOKENS",
+            "GITHUB_TOKEN_VALUE", "BASIC_AUTH", "credentials", "SESSION_COOKIE", "APIKEY", "privateKey",
+        ] {
+            assert!(secret_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_do_not() {
+        for name in [
+            "MAX_TOKENS", "TOKENIZER", "TOKENIZERS_PARALLELISM", "EOS_TOKEN", "PAD_TOKEN_ID", "MAX_TOKEN_LENGTH", "KEY", "MONKEY",
+            "--max-num-batched-tokens", "SECRET_NAME", "secretKeyRef", "TOKEN_FILE", "AUTH_MODE", "MODEL", "KEYS", "keyName", "",
+            "storageUri", "PASSWORD_FILE", "imagePullSecretsName",
+        ] {
+            assert!(!secret_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn text_loses_its_secrets_and_nothing_else() {
+        for (before, after) in [
+            ("--model=llama --max-tokens 4096", "--model=llama --max-tokens 4096"),
+            ("--api-key=abc", "--api-key=[redacted]"),
+            ("vllm serve --api-key abc --port 80", "vllm serve --api-key [redacted] --port 80"),
+            ("export HF_TOKEN=abc; vllm serve x", "export HF_TOKEN=[redacted]; vllm serve x"),
+            ("curl https://u:p@host/x?y", "curl https://[redacted]@host/x?y"),
+            ("https://host:8080/a:b@c", "https://host:8080/a:b@c"),
+            ("s3://bucket/token/x", "s3://bucket/token/x"),
+            ("hf_abcdefghijklmnop", "[redacted]"),
+            ("--x=nvapi-abcdefghijklmnop", "--x=[redacted]"),
+            ("password:", "password:"),
+            ("sk-learn", "sk-learn"),
+            ("", ""),
+            ("é=ü TOKEN=ö", "é=ü TOKEN=[redacted]"),
+        ] {
+            assert_eq!(text(before), after);
+        }
+    }
+
+    #[test]
+    fn an_argument_after_its_flag() {
+        assert_eq!(argument(Some("--hf-token"), "abc"), REDACTED);
+        assert_eq!(argument(Some("--hf-token"), "--port"), "--port");
+        assert_eq!(argument(Some("--hf-token=x"), "abc"), "abc");
+        assert_eq!(argument(Some("--tokenizer"), "abc"), "abc");
+        assert_eq!(argument(None, "abc"), "abc");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_named_secret_never_survives(secret in "[A-Za-z0-9]{6,20}", head in "[a-z ]{0,10}") {
+            for form in [format!("{head} --api-key={secret}"), format!("{head} --api-key {secret}"), format!("{head} HF_TOKEN={secret} x")] {
+                proptest::prop_assert!(!text(&form).contains(&secret) || head.contains(&secret), "{}", form);
+            }
+        }
+
+        #[test]
+        fn any_text_is_taken(t in ".{0,80}") {
+            let _ = (text(&t).len(), secret_name(&t));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! One value of a change as a short text without secrets. Pure, and bounded in depth and length.
+
+use super::diff::{Delta, Segment};
+use super::redact::{self, REDACTED};
+use crate::json::{Value, write_string};
+use std::borrow::Cow;
+
+/// More is cut later anyway.
+const ENOUGH: usize = 512;
+const MAX_DEPTH: usize = 16;
+
+/// The text for `value`, which is one side of `delta`: strings as they are, anything else as JSON.
+pub(super) fn show(delta: &Delta<'_>, value: Value<'_>) -> String {
+    if in_secret(&delta.path) && value.is_scalar() {
+        return REDACTED.to_owned();
+    }
+    if let Some(text) = value.as_str() {
+        return scalar(delta, text).into_owned();
+    }
+    let mut out = Vec::new();
+    write(value, last_key(&delta.path), 0, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn scalar<'a>(delta: &'a Delta<'_>, text: &'a str) -> Cow<'a, str> {
+    match delta.path.last() {
+        Some(Segment::Key(key)) => redact::value(key, text),
+        _ => redact::argument(delta.preceded_by, text),
+    }
+}
+
+fn last_key<'d>(path: &[Segment<'d>]) -> &'d str {
+    match path.last() {
+        Some(Segment::Key(key)) => key,
+        _ => "",
+    }
+}
+
+/// Whether the path leads to the value of a list item (an environment variable) whose name looks secret.
+fn in_secret(path: &[Segment<'_>]) -> bool {
+    matches!(path, [.., Segment::Name(name), Segment::Key("value")] if redact::secret_name(name))
+}
+
+/// Recursion ends at [`MAX_DEPTH`], output soon after [`ENOUGH`] bytes.
+fn write(value: Value<'_>, key: &str, depth: usize, out: &mut Vec<u8>) {
+    if out.len() > ENOUGH {
+        return;
+    }
+    if depth == MAX_DEPTH {
+        out.extend_from_slice("…".as_bytes());
+    } else if value.is_object() {
+        object(value, depth, out);
+    } else if value.is_array() {
+        array(value, depth, out);
+    } else if let Some(text) = value.as_str() {
+        write_string(&redact::value(key, text), out);
+    } else if redact::secret_name(key) && !value.is_null() && value.as_bool().is_none() {
+        write_string(REDACTED, out);
+    } else {
+        value.write_canonical(out);
+    }
+}
+
+fn object(value: Value<'_>, depth: usize, out: &mut Vec<u8>) {
+    let name = value.get("name").and_then(Value::as_str);
+    let secret = name.is_some_and(redact::secret_name);
+    out.push(b'{');
+    for (i, (key, field)) in value.entries().enumerate().take_while(|(i, _)| *i < ENOUGH) {
+        if i > 0 {
+            out.push(b',');
+        }
+        write_string(key, out);
+        out.push(b':');
+        if secret && key == "value" && field.is_scalar() {
+            write_string(REDACTED, out);
+        } else {
+            write(field, key, depth + 1, out);
+        }
+    }
+    out.push(b'}');
+}
+
+fn array(value: Value<'_>, depth: usize, out: &mut Vec<u8>) {
+    let mut before = None;
+    out.push(b'[');
+    for (i, item) in value.items().enumerate().take_while(|(i, _)| *i < ENOUGH) {
+        if i > 0 {
+            out.push(b',');
+        }
+        match item.as_str() {
+            Some(text) => write_string(&redact::argument(before, text), out),
+            None => write(item, "", depth + 1, out),
+        }
+        before = item.as_str();
+    }
+    out.push(b']');
+}

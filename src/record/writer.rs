@@ -1,0 +1,225 @@
+//! The only place that creates Revisions: POST, never anything that could overwrite one.
+
+use super::fault::{Fault, classify};
+use super::queue::{Queue, Queued, Scope};
+use super::report::Reporter;
+use crate::metrics::{Metrics, ReasonLabels, kind, kind_reason};
+use crate::revision::{FIELD_MANAGER, GROUP, PLURAL, Revision, VERSION};
+use http::{Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use kube::client::Body;
+use kube::{Api, Client};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A create that takes longer is repeated: its name makes that safe.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// First wait after a failure that passes by itself, and the longest.
+const PASSING: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// First wait while something has to be mended, and the longest.
+const HELD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+/// Asks for metadata only: the answer to a create is not read.
+const ACCEPT: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+/// Writes what the queue holds.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+    queue: Queue,
+    reporter: Reporter,
+    metrics: Metrics,
+    held: Arc<Mutex<HashSet<&'static str>>>,
+}
+
+/// How one attempt ended.
+enum Outcome {
+    Settled,
+    Again(Scope, &'static str, Option<Duration>),
+    Hold(Scope, &'static str, String),
+}
+
+impl Writer {
+    /// `client` must not retry by itself.
+    pub fn new(client: Client, queue: Queue, reporter: Reporter, metrics: &Metrics) -> Self {
+        Self { client, queue, reporter, metrics: metrics.clone(), held: Arc::default() }
+    }
+
+    /// Writes one item after the other until the queue is closed and empty. Several of these run side by side.
+    pub async fn run(self) {
+        while let Some(mut queued) = self.queue.next().await {
+            match self.attempt(&mut queued.item.revision).await {
+                Outcome::Settled => {
+                    self.metrics.record_seconds.observe(queued.item.seen.elapsed().as_secs_f64());
+                    self.queue.done(queued);
+                    self.resume();
+                }
+                Outcome::Again(scope, reason, after) => {
+                    self.retry(queued, scope, reason, |failures| backoff(PASSING, failures).max(after.unwrap_or_default()));
+                }
+                Outcome::Hold(scope, reason, message) => {
+                    self.hold(&queued, scope, reason, &message);
+                    self.retry(queued, scope, reason, |failures| backoff(HELD, failures));
+                }
+            }
+        }
+    }
+
+    fn retry(&self, queued: Queued, scope: Scope, reason: &'static str, delay: impl Fn(u32) -> Duration) {
+        self.metrics.retries.get_or_create(&ReasonLabels { reason }).inc();
+        self.queue.failed(queued, scope, delay);
+    }
+
+    async fn attempt(&self, revision: &mut Revision) -> Outcome {
+        let (code, after, body) = match self.post(revision).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::debug!(%error, revision = revision.metadata.name, "create failed");
+                return Outcome::Again(Scope::All, "Network", None);
+            }
+        };
+        if code.is_success() {
+            self.metrics.recorded.get_or_create(&kind(&revision.spec.workload.kind)).inc();
+            return Outcome::Settled;
+        }
+        let message = || message(&body);
+        match classify(code, after, &body) {
+            Fault::Exists => self.compare(revision).await,
+            Fault::TooLarge => self.shrink(revision),
+            Fault::NamespaceGone => {
+                tracing::debug!(revision = revision.metadata.name, "its namespace is gone, and its history with it");
+                Outcome::Settled
+            }
+            Fault::Refused(reason) => self.refuse(revision, reason, &message()),
+            Fault::Held(reason, scope) => Outcome::Hold(scope, reason, message()),
+            Fault::Passing(reason, after) => Outcome::Again(Scope::All, reason, after),
+        }
+    }
+
+    async fn post(&self, revision: &Revision) -> anyhow::Result<(StatusCode, Option<Duration>, Vec<u8>)> {
+        let namespace = revision.metadata.namespace.as_deref().unwrap_or_default();
+        let path = format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}");
+        // Strict, or an old definition would prune a new field into an object that cannot change.
+        let uri = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict");
+        let request = Request::post(uri)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, ACCEPT)
+            .body(Body::from(serde_json::to_vec(revision)?))?;
+        timeout(DEADLINE, read(self.client.send(request))).await?
+    }
+
+    /// Somebody was faster: this process before a restart, a second replica, or an attempt whose answer was lost.
+    async fn compare(&self, revision: &Revision) -> Outcome {
+        let name = revision.metadata.name.as_deref().unwrap_or_default();
+        let namespace = revision.metadata.namespace.as_deref().unwrap_or_default();
+        let api: Api<Revision> = Api::namespaced(self.client.clone(), namespace);
+        let present = match timeout(DEADLINE, api.get(name)).await {
+            Ok(Ok(present)) => present,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, revision = name, "a present Revision could not be read");
+                return Outcome::Again(Scope::Workload, "Compare", None);
+            }
+            Err(_) => return Outcome::Again(Scope::Workload, "Compare", None),
+        };
+        let identity = |r: &Revision| (r.spec.workload.uid, r.spec.generation, r.spec.content_digest.clone());
+        let labels = kind(&revision.spec.workload.kind);
+        if identity(&present) == identity(revision) {
+            self.metrics.present.get_or_create(&labels).inc();
+        } else {
+            self.metrics.drift.get_or_create(&labels).inc();
+            tracing::error!(
+                revision = name,
+                namespace,
+                present.digest = present.spec.content_digest,
+                seen.digest = revision.spec.content_digest,
+                "a Revision of this name is there with other content; the stored one stays"
+            );
+            self.reporter.warn(revision, "RevisionDiffers", format!("Revision {name} exists with other content and was kept"));
+        }
+        Outcome::Settled
+    }
+
+    fn shrink(&self, revision: &mut Revision) -> Outcome {
+        match &mut revision.spec.snapshot {
+            Some(snapshot) if snapshot.data.is_some() => (snapshot.data, snapshot.oversize) = (None, true),
+            _ => return self.refuse(revision, "TooLarge", "it is too large even without its data"),
+        }
+        self.metrics.oversize.get_or_create(&kind(&revision.spec.workload.kind)).inc();
+        let name = revision.metadata.name.as_deref().unwrap_or_default();
+        tracing::warn!(revision = name, "the workload is larger than the API server stores; recorded without its data");
+        let note = format!("Revision {name} holds the digest but not the content: the workload is too large to be stored twice");
+        self.reporter.warn(revision, "RevisionOversize", note);
+        Outcome::Again(Scope::Workload, "TooLarge", None)
+    }
+
+    fn refuse(&self, revision: &Revision, reason: &'static str, message: &str) -> Outcome {
+        self.metrics.refused.get_or_create(&kind_reason(&revision.spec.workload.kind, reason)).inc();
+        let name = revision.metadata.name.as_deref().unwrap_or_default();
+        tracing::error!(revision = name, reason, message, "the API server refuses this Revision; it is not recorded");
+        self.reporter.warn(revision, "RevisionRefused", format!("Revision {name} was refused ({reason}): {message}"));
+        Outcome::Settled
+    }
+
+    /// Says so once per reason, until something arrives again; the metric says so all the time.
+    fn hold(&self, queued: &Queued, scope: Scope, reason: &'static str, message: &str) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        self.metrics.held.get_or_create(&ReasonLabels { reason }).set(1);
+        if !held.insert(reason) {
+            return;
+        }
+        let revision = &queued.item.revision;
+        let namespace = revision.metadata.namespace.as_deref().unwrap_or_default();
+        let waiting = self.queue.len();
+        tracing::error!(reason, ?scope, namespace, waiting, message, "writing Revisions is held until this is mended");
+        let note = format!("Recording is held ({reason}), nothing is lost yet: {message}");
+        self.reporter.warn(revision, "RecordingHeld", note);
+    }
+
+    fn resume(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        for reason in held.drain() {
+            self.metrics.held.get_or_create(&ReasonLabels { reason }).set(0);
+            tracing::info!(reason, "a Revision was written again");
+        }
+    }
+}
+
+async fn read(
+    answer: impl Future<Output = kube::Result<Response<Body>>>,
+) -> anyhow::Result<(StatusCode, Option<Duration>, Vec<u8>)> {
+    let answer = answer.await?;
+    let code = answer.status();
+    let after = answer.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+    // The body is read even when nobody looks at it, so that the connection can be used again.
+    let body = answer.into_body().collect().await?.to_bytes();
+    Ok((code, after.map(Duration::from_secs), if code.is_success() { Vec::new() } else { body.to_vec() }))
+}
+
+/// The API server's own words, cut: they may repeat the object.
+fn message(body: &[u8]) -> String {
+    let status: kube::core::Status = serde_json::from_slice(body).unwrap_or_default();
+    let text = if status.message.is_empty() { String::from_utf8_lossy(body).into_owned() } else { status.message };
+    text.chars().take(300).collect()
+}
+
+/// Doubles from the first to the longest wait; half of it is drawn by lot.
+fn backoff((first, longest): (Duration, Duration), failures: u32) -> Duration {
+    let full = first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest);
+    full.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        for (failures, full) in [(1, 100), (2, 200), (3, 400), (7, 5000), (u32::MAX, 5000)] {
+            let wait = backoff(PASSING, failures);
+            let full = Duration::from_millis(full);
+            assert!(wait >= full / 2 && wait <= full, "{failures}: {wait:?}");
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The Rust types that the CustomResourceDefinition is generated from. Their docstrings are its descriptions.
+
+use super::schema::immutable;
+use chrono::{DateTime, Utc};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// What a Revision records. Immutable, except `view`.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "revisor.dev",
+    version = "v1alpha1",
+    kind = "Revision",
+    plural = "revisions",
+    singular = "revision",
+    shortname = "irev",
+    category = "revisor",
+    namespaced,
+    status = "RevisionStatus",
+    derive = "PartialEq",
+    doc = "One recorded generation of one inference workload: what it was, what changed, and what became of it.",
+    selectable = ".spec.id",
+    selectable = ".spec.type",
+    selectable = ".spec.workload.name",
+    selectable = ".spec.workload.uid",
+    selectable = ".spec.workload.kind",
+    printcolumn(name = "Workload", type_ = "string", json_path = ".spec.workload.name"),
+    printcolumn(name = "Kind", type_ = "string", json_path = ".spec.workload.kind"),
+    printcolumn(name = "Rev", type_ = "integer", json_path = ".spec.generation"),
+    printcolumn(name = "Change", type_ = "string", json_path = ".spec.view.summary"),
+    printcolumn(name = "Via", type_ = "string", json_path = ".spec.via.manager"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Pods", type_ = "integer", json_path = ".status.runningPods"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".spec.changeTime"),
+    printcolumn(name = "Image", type_ = "string", json_path = ".spec.view.images[0]", priority = 1),
+    printcolumn(name = "Outcome", type_ = "string", json_path = ".status.outcome", priority = 1)
+)]
+#[x_kube(validation = immutable())]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionSpec {
+    /// Id of this Revision in the REST API: a UUIDv5 of the workload's uid and the generation.
+    pub id: Uuid,
+    /// Change: the workload changed. Baseline: the first sight of the workload, what came before is unknown. Gap: generations that were not seen.
+    pub r#type: RevisionType,
+    /// The workload that this is a Revision of.
+    pub workload: Workload,
+    /// metadata.generation of the workload.
+    pub generation: i64,
+    /// metadata.resourceVersion of the workload in the event that was recorded.
+    pub resource_version: String,
+    /// How the generation was seen: in a watch event, in a list, or read back afterwards.
+    pub observed_via: Observed,
+    /// When the change was made, in whole seconds where managedFields told it.
+    pub change_time: DateTime<Utc>,
+    /// Where changeTime comes from.
+    pub change_time_source: TimeSource,
+    /// Through which field manager the change was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
+    /// Annotation kubernetes.io/change-cause of the workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_cause: Option<String>,
+    /// The delivery tool that owns the workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// SHA-256 of "v1\n" and the canonical JSON of the workload's spec. Absent in a Gap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_digest: Option<String>,
+    /// The generations that a Gap stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<Gap>,
+    /// The workload as it was. Absent in a Gap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Snapshot>,
+    /// What people and the REST API see. The one part of spec that may be rewritten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<View>,
+}
+
+/// Why a Revision exists.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevisionType {
+    /// The workload's spec changed.
+    Change,
+    /// First sight of the workload; what came before this generation is unknown.
+    Baseline,
+    /// Generations that existed and could not be recorded.
+    Gap,
+}
+
+/// How a generation came to Revisor's eyes.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// A watch event.
+    Watch,
+    /// An item of a list.
+    List,
+    /// Read back from etcd's history.
+    Repair,
+}
+
+/// Where a change time comes from.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeSource {
+    /// The managedFields entry that owns a changed field.
+    ManagedFields,
+    /// The clock of Revisor when it saw the change.
+    Observed,
+}
+
+/// A workload, by every name it has.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Workload {
+    /// The apiVersion in which the workload was read.
+    pub api_version: String,
+    /// The kind of the workload.
+    pub kind: String,
+    /// metadata.name of the workload.
+    pub name: String,
+    /// metadata.uid of the workload; a workload that was deleted and made anew has another.
+    pub uid: Uuid,
+}
+
+/// The field manager that made a change. A manager is a program, not a person.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Default)]
+pub struct Via {
+    /// Name of the manager.
+    pub manager: String,
+    /// Apply or Update.
+    pub operation: String,
+    /// The subresource that was written, for example scale.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subresource: String,
+}
+
+/// The delivery tool that owns a workload.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// ArgoCD, Flux or Helm.
+    pub tool: String,
+    /// The tool's name for what it delivers.
+    pub name: String,
+}
+
+/// Generations that existed and could not be recorded.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The first of them.
+    pub from: i64,
+    /// The last of them.
+    pub to: i64,
+    /// Why, in one CamelCase word.
+    pub reason: String,
+}
+
+/// The workload as it was: apiVersion, kind, name, namespace, labels, annotations and spec, as canonical JSON.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// How data is encoded.
+    pub encoding: SnapshotEncoding,
+    /// Length of the JSON in bytes.
+    pub size: i64,
+    /// The JSON, encoded. Absent when it is larger than the API server stores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// True when data is left out because it is larger than the API server stores.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub oversize: bool,
+}
+
+/// How a snapshot's data is encoded.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SnapshotEncoding {
+    /// `base64 -d | gunzip` reads it.
+    #[default]
+    #[serde(rename = "gzip+base64")]
+    GzipBase64,
+    /// Plain JSON.
+    #[serde(rename = "json")]
+    Json,
+}
+
+/// What people and the REST API see of a Revision. Values that look secret are redacted.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+#[serde(rename_all = "camelCase")]
+pub struct View {
+    /// Version of the extractor that made this view.
+    pub version: i32,
+    /// The change in a few words.
+    pub summary: String,
+    /// What changed against the generation before; at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// Images of all containers that the workload names, the main one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
+    /// Command of the main container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Arguments of the main container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Environment of the main container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<EnvVar>,
+    /// What the workload asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested: Option<Requested>,
+    /// Parts of the view that the workload does not name itself, for example images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unresolved: Vec<String>,
+    /// True when something was left out to keep the view small.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+/// One difference against the generation before.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Default)]
+pub struct Change {
+    /// The field, with list items named by their name or number: spec.template.spec.containers[vllm].image.
+    pub path: String,
+    /// The value before, cut to 120 characters. Absent when the field was added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The value after, cut to 120 characters. Absent when the field was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// One environment variable.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct EnvVar {
+    /// Its name.
+    pub name: String,
+    /// Its value, redacted when the name looks secret, or a text that says where the value comes from.
+    pub value: String,
+}
+
+/// What a workload asks for.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Requested {
+    /// Node pools, the preferred one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub node_pools: Vec<String>,
+    /// How many pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<Pods>,
+    /// Resource requests of one pod of the main component, as quantities.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub per_pod: BTreeMap<String, String>,
+    /// Resource requests of all pods, as quantities.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub total: BTreeMap<String, String>,
+}
+
+/// How many pods a workload asks for.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Default)]
+pub struct Pods {
+    /// Fixed number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<i32>,
+    /// At least so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<i32>,
+    /// At most so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<i32>,
+}
+
+/// Resources that pods hold, as quantities by resource name.
+pub type Allocated = BTreeMap<String, String>;
+
+/// What became of a Revision.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionStatus {
+    /// The phase of the pods of this Revision, for example Running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// Why it is in this phase, in one CamelCase word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why it is in this phase, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// When the phase last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase_time: Option<DateTime<Utc>>,
+    /// How it ended: Succeeded, Failed or NeverReady.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// When all of its pods were first ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_ready_time: Option<DateTime<Utc>>,
+    /// Pods of this Revision that run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_pods: Option<i32>,
+    /// Node pools that its pods run in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub node_pools: Vec<String>,
+    /// Resource requests of its pods that are bound to a node, as quantities.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub allocated: Allocated,
+    /// Images that only its pods name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
+    /// Ready, Progressing and Superseded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Up to where the workload was seen to have no further change. On the newest Revision only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_through: Option<ObservedThrough>,
+    /// When the workload was deleted. On the newest Revision only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_deletion_time: Option<DateTime<Utc>>,
+}
+
+/// One aspect of the state of a Revision.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// The aspect.
+    pub r#type: String,
+    /// True, False or Unknown.
+    pub status: String,
+    /// Why, in one CamelCase word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// When status last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_transition_time: Option<DateTime<Utc>>,
+}
+
+/// A place in the history of a workload.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ObservedThrough {
+    /// metadata.generation there.
+    pub generation: i64,
+    /// metadata.resourceVersion there.
+    pub resource_version: String,
+}

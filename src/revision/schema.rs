@@ -1,0 +1,111 @@
+//! The CustomResourceDefinition, generated from [`super::resource`]; `revisor crds` prints it.
+
+use super::Revision;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use kube::core::{Reason, Rule};
+use serde_json::Value;
+
+/// Every field of spec but `view`; a test compares this list with the schema.
+pub const IMMUTABLE: &[&str] = &[
+    "id",
+    "type",
+    "workload",
+    "generation",
+    "resourceVersion",
+    "observedVia",
+    "changeTime",
+    "changeTimeSource",
+    "via",
+    "changeCause",
+    "source",
+    "contentDigest",
+    "gap",
+    "snapshot",
+];
+
+/// One rule over all of spec. The `has()` form, because `self.?x == oldSelf.?x` exceeds the API server's cost budget.
+pub(super) fn immutable() -> Rule {
+    let unchanged = |field: &&str| {
+        format!("has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})")
+    };
+    Rule::new(IMMUTABLE.iter().map(unchanged).collect::<Vec<_>>().join(" && "))
+        .message("spec is immutable, except spec.view")
+        .reason(Reason::FieldValueForbidden)
+}
+
+/// The CustomResourceDefinition as JSON.
+///
+/// `nullable` is stripped from every field: with it, a `null` put where a field is absent would slip past the rule.
+///
+/// # Errors
+/// Never in practice: the definition is plain data.
+pub fn crd() -> Result<Value, serde_json::Error> {
+    let mut crd = serde_json::to_value(Revision::crd())?;
+    strip_nullable(&mut crd);
+    Ok(crd)
+}
+
+/// The same as a typed object.
+///
+/// # Errors
+/// Never in practice: the definition is plain data.
+pub fn typed_crd() -> Result<CustomResourceDefinition, serde_json::Error> {
+    serde_json::from_value(crd()?)
+}
+
+/// Recurses as deep as the schema is, which is ours.
+fn strip_nullable(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("nullable");
+            fields.values_mut().for_each(strip_nullable);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip_nullable),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn root() -> Value {
+        crd().expect("crd")["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+    }
+
+    #[test]
+    fn every_field_but_the_view_is_immutable() {
+        let properties = &root()["properties"]["spec"]["properties"];
+        let fields: BTreeSet<_> = properties.as_object().expect("properties").keys().map(String::as_str).collect();
+        let expected: BTreeSet<_> = IMMUTABLE.iter().copied().chain(["view"]).collect();
+        assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn every_field_has_a_description_and_none_is_nullable() {
+        fn walk(path: &str, schema: &Value) {
+            assert!(schema.get("nullable").is_none(), "{path} is nullable");
+            for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+                let path = format!("{path}.{name}");
+                assert!(field["description"].as_str().is_some_and(|d| !d.is_empty()), "{path} has no description");
+                walk(&path, field);
+            }
+            if let Some(items) = schema.get("items") {
+                walk(&format!("{path}[]"), items);
+            }
+        }
+        for part in ["spec", "status"] {
+            walk(part, &root()["properties"][part]);
+        }
+    }
+
+    #[test]
+    fn spec_view_and_status_are_atomic() {
+        let root = root();
+        for pointer in ["/properties/spec", "/properties/spec/properties/view", "/properties/status"] {
+            assert_eq!(root.pointer(pointer).expect(pointer)["x-kubernetes-map-type"], "atomic", "{pointer}");
+        }
+    }
+}

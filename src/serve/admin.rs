@@ -1,0 +1,65 @@
+//! The admin port: `/livez`, `/readyz`, `/metrics`.
+
+use crate::metrics::Metrics;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+
+/// Ready means: the first lists are in. Neither lag nor an outage of the API server makes a replica unready later.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness {
+    gates: Arc<Mutex<Vec<(String, watch::Receiver<bool>)>>>,
+}
+
+impl Readiness {
+    /// A gate that has to open first; `name` is what an unready answer shows.
+    pub fn gate(&self, name: impl Into<String>) -> watch::Sender<bool> {
+        let (sender, receiver) = watch::channel(false);
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner).push((name.into(), receiver));
+        sender
+    }
+
+    /// What is still missing.
+    pub fn missing(&self) -> Vec<String> {
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.iter().filter(|(_, open)| !*open.borrow()).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether nothing is missing.
+    pub fn is_ready(&self) -> bool {
+        self.missing().is_empty()
+    }
+}
+
+#[derive(Clone)]
+struct Admin {
+    ready: Readiness,
+    metrics: Metrics,
+}
+
+/// The router of the admin port.
+pub fn router(ready: Readiness, metrics: Metrics) -> Router {
+    Router::new()
+        // Answering at all is being alive; an unreachable API server is no reason to be restarted.
+        .route("/livez", get(|| async { "ok" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics_text))
+        .with_state(Admin { ready, metrics })
+}
+
+async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
+    let missing = admin.ready.missing();
+    if missing.is_empty() {
+        (StatusCode::OK, "ok".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready, waiting for: {}", missing.join(", ")))
+    }
+}
+
+async fn metrics_text(State(admin): State<Admin>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], admin.metrics.encode())
+}

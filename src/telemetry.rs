@@ -1,0 +1,20 @@
+//! Logging. Metrics are in `metrics`.
+
+use crate::config::LogFormat;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+/// Starts logging to standard error.
+///
+/// # Errors
+/// When `filter` cannot be read.
+pub fn start(format: LogFormat, filter: &str) -> Result<(), ParseError> {
+    // kube logs whole bodies when it cannot read one, and a workload may hold secrets.
+    let filter = EnvFilter::try_new(format!("{filter},kube_client=off"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => log.init(),
+    }
+    Ok(())
+}

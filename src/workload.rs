@@ -1,0 +1,159 @@
+//! The vocabulary between the stages: what `watch` hands to `record`, and what `cache` tells it. Pure.
+
+use crate::revision::identity::ContentDigest;
+use crate::revision::{Observed, ObservedThrough};
+use serde_json::value::RawValue;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// One kind of object in one version, as the API server serves it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Resource {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Version within the group.
+    pub version: String,
+    /// Kind.
+    pub kind: String,
+    /// Plural, lower-case name, as in URLs.
+    pub plural: String,
+}
+
+impl Resource {
+    /// `group/version`, or just the version in the core group.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// URL path of the collection in all namespaces, or in one.
+    pub fn path(&self, namespace: Option<&str>) -> String {
+        let root = if self.group.is_empty() { "/api" } else { "/apis" };
+        let api_version = self.api_version();
+        match namespace {
+            Some(namespace) => format!("{root}/{api_version}/namespaces/{namespace}/{}", self.plural),
+            None => format!("{root}/{api_version}/{}", self.plural),
+        }
+    }
+}
+
+/// A place in the history of a collection. Comparable within one kind only (KEP-5504).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceVersion(u128);
+
+impl ResourceVersion {
+    /// The place just before this one.
+    #[must_use]
+    pub fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+
+    /// As a number for a metric; exact up to 2^63.
+    pub fn as_metric(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(i64::MAX)
+    }
+}
+
+/// A resourceVersion that is not a plain positive number.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("resourceVersion {0:?} is not a positive number without leading zeros")]
+pub struct BadResourceVersion(String);
+
+impl FromStr for ResourceVersion {
+    type Err = BadResourceVersion;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+        let number = if plain { text.parse().ok() } else { None };
+        number.map(Self).ok_or_else(|| BadResourceVersion(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ResourceVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// It exists, and was not known to this watch before.
+    Added,
+    /// It was written.
+    Modified,
+    /// It is gone; the change carries its last state.
+    Deleted,
+}
+
+/// One state of one object, in the order of its kind.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The kind it was read as.
+    pub resource: Arc<Resource>,
+    /// metadata.uid.
+    pub uid: Uuid,
+    /// metadata.name.
+    pub name: String,
+    /// metadata.namespace; empty for cluster-scoped objects.
+    pub namespace: String,
+    /// metadata.generation.
+    pub generation: i64,
+    /// metadata.resourceVersion.
+    pub resource_version: ResourceVersion,
+    /// How it was seen.
+    pub seen: Observed,
+    /// What happened.
+    pub op: Op,
+    /// The object, as served.
+    pub raw: Box<RawValue>,
+}
+
+/// Up to where everything of one kind is durably recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// Nothing at or below this place is still on its way.
+    pub through: ResourceVersion,
+}
+
+/// The newest Revision of one workload, as far as the next decision needs it.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// Its generation; of a Gap, the last it stands for.
+    pub generation: i64,
+    /// Later generations that are known to have changed nothing.
+    pub observed_through: Option<ObservedThrough>,
+    /// Digest of its spec; none for a Gap.
+    pub digest: Option<ContentDigest>,
+    /// Its snapshot, decoded from base64 but still compressed; none when oversize or a Gap.
+    pub snapshot: Option<Arc<[u8]>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resource_versions_order_as_numbers() {
+        let rv = |text: &str| text.parse::<ResourceVersion>();
+        assert!(rv("9").expect("number") < rv("10").expect("number"));
+        assert_eq!(rv("10").expect("number").before(), rv("9").expect("number"));
+        for bad in ["", "0", "01", "-1", "+1", "1a", " 1", "340282366920938463463374607431768211456"] {
+            assert_eq!(rv(bad), Err(BadResourceVersion(bad.to_owned())));
+        }
+    }
+
+    #[test]
+    fn paths_follow_the_api() {
+        let resource = |group: &str| Resource {
+            group: group.into(),
+            version: "v1".into(),
+            kind: "Thing".into(),
+            plural: "things".into(),
+        };
+        assert_eq!(resource("a.b").path(None), "/apis/a.b/v1/things");
+        assert_eq!(resource("a.b").path(Some("n")), "/apis/a.b/v1/namespaces/n/things");
+        assert_eq!(resource("").path(Some("n")), "/api/v1/namespaces/n/things");
+    }
+}
