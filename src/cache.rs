@@ -57,7 +57,9 @@ impl Cache {
                     self.replace(fresh.take().unwrap_or_default());
                     ready.send_replace(true);
                 }
-                Ok(watcher::Event::Apply(revision)) => self.update(|index| index.put(&revision, &self.identity, false)),
+                Ok(watcher::Event::Apply(revision)) => {
+                    self.update(|index| index.put(&revision, &self.identity, false));
+                }
                 Ok(watcher::Event::Delete(revision)) => self.update(|index| index.remove(&revision)),
                 Err(error) => explain(&error),
             }

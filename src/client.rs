@@ -23,7 +23,9 @@ impl Clients {
     /// When there is no configuration, or it cannot be used.
     pub async fn connect(args: &ClusterArgs) -> anyhow::Result<Self> {
         let mut config = config(args).await?;
-        config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("revisor/", env!("CARGO_PKG_VERSION")))));
+        config
+            .headers
+            .push((USER_AGENT, HeaderValue::from_static(concat!("revisor/", env!("CARGO_PKG_VERSION")))));
         // kube's own retries take minutes and hide what happens; every caller here has its own.
         config.default_retry = false;
         let watch = Client::try_from(config.clone())?;

@@ -19,7 +19,8 @@ use std::fmt::Write;
 pub async fn execute(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Run(args) => {
-            telemetry::start(args.log_format, &args.log).map_err(|e| anyhow::anyhow!("--log {:?}: {e}", args.log))?;
+            telemetry::start(args.log_format, &args.log)
+                .map_err(|e| anyhow::anyhow!("--log {:?}: {e}", args.log))?;
             run::run(*args).await
         }
         Command::Crds => {
@@ -143,7 +144,9 @@ async fn page(client: &Client, resource: &Resource, token: &str) -> anyhow::Resu
 
 fn table(rows: &[Row]) -> String {
     let mut cells = vec![["KIND", "GROUP", "VERSIONS", "RECORDED WHEN"].map(str::to_owned)];
-    cells.extend(rows.iter().map(|r| [r.kind.clone(), r.group.clone(), r.versions.join(","), r.selected.clone()]));
+    cells.extend(
+        rows.iter().map(|r| [r.kind.clone(), r.group.clone(), r.versions.join(","), r.selected.clone()]),
+    );
     let width = |column: usize| cells.iter().map(|row| row[column].len()).max().unwrap_or_default();
     let widths = [width(0), width(1), width(2)];
     let mut text = String::new();
@@ -156,7 +159,9 @@ fn table(rows: &[Row]) -> String {
         let _ = match &row.found {
             None => Ok(()),
             Some(Found { version: None, .. }) => writeln!(text, "{} is not installed", row.kind),
-            Some(Found { selected, objects, .. }) => writeln!(text, "{selected} of {objects} {}s selected", row.kind),
+            Some(Found { selected, objects, .. }) => {
+                writeln!(text, "{selected} of {objects} {}s selected", row.kind)
+            }
         };
     }
     text
@@ -175,7 +180,9 @@ mod tests {
             selected: rule(&Select::Any { labels: vec![("a".into(), Some("b".into()))], gpu: true }),
             found,
         };
-        let found = |version: Option<&str>| Some(Found { version: version.map(str::to_owned), selected: 12, objects: 340 });
+        let found = |version: Option<&str>| {
+            Some(Found { version: version.map(str::to_owned), selected: 12, objects: 340 })
+        };
         let text = table(&[row("Deployment", found(Some("v1"))), row("X", found(None)), row("Y", None)]);
         let expected = "KIND         GROUP   VERSIONS   RECORDED WHEN\n\
             Deployment   apps    v1         label a=b, or requests a GPU\n\

@@ -305,7 +305,15 @@ mod tests {
 
     #[test]
     fn no_auth_is_for_loopback() {
-        let args = |listen: &str| match Cli::parse_from(["revisor", "run", "--insecure-no-auth", "--listen", listen]).command {
+        let args = |listen: &str| match Cli::parse_from([
+            "revisor",
+            "run",
+            "--insecure-no-auth",
+            "--listen",
+            listen,
+        ])
+        .command
+        {
             Command::Run(args) => args.validate(),
             _ => unreachable!("run was asked for"),
         };

@@ -199,7 +199,10 @@ mod tests {
 
     #[test]
     fn strings_are_minimally_escaped() {
-        assert_eq!(canonical(r#""\u003c\u0026\/\"\\\u0001\n\u00e9\ud83d\ude00""#), "\"<&/\\\"\\\\\\u0001\\n\u{e9}\u{1f600}\"");
+        assert_eq!(
+            canonical(r#""\u003c\u0026\/\"\\\u0001\n\u00e9\ud83d\ude00""#),
+            "\"<&/\\\"\\\\\\u0001\\n\u{e9}\u{1f600}\""
+        );
     }
 
     #[test]
@@ -210,8 +213,27 @@ mod tests {
     #[test]
     fn anything_but_one_value_is_refused() {
         for text in [
-            "", " ", "{", "[1,]", "{\"a\"}", "{\"a\":}", "{,}", "1 2", "tru", "\"a", "\"\\x\"", "01", "1.", "-", "+1", "1e",
-            "[1 2]", "{1:2}", "\"\u{1}\"", "]", "\"\\ud800\"",
+            "",
+            " ",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{,}",
+            "1 2",
+            "tru",
+            "\"a",
+            "\"\\x\"",
+            "01",
+            "1.",
+            "-",
+            "+1",
+            "1e",
+            "[1 2]",
+            "{1:2}",
+            "\"\u{1}\"",
+            "]",
+            "\"\\ud800\"",
         ] {
             assert!(Document::parse(text).is_err(), "{text:?} was accepted");
         }
@@ -227,9 +249,12 @@ mod tests {
 
     #[test]
     fn same_is_exact() {
-        let same = |a, b| Document::parse(a).expect("valid").root().same(Document::parse(b).expect("valid").root());
+        let same =
+            |a, b| Document::parse(a).expect("valid").root().same(Document::parse(b).expect("valid").root());
         assert!(same(r#"{"a":[1,{"b":null}]}"#, r#"{ "a" : [ 1 , { "b" : null } ] }"#));
-        for (a, b) in [("1", "1.0"), ("[1,2]", "[2,1]"), ("{}", "[]"), (r#"{"a":1}"#, r#"{"b":1}"#), ("null", "false")] {
+        for (a, b) in
+            [("1", "1.0"), ("[1,2]", "[2,1]"), ("{}", "[]"), (r#"{"a":1}"#, r#"{"b":1}"#), ("null", "false")]
+        {
             assert!(!same(a, b), "{a} and {b}");
         }
     }

@@ -1,13 +1,16 @@
 //! Every metric: its name and its help stand here, once.
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
+use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Labels of a metric per kind of workload.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -32,106 +35,101 @@ pub struct ReasonLabels {
     pub reason: &'static str,
 }
 
-/// All metrics of the process. Cloning shares them.
-#[derive(Clone, Debug)]
-pub struct Metrics {
-    registry: std::sync::Arc<Registry>,
-    /// Events read from the watch of a kind.
-    pub watch_events: Family<KindLabels, Counter>,
-    /// Lists of a kind.
-    pub lists: Family<KindLabels, Counter>,
-    /// Watches that ended in 410.
-    pub watch_expired: Family<KindLabels, Counter>,
-    /// Objects and events that could not be read.
-    pub undecodable: Family<KindLabels, Counter>,
-    /// Last place seen by the watch.
-    pub watch_resource_version: Family<KindLabels, Gauge>,
-    /// Place up to which everything is durable.
-    pub recorded_resource_version: Family<KindLabels, Gauge>,
-    /// Revisions created.
-    pub recorded: Family<KindLabels, Counter>,
-    /// Revisions that were there already, equal.
-    pub present: Family<KindLabels, Counter>,
-    /// Revisions that were there already, different; or content that moved without a generation.
-    pub drift: Family<KindLabels, Counter>,
-    /// Revisions that the API server will never take.
-    pub refused: Family<KindReason, Counter>,
-    /// Revisions stored without the snapshot's data.
-    pub oversize: Family<KindLabels, Counter>,
-    /// Generations that changed nothing.
-    pub quiet: Family<KindLabels, Counter>,
-    /// Generations that existed and were not seen.
-    pub holes: Family<KindReason, Counter>,
-    /// Attempts to write that failed and are repeated.
-    pub retries: Family<ReasonLabels, Counter>,
-    /// 1 while writing is held.
-    pub held: Family<ReasonLabels, Gauge>,
-    /// Revisions waiting to be written.
-    pub queue_length: Gauge,
-    /// Their size.
-    pub queue_bytes: Gauge,
-    /// From the event read to the Revision stored.
-    pub record_seconds: Histogram,
-    /// Revisions in the cache.
-    pub cached: Gauge,
-    /// Kubernetes Events that could not be sent.
-    pub events_dropped: Counter,
+/// Declares every metric once: its field, its type, its name and its help.
+macro_rules! metrics {
+    ($($field:ident: $type:ty = $name:literal, $help:literal;)*) => {
+        /// All metrics of the process. Cloning shares them.
+        #[derive(Clone, Debug)]
+        pub struct Metrics {
+            registry: Arc<Registry>,
+            $(#[doc = $help] pub $field: $type,)*
+        }
+
+        impl Default for Metrics {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl Metrics {
+            /// Registers every metric.
+            pub fn new() -> Self {
+                let mut registry = Registry::with_prefix("revisor");
+                let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+                registry.register("build", "The running program", version);
+                $(let $field = <$type>::default(); registry.register($name, $help, $field.clone());)*
+                Self { registry: Arc::new(registry), $($field,)* }
+            }
+        }
+    };
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
+type ByKind<M> = Family<KindLabels, M>;
+type ByKindAndReason<M> = Family<KindReason, M>;
+type ByReason<M> = Family<ReasonLabels, M>;
+
+metrics! {
+    watch_events: ByKind<Counter> = "watch_events", "Events read from the watch of a kind";
+    lists: ByKind<Counter> = "lists", "Lists of a kind";
+    watch_expired: ByKind<Counter> = "watch_expired", "Watches that ended because their history was gone";
+    undecodable: ByKind<Counter> = "undecodable", "Objects and events that could not be read";
+    watch_resource_version: ByKind<Gauge> = "watch_resource_version", "Last resourceVersion seen by the watch";
+    recorded_resource_version: ByKind<Gauge> =
+        "recorded_resource_version", "Every change up to this resourceVersion is durably recorded";
+    recorded: ByKind<Counter> = "revisions_recorded", "Revisions created";
+    present: ByKind<Counter> = "revisions_present", "Revisions that were there already, with equal content";
+    drift: ByKind<Counter> = "revisions_drift", "Generations whose content differs from what is recorded";
+    refused: ByKindAndReason<Counter> = "revisions_refused", "Revisions that the API server will never take";
+    oversize: ByKind<Counter> = "revisions_oversize", "Revisions stored without the data of their snapshot";
+    quiet: ByKind<Counter> = "quiet_generations", "Generations that changed nothing";
+    holes: ByKindAndReason<Counter> = "generation_holes", "Generations that existed and were not seen";
+    retries: ByReason<Counter> = "write_retries", "Attempts to write a Revision that failed and are repeated";
+    held: ByReason<Gauge> = "write_held", "1 while writing Revisions is held";
+    queue_length: Gauge = "queue_length", "Revisions waiting to be written";
+    queue_bytes: Gauge = "queue_bytes", "Size of the Revisions waiting to be written";
+    record_seconds: Seconds = "record_seconds", "Time from the event read to the Revision stored";
+    cached: Gauge = "cached_revisions", "Revisions in the cache";
+    events_dropped: Counter = "events_dropped", "Kubernetes Events that could not be sent";
 }
 
 impl Metrics {
-    /// Registers every metric.
-    pub fn new() -> Self {
-        let mut r = Registry::with_prefix("revisor");
-        r.register("build", "The running program", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
-        macro_rules! metric {
-            ($name:literal, $help:literal, $metric:expr) => {{
-                let metric = $metric;
-                r.register($name, $help, metric.clone());
-                metric
-            }};
-        }
-        let seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
-        Self {
-            watch_events: metric!("watch_events", "Events read from the watch of a kind", Family::default()),
-            lists: metric!("lists", "Lists of a kind", Family::default()),
-            watch_expired: metric!("watch_expired", "Watches that ended because their history was gone", Family::default()),
-            undecodable: metric!("undecodable", "Objects and events that could not be read", Family::default()),
-            watch_resource_version: metric!("watch_resource_version", "Last resourceVersion seen by the watch", Family::default()),
-            recorded_resource_version: metric!(
-                "recorded_resource_version",
-                "Every change up to this resourceVersion is durably recorded",
-                Family::default()
-            ),
-            recorded: metric!("revisions_recorded", "Revisions created", Family::default()),
-            present: metric!("revisions_present", "Revisions that were there already, with equal content", Family::default()),
-            drift: metric!("revisions_drift", "Generations whose content differs from what is recorded", Family::default()),
-            refused: metric!("revisions_refused", "Revisions that the API server will never take", Family::default()),
-            oversize: metric!("revisions_oversize", "Revisions stored without their snapshot's data", Family::default()),
-            quiet: metric!("quiet_generations", "Generations that changed nothing", Family::default()),
-            holes: metric!("generation_holes", "Generations that existed and were not seen", Family::default()),
-            retries: metric!("write_retries", "Attempts to write a Revision that failed and are repeated", Family::default()),
-            held: metric!("write_held", "1 while writing Revisions is held", Family::default()),
-            queue_length: metric!("queue_length", "Revisions waiting to be written", Gauge::default()),
-            queue_bytes: metric!("queue_bytes", "Size of the Revisions waiting to be written", Gauge::default()),
-            record_seconds: metric!("record_seconds", "Time from the event read to the Revision stored", seconds),
-            cached: metric!("cached_revisions", "Revisions in the cache", Gauge::default()),
-            events_dropped: metric!("events_dropped", "Kubernetes Events that could not be sent", Counter::default()),
-            registry: std::sync::Arc::new(r),
-        }
-    }
-
     /// The text format of Prometheus and OpenMetrics.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+/// A histogram of durations from a millisecond to half a minute.
+#[derive(Clone, Debug)]
+pub struct Seconds(Histogram);
+
+impl Default for Seconds {
+    fn default() -> Self {
+        Self(Histogram::new(exponential_buckets(0.001, 2.0, 16)))
+    }
+}
+
+impl Seconds {
+    /// Adds one duration.
+    pub fn observe(&self, duration: Duration) {
+        self.0.observe(duration.as_secs_f64());
+    }
+}
+
+impl TypedMetric for Seconds {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+impl EncodeMetric for Seconds {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.0.encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        self.0.metric_type()
     }
 }
 

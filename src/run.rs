@@ -62,7 +62,8 @@ async fn parts(args: &RunArgs, config: Config, clients: Clients, stop: Cancellat
         Some(id) => id,
         None => cluster_id(&clients.call).await,
     };
-    let cache = Cache::new(Identity { r#type: config.rest_type, tenant: config.tenant_id, cluster }, &metrics);
+    let cache =
+        Cache::new(Identity { r#type: config.rest_type, tenant: config.tenant_id, cluster }, &metrics);
     let queue = Queue::new(args.queue_bytes.0, &metrics);
     let recorder = Recorder {
         catalogue: Arc::new(config.catalogue),
@@ -71,7 +72,16 @@ async fn parts(args: &RunArgs, config: Config, clients: Clients, stop: Cancellat
         queue: queue.clone(),
         metrics: metrics.clone(),
     };
-    Parts { clients, cache, queue, recorder, metrics, ready: Readiness::default(), filled: Readiness::default(), stop }
+    Parts {
+        clients,
+        cache,
+        queue,
+        recorder,
+        metrics,
+        ready: Readiness::default(),
+        filled: Readiness::default(),
+        stop,
+    }
 }
 
 /// The uid of namespace kube-system stands for the cluster. It is a label of answers, not worth failing for.
@@ -94,13 +104,18 @@ fn start(
 ) -> (JoinSet<&'static str>, JoinSet<&'static str>) {
     let mut tasks = JoinSet::new();
     let mut reading = JoinSet::new();
-    serving(&mut tasks, "admin", admin, admin::router(parts.ready.clone(), parts.metrics.clone()), &parts.stop);
-    match rest {
-        Some(rest) => {
-            let router = serve::router(Arc::new(parts.cache.clone()), parts.filled.clone());
-            serving(&mut tasks, "REST", rest, router, &parts.stop);
-        }
-        None => tracing::warn!("the read API is off: it needs --insecure-no-auth and a loopback --listen"),
+    serving(
+        &mut tasks,
+        "admin",
+        admin,
+        admin::router(parts.ready.clone(), parts.metrics.clone()),
+        &parts.stop,
+    );
+    if let Some(rest) = rest {
+        let router = serve::router(Arc::new(parts.cache.clone()), parts.filled.clone());
+        serving(&mut tasks, "REST", rest, router, &parts.stop);
+    } else {
+        tracing::warn!("the read API is off: it needs --insecure-no-auth and a loopback --listen");
     }
     let (reporter, reporting) = Reporter::new(parts.clients.call.clone(), &parts.metrics);
     let writer = Writer::new(parts.clients.call.clone(), parts.queue.clone(), reporter, &parts.metrics);

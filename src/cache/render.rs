@@ -4,7 +4,7 @@ use crate::revision::{Revision, RevisionStatus, RevisionType};
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use uuid::Uuid;
 
 /// What the contract wants to know of the installation.
@@ -20,8 +20,20 @@ pub struct Identity {
 
 /// The phases that the contract knows.
 const PHASES: &[&str] = &[
-    "Creating", "Initializing", "Resuming", "Pending", "Deleting", "Running", "Updating", "Stopped", "Stopping", "Degraded",
-    "Failed", "Completed", "Terminating", "Unknown",
+    "Creating",
+    "Initializing",
+    "Resuming",
+    "Pending",
+    "Deleting",
+    "Running",
+    "Updating",
+    "Stopped",
+    "Stopping",
+    "Degraded",
+    "Failed",
+    "Completed",
+    "Terminating",
+    "Unknown",
 ];
 
 #[derive(Serialize)]
@@ -92,7 +104,11 @@ pub(super) fn render(revision: &Revision, identity: &Identity) -> Bytes {
     serde_json::to_vec(&wire).map(Bytes::from).unwrap_or_default()
 }
 
-fn additional_fields<'a>(revision: &'a Revision, status: &'a RevisionStatus, namespace: &'a str) -> AdditionalFields<'a> {
+fn additional_fields<'a>(
+    revision: &'a Revision,
+    status: &'a RevisionStatus,
+    namespace: &'a str,
+) -> AdditionalFields<'a> {
     let spec = &revision.spec;
     AdditionalFields {
         generation: spec.generation,
@@ -110,9 +126,9 @@ fn additional_fields<'a>(revision: &'a Revision, status: &'a RevisionStatus, nam
 
 fn images<'a>(revision: &'a Revision, status: &'a RevisionStatus) -> Vec<&'a str> {
     let named = revision.spec.view.iter().flat_map(|view| &view.images);
-    let mut seen = BTreeMap::new();
+    let mut seen = HashSet::new();
     let all = named.chain(&status.images).map(String::as_str);
-    all.filter(|image| seen.insert(*image, ()).is_none()).collect()
+    all.filter(|image| seen.insert(*image)).collect()
 }
 
 /// RFC 3339 in UTC with milliseconds, as the contract has it.
@@ -150,7 +166,8 @@ pub(super) mod tests {
 
     #[test]
     fn fields_are_those_of_the_contract() {
-        let value: serde_json::Value = serde_json::from_slice(&render(&revision(3), &identity())).expect("json");
+        let value: serde_json::Value =
+            serde_json::from_slice(&render(&revision(3), &identity())).expect("json");
         let expected = json!({
             "type": "runai-revision", "name": "llama", "id": Uuid::from_u128(3), "workloadId": Uuid::from_u128(5),
             "tenantId": 1001, "clusterId": Uuid::from_u128(9), "departmentId": "default", "projectId": "team-a",

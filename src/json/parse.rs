@@ -212,7 +212,9 @@ fn valid_number(text: &[u8]) -> bool {
         }
         rest = &fraction[n..];
     }
-    let Some(exponent) = rest.strip_prefix(b"e").or_else(|| rest.strip_prefix(b"E")) else { return rest.is_empty() };
+    let Some(exponent) = rest.strip_prefix(b"e").or_else(|| rest.strip_prefix(b"E")) else {
+        return rest.is_empty();
+    };
     let exponent = exponent.strip_prefix(b"+").or_else(|| exponent.strip_prefix(b"-")).unwrap_or(exponent);
     !exponent.is_empty() && digits(exponent) == exponent.len()
 }

@@ -24,7 +24,9 @@ impl Catalogue {
     /// # Panics
     /// Never: a test reads every built-in file.
     pub fn built_in() -> Self {
-        let parse = |(file, yaml): &(&str, &str)| Arc::new(Kind::parse(file, yaml).expect("built-in kind files are tested"));
+        let parse = |(file, yaml): &(&str, &str)| {
+            Arc::new(Kind::parse(file, yaml).expect("built-in kind files are tested"))
+        };
         Self { kinds: FILES.iter().map(parse).collect() }
     }
 
@@ -45,7 +47,8 @@ impl Catalogue {
             catalogue.kinds.retain(|kind| kind.group_kind().to_string() != *name);
             if catalogue.kinds.len() == before {
                 let known: Vec<_> = catalogue.kinds.iter().map(|k| k.group_kind().to_string()).collect();
-                let message = format!("disabledKinds: {name:?} is not a known kind (known: {})", known.join(", "));
+                let message =
+                    format!("disabledKinds: {name:?} is not a known kind (known: {})", known.join(", "));
                 return Err(KindError { file: file.to_owned(), message });
             }
         }
@@ -95,7 +98,12 @@ mod tests {
         let names: Vec<_> = catalogue.kinds().iter().map(|k| k.group_kind().to_string()).collect();
         assert_eq!(
             names,
-            ["Deployment.apps", "InferenceService.serving.kserve.io", "LeaderWorkerSet.leaderworkerset.x-k8s.io", "Thing.a.b"]
+            [
+                "Deployment.apps",
+                "InferenceService.serving.kserve.io",
+                "LeaderWorkerSet.leaderworkerset.x-k8s.io",
+                "Thing.a.b"
+            ]
         );
         assert_eq!(catalogue.kinds()[0].select, crate::kinds::Select::Always);
     }

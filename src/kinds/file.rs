@@ -104,7 +104,10 @@ fn is_kind(text: &str) -> bool {
 
 fn is_dns_label(text: &str) -> bool {
     let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (1..=63).contains(&text.len()) && text.chars().all(valid) && !text.starts_with('-') && !text.ends_with('-')
+    (1..=63).contains(&text.len())
+        && text.chars().all(valid)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 fn is_dns_name(text: &str) -> bool {
@@ -165,7 +168,8 @@ fn label(text: &str) -> Result<(String, Option<String>), String> {
     };
     let name = key.rsplit('/').next().unwrap_or_default();
     let valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let prefix_ok = key.strip_suffix(name).is_none_or(|p| p.is_empty() || p.strip_suffix('/').is_some_and(is_dns_name));
+    let prefix_ok =
+        key.strip_suffix(name).is_none_or(|p| p.is_empty() || p.strip_suffix('/').is_some_and(is_dns_name));
     if name.is_empty() || name.len() > 63 || !name.chars().all(valid) || !prefix_ok {
         return Err(format!("select.labels: {text:?} is not a label key, or key=value"));
     }
@@ -204,14 +208,19 @@ mod tests {
             ("select: always", "select: {}", "select: names no label"),
             ("select: always", "select: {labels: ['a b']}", "select.labels: \"a b\""),
             ("select: always", "select: {colour: red}", "colour"),
-            ("select: always", "select: always\nreplicas: [status.replicas]", "replicas: \"status.replicas\""),
+            (
+                "select: always",
+                "select: always\nreplicas: [status.replicas]",
+                "replicas: \"status.replicas\"",
+            ),
             ("select: always", "select: always\nreplicas: ['spec..a']", "replicas: \"spec..a\""),
             ("select: always", "select: always\nabsent: [{path: spec, when: {}}]", "absent.path: \"spec\""),
             ("select: always", "select: always\nownedBy: [thing.a]", "ownedBy: \"thing.a\""),
             ("select: always", "select: always\nreplica: [spec.replicas]", "replica"),
             ("select: always", "select: [", "select"),
         ] {
-            let error = Kind::parse("thing.yaml", &GOOD.replace(find, replace)).expect_err(replace).to_string();
+            let error =
+                Kind::parse("thing.yaml", &GOOD.replace(find, replace)).expect_err(replace).to_string();
             assert!(error.starts_with("thing.yaml: ") && error.contains(expected), "{replace}: {error}");
         }
     }

@@ -72,7 +72,9 @@ fn recorded_owner(catalogue: &Catalogue, kind: &Kind, object: Value<'_>) -> Opti
 fn wants_gpu(kind: &Kind, object: Value<'_>) -> bool {
     containers(kind, object).any(|container| {
         ["requests", "limits"].iter().filter_map(|part| container.at(&["resources", part])).any(|resources| {
-            resources.entries().any(|(name, amount)| is_gpu(name) && amount.as_str() != Some("0") && amount.as_number() != Some("0"))
+            resources.entries().any(|(name, amount)| {
+                is_gpu(name) && amount.as_str() != Some("0") && amount.as_number() != Some("0")
+            })
         })
     })
 }
@@ -129,7 +131,11 @@ mod tests {
             ("{}", r#"{"limits":{"cpu":"1"}}"#, Selection::Unmatched),
             (r#"{"revisor.dev/record":"false"}"#, r#"{"limits":{"nvidia.com/gpu":1}}"#, Selection::Refused),
         ] {
-            assert_eq!(deployment(&format!(r#""labels":{labels}"#), resources), expected, "{labels} {resources}");
+            assert_eq!(
+                deployment(&format!(r#""labels":{labels}"#), resources),
+                expected,
+                "{labels} {resources}"
+            );
         }
     }
 
@@ -151,7 +157,12 @@ mod tests {
 
     #[test]
     fn odd_shapes_are_unmatched() {
-        for json in ["{}", "[]", r#"{"metadata":1,"spec":"x"}"#, r#"{"spec":{"template":{"spec":{"containers":{"a":1}}}}}"#] {
+        for json in [
+            "{}",
+            "[]",
+            r#"{"metadata":1,"spec":"x"}"#,
+            r#"{"spec":{"template":{"spec":{"containers":{"a":1}}}}}"#,
+        ] {
             assert_eq!(decide("Deployment", json), Selection::Unmatched, "{json}");
         }
     }

@@ -58,7 +58,12 @@ pub fn decide(before: &Before, comparison: Comparison) -> Verdict {
 }
 
 /// Compares by the differences, after what the kind file says means nothing is taken away.
-pub fn compare(kind: &Kind, deltas: &mut Deltas<'_>, entries: &[Entry<'_>], autoscalers: &[String]) -> Comparison {
+pub fn compare(
+    kind: &Kind,
+    deltas: &mut Deltas<'_>,
+    entries: &[Entry<'_>],
+    autoscalers: &[String],
+) -> Comparison {
     if !deltas.truncated {
         deltas.list.retain(|delta| !means_nothing(&kind.absent, delta));
     }
@@ -66,9 +71,14 @@ pub fn compare(kind: &Kind, deltas: &mut Deltas<'_>, entries: &[Entry<'_>], auto
         return Comparison::Same;
     }
     let autoscaled = |delta: &Delta<'_>| {
-        kind.replicas.iter().any(|path| at(&delta.path, path)) && managed::autoscaled(entries, &delta.path, autoscalers)
+        kind.replicas.iter().any(|path| at(&delta.path, path))
+            && managed::autoscaled(entries, &delta.path, autoscalers)
     };
-    if !deltas.truncated && deltas.list.iter().all(autoscaled) { Comparison::Autoscaled } else { Comparison::Different }
+    if !deltas.truncated && deltas.list.iter().all(autoscaled) {
+        Comparison::Autoscaled
+    } else {
+        Comparison::Different
+    }
 }
 
 fn at(path: &[Segment<'_>], expected: &Path) -> bool {
@@ -97,7 +107,9 @@ fn is_absent(rules: &[Absent], path: &[&str], value: Value<'_>) -> bool {
     if rules.iter().any(|rule| rule.path.keys() == path && equals(rule)) {
         return true;
     }
-    let leads = |rule: &Absent| rule.path.keys().len() > path.len() && rule.path.keys().iter().zip(path).all(|(a, b)| a == b);
+    let leads = |rule: &Absent| {
+        rule.path.keys().len() > path.len() && rule.path.keys().iter().zip(path).all(|(a, b)| a == b)
+    };
     let all = |rules: &[Absent]| {
         value.entries().all(|(key, field)| {
             let deeper: Vec<_> = path.iter().copied().chain([key]).collect();
@@ -143,8 +155,18 @@ mod tests {
             (r#"{"a":{"replicas":1}}"#, r#"{"a":{"replicas":2}}"#, "hpa", Different),
             ("{}", r#"{"scale":{"hpa":{"minReplicas":1,"maxReplicas":0}}}"#, "x", Same),
             (r#"{"scale":{}}"#, r#"{"scale":{"hpa":{"minReplicas":1,"maxReplicas":0}}}"#, "x", Same),
-            (r#"{"scale":{"on":true}}"#, r#"{"scale":{"on":true,"hpa":{"minReplicas":1,"maxReplicas":0}}}"#, "x", Same),
-            (r#"{"scale":{"on":true}}"#, r#"{"scale":{"on":true,"hpa":{"minReplicas":1,"maxReplicas":1}}}"#, "x", Different),
+            (
+                r#"{"scale":{"on":true}}"#,
+                r#"{"scale":{"on":true,"hpa":{"minReplicas":1,"maxReplicas":0}}}"#,
+                "x",
+                Same,
+            ),
+            (
+                r#"{"scale":{"on":true}}"#,
+                r#"{"scale":{"on":true,"hpa":{"minReplicas":1,"maxReplicas":1}}}"#,
+                "x",
+                Different,
+            ),
             (r#"{"a":1,"probe":{}}"#, r#"{"a":1}"#, "x", Same),
             (r#"{"a":1}"#, r#"{"a":1,"other":{}}"#, "x", Different),
         ] {

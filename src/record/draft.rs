@@ -8,8 +8,8 @@ use super::view::{self, History};
 use crate::json::Value;
 use crate::kinds::Kind;
 use crate::revision::{
-    LABEL_WORKLOAD_KIND, LABEL_WORKLOAD_UID, Revision, RevisionSpec, RevisionType, SnapshotEncoding, Source, TimeSource,
-    Workload, identity,
+    LABEL_WORKLOAD_KIND, LABEL_WORKLOAD_UID, Revision, RevisionSpec, RevisionType, SnapshotEncoding, Source,
+    TimeSource, Workload, identity,
 };
 use crate::workload::Change;
 use chrono::{DateTime, Utc};
@@ -54,13 +54,17 @@ impl Draft<'_> {
     fn spec(&self) -> io::Result<RevisionSpec> {
         let change = self.change;
         let author = self.author();
-        let (change_time, change_time_source) = match &author {
-            Some((_, time)) => (*time, TimeSource::ManagedFields),
+        let (change_time, change_time_source) = match author.as_ref().and_then(|(_, time)| *time) {
+            Some(time) => (time, TimeSource::ManagedFields),
             None => (self.now, TimeSource::Observed),
         };
         Ok(RevisionSpec {
             id: identity::id(change.uid, change.generation),
-            r#type: if self.verdict == Verdict::Baseline { RevisionType::Baseline } else { RevisionType::Change },
+            r#type: if self.verdict == Verdict::Baseline {
+                RevisionType::Baseline
+            } else {
+                RevisionType::Change
+            },
             workload: Workload {
                 api_version: change.resource.api_version(),
                 kind: change.resource.kind.clone(),
@@ -91,13 +95,14 @@ impl Draft<'_> {
     }
 
     /// Who changed what is told; when nothing is, who wrote spec last.
-    fn author(&self) -> Option<(crate::revision::Via, DateTime<Utc>)> {
+    fn author(&self) -> Option<(crate::revision::Via, Option<DateTime<Utc>>)> {
         const SPEC: &[Segment<'static>] = &[Segment::Key("spec")];
         let told = self.verdict == Verdict::Change { told: true };
         if !told {
             return author(self.entries, self.fingerprints, &[SPEC], false);
         }
-        let present: Vec<_> = self.deltas.list.iter().filter(|d| d.to.is_some()).map(|d| d.path.as_slice()).collect();
+        let present: Vec<_> =
+            self.deltas.list.iter().filter(|d| d.to.is_some()).map(|d| d.path.as_slice()).collect();
         let removed = self.deltas.list.iter().any(|d| d.to.is_none());
         author(self.entries, self.fingerprints, &present, removed)
     }
@@ -114,7 +119,8 @@ fn source(object: Value<'_>) -> Option<Source> {
     let flux = || label("kustomize.toolkit.fluxcd.io/name").or_else(|| label("helm.toolkit.fluxcd.io/name"));
     let helm = || annotation(object, "meta.helm.sh/release-name");
     let argo = tracked.or_else(|| label("argocd.argoproj.io/instance")).map(|name| ("ArgoCD", name));
-    let found = argo.or_else(|| flux().map(|name| ("Flux", name))).or_else(|| helm().map(|name| ("Helm", name)));
+    let found =
+        argo.or_else(|| flux().map(|name| ("Flux", name))).or_else(|| helm().map(|name| ("Helm", name)));
     found.map(|(tool, name)| Source { tool: tool.to_owned(), name: name.to_owned() })
 }
 
@@ -126,7 +132,10 @@ mod tests {
     #[test]
     fn the_delivery_tool_is_known_by_its_marks() {
         for (metadata, expected) in [
-            (r#""annotations":{"argocd.argoproj.io/tracking-id":"shop:apps/Deployment:n/x"}"#, Some(("ArgoCD", "shop"))),
+            (
+                r#""annotations":{"argocd.argoproj.io/tracking-id":"shop:apps/Deployment:n/x"}"#,
+                Some(("ArgoCD", "shop")),
+            ),
             (r#""labels":{"argocd.argoproj.io/instance":"shop"}"#, Some(("ArgoCD", "shop"))),
             (r#""labels":{"kustomize.toolkit.fluxcd.io/name":"k"}"#, Some(("Flux", "k"))),
             (r#""annotations":{"meta.helm.sh/release-name":"r"}"#, Some(("Helm", "r"))),

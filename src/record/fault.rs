@@ -25,7 +25,11 @@ pub(crate) enum Fault {
 /// Reads an answer.
 pub(crate) fn classify(code: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Fault {
     let status: Status = serde_json::from_slice(body).unwrap_or_default();
-    let text = if status.message.is_empty() { String::from_utf8_lossy(body) } else { status.message.as_str().into() };
+    let text = if status.message.is_empty() {
+        String::from_utf8_lossy(body)
+    } else {
+        status.message.as_str().into()
+    };
     if text.contains("database space exceeded") {
         return Fault::Held("EtcdFull", Scope::All);
     }
@@ -51,10 +55,14 @@ fn details(status: &Status) -> Option<&kube::core::response::StatusDetails> {
 }
 
 fn forbidden(status: &Status, text: &str) -> Fault {
-    let terminating = details(status).is_some_and(|d| d.causes.iter().any(|c| c.reason == "NamespaceTerminating"));
+    let terminating =
+        details(status).is_some_and(|d| d.causes.iter().any(|c| c.reason == "NamespaceTerminating"));
     if terminating {
         Fault::NamespaceGone
-    } else if text.contains("exceeded quota") || text.contains("insufficient quota") || text.contains("failed quota") {
+    } else if text.contains("exceeded quota")
+        || text.contains("insufficient quota")
+        || text.contains("failed quota")
+    {
         Fault::Held("QuotaExceeded", Scope::Namespace)
     } else {
         Fault::Held("Forbidden", Scope::All)
@@ -72,24 +80,50 @@ mod tests {
     #[test]
     fn every_answer_has_a_meaning() {
         let status = |message: &str, reason: &str, details: &str| {
-            format!(r#"{{"kind":"Status","status":"Failure","message":"{message}","reason":"{reason}","details":{details}}}"#)
+            format!(
+                r#"{{"kind":"Status","status":"Failure","message":"{message}","reason":"{reason}","details":{details}}}"#
+            )
         };
         let all = |reason| Fault::Held(reason, Scope::All);
         let after = Some(Duration::from_secs(3));
         for (code, body, expected) in [
             (409, status("exists", "AlreadyExists", "{}"), Fault::Exists),
-            (409, status("Operation cannot be fulfilled on resourcequotas", "Conflict", "{}"), Fault::Passing("Conflict", after)),
+            (
+                409,
+                status("Operation cannot be fulfilled on resourcequotas", "Conflict", "{}"),
+                Fault::Passing("Conflict", after),
+            ),
             (413, "limit is 3145728".into(), Fault::TooLarge),
             (500, status("etcdserver: request is too large", "", "{}"), Fault::TooLarge),
             (500, status("etcdserver: mvcc: database space exceeded", "", "{}"), all("EtcdFull")),
             (500, status("boom", "InternalError", "{}"), Fault::Passing("ServerError", after)),
             (503, "no endpoints".into(), Fault::Passing("ServerError", after)),
-            (429, status("storage is (re)initializing", "TooManyRequests", "{}"), Fault::Passing("TooManyRequests", after)),
+            (
+                429,
+                status("storage is (re)initializing", "TooManyRequests", "{}"),
+                Fault::Passing("TooManyRequests", after),
+            ),
             (422, status("invalid", "Invalid", "{}"), Fault::Refused("Invalid")),
-            (403, status("x is being terminated", "Forbidden", r#"{"causes":[{"reason":"NamespaceTerminating"}]}"#), Fault::NamespaceGone),
-            (403, status("exceeded quota: q", "Forbidden", "{}"), Fault::Held("QuotaExceeded", Scope::Namespace)),
+            (
+                403,
+                status(
+                    "x is being terminated",
+                    "Forbidden",
+                    r#"{"causes":[{"reason":"NamespaceTerminating"}]}"#,
+                ),
+                Fault::NamespaceGone,
+            ),
+            (
+                403,
+                status("exceeded quota: q", "Forbidden", "{}"),
+                Fault::Held("QuotaExceeded", Scope::Namespace),
+            ),
             (403, status("cannot create resource", "Forbidden", "{}"), all("Forbidden")),
-            (404, status("namespaces n not found", "NotFound", r#"{"kind":"namespaces"}"#), Fault::NamespaceGone),
+            (
+                404,
+                status("namespaces n not found", "NotFound", r#"{"kind":"namespaces"}"#),
+                Fault::NamespaceGone,
+            ),
             (404, "404 page not found".into(), all("CustomResourceDefinitionMissing")),
             (400, status("strict decoding error", "BadRequest", "{}"), all("BadRequest")),
             (401, status("Unauthorized", "Unauthorized", "{}"), all("Unauthorized")),

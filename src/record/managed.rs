@@ -1,7 +1,7 @@
 //! metadata.managedFields: who owns a field, and when it was last written. Pure.
 //!
 //! An entry names a program (its field manager), never a person. Its `time` has whole seconds and moves when the
-//! entry's set of fields or one of their values changes. The format of `fieldsV1` is that of Kubernetes'
+//! entry's set of fields or one of their values changes; entries of the subresource `scale` have none. The format of `fieldsV1` is that of Kubernetes'
 //! structured-merge-diff: `f:` a field, `k:` a list item by its keys, `v:` by its value, `i:` by its index.
 
 use super::view::diff::Segment;
@@ -60,21 +60,21 @@ pub fn author(
     before: &[Fingerprint],
     present: &[&[Segment<'_>]],
     removed: bool,
-) -> Option<(Via, DateTime<Utc>)> {
+) -> Option<(Via, Option<DateTime<Utc>>)> {
     let owner = |entry: &&Entry<'_>| present.iter().any(|path| entry.owns(path));
-    let touched = |entry: &&Entry<'_>| removed && !before.is_empty() && !before.contains(&entry.fingerprint());
-    let newest = |entries: Vec<&Entry<'_>>| entries.into_iter().filter_map(Entry::author).max_by_key(|(_, time)| *time);
-    newest(entries.iter().filter(|e| owner(e) || touched(e)).collect())
+    let touched =
+        |entry: &&Entry<'_>| removed && !before.is_empty() && !before.contains(&entry.fingerprint());
+    entries.iter().filter(|e| owner(e) || touched(e)).map(Entry::author).max_by_key(|(_, time)| *time)
 }
 
 impl Entry<'_> {
-    fn author(&self) -> Option<(Via, DateTime<Utc>)> {
+    fn author(&self) -> (Via, Option<DateTime<Utc>>) {
         let via = Via {
             manager: self.manager.to_owned(),
             operation: self.operation.to_owned(),
             subresource: self.subresource.to_owned(),
         };
-        self.time.map(|time| (via, time))
+        (via, self.time)
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -116,7 +116,8 @@ fn is_item(key: &str) -> bool {
 
 fn item_named<'d>(items: Value<'d>, name: &str) -> Option<Value<'d>> {
     let named = |key: &str| {
-        let keys = key.strip_prefix("k:").and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
+        let keys =
+            key.strip_prefix("k:").and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
         keys.is_some_and(|keys| keys.get("name").and_then(serde_json::Value::as_str) == Some(name))
     };
     items.entries().find(|(key, _)| named(key)).map(|(_, item)| item)
@@ -149,8 +150,14 @@ mod tests {
         let container = [Key("spec"), Key("template"), Key("spec"), Key("containers")];
         let within = |rest: &[Segment<'static>]| [container.as_slice(), rest].concat();
         assert_eq!(manager(&[Key("spec"), Key("other")], false, &[]).as_deref(), Some("edit"));
-        assert_eq!(manager(&[Key("spec"), Key("replicas")], false, &[]).as_deref(), Some("kube-controller-manager"));
-        assert_eq!(manager(&within(&[Name("a"), Key("args"), Index(3)]), false, &[]).as_deref(), Some("kubectl"));
+        assert_eq!(
+            manager(&[Key("spec"), Key("replicas")], false, &[]).as_deref(),
+            Some("kube-controller-manager")
+        );
+        assert_eq!(
+            manager(&within(&[Name("a"), Key("args"), Index(3)]), false, &[]).as_deref(),
+            Some("kubectl")
+        );
         assert_eq!(manager(&within(&[Name("b"), Key("image")]), false, &[]).as_deref(), Some("kubectl"));
         assert_eq!(manager(&within(&[Name("c"), Key("image")]), false, &[]), None);
         assert_eq!(manager(&[Key("spec"), Key("unknown")], false, &[]), None);
@@ -162,6 +169,14 @@ mod tests {
         let before = with(&changed, fingerprints);
         assert_eq!(manager(&[Key("spec"), Key("gone")], true, &before).as_deref(), Some("edit"));
         assert_eq!(manager(&[Key("spec"), Key("gone")], true, &[]), None, "nothing to compare with");
+    }
+
+    #[test]
+    fn an_owner_without_a_time_is_named_too() {
+        let untimed = OBJECT.replace(r#","time":"2026-01-01T00:00:02Z""#, "");
+        let found =
+            with(&untimed, |e| author(e, &[], &[&[Key("spec"), Key("other")]], false)).expect("an owner");
+        assert_eq!((found.0.manager.as_str(), found.1), ("edit", None));
     }
 
     #[test]

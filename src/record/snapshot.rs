@@ -111,7 +111,9 @@ fn canonical(resource: &Resource, object: Value<'_>, spec: &[u8]) -> Vec<u8> {
     let metadata = object.get("metadata");
     let field = |name: &str| metadata.and_then(|m| m.get(name));
     let mut comma = false;
-    if let Some(annotations) = field("annotations").filter(|a| a.entries().any(|(key, _)| key != LAST_APPLIED)) {
+    if let Some(annotations) =
+        field("annotations").filter(|a| a.entries().any(|(key, _)| key != LAST_APPLIED))
+    {
         out.extend_from_slice(b"\"annotations\":{");
         let kept = annotations.entries().filter(|(key, _)| *key != LAST_APPLIED);
         for (i, (key, value)) in kept.enumerate() {
@@ -185,7 +187,12 @@ mod tests {
     fn a_missing_spec_and_damage_are_no_panic() {
         assert_eq!(packed("{}").digest, ContentDigest::of_canonical_spec(b"null"));
         assert!(unpack(b"junk").is_err());
-        let bad = Snapshot { encoding: SnapshotEncoding::GzipBase64, size: 1, data: Some("!".into()), oversize: false };
+        let bad = Snapshot {
+            encoding: SnapshotEncoding::GzipBase64,
+            size: 1,
+            data: Some("!".into()),
+            oversize: false,
+        };
         assert!(read(&bad).is_err());
     }
 }

@@ -214,7 +214,11 @@ impl KindRecorder {
 
     fn hole(&self, change: &Change, generations: i64, reason: &'static str) {
         let labels = kind_reason(&self.kind.kind, reason);
-        self.recorder.metrics.holes.get_or_create(&labels).inc_by(u64::try_from(generations).unwrap_or_default());
+        self.recorder
+            .metrics
+            .holes
+            .get_or_create(&labels)
+            .inc_by(u64::try_from(generations).unwrap_or_default());
         if reason == "NotSeen" {
             tracing::warn!(
                 kind = self.kind.kind,
@@ -229,7 +233,8 @@ impl KindRecorder {
 
     /// A restart finds what is there. The content of a generation never moves, unless the kind's definition did.
     fn recorded_before(&self, change: &Change, known: &Tracked, packed: &Packed) {
-        let moved = known.generation == change.generation && known.digest.is_some_and(|digest| digest != packed.digest);
+        let moved = known.generation == change.generation
+            && known.digest.is_some_and(|digest| digest != packed.digest);
         if moved {
             self.recorder.metrics.drift.get_or_create(&kind(&self.kind.kind)).inc();
             tracing::warn!(

@@ -103,7 +103,11 @@ mod tests {
         let after = Document::parse(&to).expect("valid");
         let Some(from) = from else { return view(kind, after.root(), History::First { generation: 1 }) };
         let before = Document::parse(&from).expect("valid");
-        let deltas = diff::diff("spec", before.root().get("spec").expect("spec"), after.root().get("spec").expect("spec"));
+        let deltas = diff::diff(
+            "spec",
+            before.root().get("spec").expect("spec"),
+            after.root().get("spec").expect("spec"),
+        );
         view(kind, after.root(), History::Changed(&deltas))
     }
 
@@ -120,7 +124,9 @@ mod tests {
     #[test]
     fn a_change_of_environment_hides_secrets_only() {
         let env = |token: &str, tokens: &str| {
-            format!(r#""env":[{{"name":"HF_TOKEN","value":"{token}"}},{{"name":"MAX_TOKENS","value":"{tokens}"}}]"#)
+            format!(
+                r#""env":[{{"name":"HF_TOKEN","value":"{token}"}},{{"name":"MAX_TOKENS","value":"{tokens}"}}]"#
+            )
         };
         let (summary, changes) = changes(&env("hf_old", "1"), &env("hf_new", "2"));
         assert_eq!(summary, "env HF_TOKEN, env MAX_TOKENS");
@@ -142,7 +148,8 @@ mod tests {
 
     #[test]
     fn a_changed_argument_after_a_secret_flag_is_redacted() {
-        let (summary, changes) = changes(r#""args":["--hf-token","old","--p","1"]"#, r#""args":["--hf-token","new","--p","2"]"#);
+        let (summary, changes) =
+            changes(r#""args":["--hf-token","old","--p","1"]"#, r#""args":["--hf-token","new","--p","2"]"#);
         assert_eq!(summary, "args");
         assert_eq!(changes[0].1, "[redacted]");
         assert_eq!(changes.last().expect("changes").2, "2");
@@ -163,7 +170,8 @@ mod tests {
     #[test]
     fn a_view_stays_small() {
         let big = |c: char| {
-            let item = |i: usize| format!(r#""{}{i}":"{}""#, c.to_string().repeat(300), "\\u0001".repeat(200));
+            let item =
+                |i: usize| format!(r#""{}{i}":"{}""#, c.to_string().repeat(300), "\\u0001".repeat(200));
             format!("{{{}}}", (0..2000).map(item).collect::<Vec<_>>().join(","))
         };
         let view = view_of(Some(&big('a')), &big('b')).expect("a view");

@@ -52,12 +52,14 @@ impl Writer {
         while let Some(mut queued) = self.queue.next().await {
             match self.attempt(&mut queued.item.revision).await {
                 Outcome::Settled => {
-                    self.metrics.record_seconds.observe(queued.item.seen.elapsed().as_secs_f64());
+                    self.metrics.record_seconds.observe(queued.item.seen.elapsed());
                     self.queue.done(queued);
                     self.resume();
                 }
                 Outcome::Again(scope, reason, after) => {
-                    self.retry(queued, scope, reason, |failures| backoff(PASSING, failures).max(after.unwrap_or_default()));
+                    self.retry(queued, scope, reason, |failures| {
+                        backoff(PASSING, failures).max(after.unwrap_or_default())
+                    });
                 }
                 Outcome::Hold(scope, reason, message) => {
                     self.hold(&queued, scope, reason, &message);
@@ -89,7 +91,10 @@ impl Writer {
             Fault::Exists => self.compare(revision).await,
             Fault::TooLarge => self.shrink(revision),
             Fault::NamespaceGone => {
-                tracing::debug!(revision = revision.metadata.name, "its namespace is gone, and its history with it");
+                tracing::debug!(
+                    revision = revision.metadata.name,
+                    "its namespace is gone, and its history with it"
+                );
                 Outcome::Settled
             }
             Fault::Refused(reason) => self.refuse(revision, reason, &message()),
@@ -136,7 +141,11 @@ impl Writer {
                 seen.digest = revision.spec.content_digest,
                 "a Revision of this name is there with other content; the stored one stays"
             );
-            self.reporter.warn(revision, "RevisionDiffers", format!("Revision {name} exists with other content and was kept"));
+            self.reporter.warn(
+                revision,
+                "RevisionDiffers",
+                format!("Revision {name} exists with other content and was kept"),
+            );
         }
         Outcome::Settled
     }
@@ -148,8 +157,13 @@ impl Writer {
         }
         self.metrics.oversize.get_or_create(&kind(&revision.spec.workload.kind)).inc();
         let name = revision.metadata.name.as_deref().unwrap_or_default();
-        tracing::warn!(revision = name, "the workload is larger than the API server stores; recorded without its data");
-        let note = format!("Revision {name} holds the digest but not the content: the workload is too large to be stored twice");
+        tracing::warn!(
+            revision = name,
+            "the workload is larger than the API server stores; recorded without its data"
+        );
+        let note = format!(
+            "Revision {name} holds the digest but not the content: the workload is too large to be stored twice"
+        );
         self.reporter.warn(revision, "RevisionOversize", note);
         Outcome::Again(Scope::Workload, "TooLarge", None)
     }
@@ -157,8 +171,17 @@ impl Writer {
     fn refuse(&self, revision: &Revision, reason: &'static str, message: &str) -> Outcome {
         self.metrics.refused.get_or_create(&kind_reason(&revision.spec.workload.kind, reason)).inc();
         let name = revision.metadata.name.as_deref().unwrap_or_default();
-        tracing::error!(revision = name, reason, message, "the API server refuses this Revision; it is not recorded");
-        self.reporter.warn(revision, "RevisionRefused", format!("Revision {name} was refused ({reason}): {message}"));
+        tracing::error!(
+            revision = name,
+            reason,
+            message,
+            "the API server refuses this Revision; it is not recorded"
+        );
+        self.reporter.warn(
+            revision,
+            "RevisionRefused",
+            format!("Revision {name} was refused ({reason}): {message}"),
+        );
         Outcome::Settled
     }
 
@@ -172,7 +195,14 @@ impl Writer {
         let revision = &queued.item.revision;
         let namespace = revision.metadata.namespace.as_deref().unwrap_or_default();
         let waiting = self.queue.len();
-        tracing::error!(reason, ?scope, namespace, waiting, message, "writing Revisions is held until this is mended");
+        tracing::error!(
+            reason,
+            ?scope,
+            namespace,
+            waiting,
+            message,
+            "writing Revisions is held until this is mended"
+        );
         let note = format!("Recording is held ({reason}), nothing is lost yet: {message}");
         self.reporter.warn(revision, "RecordingHeld", note);
     }
@@ -200,7 +230,8 @@ async fn read(
 /// The API server's own words, cut: they may repeat the object.
 fn message(body: &[u8]) -> String {
     let status: kube::core::Status = serde_json::from_slice(body).unwrap_or_default();
-    let text = if status.message.is_empty() { String::from_utf8_lossy(body).into_owned() } else { status.message };
+    let text =
+        if status.message.is_empty() { String::from_utf8_lossy(body).into_owned() } else { status.message };
     text.chars().take(300).collect()
 }
 

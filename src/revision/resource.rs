@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
+// Repeating an attribute is how kube's derive takes a list.
+#[allow(clippy::duplicated_attributes)]
 /// What a Revision records. Immutable, except `view`.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(

@@ -27,7 +27,9 @@ pub const IMMUTABLE: &[&str] = &[
 /// One rule over all of spec. The `has()` form, because `self.?x == oldSelf.?x` exceeds the API server's cost budget.
 pub(super) fn immutable() -> Rule {
     let unchanged = |field: &&str| {
-        format!("has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})")
+        format!(
+            "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+        )
     };
     Rule::new(IMMUTABLE.iter().map(unchanged).collect::<Vec<_>>().join(" && "))
         .message("spec is immutable, except spec.view")
@@ -78,7 +80,8 @@ mod tests {
     #[test]
     fn every_field_but_the_view_is_immutable() {
         let properties = &root()["properties"]["spec"]["properties"];
-        let fields: BTreeSet<_> = properties.as_object().expect("properties").keys().map(String::as_str).collect();
+        let fields: BTreeSet<_> =
+            properties.as_object().expect("properties").keys().map(String::as_str).collect();
         let expected: BTreeSet<_> = IMMUTABLE.iter().copied().chain(["view"]).collect();
         assert_eq!(fields, expected);
     }
@@ -89,7 +92,10 @@ mod tests {
             assert!(schema.get("nullable").is_none(), "{path} is nullable");
             for (name, field) in schema["properties"].as_object().into_iter().flatten() {
                 let path = format!("{path}.{name}");
-                assert!(field["description"].as_str().is_some_and(|d| !d.is_empty()), "{path} has no description");
+                assert!(
+                    field["description"].as_str().is_some_and(|d| !d.is_empty()),
+                    "{path} has no description"
+                );
                 walk(&path, field);
             }
             if let Some(items) = schema.get("items") {

@@ -9,10 +9,13 @@ use axum::routing::get;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
+/// What has to be in first, and whether it is.
+type Gate = (String, watch::Receiver<bool>);
+
 /// Ready means: the first lists are in. Neither lag nor an outage of the API server makes a replica unready later.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
-    gates: Arc<Mutex<Vec<(String, watch::Receiver<bool>)>>>,
+    gates: Arc<Mutex<Vec<Gate>>>,
 }
 
 impl Readiness {
@@ -61,5 +64,8 @@ async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
 }
 
 async fn metrics_text(State(admin): State<Admin>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], admin.metrics.encode())
+    (
+        [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+        admin.metrics.encode(),
+    )
 }

@@ -47,7 +47,8 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
-        let mut response = (status, Json(Body { code: status.as_u16(), message: self.message() })).into_response();
+        let mut response =
+            (status, Json(Body { code: status.as_u16(), message: self.message() })).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
         }

@@ -18,8 +18,13 @@ pub(super) struct Reader {
 }
 
 /// The Revisions of one workload, newest first.
-pub(super) async fn list(State(reader): State<Reader>, Path(workload): Path<String>) -> Result<Response, ApiError> {
-    let Ok(id) = Uuid::try_parse(&workload) else { return Err(ApiError::BadParameter("workloadId", workload)) };
+pub(super) async fn list(
+    State(reader): State<Reader>,
+    Path(workload): Path<String>,
+) -> Result<Response, ApiError> {
+    let Ok(id) = Uuid::try_parse(&workload) else {
+        return Err(ApiError::BadParameter("workloadId", workload));
+    };
     if !reader.ready.is_ready() {
         return Err(ApiError::NotReady);
     }

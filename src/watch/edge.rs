@@ -40,7 +40,12 @@ pub(super) enum EdgeError {
 }
 
 /// Reads the metadata of `raw`.
-pub(super) fn change(resource: &Arc<Resource>, seen: Observed, op: Op, raw: Box<RawValue>) -> Result<Change, EdgeError> {
+pub(super) fn change(
+    resource: &Arc<Resource>,
+    seen: Observed,
+    op: Op,
+    raw: Box<RawValue>,
+) -> Result<Change, EdgeError> {
     let Head { metadata } = serde_json::from_str(raw.get())?;
     let name = metadata.name.into_owned();
     let Some(generation) = metadata.generation else { return Err(EdgeError::NoGeneration(name)) };
@@ -62,7 +67,12 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<Change, String> {
-        let resource = Arc::new(Resource { group: "g".into(), version: "v1".into(), kind: "K".into(), plural: "ks".into() });
+        let resource = Arc::new(Resource {
+            group: "g".into(),
+            version: "v1".into(),
+            kind: "K".into(),
+            plural: "ks".into(),
+        });
         let raw = RawValue::from_string(json.to_owned()).expect("valid");
         change(&resource, Observed::Watch, Op::Added, raw).map_err(|e| e.to_string())
     }

@@ -64,7 +64,13 @@ struct PageMetadata {
 
 impl<S: Sink> Stream<S> {
     /// A reader of `kind`. `ready` turns true when the first list is in, or when there is nothing to list.
-    pub fn new(client: Client, kind: Arc<Kind>, sink: S, metrics: &Metrics, ready: watch::Sender<bool>) -> Self {
+    pub fn new(
+        client: Client,
+        kind: Arc<Kind>,
+        sink: S,
+        metrics: &Metrics,
+        ready: watch::Sender<bool>,
+    ) -> Self {
         Self { client, kind, sink, metrics: metrics.clone(), ready, failures: 0 }
     }
 
@@ -78,7 +84,11 @@ impl<S: Sink> Stream<S> {
             .await;
             tracing::info!(kind = self.kind.kind, version = resource.version, "watching");
             self.follow(&resource).await;
-            tracing::info!(kind = self.kind.kind, version = resource.version, "this version is not served any more");
+            tracing::info!(
+                kind = self.kind.kind,
+                version = resource.version,
+                "this version is not served any more"
+            );
         }
     }
 
@@ -114,7 +124,12 @@ impl<S: Sink> Stream<S> {
         self.failures = self.failures.saturating_add(1);
         let (first, longest) = BACKOFF;
         let wait = first.saturating_mul(1 << (self.failures - 1).min(16)).min(longest);
-        tracing::warn!(kind = self.kind.kind, error = format!("{error:#}"), failures = self.failures, "{what} failed");
+        tracing::warn!(
+            kind = self.kind.kind,
+            error = format!("{error:#}"),
+            failures = self.failures,
+            "{what} failed"
+        );
         sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
     }
 
@@ -127,10 +142,13 @@ impl<S: Sink> Stream<S> {
         loop {
             // No resourceVersion: a consistent read. With 0 a stale API server would answer with the past.
             let uri = format!("{}?limit={PAGE}{}", resource.path(None), continued(&token));
-            let text = match timeout(LIST_DEADLINE, self.client.request_text(Request::get(uri).body(Vec::new())?)).await? {
-                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
-                other => other?,
-            };
+            let text =
+                match timeout(LIST_DEADLINE, self.client.request_text(Request::get(uri).body(Vec::new())?))
+                    .await?
+                {
+                    Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
+                    other => other?,
+                };
             let page: Page<'_> = serde_json::from_str(&text)?;
             for item in page.items {
                 self.pass(resource, Observed::List, Op::Added, item.to_owned()).await;
@@ -148,19 +166,24 @@ impl<S: Sink> Stream<S> {
 
     /// Passes on every event after `last`, and moves it along.
     async fn watch(&mut self, resource: &Arc<Resource>, last: &mut ResourceVersion) -> anyhow::Result<End> {
-        let query = format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={last}");
+        let query = format!(
+            "watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={last}"
+        );
         let request = Request::get(format!("{}?{query}", resource.path(None))).body(Vec::new())?;
         let opened = Instant::now();
-        let events = match timeout(LIST_DEADLINE, self.client.request_events::<Box<RawValue>>(request)).await? {
-            Ok(events) => events,
-            Err(kube::Error::Api(status)) if status.code == 410 => return Ok(self.expired()),
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(End::Absent),
-            Err(error) => return Err(error.into()),
-        };
+        let events =
+            match timeout(LIST_DEADLINE, self.client.request_events::<Box<RawValue>>(request)).await? {
+                Ok(events) => events,
+                Err(kube::Error::Api(status)) if status.code == 410 => return Ok(self.expired()),
+                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(End::Absent),
+                Err(error) => return Err(error.into()),
+            };
         let mut events = std::pin::pin!(events);
         let counter = self.metrics.watch_events.get_or_create(&metrics::kind(&self.kind.kind)).clone();
         loop {
-            let Ok(Some(event)) = timeout(SILENCE, events.next()).await else { return Ok(self.ended(opened).await) };
+            let Ok(Some(event)) = timeout(SILENCE, events.next()).await else {
+                return Ok(self.ended(opened).await);
+            };
             counter.inc();
             let (op, raw) = match event {
                 Ok(WatchEvent::Added(raw)) => (Op::Added, raw),
@@ -177,7 +200,9 @@ impl<S: Sink> Stream<S> {
                 Err(error) => return Err(error.into()),
             };
             self.failures = 0;
-            let Some(at) = self.pass(resource, Observed::Watch, op, raw).await else { return Ok(End::Relist) };
+            let Some(at) = self.pass(resource, Observed::Watch, op, raw).await else {
+                return Ok(End::Relist);
+            };
             *last = at;
             self.sink.reached(at);
         }

@@ -35,7 +35,7 @@ pub(super) trait Item {
 
 #[derive(Debug)]
 pub(super) struct Lanes<T> {
-    lanes: HashMap<Uuid, Lane<T>>,
+    workloads: HashMap<Uuid, Lane<T>>,
     ready: VecDeque<Uuid>,
     delayed: BTreeSet<(Instant, Uuid)>,
     parked: HashMap<String, Instant>,
@@ -60,7 +60,7 @@ struct Gate {
 impl<T> Default for Lanes<T> {
     fn default() -> Self {
         Self {
-            lanes: HashMap::new(),
+            workloads: HashMap::new(),
             ready: VecDeque::new(),
             delayed: BTreeSet::new(),
             parked: HashMap::new(),
@@ -83,7 +83,7 @@ impl<T: Item> Lanes<T> {
     pub(super) fn push(&mut self, item: T) {
         self.len += 1;
         let workload = item.workload();
-        let lane = self.lanes.entry(workload).or_insert_with(|| {
+        let lane = self.workloads.entry(workload).or_insert_with(|| {
             self.ready.push_back(workload);
             Lane { items: VecDeque::new(), busy: false, failures: 0 }
         });
@@ -102,7 +102,7 @@ impl<T: Item> Lanes<T> {
             }
         }
         while let Some(workload) = self.ready.pop_front() {
-            let Some(lane) = self.lanes.get_mut(&workload) else { continue };
+            let Some(lane) = self.workloads.get_mut(&workload) else { continue };
             let parked = lane.items.front().and_then(|item| self.parked.get(item.namespace()));
             if let Some(until) = parked.filter(|until| **until > now) {
                 self.delayed.insert((*until, workload));
@@ -131,11 +131,11 @@ impl<T: Item> Lanes<T> {
         self.len -= 1;
         let opened = self.gate.until.is_some();
         self.gate = Gate::default();
-        let Some(lane) = self.lanes.get_mut(&workload) else { return opened };
+        let Some(lane) = self.workloads.get_mut(&workload) else { return opened };
         lane.busy = false;
         lane.failures = 0;
         if lane.items.is_empty() {
-            self.lanes.remove(&workload);
+            self.workloads.remove(&workload);
         } else {
             self.ready.push_back(workload);
         }
@@ -145,7 +145,7 @@ impl<T: Item> Lanes<T> {
     /// The item that was given out comes back. `delay` is given the number of failures so far, from 1.
     pub(super) fn failed(&mut self, item: T, scope: Scope, now: Instant, delay: impl Fn(u32) -> Duration) {
         let workload = item.workload();
-        let Some(lane) = self.lanes.get_mut(&workload) else { return };
+        let Some(lane) = self.workloads.get_mut(&workload) else { return };
         lane.busy = false;
         lane.failures = lane.failures.saturating_add(1);
         let own = now + delay(lane.failures);
@@ -200,7 +200,9 @@ mod tests {
 
     fn lanes(edits: &[Edit]) -> (Lanes<Edit>, Instant) {
         let mut lanes = Lanes::default();
-        edits.iter().for_each(|edit| lanes.push(*edit));
+        for edit in edits {
+            lanes.push(*edit);
+        }
         (lanes, Instant::now())
     }
 
@@ -215,7 +217,7 @@ mod tests {
         assert_eq!(lanes.take(now), Next::Item(a2));
         lanes.done(a2.workload());
         lanes.done(b1.workload());
-        assert_eq!((lanes.len(), lanes.lanes.len()), (0, 0));
+        assert_eq!((lanes.len(), lanes.workloads.len()), (0, 0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::json::Value;
 use std::collections::HashMap;
+use std::fmt::Write;
 
 /// Below this depth a difference is shown as one.
 const MAX_DEPTH: usize = 64;
@@ -58,7 +59,8 @@ pub fn diff<'d>(root: &'d str, from: Value<'d>, to: Value<'d>) -> Deltas<'d> {
         if from.same(to) {
             continue;
         }
-        let children = if delta.path.len() >= MAX_DEPTH { Vec::new() } else { children(&delta.path, from, to) };
+        let children =
+            if delta.path.len() >= MAX_DEPTH { Vec::new() } else { children(&delta.path, from, to) };
         if children.is_empty() {
             deltas.list.push(delta);
         }
@@ -81,7 +83,12 @@ fn children<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Del
     }
 }
 
-fn child<'d>(path: &[Segment<'d>], segment: Segment<'d>, from: Option<Value<'d>>, to: Option<Value<'d>>) -> Delta<'d> {
+fn child<'d>(
+    path: &[Segment<'d>],
+    segment: Segment<'d>,
+    from: Option<Value<'d>>,
+    to: Option<Value<'d>>,
+) -> Delta<'d> {
     let mut longer = Vec::with_capacity(path.len() + 1);
     longer.extend_from_slice(path);
     longer.push(segment);
@@ -104,7 +111,7 @@ fn fields<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Delta
 }
 
 /// The items of a list by name, when every one has a name of its own.
-fn names<'d>(list: Value<'d>) -> Option<Vec<(&'d str, Value<'d>)>> {
+fn names(list: Value<'_>) -> Option<Vec<(&str, Value<'_>)>> {
     let named: Option<Vec<_>> = list.items().map(|item| Some((item.get("name")?.as_str()?, item))).collect();
     let named = named?;
     let mut unique: Vec<_> = named.iter().map(|(name, _)| *name).collect();
@@ -114,7 +121,11 @@ fn names<'d>(list: Value<'d>) -> Option<Vec<(&'d str, Value<'d>)>> {
 }
 
 /// Items matched by name. Empty when only their order changed, so that the list is shown as a whole.
-fn named<'d>(path: &[Segment<'d>], from: &[(&'d str, Value<'d>)], to: &[(&'d str, Value<'d>)]) -> Vec<Delta<'d>> {
+fn named<'d>(
+    path: &[Segment<'d>],
+    from: &[(&'d str, Value<'d>)],
+    to: &[(&'d str, Value<'d>)],
+) -> Vec<Delta<'d>> {
     let before: HashMap<_, _> = from.iter().copied().collect();
     let after: HashMap<_, _> = to.iter().copied().collect();
     let gone = from.iter().filter(|(name, _)| !after.contains_key(name));
@@ -152,8 +163,13 @@ pub fn display(path: &[Segment<'_>]) -> String {
                 text.push('.');
                 text.push_str(key);
             }
-            Segment::Name(name) => text.push_str(&format!("[{name}]")),
-            Segment::Index(at) => text.push_str(&format!("[{at}]")),
+            Segment::Name(name) => {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "[{name}]");
+            }
+            Segment::Index(at) => {
+                let _ = write!(text, "[{at}]");
+            }
         }
     }
     text
@@ -171,7 +187,11 @@ mod tests {
             (_, None) => "-",
             _ => "",
         };
-        diff("spec", from.root(), to.root()).list.iter().map(|d| format!("{}{}", mark(d), display(&d.path))).collect()
+        diff("spec", from.root(), to.root())
+            .list
+            .iter()
+            .map(|d| format!("{}{}", mark(d), display(&d.path)))
+            .collect()
     }
 
     #[test]
@@ -181,7 +201,11 @@ mod tests {
             (r#"{"a":1,"b":2}"#, r#"{"b":3,"c":4}"#, vec!["-spec.a", "spec.b", "+spec.c"]),
             (r#"{"a":{"b":[1,2,3]}}"#, r#"{"a":{"b":[1,5,2,3]}}"#, vec!["+spec.a.b[1]"]),
             (r#"{"a":[1,2,3]}"#, r#"{"a":[1,3]}"#, vec!["-spec.a[1]"]),
-            (r#"[{"name":"x","v":1},{"name":"y"}]"#, r#"[{"name":"z"},{"name":"x","v":2}]"#, vec!["-spec[y]", "+spec[z]", "spec[x].v"]),
+            (
+                r#"[{"name":"x","v":1},{"name":"y"}]"#,
+                r#"[{"name":"z"},{"name":"x","v":2}]"#,
+                vec!["-spec[y]", "+spec[z]", "spec[x].v"],
+            ),
             (r#"[{"name":"x"},{"name":"y"}]"#, r#"[{"name":"y"},{"name":"x"}]"#, vec!["spec"]),
             (r#"[{"name":"x"},{"name":"x"}]"#, r#"[{"name":"x"},{"name":"w"}]"#, vec!["spec[1].name"]),
             (r#"{"a":{}}"#, r#"{"a":{"b":1}}"#, vec!["spec.a"]),

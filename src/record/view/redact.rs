@@ -10,23 +10,81 @@ pub const REDACTED: &str = "[redacted]";
 
 /// A name with one of these words holds a secret.
 const SECRET: &[&str] = &[
-    "password", "passwd", "passphrase", "passcode", "pwd", "secret", "secrets", "credential", "credentials", "apikey",
-    "accesskey", "secretkey", "privatekey", "authtoken", "accesstoken", "jwt", "cookie", "bearer",
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "pwd",
+    "secret",
+    "secrets",
+    "credential",
+    "credentials",
+    "apikey",
+    "accesskey",
+    "secretkey",
+    "privatekey",
+    "authtoken",
+    "accesstoken",
+    "jwt",
+    "cookie",
+    "bearer",
 ];
 /// A name that ends in one of these tells where a secret is, not what it is.
-const POINTER: &[&str] = &["name", "names", "ref", "refs", "path", "paths", "file", "dir", "mount", "enabled", "optional"];
+const POINTER: &[&str] =
+    &["name", "names", "ref", "refs", "path", "paths", "file", "dir", "mount", "enabled", "optional"];
 /// A `key` after one of these words is a secret.
-const KEY_OF: &[&str] =
-    &["api", "access", "private", "secret", "signing", "encryption", "auth", "license", "account", "ssh", "master", "session"];
+const KEY_OF: &[&str] = &[
+    "api",
+    "access",
+    "private",
+    "secret",
+    "signing",
+    "encryption",
+    "auth",
+    "license",
+    "account",
+    "ssh",
+    "master",
+    "session",
+];
 /// A `token` beside one of these words is a piece of text, not a secret.
 const TEXT: &[&str] = &[
-    "max", "min", "num", "per", "id", "ids", "limit", "len", "length", "count", "size", "budget", "batch", "special", "added",
-    "eos", "bos", "pad", "unk", "mask", "sep", "cls", "stop", "image", "chat", "think", "type", "rate", "throughput", "usage",
+    "max",
+    "min",
+    "num",
+    "per",
+    "id",
+    "ids",
+    "limit",
+    "len",
+    "length",
+    "count",
+    "size",
+    "budget",
+    "batch",
+    "special",
+    "added",
+    "eos",
+    "bos",
+    "pad",
+    "unk",
+    "mask",
+    "sep",
+    "cls",
+    "stop",
+    "image",
+    "chat",
+    "think",
+    "type",
+    "rate",
+    "throughput",
+    "usage",
 ];
 /// `tokens` after one of these words are secrets; otherwise they are pieces of text.
 const TOKENS_OF: &[&str] = &["auth", "access", "refresh", "api", "bearer", "secret"];
 /// How well-known tokens begin.
-const SHAPES: &[&str] = &["hf_", "nvapi-", "sk-", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "AKIA", "eyJ"];
+const SHAPES: &[&str] =
+    &["hf_", "nvapi-", "sk-", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "AKIA", "eyJ"];
 
 /// Whether a variable, flag or key of this name holds a secret. `MAX_TOKENS` and `TOKENIZER` do not.
 pub fn secret_name(name: &str) -> bool {
@@ -71,7 +129,11 @@ pub fn value<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
 /// An item of a list of arguments, given the one before it: `--api-key`, `VALUE`.
 pub fn argument<'a>(before: Option<&str>, item: &'a str) -> Cow<'a, str> {
     let flag = before.filter(|flag| flag.starts_with('-') && !flag.contains('='));
-    if flag.is_some_and(secret_name) && !item.starts_with("--") { Cow::Borrowed(REDACTED) } else { text(item) }
+    if flag.is_some_and(secret_name) && !item.starts_with("--") {
+        Cow::Borrowed(REDACTED)
+    } else {
+        text(item)
+    }
 }
 
 /// Free text, perhaps a shell command: `NAME=value`, `--flag value`, passwords in URLs, and well-known tokens.
@@ -126,9 +188,26 @@ mod tests {
     #[test]
     fn names_that_look_secret() {
         for name in [
-            "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "TOKEN", "OPENAI_API_KEY", "apiKey", "--api-key", "AWS_SECRET_ACCESS_KEY",
-            "AWS_ACCESS_KEY_ID", "DB_PASSWORD", "db-passwd", "PGPASSWORD_PWD", "clientSecret", "NGC_API_KEY", "ACCESS_TOKENS",
-            "GITHUB_TOKEN_VALUE", "BASIC_AUTH", "credentials", "SESSION_COOKIE", "APIKEY", "privateKey",
+            "HF_TOKEN",
+            "HUGGING_FACE_HUB_TOKEN",
+            "TOKEN",
+            "OPENAI_API_KEY",
+            "apiKey",
+            "--api-key",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_ACCESS_KEY_ID",
+            "DB_PASSWORD",
+            "db-passwd",
+            "PGPASSWORD_PWD",
+            "clientSecret",
+            "NGC_API_KEY",
+            "ACCESS_TOKENS",
+            "GITHUB_TOKEN_VALUE",
+            "BASIC_AUTH",
+            "credentials",
+            "SESSION_COOKIE",
+            "APIKEY",
+            "privateKey",
         ] {
             assert!(secret_name(name), "{name}");
         }
@@ -137,9 +216,26 @@ mod tests {
     #[test]
     fn names_that_do_not() {
         for name in [
-            "MAX_TOKENS", "TOKENIZER", "TOKENIZERS_PARALLELISM", "EOS_TOKEN", "PAD_TOKEN_ID", "MAX_TOKEN_LENGTH", "KEY", "MONKEY",
-            "--max-num-batched-tokens", "SECRET_NAME", "secretKeyRef", "TOKEN_FILE", "AUTH_MODE", "MODEL", "KEYS", "keyName", "",
-            "storageUri", "PASSWORD_FILE", "imagePullSecretsName",
+            "MAX_TOKENS",
+            "TOKENIZER",
+            "TOKENIZERS_PARALLELISM",
+            "EOS_TOKEN",
+            "PAD_TOKEN_ID",
+            "MAX_TOKEN_LENGTH",
+            "KEY",
+            "MONKEY",
+            "--max-num-batched-tokens",
+            "SECRET_NAME",
+            "secretKeyRef",
+            "TOKEN_FILE",
+            "AUTH_MODE",
+            "MODEL",
+            "KEYS",
+            "keyName",
+            "",
+            "storageUri",
+            "PASSWORD_FILE",
+            "imagePullSecretsName",
         ] {
             assert!(!secret_name(name), "{name}");
         }

@@ -54,10 +54,13 @@ fn label(path: &[Segment<'_>]) -> (String, bool) {
     let path = path.get(1..).unwrap_or_default();
     let last_item = path.iter().rposition(|s| !matches!(s, Segment::Key(_)));
     let keys = |path: &[Segment<'_>]| {
-        let keys: Vec<_> = path.iter().filter_map(|s| if let Segment::Key(k) = s { Some(*k) } else { None }).collect();
+        let keys: Vec<_> =
+            path.iter().filter_map(|s| if let Segment::Key(k) = s { Some(*k) } else { None }).collect();
         keys[keys.len().saturating_sub(2)..].join(".")
     };
-    let list = |at: usize| path[..at].iter().rev().find_map(|s| if let Segment::Key(k) = s { Some(*k) } else { None });
+    let list = |at: usize| {
+        path[..at].iter().rev().find_map(|s| if let Segment::Key(k) = s { Some(*k) } else { None })
+    };
     match last_item {
         None => (keys(path), false),
         Some(at) => match (path[at], list(at).unwrap_or("item")) {
@@ -75,7 +78,9 @@ fn numbers(path: &[Segment<'_>], from: Value<'_>, to: Value<'_>) -> Option<Strin
         let text = v.as_number().map(str::to_owned).or_else(|| v.as_str().map(str::to_owned))?;
         (text.len() <= 8 && text.starts_with(|c: char| c.is_ascii_digit())).then_some(text)
     };
-    let hidden = path.iter().any(|s| matches!(s, Segment::Key(k) | Segment::Name(k) if *k == "env" || redact::secret_name(k)));
+    let hidden = path
+        .iter()
+        .any(|s| matches!(s, Segment::Key(k) | Segment::Name(k) if *k == "env" || redact::secret_name(k)));
     let quantity = path.iter().any(|s| matches!(s, Segment::Key("limits" | "requests")));
     if hidden || !(quantity || (from.as_number().is_some() && to.as_number().is_some())) {
         return None;

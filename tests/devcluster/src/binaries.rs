@@ -121,7 +121,10 @@ fn cache_folder() -> Result<PathBuf> {
         fs::read(&path).map_err(Error::io(format!("read {}", path.display())))?.hash(&mut key);
     }
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).unwrap_or_else(std::env::temp_dir);
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(home)
+        .unwrap_or_else(std::env::temp_dir);
     Ok(base.join("revisor/control-plane").join(format!("{KUBERNETES}-{:016x}", key.finish())))
 }
 
@@ -141,8 +144,9 @@ fn build(program: Program, to: &Path, place: &str) -> Result<()> {
     let partial = to.with_extension("partial");
     let minor = KUBERNETES.split('.').nth(1).unwrap_or_default();
     let version = "k8s.io/component-base/version";
-    let flags =
-        format!("-s -w -X {version}.gitVersion={KUBERNETES} -X {version}.gitMajor=1 -X {version}.gitMinor={minor}");
+    let flags = format!(
+        "-s -w -X {version}.gitVersion={KUBERNETES} -X {version}.gitMajor=1 -X {version}.gitMinor={minor}"
+    );
     eprintln!("control plane: {place} building {name} (once; minutes the first time)");
     let started = Instant::now();
     let mut go = Command::new("go")
@@ -161,7 +165,9 @@ fn build(program: Program, to: &Path, place: &str) -> Result<()> {
         }
     };
     if !status.success() {
-        return Err(Error::Binaries(format!("go build of {name} failed; it needs Go 1.26 or newer and the Go module proxy")));
+        return Err(Error::Binaries(format!(
+            "go build of {name} failed; it needs Go 1.26 or newer and the Go module proxy"
+        )));
     }
     fs::rename(&partial, to).map_err(Error::io(format!("rename {}", partial.display())))?;
     eprintln!("control plane: {place} {name} built in {} s", started.elapsed().as_secs());
@@ -193,6 +199,9 @@ mod tests {
             assert!(tools.contains(&format!("_ \"{}\"", program.package())), "{}", program.package());
         }
         let module = fs::read_to_string(sources().join("go.mod")).expect("go.mod");
-        assert!(module.contains(&format!("k8s.io/kubernetes {KUBERNETES}")), "KUBERNETES is not what go.mod pins");
+        assert!(
+            module.contains(&format!("k8s.io/kubernetes {KUBERNETES}")),
+            "KUBERNETES is not what go.mod pins"
+        );
     }
 }

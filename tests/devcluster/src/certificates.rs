@@ -2,7 +2,8 @@
 
 use crate::{Error, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,14 @@ impl Certificates {
         let this = Self { folder: folder.to_owned() };
         let authority = this.authority("ca")?;
         this.authority("front-proxy-ca")?;
-        let names = ["localhost", "127.0.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "10.0.0.1"];
+        let names = [
+            "localhost",
+            "127.0.0.1",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "10.0.0.1",
+        ];
         let names: Vec<_> = names.map(str::to_owned).to_vec();
         this.leaf("apiserver", names, "kube-apiserver", "", ExtendedKeyUsagePurpose::ServerAuth, &authority)?;
         for (file, name, group) in CLIENTS {

@@ -39,12 +39,16 @@ impl Cluster {
     ///
     /// # Errors
     /// When a program is missing, or a component does not become ready; with the end of its log.
-    pub fn start(options: Options) -> Result<Self> {
+    pub fn start(options: &Options) -> Result<Self> {
         let binaries = binaries()?;
         let mut tries = 1;
         loop {
-            match Self::attempt(&options, &binaries) {
-                Err(Error::Component { log, .. }) if log.contains("address already in use") && tries < TRIES => tries += 1,
+            match Self::attempt(options, &binaries) {
+                Err(Error::Component { log, .. })
+                    if log.contains("address already in use") && tries < TRIES =>
+                {
+                    tries += 1;
+                }
                 other => return other,
             }
         }
@@ -55,8 +59,14 @@ impl Cluster {
         let ports = ports(options)?;
         let certificates = Certificates::make(&folder.join("certificates"))?;
         let kubeconfigs = kubeconfigs(&folder, &certificates, &ports)?;
-        let plan =
-            Plan { options, binaries, certificates: &certificates, folder: &folder, ports: &ports, temporary };
+        let plan = Plan {
+            options,
+            binaries,
+            certificates: &certificates,
+            folder: &folder,
+            ports: &ports,
+            temporary,
+        };
         let components = plan.components();
         let specs = components.iter().map(|component| (*component, plan.spec(*component))).collect();
         let cluster = Self {
@@ -112,7 +122,9 @@ impl Cluster {
 
     fn is_ready(&self, component: Component) -> bool {
         match component {
-            Component::Etcd => get(self.ports.etcd, "/health").is_some_and(|body| body.contains("\"health\":\"true\"")),
+            Component::Etcd => {
+                get(self.ports.etcd, "/health").is_some_and(|body| body.contains("\"health\":\"true\""))
+            }
             Component::ApiServer(number) => {
                 let mut kubectl = self.kubectl_of(number);
                 kubectl.args(["get", "--raw", "/readyz"]).stderr(Stdio::null());
@@ -170,7 +182,9 @@ impl Cluster {
     fn kubectl_of(&self, api_server: usize) -> Command {
         let mut kubectl = Command::new(self.binaries.path(Program::Kubectl));
         // Its cache of discovery is per host and port, and ports come again.
-        kubectl.env("KUBECONFIG", self.kubeconfig_of(api_server)).env("KUBECACHEDIR", self.folder.join("kubectl-cache"));
+        kubectl
+            .env("KUBECONFIG", self.kubeconfig_of(api_server))
+            .env("KUBECACHEDIR", self.folder.join("kubectl-cache"));
         kubectl
     }
 
@@ -255,7 +269,10 @@ fn folder(options: &Options) -> Result<(PathBuf, bool)> {
         fs::create_dir_all(folder).map_err(Error::io(format!("create {}", folder.display())))?;
         return Ok((folder.clone(), false));
     }
-    let folder = tempfile::Builder::new().prefix("devcluster-").tempdir().map_err(Error::io("create a temporary folder"))?;
+    let folder = tempfile::Builder::new()
+        .prefix("devcluster-")
+        .tempdir()
+        .map_err(Error::io("create a temporary folder"))?;
     Ok((folder.keep(), true))
 }
 

@@ -18,6 +18,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What a cluster is made of.
+// One switch for each program that a cluster may or may not have.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How many API servers share the etcd.

@@ -87,7 +87,7 @@ fn options(up: &Up) -> Options {
 }
 
 fn foreground(up: &Up) -> Result<()> {
-    let cluster = Cluster::start(options(up))?;
+    let cluster = Cluster::start(&options(up))?;
     let state = state(&up.name.name);
     let text = format!("{}\n{}\n", cluster.kubeconfig().display(), std::process::id());
     let partial = state.with_extension("new");
@@ -140,7 +140,8 @@ fn background(up: &Up) -> Result<()> {
 
 fn print_env(name: &str) -> Result<()> {
     let up = running(name);
-    let (kubeconfig, _) = up.ok_or_else(|| Error::Binaries(format!("{name} is not up: devcluster up --name {name}")))?;
+    let (kubeconfig, _) =
+        up.ok_or_else(|| Error::Binaries(format!("{name} is not up: devcluster up --name {name}")))?;
     println!("export KUBECONFIG={kubeconfig}");
     Ok(())
 }

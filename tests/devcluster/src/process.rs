@@ -72,7 +72,10 @@ impl Process {
 
     /// Sends a signal to the program.
     pub(crate) fn signal(&self, signal: &str) -> Result<()> {
-        let sent = Command::new("kill").args([&format!("-{signal}"), &self.pid.to_string()]).stderr(Stdio::null()).status();
+        let sent = Command::new("kill")
+            .args([&format!("-{signal}"), &self.pid.to_string()])
+            .stderr(Stdio::null())
+            .status();
         sent.map(drop).map_err(Error::io(format!("kill -{signal}")))
     }
 
