@@ -7,6 +7,7 @@ use crate::json::Value;
 
 const MAX_WORDS: usize = 4;
 const MAX_CHARS: usize = 100;
+const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
 /// `model.storageUri, args +2`.
 pub(super) fn summary(history: History<'_>) -> String {
@@ -31,7 +32,8 @@ struct Group {
 fn groups(deltas: &[Delta<'_>]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for delta in deltas {
-        let (label, list) = label(&delta.path);
+        let (label, list) =
+            if is_restart(delta) { ("restarted".to_owned(), true) } else { label(&delta.path) };
         let at = groups.iter().position(|g| g.label == label && g.list == list).unwrap_or_else(|| {
             groups.push(Group { label, list, added: 0, removed: 0, changed: 0, values: None });
             groups.len() - 1
@@ -47,6 +49,16 @@ fn groups(deltas: &[Delta<'_>]) -> Vec<Group> {
         }
     }
     groups
+}
+
+/// What `kubectl rollout restart` writes: a time in an annotation of the pod template.
+fn is_restart(delta: &Delta<'_>) -> bool {
+    let time = |at: &[Segment<'_>]| at.ends_with(&[Segment::Key("annotations"), Segment::Key(RESTARTED_AT)]);
+    let only_time = |v: Value<'_>| v.len() == 1 && v.get(RESTARTED_AT).is_some();
+    time(&delta.path)
+        || (delta.path.ends_with(&[Segment::Key("annotations")])
+            && delta.from.is_none()
+            && delta.to.is_some_and(only_time))
 }
 
 /// The last two keys, or the variable's name, or the name of the list; and whether the items of a list are meant.
@@ -94,6 +106,7 @@ fn words(group: Group) -> String {
         (false, 0, 0, 1, Some(values)) => format!("{label} {values}"),
         (false, _, 0, 0, _) => format!("+{label}"),
         (false, 0, _, 0, _) => format!("-{label}"),
+        (true, ..) if label == "restarted" => label,
         (true, 1.., 0, 0, _) => format!("{label} +{added}"),
         (true, 0, 1.., 0, _) => format!("{label} -{removed}"),
         _ => label,

@@ -1,0 +1,202 @@
+//! Writing fails: nothing is lost, others go on, and people are told.
+
+use crate::support::{
+    DEPLOYMENT, INFERENCE_SERVICE, Revisor, World, command, edit, eventually, patch, post, revisions,
+};
+use devcluster::Options;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+fn uri(i: usize) -> Value {
+    json!({"spec": {"predictor": {"model": {"storageUri": format!("s3://m/{i}")}}}})
+}
+
+/// What Revisor needs; without the right to create when `creates` is false.
+fn role(creates: bool) -> String {
+    let verbs = if creates { "[create, get, list, watch]" } else { "[get, list, watch]" };
+    format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: recorder}}\nrules:\n\
+        - {{apiGroups: [revisor.dev], resources: [revisions], verbs: {verbs}}}\n\
+        - {{apiGroups: [apps], resources: [deployments, statefulsets], verbs: [get, list, watch]}}\n\
+        - {{apiGroups: [serving.kserve.io], resources: [inferenceservices], verbs: [get, list, watch]}}\n\
+        - {{apiGroups: [leaderworkerset.x-k8s.io], resources: [leaderworkersets], verbs: [get, list, watch]}}\n\
+        - {{apiGroups: [events.k8s.io], resources: [events], verbs: [create, patch]}}\n\
+        - {{apiGroups: [\"\"], resources: [namespaces], verbs: [get]}}\n"
+    )
+}
+
+/// A kubeconfig of a service account that is bound to that role.
+fn service_account(world: &World) -> PathBuf {
+    world.cluster.apply(&role(true)).expect("a role");
+    world.kubectl(&["create", "serviceaccount", "recorder"]);
+    world.kubectl(&[
+        "create",
+        "clusterrolebinding",
+        "recorder",
+        "--clusterrole=recorder",
+        "--serviceaccount=default:recorder",
+    ]);
+    let token = world.kubectl(&["create", "token", "recorder", "--duration=1h"]);
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": world.cluster.api_server_url(0), "certificate-authority": world.cluster.authority()}}],
+        "users": [{"name": "u", "user": {"token": token.trim()}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    });
+    let path = world.cluster.directory().join("recorder.kubeconfig");
+    std::fs::write(&path, config.to_string()).expect("written");
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_is_taken_away_holds_recording_until_it_is_back() {
+    let own = World::start(&Options::minimal());
+    let revisor = Revisor::start(&service_account(&own), &[]);
+    let client = own.client().await;
+    let namespace = own.namespace("rights").await;
+    post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
+    let path = format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace));
+    edit(&client, &path, 10, uri).await;
+    own.cluster.apply(&role(false)).expect("a role");
+    // The API server's own view of roles lags a little: edit until writing is held.
+    let held = || revisor.metric("revisor_write_held", "Forbidden") > 0.5;
+    let mut last = None;
+    for i in 100..200 {
+        last = Some(patch(&client, &path, &uri(i)).await);
+        if held() && i > 140 {
+            break;
+        }
+    }
+    let last = last.expect("edits");
+    assert!(eventually(Duration::from_secs(10), held), "{}", revisor.log());
+    let events = || own.kubectl(&["-n", &namespace, "get", "events", "-o", "jsonpath={.items[*].reason}"]);
+    assert!(eventually(Duration::from_secs(10), || events().contains("RecordingHeld")), "{}", events());
+    own.cluster.apply(&role(true)).expect("a role");
+    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await;
+    assert!(!held(), "the metric says that recording goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_parks_its_namespace_only() {
+    let own = World::start(&Options { controller_manager: true, ..Options::minimal() });
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let client = own.client().await;
+    let (full, free) = (own.namespace("full").await, own.namespace("free").await);
+    own.kubectl(&["-n", &full, "create", "quota", "q", "--hard=count/revisions.revisor.dev=3"]);
+    let used = || own.kubectl(&["-n", &full, "get", "quota", "q", "-o", "jsonpath={.status.hard}"]);
+    assert!(
+        eventually(Duration::from_secs(20), || used().contains("revisions")),
+        "the quota is not enforced"
+    );
+    let mut last = Vec::new();
+    for namespace in [&full, &free] {
+        post(&client, &INFERENCE_SERVICE.path(namespace), &INFERENCE_SERVICE.example()).await;
+        last.push(edit(&client, &format!("{}/llama-70b", INFERENCE_SERVICE.path(namespace)), 10, uri).await);
+    }
+    let held = || {
+        revisor.metric("revisor_write_held", "QuotaExceeded") > 0.5
+            || revisor.metric("revisor_write_retries_total", "QuotaExceeded") > 0.5
+    };
+    assert!(eventually(Duration::from_secs(10), held), "{}", revisor.log());
+    let count =
+        |namespace: &str| own.kubectl(&["-n", namespace, "get", "revisions", "-o", "name"]).lines().count();
+    assert!(eventually(Duration::from_secs(20), || count(&free) == 11), "{} of 11", count(&free));
+    assert!(count(&full) <= 3);
+    own.kubectl(&["-n", &full, "delete", "quota", "q"]);
+    for last in &last {
+        own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+        revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    }
+    own.assert_recorded(&full, &[INFERENCE_SERVICE]).await;
+    own.assert_recorded(&free, &[INFERENCE_SERVICE]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_goes_holds_nobody_up() {
+    let own = World::start(&Options { controller_manager: true, ..Options::minimal() });
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &["--writers=2"]);
+    let client = own.client().await;
+    let (gone, stays) = (own.namespace("gone").await, own.namespace("stays").await);
+    // A finalizer keeps the workload in its terminating namespace, where it can still be edited but not recorded.
+    let mut kept = INFERENCE_SERVICE.example();
+    kept["metadata"]["finalizers"] = json!(["e2e.example.com/keep"]);
+    post(&client, &INFERENCE_SERVICE.path(&gone), &kept).await;
+    own.kubectl(&["delete", "namespace", &gone, "--wait=false"]);
+    let path = format!("{}/llama-70b", INFERENCE_SERVICE.path(&gone));
+    edit(&client, &path, 20, uri).await;
+    let last = post(&client, &DEPLOYMENT.path(&stays), &DEPLOYMENT.example()).await;
+    revisor.wait_recorded(DEPLOYMENT, last.version());
+    assert_eq!(revisions(&client, &stays).await.len(), 1);
+    let released = patch(&client, &path, &json!({"metadata": {"finalizers": null}})).await;
+    revisor.wait_recorded(INFERENCE_SERVICE, released.version());
+    assert!(revisor.metric("revisor_write_held", "").abs() < 0.5, "{}", revisor.log());
+}
+
+/// The definition with one field of spec taken out, as an older Revisor would have installed it.
+fn old_crd() -> String {
+    let out = command(&["crds"]);
+    let mut crd: Value = serde_saphyr::from_str(&String::from_utf8(out.stdout).expect("text")).expect("YAML");
+    let spec = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    assert!(spec["properties"].as_object_mut().expect("properties").remove("contentDigest").is_some());
+    spec.as_object_mut().expect("an object").remove("x-kubernetes-validations");
+    crd.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_definition_holds_recording_instead_of_losing_a_field() {
+    let own = World::start(&Options::minimal());
+    own.cluster.apply(&old_crd()).expect("an old definition");
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let client = own.client().await;
+    let namespace = own.namespace("old").await;
+    post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
+    let last = edit(&client, &format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace)), 5, uri).await;
+    let held = || revisor.metric("revisor_write_held", "BadRequest") > 0.5;
+    assert!(eventually(Duration::from_secs(20), held), "{}", revisor.log());
+    assert!(revisor.log().contains("contentDigest"), "the log names the field:\n{}", revisor.log());
+    assert_eq!(revisions(&client, &namespace).await.len(), 0);
+    let new = String::from_utf8(command(&["crds"]).stdout).expect("text");
+    own.cluster.apply(&new).expect("the new definition");
+    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    assert_eq!(own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_pauses_reading_and_loses_nothing() {
+    let own = World::start(&Options::minimal());
+    let kubeconfig = service_account(&own);
+    let revisor = Revisor::start(&kubeconfig, &["--queue-bytes=1MiB"]);
+    let client = own.client().await;
+    let namespace = own.namespace("queue").await;
+    own.cluster.apply(&role(false)).expect("a role");
+    let mut file = tempfile::tempfile().expect("a file");
+    let mut noise = 1_u32;
+    let mut blob = || {
+        let mut letter = || {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            char::from(b'a' + u8::try_from((noise >> 16) % 26).expect("a letter"))
+        };
+        (0..50_000).map(|_| letter()).collect::<String>()
+    };
+    post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
+    let path = format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace));
+    let mut last = None;
+    for _ in 0..60 {
+        let text = blob();
+        file.write_all(text.as_bytes()).expect("written");
+        last = Some(patch(&client, &path, &json!({"spec": {"blob": text}})).await);
+    }
+    let last = last.expect("edits");
+    let bytes = || revisor.metric("revisor_queue_bytes", "");
+    assert!(eventually(Duration::from_secs(10), || bytes() > 900_000.0), "{}", bytes());
+    assert!(bytes() <= 1_048_576.0, "{} bytes are waiting", bytes());
+    own.cluster.apply(&role(true)).expect("a role");
+    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    assert_eq!(own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await, 61);
+}

@@ -1,0 +1,11 @@
+//! The real binary against a real etcd and kube-apiserver. Each test has a namespace, or a cluster, of its own; what
+//! was recorded is compared with what etcd itself says (see `oracle`).
+
+mod crd;
+mod faults;
+mod input;
+mod oracle;
+mod quiet;
+mod record;
+mod restart;
+mod support;
