@@ -25,6 +25,10 @@ pub mod record;
 pub mod cache;
 pub mod serve;
 
+// What people ask of a history.
+pub mod history;
+pub mod cli;
+
 // What holds them together.
 pub mod client;
 pub mod commands;

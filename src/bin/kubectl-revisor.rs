@@ -1,2 +1,21 @@
-//! `revisor`
-fn main() {}
+//! `kubectl revisor`: the plugin.
+
+use clap::Parser;
+use revisor::cli;
+use std::io::Write;
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match cli::run(cli::Cli::parse()).await {
+        Ok(text) => {
+            // A reader that stops early, such as `head`, is no failure.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

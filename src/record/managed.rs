@@ -92,7 +92,7 @@ impl Entry<'_> {
 
     /// Whether this entry owns the field at `path`, something in it, or what it is a part of.
     fn owns(&self, path: &[Segment<'_>]) -> bool {
-        let Some(mut at) = self.fields else { return false };
+        let Some(mut at) = self.fields.filter(|fields| fields.is_object()) else { return false };
         for segment in path {
             if at.is_empty() {
                 // An empty set below a field means the whole field, as for a list that is replaced as one.

@@ -201,6 +201,7 @@ async fn every_selector_selects() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kubectl_shows_what_changed() {
     let client = world().client().await;
+    revisor();
     let namespace = world().namespace("kubectl").await;
     post(&client, &DEPLOYMENT.path(&namespace), &DEPLOYMENT.example()).await;
     world().kubectl(&[

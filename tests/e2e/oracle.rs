@@ -54,7 +54,6 @@ struct State {
 struct Seen {
     /// By the part of the key after /registry/ that names the kind, in the order of writing.
     states: BTreeMap<String, Vec<State>>,
-    through: u64,
     failed: Option<String>,
 }
 
@@ -66,20 +65,21 @@ pub struct Oracle {
 
 #[derive(Deserialize)]
 struct Object<'a> {
-    metadata: Metadata,
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
     #[serde(borrow)]
     spec: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+struct Metadata<'a> {
     namespace: Option<String>,
     uid: String,
     #[serde(default)]
     generation: i64,
-    #[serde(default)]
-    managed_fields: Vec<Value>,
+    #[serde(borrow)]
+    managed_fields: Option<&'a RawValue>,
 }
 
 impl Oracle {
@@ -102,7 +102,7 @@ impl Oracle {
         let prefix = format!("/registry/{kind}/");
         let end = format!("/registry/{kind}0");
         let encode = |key: &str| BASE64_STANDARD.encode(key);
-        let create = json!({"create_request": {"key": encode(&prefix), "range_end": encode(&end), "start_revision": "1", "progress_notify": true}});
+        let create = json!({"create_request": {"key": encode(&prefix), "range_end": encode(&end), "start_revision": "1"}});
         let body = create.to_string();
         let mut stream = TcpStream::connect(address)?;
         let length = body.len();
@@ -121,19 +121,20 @@ impl Oracle {
 
     fn note(&self, kind: &str, message: &Value) {
         let result = &message["result"];
-        let mut seen = self.seen.lock().expect("no panic");
-        for event in result["events"].as_array().into_iter().flatten() {
-            // A deletion has no value.
-            let Some(value) = event["kv"]["value"].as_str() else { continue };
-            let text =
-                String::from_utf8(BASE64_STANDARD.decode(value).expect("base64")).expect("JSON storage");
-            seen.states.entry(kind.to_owned()).or_default().push(state(&text));
-        }
-        let revision = result["header"]["revision"].as_str().and_then(|r| r.parse().ok()).unwrap_or(0);
-        seen.through = seen.through.max(revision);
+        // A deletion has no value.
+        let values = result["events"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|event| event["kv"]["value"].as_str());
+        let text = |value: &str| {
+            String::from_utf8(BASE64_STANDARD.decode(value).expect("base64")).expect("JSON storage")
+        };
+        let states: Vec<_> = values.map(|value| state(&text(value))).collect();
+        self.seen.lock().expect("no panic").states.entry(kind.to_owned()).or_default().extend(states);
     }
 
-    /// What has to be recorded of `kind` in `namespace`, once everything up to `count` states is seen.
+    /// What has to be recorded of `kind` in `namespace`, of what was seen so far.
     pub fn expected(&self, kind: &str, namespace: &str) -> Expected {
         let seen = self.seen.lock().expect("no panic");
         assert_eq!(seen.failed, None, "the watch of etcd failed");
@@ -176,11 +177,14 @@ fn state(text: &str) -> State {
         uid: object.metadata.uid,
         generation: object.metadata.generation,
         spec: Spec::new(spec),
-        scaled_by_autoscaler: only_autoscaler_owns_replicas(&object.metadata.managed_fields),
+        scaled_by_autoscaler: only_autoscaler_owns_replicas(object.metadata.managed_fields),
     }
 }
 
-fn only_autoscaler_owns_replicas(entries: &[Value]) -> bool {
+fn only_autoscaler_owns_replicas(entries: Option<&RawValue>) -> bool {
+    // Entries that are nested too deeply for serde_json are no autoscaler's.
+    let entries: Vec<Value> =
+        entries.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
     let owners: Vec<_> =
         entries.iter().filter(|e| !e["fieldsV1"]["f:spec"]["f:replicas"].is_null()).collect();
     let autoscaler = |e: &&Value| e["manager"] == "kube-controller-manager" && e["subresource"] == "scale";

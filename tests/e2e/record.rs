@@ -25,7 +25,7 @@ async fn create(client: &Client, kind: Kind, namespace: &str, name: &str) -> Met
     post(client, &kind.path(namespace), &object).await
 }
 
-async fn settle(kind: Kind, last: &Meta) {
+fn settle(kind: Kind, last: &Meta) {
     world().oracle.wait_for(kind.registry, &last.uid, last.generation);
     revisor().wait_recorded(kind, last.version());
 }
@@ -36,7 +36,7 @@ async fn create_and_edit_200_times(kind: Kind) {
     let namespace = world().namespace("quick").await;
     create(&client, kind, &namespace, "w").await;
     let last = edit(&client, &format!("{}/w", kind.path(&namespace)), 200, |i| change(kind, i)).await;
-    settle(kind, &last).await;
+    settle(kind, &last);
     assert_eq!(world().assert_recorded(&namespace, &[kind]).await, 201);
 }
 
@@ -80,7 +80,7 @@ async fn twenty_workloads_edited_100_times_over_8_connections() {
         });
     }
     for (kind, last) in tasks.join_all().await.into_iter().flatten() {
-        settle(kind, &last).await;
+        settle(kind, &last);
     }
     assert_eq!(world().assert_recorded(&namespace, &KINDS).await, 20 * 101);
 }
@@ -93,7 +93,7 @@ async fn there_and_back_again_is_a_change_each_time() {
     create(&client, INFERENCE_SERVICE, &namespace, "w").await;
     let path = format!("{}/w", INFERENCE_SERVICE.path(&namespace));
     let last = edit(&client, &path, 100, |i| change(INFERENCE_SERVICE, i % 2)).await;
-    settle(INFERENCE_SERVICE, &last).await;
+    settle(INFERENCE_SERVICE, &last);
     assert_eq!(world().assert_recorded(&namespace, &[INFERENCE_SERVICE]).await, 101);
 }
 
@@ -110,7 +110,7 @@ async fn a_revision_says_what_changed_through_what_and_hides_secrets() {
     container["env"][1]["value"] = "8192".into();
     let last =
         patch(&client, &path, &json!({"spec": {"template": {"spec": {"containers": [container]}}}})).await;
-    settle(DEPLOYMENT, &last).await;
+    settle(DEPLOYMENT, &last);
 
     let all = revisions(&client, &namespace).await;
     let (first, second) = (&all[0], &all[1]["spec"]);
@@ -145,7 +145,7 @@ async fn the_snapshot_is_what_its_user_wrote() {
     revisor();
     let namespace = world().namespace("snapshot").await;
     let created = create(&client, DEPLOYMENT, &namespace, "w").await;
-    settle(DEPLOYMENT, &created).await;
+    settle(DEPLOYMENT, &created);
     let all = revisions(&client, &namespace).await;
     let snapshot: Value = serde_json::from_str(&snapshot(&all[0]).expect("data")).expect("JSON");
     let live = read(&client, &format!("{}/w", DEPLOYMENT.path(&namespace))).await;

@@ -91,9 +91,14 @@ async fn sigterm_writes_what_is_waiting_and_a_second_one_ends_at_once() {
     assert!(revisor.log().contains("everything is written"), "{}", revisor.log());
     assert_eq!(own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await, 101);
 
+    // Without the definition nothing can be written; the rest of the edits waits.
     let stuck = Revisor::start(own.cluster.kubeconfig(), &["--drain-seconds=60"]);
-    own.cluster.freeze(Component::ApiServer(0)).expect("frozen");
+    own.kubectl(&["delete", "crd", "revisions.revisor.dev"]);
+    patch(&client, &format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace)), &uri(1000)).await;
+    let held = || stuck.metric("revisor_write_held", "CustomResourceDefinitionMissing") > 0.5;
+    assert!(eventually(Duration::from_secs(20), held), "{}", stuck.log());
     stuck.signal("TERM");
+    assert!(!eventually(Duration::from_secs(2), || !stuck.is_alive()), "it did not wait");
     stuck.signal("TERM");
     assert!(eventually(Duration::from_secs(5), || !stuck.is_alive()), "the second signal did not end it");
 }

@@ -1,0 +1,44 @@
+# What a person types. Everything here works on a fresh machine with Rust, Go, make and a C compiler.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+.PHONY: help
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: demo
+demo: ## Ten edits in a second become Revisions, on a real control plane (KEEP=1 leaves it up, KUBECONFIG=… uses a cluster)
+	@cargo build --quiet --release --bins
+	@$(if $(filter command line,$(origin KUBECONFIG)),DEMO_KUBECONFIG='$(KUBECONFIG)',DEMO_KUBECONFIG=) KEEP='$(KEEP)' deploy/demo.sh
+
+.PHONY: test
+test: tools ## Everything that has to hold: format, lints, dependencies, generated files, unit and end-to-end tests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(MAKE) --no-print-directory deny
+	cargo run --quiet --locked -p devcluster -- build
+	cargo test --workspace --locked
+
+.PHONY: lint
+lint: ## Format and lints only
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: deny
+deny: ## Licences, sources and banned dependencies
+	@if command -v cargo-deny >/dev/null; then cargo deny --offline --log-level error check bans licenses sources; \
+	else echo 'cargo-deny is not there: `cargo install --locked cargo-deny`; its checks are left out'; fi
+
+.PHONY: bench
+bench: ## Speed, as ratios against a floor measured in the same run; fails when a target is missed
+	cargo bench --locked --bench end_to_end
+
+.PHONY: generate
+generate: ## Write the files that are made from the code
+	cargo run --quiet --locked --bin revisor -- crds > crds/revisions.yaml
+
+.PHONY: tools
+tools: ## Check what the tests need
+	@for tool in cargo cc sh ps kill; do command -v $$tool >/dev/null || { echo "$$tool is not there: see README.md, Development" >&2; exit 1; }; done

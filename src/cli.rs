@@ -1,0 +1,152 @@
+//! `kubectl revisor`: reads Revisions from the API server, with the rights of its user.
+//!
+//! In: a command line. Out: text. Uses `history` and `revision` only; nothing here needs a running controller.
+
+mod fetch;
+mod print;
+
+use crate::history::{self, Which};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// The history of inference workloads.
+#[derive(Parser, Debug)]
+#[command(name = "kubectl revisor", bin_name = "kubectl revisor", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// List the revisions of a workload, oldest first
+    History(HistoryArgs),
+    /// Print a workload as it was
+    Show(ShowArgs),
+    /// Show what changed between two revisions
+    #[command(alias = "why")]
+    Diff(DiffArgs),
+}
+
+/// Which workload.
+#[derive(Args, Debug)]
+struct Target {
+    /// The workload, for example inferenceservice/llama-70b
+    #[arg(value_name = "TYPE/NAME")]
+    workload: String,
+    /// Its uid, when several workloads had this name one after the other
+    #[arg(long)]
+    uid: Option<uuid::Uuid>,
+    /// Its namespace; the one of the current context when not given
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// Kubeconfig file; $KUBECONFIG or ~/.kube/config when not given
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig
+    #[arg(long)]
+    context: Option<String>,
+}
+
+#[derive(Args, Debug)]
+struct HistoryArgs {
+    #[command(flatten)]
+    target: Target,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+#[derive(Args, Debug)]
+struct ShowArgs {
+    #[command(flatten)]
+    target: Target,
+    /// Which revision: a generation, or -1 for the newest, -2 for the one before
+    #[arg(long, default_value = "-1", allow_hyphen_values = true)]
+    revision: Which,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Document::Yaml)]
+    output: Document,
+}
+
+#[derive(Args, Debug)]
+struct DiffArgs {
+    #[command(flatten)]
+    target: Target,
+    /// The newer of the two: a generation, or -1 for the newest
+    #[arg(long, default_value = "-1", allow_hyphen_values = true)]
+    to: Which,
+    /// The older of the two; the one before the newer when not given
+    #[arg(long, allow_hyphen_values = true)]
+    from: Option<Which>,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// Columns
+    Table,
+    /// Columns, and images, types and times
+    Wide,
+    /// The Revisions as JSON
+    Json,
+    /// The Revisions as YAML
+    Yaml,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Document {
+    /// YAML, fit for kubectl apply
+    Yaml,
+    /// The JSON that was stored
+    Json,
+}
+
+/// Does what the command line says, and returns what is to be printed.
+///
+/// # Errors
+/// With a message for people.
+pub async fn run(cli: Cli) -> anyhow::Result<String> {
+    match cli.command {
+        Verb::History(args) => print::history(&fetch::history(&args.target).await?, args.output),
+        Verb::Show(args) => {
+            let all = fetch::history(&args.target).await?;
+            let revision = history::find(&all, args.revision)?;
+            Ok(match args.output {
+                Document::Yaml => history::yaml(revision)?,
+                Document::Json => history::manifest(revision)? + "\n",
+            })
+        }
+        Verb::Diff(args) => diff(&args).await,
+    }
+}
+
+async fn diff(args: &DiffArgs) -> anyhow::Result<String> {
+    let all = fetch::history(&args.target).await?;
+    let to = history::find(&all, args.to)?;
+    let from = match args.from {
+        Some(from) => Some(history::find(&all, from)?),
+        None => history::before(&all, to),
+    };
+    let Some(from) = from else {
+        anyhow::bail!(
+            "revision {} is the first that is recorded; there is nothing before it",
+            to.spec.generation
+        );
+    };
+    Ok(history::diff(from, to)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+        let parsed =
+            Cli::try_parse_from(["kubectl-revisor", "diff", "deployment/x", "--from", "-3", "--to=-2"]);
+        assert!(parsed.is_ok(), "{parsed:?}");
+    }
+}

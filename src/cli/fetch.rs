@@ -1,0 +1,107 @@
+//! The Revisions of one workload, from the API server.
+
+use super::Target;
+use crate::revision::Revision;
+use anyhow::{Context, bail};
+use kube::api::ListParams;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+const PAGE: u32 = 200;
+
+/// What people type for a kind beside its name and plural.
+const SHORT: &[(&str, &str)] = &[
+    ("deploy", "deployment"),
+    ("sts", "statefulset"),
+    ("isvc", "inferenceservice"),
+    ("lws", "leaderworkerset"),
+];
+
+/// All Revisions of the workload that `target` names, oldest first.
+pub(super) async fn history(target: &Target) -> anyhow::Result<Vec<Revision>> {
+    let Some((kind, name)) =
+        target.workload.split_once('/').filter(|(kind, name)| !kind.is_empty() && !name.is_empty())
+    else {
+        bail!("{:?} is not TYPE/NAME, such as inferenceservice/llama-70b", target.workload);
+    };
+    let (client, namespace) = connect(target).await?;
+    let all = list(&client, &namespace, name).await?;
+    let of_kind = all.into_iter().filter(|r| is_kind(kind, &r.spec.workload.kind));
+    let mut by_uid: BTreeMap<Uuid, Vec<Revision>> = BTreeMap::new();
+    for revision in of_kind {
+        by_uid.entry(revision.spec.workload.uid).or_default().push(revision);
+    }
+    let chosen = match target.uid {
+        Some(uid) => by_uid.remove(&uid),
+        // Of several that had the name one after the other, the one that changed last.
+        None => by_uid.into_values().max_by_key(|h| h.iter().map(|r| r.spec.change_time).max()),
+    };
+    let Some(mut history) = chosen else {
+        bail!(
+            "no revisions of {} in namespace {namespace}: is it recorded? (`revisor kinds --cluster`)",
+            target.workload
+        );
+    };
+    history.sort_by_key(|revision| revision.spec.generation);
+    Ok(history)
+}
+
+async fn connect(target: &Target) -> anyhow::Result<(Client, String)> {
+    let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
+    let config = match &target.kubeconfig {
+        Some(file) => Config::from_custom_kubeconfig(Kubeconfig::read_from(file)?, &options).await,
+        None => Config::from_kubeconfig(&options).await,
+    };
+    let mut config = config.context("no kubeconfig to connect with")?;
+    config.default_retry = false;
+    config.read_timeout = Some(std::time::Duration::from_secs(30));
+    let namespace = target.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    Ok((Client::try_from(config)?, namespace))
+}
+
+async fn list(client: &Client, namespace: &str, name: &str) -> anyhow::Result<Vec<Revision>> {
+    let api: Api<Revision> = Api::namespaced(client.clone(), namespace);
+    let mut params = ListParams::default().fields(&format!("spec.workload.name={name}")).limit(PAGE);
+    let mut all = Vec::new();
+    loop {
+        let page = api.list(&params).await.map_err(explain)?;
+        all.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(all),
+        }
+    }
+}
+
+fn explain(error: kube::Error) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) if status.code == 404 => {
+            anyhow::anyhow!("this cluster has no revisions.revisor.dev: Revisor is not installed")
+        }
+        kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),
+        other => other.into(),
+    }
+}
+
+fn is_kind(typed: &str, kind: &str) -> bool {
+    // `inferenceservices.serving.kserve.io` is how kubectl prints it.
+    let typed = typed.split('.').next().unwrap_or_default().to_lowercase();
+    let kind = kind.to_lowercase();
+    let long = SHORT.iter().find(|(short, _)| *short == typed).map(|(_, long)| *long);
+    typed == kind || typed.strip_suffix('s') == Some(&kind) || long == Some(&kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_known_by_all_their_names() {
+        for typed in ["InferenceService", "inferenceservices", "isvc", "inferenceservice.serving.kserve.io"] {
+            assert!(is_kind(typed, "InferenceService"), "{typed}");
+        }
+        assert!(!is_kind("deployment", "InferenceService") && !is_kind("", "Deployment"));
+    }
+}

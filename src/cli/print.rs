@@ -1,0 +1,108 @@
+//! Revisions as columns, JSON or YAML. Pure.
+
+use super::Format;
+use crate::revision::{Revision, RevisionType};
+use chrono::SecondsFormat;
+use std::fmt::Write;
+
+/// A history in the wanted format.
+pub(super) fn history(history: &[Revision], format: Format) -> anyhow::Result<String> {
+    Ok(match format {
+        Format::Json => serde_json::to_string_pretty(history)? + "\n",
+        Format::Yaml => serde_saphyr::to_string(&history)?,
+        Format::Table => table(history, false),
+        Format::Wide => table(history, true),
+    })
+}
+
+fn table(history: &[Revision], wide: bool) -> String {
+    let mut header = vec!["REV", "TIME", "CHANGE", "VIA", "PHASE", "PODS"];
+    if wide {
+        header.extend(["TYPE", "OUTCOME", "IMAGE", "ID"]);
+    }
+    let mut rows = vec![header.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    rows.extend(history.iter().map(|revision| row(revision, wide)));
+    let columns = rows[0].len();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<_> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            // Writing to a String cannot fail.
+            let _ = write!(line, "{cell:width$}   ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn row(revision: &Revision, wide: bool) -> Vec<String> {
+    let (spec, status) = (&revision.spec, revision.status.as_ref());
+    let number = match &spec.gap {
+        Some(gap) => format!("{}-{}", gap.from, gap.to),
+        None => spec.generation.to_string(),
+    };
+    let change = match (&spec.gap, &spec.view) {
+        (Some(gap), _) => format!("not recorded: {}", gap.reason),
+        (None, Some(view)) => view.summary.clone(),
+        (None, None) => String::new(),
+    };
+    let text = |value: Option<&String>| value.cloned().unwrap_or_default();
+    let mut row = vec![
+        number,
+        spec.change_time.to_rfc3339_opts(SecondsFormat::Secs, true),
+        printable(&change),
+        printable(spec.via.as_ref().map_or("", |via| &via.manager)),
+        text(status.and_then(|s| s.phase.as_ref())),
+        status.and_then(|s| s.running_pods).map(|n| n.to_string()).unwrap_or_default(),
+    ];
+    if wide {
+        row.push(kind(spec.r#type).to_owned());
+        row.push(text(status.and_then(|s| s.outcome.as_ref())));
+        row.push(printable(spec.view.as_ref().and_then(|v| v.images.first()).map_or("", |i| i)));
+        row.push(spec.id.to_string());
+    }
+    row
+}
+
+fn kind(kind: RevisionType) -> &'static str {
+    match kind {
+        RevisionType::Change => "Change",
+        RevisionType::Baseline => "Baseline",
+        RevisionType::Gap => "Gap",
+    }
+}
+
+/// What comes from a workload must not steer a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn columns_line_up_and_control_characters_are_inert() {
+        let revision = |generation: i64, summary: &str| -> Revision {
+            serde_json::from_value(json!({
+                "apiVersion": "revisor.dev/v1alpha1", "kind": "Revision", "metadata": {"name": "x"},
+                "spec": {
+                    "id": uuid::Uuid::nil(), "type": "Change", "generation": generation, "resourceVersion": "1",
+                    "observedVia": "Watch", "changeTime": "2026-01-01T00:00:00Z", "changeTimeSource": "Observed",
+                    "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x", "uid": uuid::Uuid::nil()},
+                    "via": {"manager": "kubectl", "operation": "Update"}, "view": {"version": 1, "summary": summary},
+                },
+            }))
+            .expect("a Revision")
+        };
+        let expected = "REV   TIME                   CHANGE           VIA       PHASE   PODS\n\
+            1     2026-01-01T00:00:00Z   replicas 1→3     kubectl\n\
+            10    2026-01-01T00:00:00Z   ?[31mred, args   kubectl\n";
+        let history = [revision(1, "replicas 1→3"), revision(10, "\u{1b}[31mred, args")];
+        assert_eq!(table(&history, false), expected);
+    }
+}

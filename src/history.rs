@@ -1,0 +1,184 @@
+//! Questions about the Revisions of one workload: which one is meant, how it read, how two differ. Pure.
+
+use crate::record::snapshot;
+use crate::revision::{Revision, RevisionType};
+use similar::TextDiff;
+use std::str::FromStr;
+
+/// Which Revision a person means: a generation, or a place counted from the newest (-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// metadata.generation of the workload.
+    Generation(i64),
+    /// 0 is the newest.
+    FromNewest(usize),
+}
+
+impl FromStr for Which {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<i64>() {
+            Ok(0) => Err("0 is no revision: 1 is the first generation, -1 the newest revision".to_owned()),
+            Ok(number) if number < 0 => {
+                Ok(Self::FromNewest(usize::try_from(-(number + 1)).unwrap_or(usize::MAX)))
+            }
+            Ok(number) => Ok(Self::Generation(number)),
+            Err(_) => Err(format!("{text:?} is not a number such as 7 or -1")),
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum HistoryError {
+    /// No such Revision.
+    #[error("there is no revision {0}; there are: {1}")]
+    NoSuchRevision(String, String),
+    /// Its content is not stored.
+    #[error("the content of {0} is not stored: {1}")]
+    NoContent(String, &'static str),
+    /// Its content cannot be read.
+    #[error("the content of {0} cannot be read: {1}")]
+    Damaged(String, String),
+}
+
+/// Finds a Revision among those of one workload, which are sorted from the oldest to the newest.
+///
+/// # Errors
+/// Lists what there is.
+pub fn find(history: &[Revision], which: Which) -> Result<&Revision, HistoryError> {
+    let found = match which {
+        Which::Generation(generation) => history.iter().find(|r| covers(r, generation)),
+        Which::FromNewest(back) => {
+            history.iter().rev().filter(|r| r.spec.r#type != RevisionType::Gap).nth(back)
+        }
+    };
+    found.ok_or_else(|| {
+        let asked = match which {
+            Which::Generation(generation) => generation.to_string(),
+            Which::FromNewest(back) => format!("-{}", back.saturating_add(1)),
+        };
+        HistoryError::NoSuchRevision(asked, numbers(history))
+    })
+}
+
+fn covers(revision: &Revision, generation: i64) -> bool {
+    match &revision.spec.gap {
+        Some(gap) => (gap.from..=gap.to).contains(&generation),
+        None => revision.spec.generation == generation,
+    }
+}
+
+/// `1, 2, 5, …, 9` at most.
+fn numbers(history: &[Revision]) -> String {
+    let all: Vec<_> = history.iter().map(|r| r.spec.generation.to_string()).collect();
+    match all.as_slice() {
+        [first @ .., last] if first.len() > 10 => format!("{}, …, {last}", first[..10].join(", ")),
+        all => all.join(", "),
+    }
+}
+
+/// The newest Revision with content that is older than `revision`.
+pub fn before<'a>(history: &'a [Revision], revision: &Revision) -> Option<&'a Revision> {
+    let older =
+        |r: &&Revision| r.spec.generation < revision.spec.generation && r.spec.r#type != RevisionType::Gap;
+    history.iter().rev().find(older)
+}
+
+/// The workload as it was, as JSON.
+///
+/// # Errors
+/// When the content is not stored, or damaged.
+pub fn manifest(revision: &Revision) -> Result<String, HistoryError> {
+    let name = || format!("revision {}", revision.spec.generation);
+    let stored = revision.spec.snapshot.as_ref();
+    let stored = stored
+        .ok_or_else(|| HistoryError::NoContent(name(), "it stands for generations that were not seen"))?;
+    let text = snapshot::read(stored).map_err(|error| HistoryError::Damaged(name(), error.to_string()))?;
+    text.ok_or_else(|| {
+        HistoryError::NoContent(name(), "the workload was larger than the API server stores twice")
+    })
+}
+
+/// The same as YAML.
+///
+/// # Errors
+/// When the content is not stored, damaged, or nested too deeply for YAML.
+pub fn yaml(revision: &Revision) -> Result<String, HistoryError> {
+    let damaged =
+        |error: String| HistoryError::Damaged(format!("revision {}", revision.spec.generation), error);
+    let value: serde_json::Value =
+        serde_json::from_str(&manifest(revision)?).map_err(|e| damaged(e.to_string()))?;
+    serde_saphyr::to_string(&value).map_err(|e| damaged(e.to_string()))
+}
+
+/// A unified diff of two manifests in YAML; empty when they are equal.
+///
+/// # Errors
+/// Those of [`yaml`].
+pub fn diff(from: &Revision, to: &Revision) -> Result<String, HistoryError> {
+    let (old, new) = (yaml(from)?, yaml(to)?);
+    let diff = TextDiff::from_lines(&old, &new);
+    let header = |r: &Revision| format!("revision {}", r.spec.generation);
+    Ok(diff.unified_diff().context_radius(3).header(&header(from), &header(to)).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn revision(generation: i64, image: &str) -> Revision {
+        let manifest = json!({"kind": "Deployment", "spec": {"image": image, "replicas": 1}}).to_string();
+        serde_json::from_value(json!({
+            "apiVersion": "revisor.dev/v1alpha1", "kind": "Revision", "metadata": {"name": "x"},
+            "spec": {
+                "id": uuid::Uuid::nil(), "type": "Change", "generation": generation, "resourceVersion": "1", "observedVia": "Watch",
+                "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x", "uid": uuid::Uuid::nil()},
+                "changeTime": "2026-01-01T00:00:00Z", "changeTimeSource": "Observed",
+                "snapshot": {"encoding": "json", "size": manifest.len(), "data": manifest},
+            },
+        }))
+        .expect("a Revision")
+    }
+
+    #[test]
+    fn revisions_are_found_by_generation_or_from_the_newest() {
+        let history = [revision(1, "a"), revision(2, "b"), revision(5, "c")];
+        let generation = |text: &str| find(&history, text.parse().expect("valid")).map(|r| r.spec.generation);
+        assert_eq!((generation("2"), generation("-1"), generation("-3")), (Ok(2), Ok(5), Ok(1)));
+        assert_eq!(
+            generation("3").expect_err("none").to_string(),
+            "there is no revision 3; there are: 1, 2, 5"
+        );
+        assert_eq!(
+            generation("-4").expect_err("none").to_string(),
+            "there is no revision -4; there are: 1, 2, 5"
+        );
+        assert_eq!(before(&history, &history[2]).expect("one").spec.generation, 2);
+        assert!(before(&history, &history[0]).is_none());
+        assert!(
+            "0".parse::<Which>().is_err()
+                && "x".parse::<Which>().is_err()
+                && i64::MIN.to_string().parse::<Which>().is_ok()
+        );
+    }
+
+    #[test]
+    fn a_diff_shows_both_sides() {
+        let text = diff(&revision(1, "a"), &revision(2, "b")).expect("a diff");
+        let expected = "--- revision 1\n+++ revision 2\n@@ -1,4 +1,4 @@\n kind: Deployment\n spec:\n-  image: a\n+  image: b\n   replicas: 1\n";
+        assert_eq!(text, expected);
+        assert_eq!(diff(&revision(1, "a"), &revision(2, "a")).expect("a diff"), "");
+    }
+
+    #[test]
+    fn what_is_not_stored_is_said() {
+        let mut revision = revision(1, "a");
+        revision.spec.snapshot.as_mut().expect("a snapshot").data = None;
+        assert!(yaml(&revision).expect_err("nothing").to_string().contains("larger than the API server"));
+        revision.spec.snapshot = None;
+        assert!(yaml(&revision).expect_err("nothing").to_string().contains("not seen"));
+    }
+}
