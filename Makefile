@@ -10,7 +10,7 @@ help: ## List what can be made
 
 .PHONY: demo
 demo: ## Ten edits in a second become Revisions, on a real control plane (KEEP=1 leaves it up, KUBECONFIG=… uses a cluster)
-	@cargo build --quiet --release --bins
+	@cargo build --quiet --bins -p revisor -p devcluster
 	@$(if $(filter command line,$(origin KUBECONFIG)),DEMO_KUBECONFIG='$(KUBECONFIG)',DEMO_KUBECONFIG=) KEEP='$(KEEP)' deploy/demo.sh
 
 .PHONY: test

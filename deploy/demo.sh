@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 step() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
 free_port() { local port; while port=$((20000 + RANDOM % 20000)); (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done; echo "$port"; }
 
-bin=${CARGO_TARGET_DIR:-target}/release
+bin=${CARGO_TARGET_DIR:-target}/debug
 work=$(mktemp -d)
 revisor= cluster=
 finish() {
@@ -24,7 +24,6 @@ if [ -n "${DEMO_KUBECONFIG:-}" ]; then
   kubectl=kubectl
 else
   step 'a real control plane on loopback, with fake GPU nodes'
-  cargo build --quiet --release -p devcluster
   devcluster=$bin/devcluster
   cluster=demo-$$
   eval "$("$devcluster" up --name "$cluster")"

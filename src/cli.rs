@@ -16,6 +16,8 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     command: Verb,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 #[derive(Subcommand, Debug)]
@@ -38,14 +40,19 @@ struct Target {
     /// Its uid, when several workloads had this name one after the other
     #[arg(long)]
     uid: Option<uuid::Uuid>,
-    /// Its namespace; the one of the current context when not given
-    #[arg(short, long)]
+}
+
+/// Which cluster, and where in it.
+#[derive(Args, Debug)]
+struct Connection {
+    /// Namespace of the workload; the one of the current context when not given
+    #[arg(short, long, global = true)]
     namespace: Option<String>,
     /// Kubeconfig file; $KUBECONFIG or ~/.kube/config when not given
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig
-    #[arg(long)]
+    #[arg(long, global = true)]
     context: Option<String>,
 }
 
@@ -108,21 +115,23 @@ enum Document {
 /// With a message for people.
 pub async fn run(cli: Cli) -> anyhow::Result<String> {
     match cli.command {
-        Verb::History(args) => print::history(&fetch::history(&args.target).await?, args.output),
+        Verb::History(args) => {
+            print::history(&fetch::history(&cli.connection, &args.target).await?, args.output)
+        }
         Verb::Show(args) => {
-            let all = fetch::history(&args.target).await?;
+            let all = fetch::history(&cli.connection, &args.target).await?;
             let revision = history::find(&all, args.revision)?;
             Ok(match args.output {
                 Document::Yaml => history::yaml(revision)?,
                 Document::Json => history::manifest(revision)? + "\n",
             })
         }
-        Verb::Diff(args) => diff(&args).await,
+        Verb::Diff(args) => diff(&cli.connection, &args).await,
     }
 }
 
-async fn diff(args: &DiffArgs) -> anyhow::Result<String> {
-    let all = fetch::history(&args.target).await?;
+async fn diff(connection: &Connection, args: &DiffArgs) -> anyhow::Result<String> {
+    let all = fetch::history(connection, &args.target).await?;
     let to = history::find(&all, args.to)?;
     let from = match args.from {
         Some(from) => Some(history::find(&all, from)?),
@@ -145,8 +154,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-        let parsed =
-            Cli::try_parse_from(["kubectl-revisor", "diff", "deployment/x", "--from", "-3", "--to=-2"]);
+        let parsed = Cli::try_parse_from([
+            "kubectl-revisor",
+            "diff",
+            "deployment/x",
+            "--from",
+            "-3",
+            "--to=-2",
+            "-n",
+            "x",
+        ]);
         assert!(parsed.is_ok(), "{parsed:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! The Revisions of one workload, from the API server.
 
-use super::Target;
+use super::{Connection, Target};
 use crate::revision::Revision;
 use anyhow::{Context, bail};
 use kube::api::ListParams;
@@ -20,13 +20,13 @@ const SHORT: &[(&str, &str)] = &[
 ];
 
 /// All Revisions of the workload that `target` names, oldest first.
-pub(super) async fn history(target: &Target) -> anyhow::Result<Vec<Revision>> {
+pub(super) async fn history(connection: &Connection, target: &Target) -> anyhow::Result<Vec<Revision>> {
     let Some((kind, name)) =
         target.workload.split_once('/').filter(|(kind, name)| !kind.is_empty() && !name.is_empty())
     else {
         bail!("{:?} is not TYPE/NAME, such as inferenceservice/llama-70b", target.workload);
     };
-    let (client, namespace) = connect(target).await?;
+    let (client, namespace) = connect(connection).await?;
     let all = list(&client, &namespace, name).await?;
     let of_kind = all.into_iter().filter(|r| is_kind(kind, &r.spec.workload.kind));
     let mut by_uid: BTreeMap<Uuid, Vec<Revision>> = BTreeMap::new();
@@ -48,16 +48,16 @@ pub(super) async fn history(target: &Target) -> anyhow::Result<Vec<Revision>> {
     Ok(history)
 }
 
-async fn connect(target: &Target) -> anyhow::Result<(Client, String)> {
-    let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
-    let config = match &target.kubeconfig {
+async fn connect(connection: &Connection) -> anyhow::Result<(Client, String)> {
+    let options = KubeConfigOptions { context: connection.context.clone(), ..KubeConfigOptions::default() };
+    let config = match &connection.kubeconfig {
         Some(file) => Config::from_custom_kubeconfig(Kubeconfig::read_from(file)?, &options).await,
         None => Config::from_kubeconfig(&options).await,
     };
     let mut config = config.context("no kubeconfig to connect with")?;
     config.default_retry = false;
     config.read_timeout = Some(std::time::Duration::from_secs(30));
-    let namespace = target.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let namespace = connection.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     Ok((Client::try_from(config)?, namespace))
 }
 

@@ -20,11 +20,11 @@ pub struct Entry<'d> {
     fields: Option<Value<'d>>,
 }
 
-/// What an entry looked like, to tell later whether it changed: its name, and its content.
+/// Whose entry it was and when it was last written, to tell later who wrote since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
-    name: u64,
-    content: u64,
+    owner: u64,
+    time: Option<DateTime<Utc>>,
 }
 
 /// The entries of one object, without those that only own status.
@@ -48,23 +48,33 @@ pub fn fingerprints(entries: &[Entry<'_>]) -> Vec<Fingerprint> {
 
 /// Whether every owner of `path` is a known autoscaler that wrote through the subresource `scale`.
 pub fn autoscaled(entries: &[Entry<'_>], path: &[Segment<'_>], autoscalers: &[String]) -> bool {
-    let mut owners = entries.iter().filter(|entry| entry.owns(path)).peekable();
+    let mut owners = entries.iter().filter(|entry| entry.owns(path) == Some(path.len())).peekable();
     owners.peek().is_some()
         && owners.all(|entry| entry.subresource == "scale" && autoscalers.iter().any(|a| a == entry.manager))
 }
 
 /// Through whom and when a change was made: the newest entry that owns one of the `present` paths, or, for a
-/// removal, the newest entry that is not as it was in `before`.
+/// removal, the newest entry that was written since `before`. Of a removal within the second of the last write nobody
+/// can say: an entry that only lost a field belongs to the one it was taken from.
 pub fn author(
     entries: &[Entry<'_>],
     before: &[Fingerprint],
     present: &[&[Segment<'_>]],
     removed: bool,
 ) -> Option<(Via, Option<DateTime<Utc>>)> {
-    let owner = |entry: &&Entry<'_>| present.iter().any(|path| entry.owns(path));
-    let touched =
-        |entry: &&Entry<'_>| removed && !before.is_empty() && !before.contains(&entry.fingerprint());
-    entries.iter().filter(|e| owner(e) || touched(e)).map(Entry::author).max_by_key(|(_, time)| *time)
+    let mut authors: Vec<&Entry<'_>> = present.iter().flat_map(|path| owners(entries, path)).collect();
+    if removed && !before.is_empty() {
+        authors.extend(entries.iter().filter(|entry| !before.contains(&entry.fingerprint())));
+    }
+    authors.into_iter().map(Entry::author).max_by_key(|(_, time)| *time)
+}
+
+/// The entries that own `path` most exactly. Whoever owns only the map around a field has the same empty set there as
+/// whoever owns all of a list, so that counts only when nobody owns the field itself.
+fn owners<'a, 'd>(entries: &'a [Entry<'d>], path: &[Segment<'_>]) -> Vec<&'a Entry<'d>> {
+    let depth = |entry: &Entry<'_>| entry.owns(path);
+    let Some(deepest) = entries.iter().filter_map(depth).max() else { return Vec::new() };
+    entries.iter().filter(|entry| depth(entry) == Some(deepest)).collect()
 }
 
 impl Entry<'_> {
@@ -78,35 +88,25 @@ impl Entry<'_> {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        let mut name = DefaultHasher::new();
-        (self.manager, self.operation, self.subresource).hash(&mut name);
-        let mut content = DefaultHasher::new();
-        self.time.hash(&mut content);
-        let mut fields = Vec::new();
-        if let Some(value) = self.fields {
-            value.write_canonical(&mut fields);
-        }
-        fields.hash(&mut content);
-        Fingerprint { name: name.finish(), content: content.finish() }
+        let mut owner = DefaultHasher::new();
+        (self.manager, self.operation, self.subresource).hash(&mut owner);
+        Fingerprint { owner: owner.finish(), time: self.time }
     }
 
-    /// Whether this entry owns the field at `path`, something in it, or what it is a part of.
-    fn owns(&self, path: &[Segment<'_>]) -> bool {
-        let Some(mut at) = self.fields.filter(|fields| fields.is_object()) else { return false };
-        for segment in path {
+    /// How much of `path` this entry names, when it owns the field there, something in it, or what it is a part of.
+    fn owns(&self, path: &[Segment<'_>]) -> Option<usize> {
+        let mut at = self.fields.filter(|fields| fields.is_object())?;
+        for (depth, segment) in path.iter().enumerate() {
             if at.is_empty() {
-                // An empty set below a field means the whole field, as for a list that is replaced as one.
-                return true;
+                return Some(depth);
             }
-            let child = match segment {
+            at = match segment {
                 Segment::Key(key) => at.get(&format!("f:{key}")),
                 Segment::Name(name) => item_named(at, name),
                 Segment::Index(_) => at.entries().find(|(key, _)| is_item(key)).map(|(_, item)| item),
-            };
-            let Some(child) = child else { return false };
-            at = child;
+            }?;
         }
-        true
+        Some(path.len())
     }
 }
 
@@ -164,10 +164,24 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_was_made_by_whoever_changed() {
+    fn the_owner_of_the_map_around_a_field_is_not_its_author() {
+        let object = r#"{"metadata":{"managedFields":[
+            {"manager":"apply","operation":"Update","time":"2026-01-01T00:00:01Z","fieldsV1":{"f:spec":{"f:limits":{}}}},
+            {"manager":"edit","operation":"Update","time":"2026-01-01T00:00:01Z","fieldsV1":{"f:spec":{"f:limits":{"f:gpu":{}}}}}]}}"#;
+        let name = |path: &[Segment<'_>]| {
+            with(object, |e| author(e, &[], &[path], false).map(|(via, _)| via.manager))
+        };
+        assert_eq!(name(&[Key("spec"), Key("limits"), Key("gpu")]).as_deref(), Some("edit"));
+        assert_eq!(name(&[Key("spec"), Key("limits"), Key("cpu")]).as_deref(), Some("apply"));
+    }
+
+    #[test]
+    fn a_removal_was_made_by_whoever_wrote_since() {
         let changed = OBJECT.replace("00:00:02Z", "00:00:01Z");
         let before = with(&changed, fingerprints);
         assert_eq!(manager(&[Key("spec"), Key("gone")], true, &before).as_deref(), Some("edit"));
+        let same_second = with(OBJECT, fingerprints);
+        assert_eq!(manager(&[Key("spec"), Key("gone")], true, &same_second), None, "nobody can say");
         assert_eq!(manager(&[Key("spec"), Key("gone")], true, &[]), None, "nothing to compare with");
     }
 
