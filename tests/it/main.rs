@@ -1,1 +1,6 @@
-//! Tests that need no cluster: pure ones across stages, and scripted servers for faults a real one does not show.
+//! Tests that need no cluster: generated files, and scripted API servers for faults that a real one does not show.
+
+mod generated;
+mod script;
+mod stream;
+mod writer;

@@ -1,0 +1,140 @@
+//! How fast Revisor writes what is waiting, against raw concurrent creates of the same objects on the same server.
+
+use crate::support::{INFERENCE_SERVICE, Revisor, World, client, patch, post, revisions};
+use crate::{floor, median};
+use devcluster::Options;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+const WORKLOADS: usize = 50;
+const EDITS: usize = 5_000;
+const EDITORS: usize = 8;
+const TARGET: f64 = 0.8;
+
+/// The example, filled up to about 8 KB: what a real manifest of a model has.
+pub(crate) fn workload(name: &str) -> Value {
+    let mut object = INFERENCE_SERVICE.example();
+    object["metadata"]["name"] = name.into();
+    let variable = |i: usize| json!({"name": format!("SETTING_{i}"), "value": format!("value {} of setting {i}", i * 7919 % 1000)});
+    object["spec"]["predictor"]["model"]["env"] = (0..110).map(variable).collect();
+    object
+}
+
+pub(crate) fn path(namespace: &str, name: &str) -> String {
+    format!("{}/{name}", INFERENCE_SERVICE.path(namespace))
+}
+
+pub(crate) fn edit(i: usize) -> Value {
+    json!({"spec": {"predictor": {"model": {"storageUri": format!("s3://models/llama/{i}")}}}})
+}
+
+/// Rates of one round: edits, drain, floor.
+struct Round {
+    edits: f64,
+    drain: f64,
+    floor: f64,
+}
+
+/// Measures, prints, and returns how many edits a second can be made and recorded at the same time.
+pub(crate) async fn run(rounds: usize, quick: bool, met: &mut bool) -> f64 {
+    let mut all = Vec::new();
+    for number in 0..if quick { 1 } else { rounds } {
+        all.push(round(number % 2 == 0).await);
+        let last = &all[all.len() - 1];
+        eprintln!(
+            "drain round {}: edits {:.0}/s, drain {:.0}/s, floor {:.0}/s",
+            number + 1,
+            last.edits,
+            last.drain,
+            last.floor
+        );
+    }
+    let of = |pick: fn(&Round) -> f64| median(&all.iter().map(pick).collect::<Vec<_>>());
+    let (edits, drain, floor) = (of(|r| r.edits), of(|r| r.drain), of(|r| r.floor));
+    let ratio = drain / floor;
+    *met &= quick || ratio >= TARGET;
+    println!("\n| drain of {EDITS} edits over {WORKLOADS} workloads of 8 KB | Revisions/s |\n|---|---|");
+    println!("| Revisor, from thaw to the last one stored | {drain:.0} |");
+    println!("| raw creates of the same objects, {} connections | {floor:.0} |", crate::CONNECTIONS);
+    println!("| ratio (target ≥ {TARGET}) | {ratio:.2} |");
+    1.0 / (1.0 / edits + 1.0 / drain)
+}
+
+async fn round(floor_first: bool) -> Round {
+    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal())).await.expect("a cluster");
+    let client = world.client().await;
+    let namespace = world.namespace("drain").await;
+    let revisor = Revisor::start(world.cluster.kubeconfig(), &[]);
+    for i in 0..WORKLOADS {
+        post(&client, &INFERENCE_SERVICE.path(&namespace), &workload(&format!("w{i}"))).await;
+    }
+    wait_for(&revisor, WORKLOADS).await;
+    // A warm-up, and the objects that the floor creates first in every other round.
+    edit_all(&world, &namespace, 0, EDITS / 10).await;
+    wait_for(&revisor, WORKLOADS + EDITS / 10).await;
+    let mut floor = 0.0;
+    if floor_first {
+        floor = measure_floor(&world, &namespace, &revisor).await;
+    }
+    revisor.signal("STOP");
+    let edits = edit_all(&world, &namespace, EDITS, EDITS).await;
+    let started = Instant::now();
+    revisor.signal("CONT");
+    wait_for(&revisor, WORKLOADS + EDITS / 10 + EDITS).await;
+    #[allow(clippy::cast_precision_loss)]
+    let drain = EDITS as f64 / started.elapsed().as_secs_f64();
+    assert!(revisor.metric("revisor_generation_holes_total", "").abs() < 0.5, "the watch did not resume");
+    if !floor_first {
+        floor = measure_floor(&world, &namespace, &revisor).await;
+    }
+    assert_eq!(world.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await, WORKLOADS + EDITS / 10 + EDITS);
+    Round { edits, drain, floor }
+}
+
+/// Revisor sleeps meanwhile: the floor is a bare client with the machine to itself.
+async fn measure_floor(world: &World, namespace: &str, revisor: &Revisor) -> f64 {
+    let client = client(world.cluster.kubeconfig()).await;
+    let target = world.namespace("floor").await;
+    let stored = revisions(&client, namespace).await;
+    let body = |i: usize| {
+        let mut revision = stored[i % stored.len()].clone();
+        revision["metadata"] =
+            json!({"name": format!("floor-{i:05}"), "labels": revision["metadata"]["labels"]});
+        revision.to_string()
+    };
+    let bodies: Vec<_> = (0..EDITS).map(body).collect();
+    revisor.signal("STOP");
+    let rate = floor::creates(&client, &target, bodies).await;
+    revisor.signal("CONT");
+    rate
+}
+
+/// Edits all workloads in turn over several connections, each workload always over the same one.
+async fn edit_all(world: &World, namespace: &str, offset: usize, count: usize) -> f64 {
+    let started = Instant::now();
+    let mut tasks = JoinSet::new();
+    for editor in 0..EDITORS {
+        let (client, namespace) = (client(world.cluster.kubeconfig()).await, namespace.to_owned());
+        tasks.spawn(async move {
+            for i in (0..count).filter(|i| i % WORKLOADS % EDITORS == editor) {
+                patch(&client, &path(&namespace, &format!("w{}", i % WORKLOADS)), &edit(offset + i)).await;
+            }
+        });
+    }
+    tasks.join_all().await;
+    #[allow(clippy::cast_precision_loss)]
+    let count = count as f64;
+    count / started.elapsed().as_secs_f64()
+}
+
+/// Waits until so many Revisions were written.
+async fn wait_for(revisor: &Revisor, count: usize) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    #[allow(clippy::cast_precision_loss)]
+    let count = count as f64;
+    while revisor.metric("revisor_revisions_recorded_total", "") < count {
+        assert!(Instant::now() < deadline, "{count} Revisions did not come:\n{}", revisor.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

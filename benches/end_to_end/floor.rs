@@ -1,0 +1,92 @@
+//! What a bare client reaches: the same bytes, the same number of connections, nothing decided and nothing kept.
+
+use crate::CONNECTIONS;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures::StreamExt;
+use http::Request;
+use http_body_util::BodyExt;
+use kube::Client;
+use kube::api::WatchEvent;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::io::Write;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Creates every body in `namespace`; returns how many a second.
+pub(crate) async fn creates(client: &Client, namespace: &str, bodies: Vec<String>) -> f64 {
+    let count = bodies.len();
+    let bodies = Arc::new(tokio::sync::Mutex::new(bodies));
+    let started = std::time::Instant::now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let (client, namespace, bodies) = (client.clone(), namespace.to_owned(), bodies.clone());
+        tasks.spawn(async move {
+            loop {
+                let Some(body) = bodies.lock().await.pop() else { return };
+                create(&client, &namespace, body).await;
+            }
+        });
+    }
+    tasks.join_all().await;
+    #[allow(clippy::cast_precision_loss)]
+    let count = count as f64;
+    count / started.elapsed().as_secs_f64()
+}
+
+async fn create(client: &Client, namespace: &str, body: String) {
+    let uri = format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions?fieldValidation=Strict");
+    let request = Request::post(uri).header("content-type", "application/json");
+    let request = request.body(kube::client::Body::from(body.into_bytes())).expect("a request");
+    let answer = client.send(request).await.expect("an answer");
+    assert!(answer.status().is_success(), "{}", answer.status());
+    answer.into_body().collect().await.expect("a body");
+}
+
+#[derive(Deserialize)]
+struct Head {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    name: String,
+    uid: String,
+    generation: i64,
+}
+
+/// Watches InferenceServices of `namespace` and creates one Revision per event, of the same size as the product's.
+pub(crate) async fn watch_and_post(client: Client, namespace: String, resource_version: String) {
+    let path = format!("/apis/serving.kserve.io/v1beta1/namespaces/{namespace}/inferenceservices");
+    let request =
+        Request::get(format!("{path}?watch=true&resourceVersion={resource_version}")).body(Vec::new());
+    let events = client.request_events::<Box<RawValue>>(request.expect("a request")).await.expect("a watch");
+    let mut events = std::pin::pin!(events);
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    while let Some(event) = events.next().await {
+        let Ok(WatchEvent::Added(raw) | WatchEvent::Modified(raw)) = event else { continue };
+        let (client, namespace) = (client.clone(), namespace.clone());
+        let place = places.clone().acquire_owned().await.expect("open");
+        tokio::spawn(async move {
+            create(&client, &namespace, revision(&raw)).await;
+            drop(place);
+        });
+    }
+}
+
+fn revision(raw: &RawValue) -> String {
+    let head: Head = serde_json::from_str(raw.get()).expect("an object");
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::new(6));
+    gzip.write_all(raw.get().as_bytes()).expect("memory");
+    let data = BASE64_STANDARD.encode(gzip.finish().expect("memory"));
+    let Metadata { name, uid, generation } = head.metadata;
+    format!(
+        r#"{{"apiVersion":"revisor.dev/v1alpha1","kind":"Revision","metadata":{{"name":"{name}-floor-{generation:05}","labels":{{"revisor.dev/workload-uid":"{uid}","revisor.dev/workload-kind":"InferenceService"}}}},"spec":{{"id":"{uid}","type":"Change","workload":{{"apiVersion":"serving.kserve.io/v1beta1","kind":"InferenceService","name":"{name}","uid":"{uid}"}},"generation":{generation},"resourceVersion":"1","observedVia":"Watch","changeTime":"2026-01-01T00:00:00Z","changeTimeSource":"Observed","via":{{"manager":"e2e","operation":"Update"}},"contentDigest":"sha256:{:064}","snapshot":{{"encoding":"gzip+base64","size":{},"data":"{data}"}},"view":{{"version":1,"summary":"model.storageUri","changes":[{{"path":"spec.predictor.model.storageUri","from":"s3://models/llama/1","to":"s3://models/llama/2"}}],"images":["registry.example.com/search/prompt-transformer:2.3.1"]}}}}}}"#,
+        0,
+        raw.get().len()
+    )
+}

@@ -1,0 +1,182 @@
+//! How long after the writer's 200 a Revision can be read, against a bare watch-and-create loop.
+
+use crate::drain::{edit, path, workload};
+use crate::support::{INFERENCE_SERVICE, Revisor, World, client, patch, post, read};
+use crate::{floor, median, percentile};
+use devcluster::Options;
+use futures::StreamExt;
+use http::Request;
+use kube::Client;
+use kube::api::WatchEvent;
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+const WORKLOADS: usize = 20;
+const SECONDS: u64 = 8;
+const LOADS: [f64; 3] = [0.1, 0.3, 0.6];
+const TARGET: f64 = 2.0;
+
+/// When each (workload, generation) was acknowledged and when its Revision was seen.
+#[derive(Default)]
+struct Times {
+    acknowledged: HashMap<(String, i64), Instant>,
+    readable: HashMap<(String, i64), Instant>,
+}
+
+type Shared = Arc<Mutex<Times>>;
+
+/// p50 and p99 in milliseconds.
+#[derive(Clone, Copy)]
+struct Lag {
+    p50: f64,
+    p99: f64,
+    edits: usize,
+}
+
+/// Measures and prints; `capacity` is how many edits a second can be made and recorded at the same time.
+pub(crate) async fn run(rounds: usize, capacity: f64, met: &mut bool) {
+    println!("\nCapacity, edits made and recorded at the same time: {capacity:.0}/s\n");
+    println!(
+        "| load | Revisor p50 / p99 | bare loop p50 / p99 | ratio of p99 (target ≤ {TARGET}) |\n|---|---|---|---|"
+    );
+    for load in LOADS {
+        let rate = capacity * load;
+        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        for number in 0..rounds {
+            for ours_now in [number % 2 == 0, number % 2 != 0] {
+                let lag = measure(rate, ours_now).await;
+                let who = if ours_now { "Revisor" } else { "bare loop" };
+                eprintln!(
+                    "lag at {rate:.0}/s, {who}: p50 {:.1} ms, p99 {:.1} ms of {} edits",
+                    lag.p50, lag.p99, lag.edits
+                );
+                if ours_now { ours.push(lag) } else { bare.push(lag) }
+            }
+        }
+        let of = |lags: &[Lag], pick: fn(&Lag) -> f64| median(&lags.iter().map(pick).collect::<Vec<_>>());
+        let (p50, p99) = (of(&ours, |l| l.p50), of(&ours, |l| l.p99));
+        let (floor50, floor99) = (of(&bare, |l| l.p50), of(&bare, |l| l.p99));
+        let ratio = p99 / floor99;
+        *met &= ratio <= TARGET;
+        let percent = load * 100.0;
+        println!(
+            "| {percent:.0} % ({rate:.0}/s) | {p50:.1} / {p99:.1} ms | {floor50:.1} / {floor99:.1} ms | {ratio:.2} |"
+        );
+    }
+}
+
+/// One round on a cluster of its own.
+async fn measure(rate: f64, ours: bool) -> Lag {
+    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal())).await.expect("a cluster");
+    let api = world.client().await;
+    let namespace = world.namespace("lag").await;
+    let revisor = ours.then(|| Revisor::start(world.cluster.kubeconfig(), &[]));
+    for i in 0..WORKLOADS {
+        post(&api, &INFERENCE_SERVICE.path(&namespace), &workload(&format!("w{i}"))).await;
+    }
+    let times = Shared::default();
+    let version = current(&api, &INFERENCE_SERVICE.path(&namespace)).await;
+    if !ours {
+        tokio::spawn(floor::watch_and_post(
+            client(world.cluster.kubeconfig()).await,
+            namespace.clone(),
+            version,
+        ));
+    }
+    let seen = current(&api, &format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions")).await;
+    let watcher =
+        tokio::spawn(watch(client(world.cluster.kubeconfig()).await, namespace.clone(), seen, times.clone()));
+    edit_at(&world, &namespace, rate, &times).await;
+    let lag = collect(&times).await;
+    watcher.abort();
+    drop(revisor);
+    lag
+}
+
+async fn current(client: &Client, collection: &str) -> String {
+    let list = read(client, &format!("{collection}?limit=1")).await;
+    list["metadata"]["resourceVersion"].as_str().expect("a version").to_owned()
+}
+
+#[derive(Deserialize, Clone, Debug)]
+struct Revision {
+    spec: Spec,
+}
+
+#[derive(Deserialize, Clone, Debug)]
+struct Spec {
+    generation: i64,
+    workload: Workload,
+}
+
+#[derive(Deserialize, Clone, Debug)]
+struct Workload {
+    name: String,
+}
+
+/// Notes when each Revision appears.
+async fn watch(client: Client, namespace: String, version: String, times: Shared) {
+    let path = format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions");
+    let request = Request::get(format!("{path}?watch=true&resourceVersion={version}")).body(Vec::new());
+    let events = client.request_events::<Revision>(request.expect("a request")).await.expect("a watch");
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.next().await {
+        let now = Instant::now();
+        if let Ok(WatchEvent::Added(Revision { spec })) = event {
+            times.lock().expect("no panic").readable.insert((spec.workload.name, spec.generation), now);
+        }
+    }
+}
+
+/// Each workload is edited at its share of `rate`, never twice at the same time: without that bound merge patches
+/// pile up in the API server and only its own collapse is measured.
+async fn edit_at(world: &World, namespace: &str, rate: f64, times: &Shared) {
+    let mut tasks = JoinSet::new();
+    #[allow(clippy::cast_precision_loss)]
+    let every = Duration::from_secs_f64(WORKLOADS as f64 / rate);
+    let end = Instant::now() + Duration::from_secs(SECONDS);
+    for number in 0..WORKLOADS {
+        let (client, times) = (client(world.cluster.kubeconfig()).await, times.clone());
+        let (name, path) = (format!("w{number}"), path(namespace, &format!("w{number}")));
+        tasks.spawn(async move {
+            let offset = every.mul_f64(f64::from(u32::try_from(number).expect("small")) / 20.0);
+            tokio::time::sleep(offset).await;
+            let mut ticks = interval(every);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            for i in 0.. {
+                ticks.tick().await;
+                if Instant::now() > end {
+                    return;
+                }
+                let edited = patch(&client, &path, &edit(i)).await;
+                let now = Instant::now();
+                times.lock().expect("no panic").acknowledged.insert((name.clone(), edited.generation), now);
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+/// Waits for the last Revision; every edit must have one.
+async fn collect(times: &Shared) -> Lag {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let lags = {
+            let times = times.lock().expect("no panic");
+            let lag = |(key, at): (&(String, i64), &Instant)| {
+                Some(times.readable.get(key)?.saturating_duration_since(*at))
+            };
+            times.acknowledged.iter().map(lag).collect::<Option<Vec<_>>>()
+        };
+        if let Some(lags) = lags {
+            let lags: Vec<_> = lags.into_iter().map(|lag| lag.as_secs_f64() * 1000.0).collect();
+            return Lag { p50: percentile(&lags, 0.5), p99: percentile(&lags, 0.99), edits: lags.len() };
+        }
+        assert!(Instant::now() < deadline, "a Revision is missing");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

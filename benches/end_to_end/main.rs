@@ -1,0 +1,48 @@
+//! `make bench`: speed on a real control plane, as ratios against a floor that is measured in the same run.
+//!
+//! Prints tables and exits with 1 when a target is missed. Each figure is the median of interleaved rounds, so that
+//! whatever else the machine does meets both sides.
+
+#[path = "../../tests/e2e/oracle.rs"]
+#[allow(dead_code)]
+mod oracle;
+#[path = "../../tests/e2e/support.rs"]
+#[allow(dead_code)]
+mod support;
+
+mod drain;
+mod floor;
+mod lag;
+
+use std::process::ExitCode;
+
+/// Rounds of everything; REVISOR_BENCH_ROUNDS changes it for a quick look.
+const ROUNDS: usize = 5;
+/// Writers of the product and of the floor.
+const CONNECTIONS: usize = 16;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let rounds = std::env::var("REVISOR_BENCH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
+    let only = std::env::var("REVISOR_BENCH").unwrap_or_default();
+    let mut met = true;
+    let capacity = drain::run(rounds, only == "lag", &mut met).await;
+    if only != "drain" {
+        lag::run(rounds, capacity, &mut met).await;
+    }
+    println!("{}", if met { "every target is met" } else { "a target is MISSED" });
+    if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The value in the middle.
+fn median(values: &[f64]) -> f64 {
+    percentile(values, 0.5)
+}
+
+fn percentile(values: &[f64], p: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let at = ((sorted.len().saturating_sub(1)) as f64 * p).round() as usize;
+    sorted.get(at).copied().unwrap_or(f64::NAN)
+}

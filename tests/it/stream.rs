@@ -1,0 +1,203 @@
+//! Reading under faults.
+
+use crate::script::{Answer, client};
+use revisor::kinds::Catalogue;
+use revisor::metrics::{Metrics, kind};
+use revisor::watch::{Sink, Stream};
+use revisor::workload::{Change, ResourceVersion};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// Notes what it is given: `list`, `listed`, `1@10 Watch` for a change, `at 10` for a place.
+#[derive(Clone, Default)]
+struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Notes {
+    fn push(&self, note: String) {
+        self.0.lock().expect("no panic").push(note);
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.0.lock().expect("no panic").clone()
+    }
+}
+
+impl Sink for Notes {
+    fn listing(&mut self) {
+        self.push("list".to_owned());
+    }
+
+    async fn change(&mut self, change: Change) {
+        self.push(format!(
+            "{}@{} {:?} {:?}",
+            change.generation, change.resource_version, change.seen, change.op
+        ));
+    }
+
+    fn listed(&mut self) {
+        self.push("listed".to_owned());
+    }
+
+    fn reached(&mut self, at: ResourceVersion) {
+        self.push(format!("at {at}"));
+    }
+}
+
+fn object(generation: i64, version: u32) -> Value {
+    json!({"metadata": {"name": "w", "namespace": "n", "uid": Uuid::from_u128(1), "generation": generation, "resourceVersion": version.to_string()}})
+}
+
+fn event(kind: &str, object: &Value) -> String {
+    json!({"type": kind, "object": object}).to_string() + "\n"
+}
+
+fn expired() -> String {
+    event(
+        "ERROR",
+        &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old"}),
+    )
+}
+
+/// Follows Deployments on a server whose lists and watches are scripted, until `last` is noted.
+async fn follow(lists: Vec<Answer>, watches: Vec<Answer>, last: &str) -> (Vec<String>, Metrics, Vec<String>) {
+    let (lists, watches) = (Mutex::new(lists.into_iter()), Mutex::new(watches.into_iter()));
+    let (client, log) = client(move |line, _, _| {
+        if line == "GET /apis/apps/v1" {
+            let resource = json!({"name": "deployments", "kind": "Deployment", "namespaced": true, "verbs": ["list", "watch"]});
+            return Answer::Body(200, json!({"resources": [resource]}).to_string());
+        }
+        let next = |answers: &Mutex<std::vec::IntoIter<Answer>>| answers.lock().expect("no panic").next();
+        let answer = if line.contains("watch=true") { next(&watches) } else { next(&lists) };
+        answer.unwrap_or(Answer::Body(200, String::new()))
+    });
+    let (notes, metrics) = (Notes::default(), Metrics::new());
+    let catalogue = Catalogue::built_in();
+    let deployment = catalogue.kinds().iter().find(|k| k.kind == "Deployment").expect("built in").clone();
+    let (ready, _) = watch::channel(false);
+    let stream = Stream::new(client, deployment, notes.clone(), &metrics, ready);
+    let task = tokio::spawn(stream.run());
+    let noted = async {
+        while notes.all().last().map(String::as_str) != Some(last) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let in_time = timeout(Duration::from_secs(600), noted).await;
+    task.abort();
+    assert!(in_time.is_ok(), "{last:?} was not reached: {:?}", notes.all());
+    let asked = log.lock().expect("no panic").iter().map(|(line, _)| line.clone()).collect();
+    (notes.all(), metrics, asked)
+}
+
+fn list(version: u32, items: &[Value]) -> Answer {
+    Answer::Body(
+        200,
+        json!({"metadata": {"resourceVersion": version.to_string()}, "items": items}).to_string(),
+    )
+}
+
+fn events(text: &[String]) -> Answer {
+    Answer::Body(200, text.concat())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_ends_resumes_where_it_was() {
+    let bookmark = event(
+        "BOOKMARK",
+        &json!({"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"resourceVersion": "30"}}),
+    );
+    let (notes, _, asked) = follow(
+        vec![list(10, &[object(1, 5)])],
+        vec![
+            events(&[event("MODIFIED", &object(2, 12)), event("DELETED", &object(3, 14))]),
+            Answer::Broken,
+            events(&[bookmark]),
+            events(&[event("ADDED", &object(1, 31))]),
+        ],
+        "at 31",
+    )
+    .await;
+    let expected = [
+        "list",
+        "1@5 List Added",
+        "listed",
+        "at 10",
+        "2@12 Watch Modified",
+        "at 12",
+        "3@14 Watch Deleted",
+        "at 14",
+        "at 30",
+        "1@31 Watch Added",
+        "at 31",
+    ];
+    assert_eq!(notes, expected);
+    let from: Vec<_> =
+        asked.iter().filter_map(|line| line.split("&resourceVersion=").nth(1)).take(4).collect();
+    assert_eq!(from, ["10", "14", "14", "30"]);
+    assert!(
+        asked
+            .iter()
+            .filter(|line| !line.contains("watch=true"))
+            .all(|line| !line.contains("resourceVersion="))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn history_that_is_gone_is_listed_again() {
+    for gone in [events(&[expired()]), Answer::status(410, "Expired", "too old")] {
+        let (notes, metrics, _) =
+            follow(vec![list(10, &[]), list(40, &[object(7, 35)])], vec![gone], "at 40").await;
+        assert_eq!(notes, ["list", "listed", "at 10", "list", "7@35 List Added", "listed", "at 40"]);
+        assert_eq!(metrics.watch_expired.get_or_create(&kind("Deployment")).get(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_cannot_be_read_is_counted_and_listed_again() {
+    let cut = "{\"type\":\"MODIFIED\",\"object\":{\"metadata\":}}\n".to_owned();
+    let nameless = event("MODIFIED", &json!({"metadata": {"uid": "x"}}));
+    for bad in [cut, nameless] {
+        let (notes, metrics, _) = follow(
+            vec![list(10, &[]), list(20, &[object(3, 15)])],
+            vec![events(&[event("ADDED", &object(2, 12)), bad, event("MODIFIED", &object(4, 16))])],
+            "at 20",
+        )
+        .await;
+        let expected = [
+            "list",
+            "listed",
+            "at 10",
+            "2@12 Watch Added",
+            "at 12",
+            "list",
+            "3@15 List Added",
+            "listed",
+            "at 20",
+        ];
+        assert_eq!(notes, expected);
+        assert_eq!(metrics.undecodable.get_or_create(&kind("Deployment")).get(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_comes_in_pages_and_is_tried_again() {
+    let first = json!({"metadata": {"resourceVersion": "9", "continue": "abc"}, "items": [object(1, 5)]});
+    let (notes, _, asked) = follow(
+        vec![
+            Answer::status(503, "ServiceUnavailable", "not now"),
+            Answer::Body(200, first.to_string()),
+            Answer::status(410, "Expired", "the continue token is too old"),
+            Answer::Body(200, first.to_string()),
+            list(9, &[object(2, 6)]),
+        ],
+        vec![],
+        "at 9",
+    )
+    .await;
+    assert_eq!(notes.iter().filter(|n| *n == "list").count(), 3);
+    assert_eq!(notes[notes.len() - 4..], ["1@5 List Added", "2@6 List Added", "listed", "at 9"]);
+    assert!(asked.iter().any(|line| line.ends_with("&continue=abc")));
+}
