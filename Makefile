@@ -19,7 +19,8 @@ test: tools ## Everything that has to hold: format, lints, dependencies, generat
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(MAKE) --no-print-directory deny
 	cargo run --quiet --locked -p devcluster -- build
-	cargo test --workspace --locked
+	cargo test --locked -p devcluster
+	cargo test --locked -p revisor
 
 .PHONY: lint
 lint: ## Format and lints only

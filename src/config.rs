@@ -34,7 +34,7 @@ pub enum Command {
 #[derive(Args, Debug, Clone, Default)]
 pub struct ClusterArgs {
     /// Kubeconfig file; without it the pod's own service account, or else $KUBECONFIG and ~/.kube/config
-    #[arg(long, env = "REVISOR_KUBECONFIG", value_name = "FILE")]
+    #[arg(long, env = "REVISOR_KUBECONFIG", hide_env_values = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 }
 
@@ -45,31 +45,55 @@ pub struct RunArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// Configuration file: kinds, autoscalers, snapshots, REST identity
-    #[arg(long, env = "REVISOR_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "REVISOR_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Where the read API listens
-    #[arg(long, env = "REVISOR_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
+    #[arg(
+        long,
+        env = "REVISOR_LISTEN",
+        hide_env_values = true,
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0:8443"
+    )]
     pub listen: SocketAddr,
     /// Where /livez, /readyz and /metrics listen
-    #[arg(long, env = "REVISOR_ADMIN_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8081")]
+    #[arg(
+        long,
+        env = "REVISOR_ADMIN_LISTEN",
+        hide_env_values = true,
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0:8081"
+    )]
     pub admin_listen: SocketAddr,
     /// Serve the read API without authentication and TLS; on a loopback address only
-    #[arg(long, env = "REVISOR_INSECURE_NO_AUTH")]
+    #[arg(long, env = "REVISOR_INSECURE_NO_AUTH", hide_env_values = true)]
     pub insecure_no_auth: bool,
     /// Revisions waiting to be written take at most this much memory (suffixes KiB, MiB, GiB); then reading pauses
-    #[arg(long, env = "REVISOR_QUEUE_BYTES", value_name = "BYTES", default_value = "64MiB")]
+    #[arg(
+        long,
+        env = "REVISOR_QUEUE_BYTES",
+        hide_env_values = true,
+        value_name = "BYTES",
+        default_value = "64MiB"
+    )]
     pub queue_bytes: Bytes,
     /// How many Revisions of different workloads are written at the same time
-    #[arg(long, env = "REVISOR_WRITERS", value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, env = "REVISOR_WRITERS", hide_env_values = true, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub writers: u16,
     /// How long a shutdown may take to write what is waiting, in seconds
-    #[arg(long, env = "REVISOR_DRAIN_SECONDS", value_name = "SECONDS", default_value = "25")]
+    #[arg(
+        long,
+        env = "REVISOR_DRAIN_SECONDS",
+        hide_env_values = true,
+        value_name = "SECONDS",
+        default_value = "25"
+    )]
     pub drain_seconds: u32,
     /// How log lines look
-    #[arg(long, env = "REVISOR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    #[arg(long, env = "REVISOR_LOG_FORMAT", hide_env_values = true, value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
     /// What is logged: a level, or directives such as info,revisor::watch=debug
-    #[arg(long, env = "REVISOR_LOG", value_name = "FILTER", default_value = "info")]
+    #[arg(long, env = "REVISOR_LOG", hide_env_values = true, value_name = "FILTER", default_value = "info")]
     pub log: String,
 }
 
@@ -80,7 +104,7 @@ pub struct KindsArgs {
     #[command(flatten)]
     pub cluster_args: ClusterArgs,
     /// Configuration file to check and to take kinds from
-    #[arg(long, env = "REVISOR_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "REVISOR_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Ask the cluster which kinds it serves and how many objects are selected
     #[arg(long)]

@@ -45,6 +45,9 @@ macro_rules! metrics {
             $(#[doc = $help] pub $field: $type,)*
         }
 
+        /// Name, kind of metric and meaning of every metric, for the reference.
+        pub const DESCRIPTIONS: &[(&str, &str, &str)] = &[$(($name, stringify!($type), $help),)*];
+
         impl Default for Metrics {
             fn default() -> Self {
                 Self::new()

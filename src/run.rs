@@ -48,8 +48,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let rest = if args.insecure_no_auth { Some(listen("--listen", args.listen).await?) } else { None };
     let clients = Clients::connect(&args.cluster).await.context("no cluster to connect to")?;
     let parts = parts(&args, config, clients, stop).await;
-    let (tasks, reading) = start(&args, &parts, admin, rest);
-    supervise(tasks, reading, &parts, Duration::from_secs(args.drain_seconds.into())).await
+    let tasks = start(&args, &parts, admin, rest);
+    supervise(tasks, &parts, Duration::from_secs(args.drain_seconds.into())).await
 }
 
 async fn listen(flag: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
@@ -95,25 +95,24 @@ async fn cluster_id(client: &Client) -> Uuid {
     })
 }
 
-/// Starts every task. Those of the second set read, and end at once when told to stop.
-fn start(
-    args: &RunArgs,
-    parts: &Parts,
-    admin: TcpListener,
-    rest: Option<TcpListener>,
-) -> (JoinSet<&'static str>, JoinSet<&'static str>) {
-    let mut tasks = JoinSet::new();
-    let mut reading = JoinSet::new();
-    serving(
-        &mut tasks,
-        "admin",
-        admin,
-        admin::router(parts.ready.clone(), parts.metrics.clone()),
-        &parts.stop,
-    );
+/// What runs, by when it ends.
+#[derive(Default)]
+struct Tasks {
+    /// Ends at once when told to stop.
+    reading: JoinSet<&'static str>,
+    /// Ends when the queue is empty.
+    writing: JoinSet<&'static str>,
+    /// Ends last, so that a process that drains can still be asked how it is.
+    serving: JoinSet<&'static str>,
+}
+
+fn start(args: &RunArgs, parts: &Parts, admin: TcpListener, rest: Option<TcpListener>) -> Tasks {
+    let mut tasks = Tasks::default();
+    let router = admin::router(parts.ready.clone(), parts.metrics.clone());
+    serving(&mut tasks.serving, "admin", admin, router, CancellationToken::new());
     if let Some(rest) = rest {
         let router = serve::router(Arc::new(parts.cache.clone()), parts.filled.clone());
-        serving(&mut tasks, "REST", rest, router, &parts.stop);
+        serving(&mut tasks.serving, "REST", rest, router, parts.stop.clone());
     } else {
         tracing::warn!("the read API is off: it needs --insecure-no-auth and a loopback --listen");
     }
@@ -121,17 +120,17 @@ fn start(
     let writer = Writer::new(parts.clients.call.clone(), parts.queue.clone(), reporter, &parts.metrics);
     for _ in 0..args.writers {
         let writer = writer.clone();
-        tasks.spawn(async move {
+        tasks.writing.spawn(async move {
             writer.run().await;
             "writer"
         });
     }
-    reading.spawn(async move {
+    tasks.serving.spawn(async move {
         reporting.await;
         "reporter"
     });
-    read(parts, &mut reading);
-    (tasks, reading)
+    read(parts, &mut tasks.reading);
+    tasks
 }
 
 fn serving(
@@ -139,12 +138,11 @@ fn serving(
     name: &'static str,
     listener: TcpListener,
     router: axum::Router,
-    stop: &CancellationToken,
+    stop: CancellationToken,
 ) {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "{name} listening");
     }
-    let stop = stop.clone();
     tasks.spawn(async move {
         if let Err(error) = serve::serve(listener, router, stop).await {
             tracing::error!(%error, "{name} failed");
@@ -184,22 +182,18 @@ fn read(parts: &Parts, reading: &mut JoinSet<&'static str>) {
     is_filled.mark_unchanged();
 }
 
-/// Waits for a signal. A task that ends before is a defect, and ends the process.
-async fn supervise(
-    mut tasks: JoinSet<&'static str>,
-    mut reading: JoinSet<&'static str>,
-    parts: &Parts,
-    drain: Duration,
-) -> anyhow::Result<()> {
+/// Waits for a signal, then until everything is written. A task that ends before is a defect, and ends the process.
+async fn supervise(mut tasks: Tasks, parts: &Parts, drain: Duration) -> anyhow::Result<()> {
     tokio::select! {
         () = parts.stop.cancelled() => {}
-        ended = tasks.join_next() => bail!("a task ended: {ended:?}"),
-        ended = reading.join_next() => bail!("a task ended: {ended:?}"),
+        ended = tasks.reading.join_next() => bail!("a task ended: {ended:?}"),
+        ended = tasks.writing.join_next() => bail!("a task ended: {ended:?}"),
+        ended = tasks.serving.join_next() => bail!("a task ended: {ended:?}"),
     }
     // What is read but not yet handed over will be read again at the next start.
-    reading.shutdown().await;
+    tasks.reading.shutdown().await;
     parts.queue.close();
-    let drained = timeout(drain, async { while tasks.join_next().await.is_some() {} }).await;
+    let drained = timeout(drain, async { while tasks.writing.join_next().await.is_some() {} }).await;
     let left = parts.queue.len();
     if drained.is_err() || left > 0 {
         bail!("{left} Revisions were not written in {} s", drain.as_secs());

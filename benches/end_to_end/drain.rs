@@ -52,7 +52,7 @@ pub(crate) async fn run(rounds: usize, quick: bool, met: &mut bool) -> f64 {
     }
     let of = |pick: fn(&Round) -> f64| median(&all.iter().map(pick).collect::<Vec<_>>());
     let (edits, drain, floor) = (of(|r| r.edits), of(|r| r.drain), of(|r| r.floor));
-    let ratio = drain / floor;
+    let ratio = of(|r| r.drain / r.floor);
     *met &= quick || ratio >= TARGET;
     println!("\n| drain of {EDITS} edits over {WORKLOADS} workloads of 8 KB | Revisions/s |\n|---|---|");
     println!("| Revisor, from thaw to the last one stored | {drain:.0} |");

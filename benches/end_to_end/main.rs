@@ -1,7 +1,7 @@
 //! `make bench`: speed on a real control plane, as ratios against a floor that is measured in the same run.
 //!
-//! Prints tables and exits with 1 when a target is missed. Each figure is the median of interleaved rounds, so that
-//! whatever else the machine does meets both sides.
+//! Prints tables and exits with 1 when a target is missed. Each figure is the median of interleaved rounds, and each
+//! ratio that of the two sides of one round, so that whatever else the machine does meets both.
 
 #[path = "../../tests/e2e/oracle.rs"]
 #[allow(dead_code)]

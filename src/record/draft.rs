@@ -17,6 +17,9 @@ use kube::api::ObjectMeta;
 use std::collections::BTreeMap;
 use std::io;
 
+/// Annotations may hold 256 KiB; the snapshot keeps them whole.
+const MAX_TEXT: usize = 1024;
+
 /// What a Revision is made of.
 pub(super) struct Draft<'a> {
     pub(super) kind: &'a Kind,
@@ -77,7 +80,8 @@ impl Draft<'_> {
             change_time,
             change_time_source,
             via: author.map(|(via, _)| via),
-            change_cause: annotation(self.object, "kubernetes.io/change-cause").map(str::to_owned),
+            change_cause: annotation(self.object, "kubernetes.io/change-cause")
+                .map(|text| text.chars().take(MAX_TEXT).collect()),
             source: source(self.object),
             content_digest: Some(self.packed.digest.to_string()),
             gap: None,
@@ -121,7 +125,7 @@ fn source(object: Value<'_>) -> Option<Source> {
     let argo = tracked.or_else(|| label("argocd.argoproj.io/instance")).map(|name| ("ArgoCD", name));
     let found =
         argo.or_else(|| flux().map(|name| ("Flux", name))).or_else(|| helm().map(|name| ("Helm", name)));
-    found.map(|(tool, name)| Source { tool: tool.to_owned(), name: name.to_owned() })
+    found.map(|(tool, name)| Source { tool: tool.to_owned(), name: name.chars().take(MAX_TEXT).collect() })
 }
 
 #[cfg(test)]

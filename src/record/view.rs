@@ -136,6 +136,16 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_that_is_given_twice_is_still_redacted() {
+        let env = |value: &str| {
+            format!(r#""env":[{{"name":"API_KEY","value":"a"}},{{"name":"API_KEY","value":"{value}"}}]"#)
+        };
+        let (_, changes) = changes(&env("s3cret"), &env("s3cret2"));
+        let path = "spec.template.spec.containers[a].env[1].value".to_owned();
+        assert_eq!(changes, [(path, "[redacted]".into(), "[redacted]".into())]);
+    }
+
+    #[test]
     fn added_parts_are_redacted_inside() {
         let (summary, changes) = changes(
             r#""image":"i""#,

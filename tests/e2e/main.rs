@@ -5,6 +5,7 @@ mod crd;
 mod faults;
 mod input;
 mod oracle;
+mod plugin;
 mod quiet;
 mod record;
 mod restart;

@@ -52,7 +52,8 @@ fn object(generation: i64, version: u32) -> Value {
 }
 
 fn event(kind: &str, object: &Value) -> String {
-    json!({"type": kind, "object": object}).to_string() + "\n"
+    // The type first, as the API server writes it.
+    format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n")
 }
 
 fn expired() -> String {

@@ -31,6 +31,8 @@ pub struct Delta<'d> {
     pub to: Option<Value<'d>>,
     /// In a list of strings: the item before it, which may be the flag that it belongs to.
     pub preceded_by: Option<&'d str>,
+    /// The `name` beside it, before and after: of an environment variable it tells whether the value is a secret.
+    pub beside: [Option<&'d str>; 2],
 }
 
 /// All differences, in the order of the fields.
@@ -45,7 +47,7 @@ pub struct Deltas<'d> {
 /// Compares two values that both stand at the key `root`.
 pub fn diff<'d>(root: &'d str, from: Value<'d>, to: Value<'d>) -> Deltas<'d> {
     let mut deltas = Deltas::default();
-    let first = Delta { path: vec![Segment::Key(root)], from: Some(from), to: Some(to), preceded_by: None };
+    let first = child(&[], Segment::Key(root), Some(from), Some(to));
     let mut open = vec![first];
     while let Some(delta) = open.pop() {
         if deltas.list.len() == MAX_DELTAS {
@@ -92,7 +94,7 @@ fn child<'d>(
     let mut longer = Vec::with_capacity(path.len() + 1);
     longer.extend_from_slice(path);
     longer.push(segment);
-    Delta { path: longer, from, to, preceded_by: None }
+    Delta { path: longer, from, to, preceded_by: None, beside: [None; 2] }
 }
 
 fn changed(from: Option<Value<'_>>, to: Option<Value<'_>>) -> bool {
@@ -106,8 +108,10 @@ fn fields<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Delta
     let mut keys: Vec<_> = from.entries().chain(to.entries()).map(|(key, _)| key).collect();
     keys.sort_unstable();
     keys.dedup();
+    let beside = [from, to].map(|object| object.get("name").and_then(Value::as_str));
     let both = keys.into_iter().map(|key| (key, from.get(key), to.get(key)));
-    both.filter(|(_, a, b)| changed(*a, *b)).map(|(key, a, b)| child(path, Segment::Key(key), a, b)).collect()
+    let delta = |(key, a, b)| Delta { beside, ..child(path, Segment::Key(key), a, b) };
+    both.filter(|(_, a, b)| changed(*a, *b)).map(delta).collect()
 }
 
 /// The items of a list by name, when every one has a name of its own.

@@ -11,7 +11,7 @@ const MAX_DEPTH: usize = 16;
 
 /// The text for `value`, which is one side of `delta`: strings as they are, anything else as JSON.
 pub(super) fn show(delta: &Delta<'_>, value: Value<'_>) -> String {
-    if in_secret(&delta.path) && value.is_scalar() {
+    if in_secret(delta) && value.is_scalar() {
         return REDACTED.to_owned();
     }
     if let Some(text) = value.as_str() {
@@ -36,9 +36,9 @@ fn last_key<'d>(path: &[Segment<'d>]) -> &'d str {
     }
 }
 
-/// Whether the path leads to the value of a list item (an environment variable) whose name looks secret.
-fn in_secret(path: &[Segment<'_>]) -> bool {
-    matches!(path, [.., Segment::Name(name), Segment::Key("value")] if redact::secret_name(name))
+/// Whether this is the value of something, an environment variable, whose name looks secret.
+fn in_secret(delta: &Delta<'_>) -> bool {
+    last_key(&delta.path) == "value" && delta.beside.iter().flatten().any(|name| redact::secret_name(name))
 }
 
 /// Recursion ends at [`MAX_DEPTH`], output soon after [`ENOUGH`] bytes.
