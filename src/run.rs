@@ -185,6 +185,8 @@ fn read(parts: &Parts, reading: &mut JoinSet<&'static str>) {
 /// Waits for a signal, then until everything is written. A task that ends before is a defect, and ends the process.
 async fn supervise(mut tasks: Tasks, parts: &Parts, drain: Duration) -> anyhow::Result<()> {
     tokio::select! {
+        // In this order: when told to stop, tasks end as they should.
+        biased;
         () = parts.stop.cancelled() => {}
         ended = tasks.reading.join_next() => bail!("a task ended: {ended:?}"),
         ended = tasks.writing.join_next() => bail!("a task ended: {ended:?}"),
