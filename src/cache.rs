@@ -49,16 +49,16 @@ impl Cache {
         let mut fresh: Option<Index> = None;
         while let Some(event) = events.next().await {
             match event {
-                Ok(watcher::Event::Init) => fresh = Some(Index::default()),
+                Ok(watcher::Event::Init) => fresh = Some(self.update(|index| index.successor())),
                 Ok(watcher::Event::InitApply(revision)) => {
-                    fresh.get_or_insert_default().put(&revision, &self.identity, true);
+                    fresh.get_or_insert_default().put(&revision, &self.identity);
                 }
                 Ok(watcher::Event::InitDone) => {
-                    self.replace(fresh.take().unwrap_or_default());
+                    self.update(|index| *index = fresh.take().unwrap_or_default());
                     ready.send_replace(true);
                 }
                 Ok(watcher::Event::Apply(revision)) => {
-                    self.update(|index| index.put(&revision, &self.identity, false));
+                    self.update(|index| index.put(&revision, &self.identity));
                 }
                 Ok(watcher::Event::Delete(revision)) => self.update(|index| index.remove(&revision)),
                 Err(error) => explain(&error),
@@ -66,24 +66,22 @@ impl Cache {
         }
     }
 
-    fn replace(&self, fresh: Index) {
-        self.update(|index| *index = fresh);
+    /// Forgets everything: it was of another history.
+    pub fn clear(&self) {
+        self.update(|index| *index = Index::default());
     }
 
-    fn update(&self, change: impl FnOnce(&mut Index)) {
+    fn update<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        change(&mut index);
+        let result = change(&mut index);
         self.metrics.cached.set(i64::try_from(index.len()).unwrap_or(i64::MAX));
+        result
     }
 }
 
 impl Heads for Cache {
-    fn take(&self, workload: Uuid) -> Option<Head> {
-        self.index.write().unwrap_or_else(PoisonError::into_inner).take_head(workload)
-    }
-
-    fn settled(&self, kind: &str) {
-        self.index.write().unwrap_or_else(PoisonError::into_inner).drop_snapshots(kind);
+    fn hand_over(&self, group: &str, kind: &str) -> Vec<(Uuid, Head)> {
+        self.update(|index| index.hand_over(group, kind))
     }
 }
 

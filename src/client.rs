@@ -7,13 +7,15 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use std::time::Duration;
 
-/// Two clients for one API server.
+/// Clients for one API server.
 #[derive(Clone)]
 pub struct Clients {
     /// For watches: a silent connection is theirs to notice.
     pub watch: Client,
     /// For everything that is answered at once.
     pub call: Client,
+    /// The pod's own namespace, or that of the kubeconfig's context.
+    pub namespace: String,
 }
 
 impl Clients {
@@ -31,7 +33,8 @@ impl Clients {
         let watch = Client::try_from(config.clone())?;
         config.read_timeout = Some(Duration::from_secs(30));
         config.reset_reader_on_write = true;
-        Ok(Self { watch, call: Client::try_from(config)? })
+        let namespace = config.default_namespace.clone();
+        Ok(Self { watch, call: Client::try_from(config)?, namespace })
     }
 }
 

@@ -77,6 +77,12 @@ pub struct RunArgs {
         default_value = "64MiB"
     )]
     pub queue_bytes: Bytes,
+    /// Where the checkpoint is kept; without it the pod's own namespace, or that of the kubeconfig
+    #[arg(long, env = "REVISOR_NAMESPACE", hide_env_values = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// How often it is checked that no event was lost, in seconds
+    #[arg(long, env = "REVISOR_AUDIT_SECONDS", hide_env_values = true, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u32).range(1..))]
+    pub audit_seconds: u32,
     /// How many Revisions of different workloads are written at the same time
     #[arg(long, env = "REVISOR_WRITERS", hide_env_values = true, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub writers: u16,

@@ -10,6 +10,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// Labels of a metric per kind of workload.
@@ -69,6 +70,7 @@ macro_rules! metrics {
 
 type ByKind<M> = Family<KindLabels, M>;
 type ByKindAndReason<M> = Family<KindReason, M>;
+type Float = Gauge<f64, AtomicU64>;
 type ByReason<M> = Family<ReasonLabels, M>;
 
 metrics! {
@@ -79,13 +81,24 @@ metrics! {
     watch_resource_version: ByKind<Gauge> = "watch_resource_version", "Last resourceVersion seen by the watch";
     recorded_resource_version: ByKind<Gauge> =
         "recorded_resource_version", "Every change up to this resourceVersion is durably recorded";
+    lag_seconds: ByKind<Float> = "lag_seconds", "Age of the oldest change that is seen and not yet durably recorded";
+    checkpoint_resource_version: ByKind<Gauge> =
+        "checkpoint_resource_version", "The place from which a restart goes on";
+    checkpoint_failures: Counter = "checkpoint_failures", "Attempts to write the checkpoint that failed";
+    repaired: ByKind<Counter> = "generations_repaired", "Generations that were missed and read back from etcd's past";
+    lost: ByKindAndReason<Counter> = "generations_lost", "Generations that existed and cannot be recorded";
+    gap_generations: ByKindAndReason<Counter> = "gap_generations", "Generations that Gap Revisions stand for";
+    blind: ByKind<Counter> =
+        "blind_intervals", "Intervals in which workloads may have been made and deleted without a trace";
+    audit_repairs: ByKind<Counter> = "audit_repairs", "Workloads of which the watch has lost events";
+    rewinds: Counter = "etcd_rewinds", "Times that etcd was found restored to an older state";
     recorded: ByKind<Counter> = "revisions_recorded", "Revisions created";
     present: ByKind<Counter> = "revisions_present", "Revisions that were there already, with equal content";
     drift: ByKind<Counter> = "revisions_drift", "Generations whose content differs from what is recorded";
     refused: ByKindAndReason<Counter> = "revisions_refused", "Revisions that the API server will never take";
     oversize: ByKind<Counter> = "revisions_oversize", "Revisions stored without the data of their snapshot";
-    quiet: ByKind<Counter> = "quiet_generations", "Generations that changed nothing";
-    holes: ByKindAndReason<Counter> = "generation_holes", "Generations that existed and were not seen";
+    quiet_generations: ByKind<Counter> = "quiet_generations", "Generations that changed nothing";
+    holes: ByKindAndReason<Counter> = "generation_holes", "Generations that were not seen when they were made; most are read back";
     retries: ByReason<Counter> = "write_retries", "Attempts to write a Revision that failed and are repeated";
     held: ByReason<Gauge> = "write_held", "1 while writing Revisions is held";
     queue_length: Gauge = "queue_length", "Revisions waiting to be written";

@@ -8,31 +8,36 @@
 pub mod decide;
 mod draft;
 mod fault;
+mod gap;
+mod kind;
 pub mod ledger;
 pub mod managed;
 pub mod queue;
+pub mod quiet;
 pub mod report;
 pub mod snapshot;
 mod tracked;
 pub mod view;
+mod write;
 pub mod writer;
 
-pub use tracked::KindRecorder;
+pub use kind::KindRecorder;
 
 use crate::kinds::Catalogue;
 use crate::metrics::Metrics;
 use crate::revision::SnapshotEncoding;
 use crate::workload::Head;
 use queue::Queue;
+use quiet::Quiet;
+use report::Reporter;
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// What is recorded already.
 pub trait Heads: Send + Sync {
-    /// The newest Revision of a workload. Its snapshot is handed over: it is kept by the recorder from then on.
-    fn take(&self, workload: Uuid) -> Option<Head>;
-    /// No workload of this kind will be asked for that has not been asked for by now; snapshots may go.
-    fn settled(&self, kind: &str);
+    /// The newest Revision of every workload of a kind that was not deleted. Their snapshots are handed over: they are
+    /// kept by the recorder from then on.
+    fn hand_over(&self, group: &str, kind: &str) -> Vec<(Uuid, Head)>;
 }
 
 /// How recording is configured.
@@ -62,6 +67,10 @@ pub struct Recorder {
     pub heads: Arc<dyn Heads>,
     /// Where decided Revisions go.
     pub queue: Queue,
+    /// Generations that changed nothing.
+    pub quiet: Quiet,
+    /// Who is told of what cannot be recorded.
+    pub reporter: Reporter,
     /// What is counted.
     pub metrics: Metrics,
 }

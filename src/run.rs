@@ -3,21 +3,25 @@
 use crate::cache::{Cache, Identity};
 use crate::client::Clients;
 use crate::config::{Config, RunArgs};
+use crate::kinds::Kind;
 use crate::metrics::Metrics;
 use crate::record::queue::Queue;
+use crate::record::quiet::Quiet;
 use crate::record::report::Reporter;
 use crate::record::writer::Writer;
 use crate::record::{KindRecorder, Recorder};
 use crate::serve::admin::{self, Readiness};
-use crate::watch::Stream;
+use crate::watch::checkpoint::{Checkpoint, Follower};
+use crate::watch::{self as watching, Stream};
 use crate::{serve, shutdown};
 use anyhow::{Context, bail};
+use futures::FutureExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +33,10 @@ struct Parts {
     cache: Cache,
     queue: Queue,
     recorder: Recorder,
+    quiet: Quiet,
+    namespace: String,
+    audit: Duration,
+    rewound: Arc<Notify>,
     metrics: Metrics,
     ready: Readiness,
     filled: Readiness,
@@ -47,8 +55,12 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let admin = listen("--admin-listen", args.admin_listen).await?;
     let rest = if args.insecure_no_auth { Some(listen("--listen", args.listen).await?) } else { None };
     let clients = Clients::connect(&args.cluster).await.context("no cluster to connect to")?;
-    let parts = parts(&args, config, clients, stop).await;
-    let tasks = start(&args, &parts, admin, rest);
+    let (parts, reporting) = parts(&args, config, clients, stop).await;
+    let mut tasks = start(&args, &parts, admin, rest);
+    tasks.serving.spawn(async move {
+        reporting.await;
+        "reporter"
+    });
     supervise(tasks, &parts, Duration::from_secs(args.drain_seconds.into())).await
 }
 
@@ -56,7 +68,13 @@ async fn listen(flag: &str, address: std::net::SocketAddr) -> anyhow::Result<Tcp
     TcpListener::bind(address).await.with_context(|| format!("{flag} {address}"))
 }
 
-async fn parts(args: &RunArgs, config: Config, clients: Clients, stop: CancellationToken) -> Parts {
+async fn parts(
+    args: &RunArgs,
+    config: Config,
+    clients: Clients,
+    stop: CancellationToken,
+) -> (Parts, impl Future<Output = ()> + Send + use<>) {
+    let namespace = args.namespace.clone().unwrap_or_else(|| clients.namespace.clone());
     let metrics = Metrics::new();
     let cluster = match config.cluster_id {
         Some(id) => id,
@@ -65,23 +83,32 @@ async fn parts(args: &RunArgs, config: Config, clients: Clients, stop: Cancellat
     let cache =
         Cache::new(Identity { r#type: config.rest_type, tenant: config.tenant_id, cluster }, &metrics);
     let queue = Queue::new(args.queue_bytes.0, &metrics);
+    let quiet = Quiet::new(queue.clone());
+    let (reporter, reporting) = Reporter::new(clients.call.clone(), &namespace, &metrics);
     let recorder = Recorder {
         catalogue: Arc::new(config.catalogue),
         settings: Arc::new(config.settings),
         heads: Arc::new(cache.clone()),
         queue: queue.clone(),
+        quiet: quiet.clone(),
+        reporter,
         metrics: metrics.clone(),
     };
-    Parts {
+    let parts = Parts {
         clients,
         cache,
         queue,
         recorder,
+        quiet,
+        namespace,
+        audit: Duration::from_secs(args.audit_seconds.into()),
+        rewound: Arc::default(),
         metrics,
         ready: Readiness::default(),
         filled: Readiness::default(),
         stop,
-    }
+    };
+    (parts, reporting)
 }
 
 /// The uid of namespace kube-system stands for the cluster. It is a label of answers, not worth failing for.
@@ -100,6 +127,8 @@ async fn cluster_id(client: &Client) -> Uuid {
 struct Tasks {
     /// Ends at once when told to stop.
     reading: JoinSet<&'static str>,
+    /// Written a last time when everything else is.
+    checkpoint: Option<Arc<Checkpoint>>,
     /// Ends when the queue is empty.
     writing: JoinSet<&'static str>,
     /// Ends last, so that a process that drains can still be asked how it is.
@@ -116,7 +145,7 @@ fn start(args: &RunArgs, parts: &Parts, admin: TcpListener, rest: Option<TcpList
     } else {
         tracing::warn!("the read API is off: it needs --insecure-no-auth and a loopback --listen");
     }
-    let (reporter, reporting) = Reporter::new(parts.clients.call.clone(), &parts.metrics);
+    let reporter = parts.recorder.reporter.clone();
     let writer = Writer::new(parts.clients.call.clone(), parts.queue.clone(), reporter, &parts.metrics);
     for _ in 0..args.writers {
         let writer = writer.clone();
@@ -125,11 +154,7 @@ fn start(args: &RunArgs, parts: &Parts, admin: TcpListener, rest: Option<TcpList
             "writer"
         });
     }
-    tasks.serving.spawn(async move {
-        reporting.await;
-        "reporter"
-    });
-    read(parts, &mut tasks.reading);
+    read(parts, &mut tasks);
     tasks
 }
 
@@ -152,7 +177,8 @@ fn serving(
 }
 
 /// The cache first: a kind is read only when it is known what is recorded already.
-fn read(parts: &Parts, reading: &mut JoinSet<&'static str>) {
+fn read(parts: &Parts, tasks: &mut Tasks) {
+    let Tasks { reading, checkpoint: slot, .. } = tasks;
     let (filled, mut is_filled) = watch::channel(false);
     for (readiness, name) in [(&parts.ready, "Revisions"), (&parts.filled, "Revisions")] {
         let gate = readiness.gate(name);
@@ -168,34 +194,93 @@ fn read(parts: &Parts, reading: &mut JoinSet<&'static str>) {
         cache.run(client, filled).await;
         "cache"
     });
-    for kind in parts.recorder.catalogue.kinds() {
-        let ready = parts.ready.gate(kind.group_kind().to_string());
-        let sink = KindRecorder::new(parts.recorder.clone(), kind.clone());
-        let stream = Stream::new(parts.clients.watch.clone(), kind.clone(), sink, &parts.metrics, ready);
-        let mut filled = is_filled.clone();
+    let sinks = parts.recorder.catalogue.kinds();
+    let sinks: Vec<_> =
+        sinks.iter().map(|kind| (kind, KindRecorder::new(parts.recorder.clone(), kind.clone()))).collect();
+    let checkpoint = Arc::new(checkpoint(parts, &sinks));
+    let loading = checkpoint.clone();
+    let places = async move { loading.load().await }.boxed().shared();
+    for (kind, sink) in sinks {
+        let (mut stream, key) = (stream_parts(parts, kind), kind.group_kind().to_string());
+        let (places, mut filled) = (places.clone(), is_filled.clone());
         reading.spawn(async move {
             let _ = filled.wait_for(|filled| *filled).await;
-            stream.run().await;
+            stream.since = places.await.get(&key).copied();
+            Stream::new(stream, sink).run().await;
             "watch"
         });
     }
+    let quiet = parts.quiet.clone();
+    reading.spawn(async move {
+        quiet.run().await;
+        "quiet generations"
+    });
+    let saving = checkpoint.clone();
+    reading.spawn(async move {
+        saving.run().await;
+        "checkpoint"
+    });
+    *slot = Some(checkpoint);
     is_filled.mark_unchanged();
+}
+
+fn checkpoint(parts: &Parts, sinks: &[(&Arc<Kind>, KindRecorder)]) -> Checkpoint {
+    let follower = |(kind, sink): &(&Arc<Kind>, KindRecorder)| Follower {
+        key: kind.group_kind().to_string(),
+        kind: kind.kind.clone(),
+        progress: Arc::new(sink.ledger()),
+    };
+    let followers = sinks.iter().map(follower).collect();
+    Checkpoint::new(parts.clients.call.clone(), &parts.namespace, followers, &parts.metrics)
+}
+
+fn stream_parts(parts: &Parts, kind: &Arc<Kind>) -> watching::Parts {
+    watching::Parts {
+        watch: parts.clients.watch.clone(),
+        call: parts.clients.call.clone(),
+        kind: kind.clone(),
+        metrics: parts.metrics.clone(),
+        ready: parts.ready.gate(kind.group_kind().to_string()),
+        since: None,
+        audit: parts.audit,
+        rewound: parts.rewound.clone(),
+    }
+}
+
+/// etcd was restored: what is in memory, and what waits to be written, is of another history.
+async fn start_over(tasks: &mut Tasks, parts: &Parts) {
+    tasks.reading.shutdown().await;
+    parts.queue.clear();
+    parts.quiet.clear();
+    parts.cache.clear();
+    parts.ready.reset();
+    read(parts, tasks);
 }
 
 /// Waits for a signal, then until everything is written. A task that ends before is a defect, and ends the process.
 async fn supervise(mut tasks: Tasks, parts: &Parts, drain: Duration) -> anyhow::Result<()> {
-    tokio::select! {
+    while !parts.stop.is_cancelled() {
+        tokio::select! {
         // In this order: when told to stop, tasks end as they should.
         biased;
         () = parts.stop.cancelled() => {}
+        () = parts.rewound.notified() => start_over(&mut tasks, parts).await,
         ended = tasks.reading.join_next() => bail!("a task ended: {ended:?}"),
         ended = tasks.writing.join_next() => bail!("a task ended: {ended:?}"),
         ended = tasks.serving.join_next() => bail!("a task ended: {ended:?}"),
+        }
     }
     // What is read but not yet handed over will be read again at the next start.
     tasks.reading.shutdown().await;
-    parts.queue.close();
-    let drained = timeout(drain, async { while tasks.writing.join_next().await.is_some() {} }).await;
+    let drained = timeout(drain, async {
+        parts.quiet.flush().await;
+        parts.queue.close();
+        while tasks.writing.join_next().await.is_some() {}
+    })
+    .await;
+    if let Some(checkpoint) = tasks.checkpoint {
+        checkpoint.save().await;
+    }
     let left = parts.queue.len();
     if drained.is_err() || left > 0 {
         bail!("{left} Revisions were not written in {} s", drain.as_secs());

@@ -2,6 +2,7 @@
 
 use crate::revision::identity::ContentDigest;
 use crate::revision::{Observed, ObservedThrough};
+use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use std::fmt;
 use std::str::FromStr;
@@ -47,6 +48,23 @@ impl ResourceVersion {
     #[must_use]
     pub fn before(self) -> Self {
         Self(self.0.saturating_sub(1))
+    }
+
+    /// The place half way between this one and a later one, nearer to this one.
+    #[must_use]
+    pub fn middle(self, later: Self) -> Self {
+        Self(self.0 + later.0.saturating_sub(self.0) / 2)
+    }
+
+    /// The place so many places later.
+    #[must_use]
+    pub fn after(self, places: u128) -> Self {
+        Self(self.0.saturating_add(places))
+    }
+
+    /// How many places later `later` is.
+    pub fn distance(self, later: Self) -> u128 {
+        later.0.saturating_sub(self.0)
     }
 
     /// As a number for a metric; exact up to 2^63.
@@ -102,6 +120,8 @@ pub struct Change {
     pub generation: i64,
     /// metadata.resourceVersion.
     pub resource_version: ResourceVersion,
+    /// metadata.creationTimestamp.
+    pub made: Option<DateTime<Utc>>,
     /// How it was seen.
     pub seen: Observed,
     /// What happened.
@@ -115,13 +135,29 @@ pub struct Change {
 pub struct Ack {
     /// Nothing at or below this place is still on its way.
     pub through: ResourceVersion,
+    /// When that place was the newest.
+    pub time: DateTime<Utc>,
 }
 
 /// The newest Revision of one workload, as far as the next decision needs it.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
+    /// metadata.namespace of the workload, and of its Revisions.
+    pub namespace: String,
+    /// metadata.name of the workload.
+    pub name: String,
+    /// metadata.name of the Revision.
+    pub revision: String,
     /// Its generation; of a Gap, the last it stands for.
     pub generation: i64,
+    /// Where that generation was seen.
+    pub resource_version: ResourceVersion,
+    /// The apiVersion in which it was seen.
+    pub api_version: String,
+    /// Whether it is known to have been deleted.
+    pub deleted: bool,
+    /// Whether nothing but lost generations is recorded.
+    pub only_gap: bool,
     /// Later generations that are known to have changed nothing.
     pub observed_through: Option<ObservedThrough>,
     /// Digest of its spec; none for a Gap.

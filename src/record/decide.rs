@@ -4,17 +4,16 @@ use super::managed::{self, Entry};
 use super::view::diff::{Delta, Deltas, Segment};
 use crate::json::{Document, Value};
 use crate::kinds::{Absent, Kind, Path};
-use std::ops::RangeInclusive;
 
 /// What is known of the generation before this one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Before {
     /// Nothing: the workload is seen for the first time.
     Nothing,
     /// Generation g-1 is known.
     Adjacent,
-    /// These generations were not seen; what is known is older.
-    Hole(RangeInclusive<i64>),
+    /// What is known is older than that.
+    Apart,
 }
 
 /// How the spec compares with the last known one.
@@ -48,12 +47,12 @@ pub enum Verdict {
 ///
 /// Across a hole nothing can be compared step by step: what is hidden there may have changed and changed back. So the
 /// generation is recorded, without a list of changes, unless nothing but quiet generations explains it as well.
-pub fn decide(before: &Before, comparison: Comparison) -> Verdict {
+pub fn decide(before: Before, comparison: Comparison) -> Verdict {
     match (before, comparison) {
         (Before::Nothing, _) => Verdict::Baseline,
         (_, Comparison::Same | Comparison::Autoscaled) => Verdict::Quiet,
         (Before::Adjacent, Comparison::Different) => Verdict::Change { told: true },
-        (Before::Adjacent, Comparison::Unknown) | (Before::Hole(_), _) => Verdict::Change { told: false },
+        (Before::Adjacent, Comparison::Unknown) | (Before::Apart, _) => Verdict::Change { told: false },
     }
 }
 
@@ -177,17 +176,16 @@ mod tests {
     #[test]
     fn every_verdict() {
         use Comparison::{Autoscaled, Different, Same, Unknown};
-        let hole = Before::Hole(3..=4);
         for (before, comparison, expected) in [
-            (&Before::Nothing, Unknown, Verdict::Baseline),
-            (&Before::Adjacent, Same, Verdict::Quiet),
-            (&Before::Adjacent, Autoscaled, Verdict::Quiet),
-            (&Before::Adjacent, Different, Verdict::Change { told: true }),
-            (&Before::Adjacent, Unknown, Verdict::Change { told: false }),
-            (&hole, Same, Verdict::Quiet),
-            (&hole, Autoscaled, Verdict::Quiet),
-            (&hole, Different, Verdict::Change { told: false }),
-            (&hole, Unknown, Verdict::Change { told: false }),
+            (Before::Nothing, Unknown, Verdict::Baseline),
+            (Before::Adjacent, Same, Verdict::Quiet),
+            (Before::Adjacent, Autoscaled, Verdict::Quiet),
+            (Before::Adjacent, Different, Verdict::Change { told: true }),
+            (Before::Adjacent, Unknown, Verdict::Change { told: false }),
+            (Before::Apart, Same, Verdict::Quiet),
+            (Before::Apart, Autoscaled, Verdict::Quiet),
+            (Before::Apart, Different, Verdict::Change { told: false }),
+            (Before::Apart, Unknown, Verdict::Change { told: false }),
         ] {
             assert_eq!(decide(before, comparison), expected, "{before:?} {comparison:?}");
         }

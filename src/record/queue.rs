@@ -6,8 +6,8 @@ pub(crate) use lanes::Scope;
 use lanes::{Lanes, Next};
 
 use super::ledger::Ledger;
+pub use super::write::{StatusPatch, Write};
 use crate::metrics::Metrics;
-use crate::revision::Revision;
 use crate::workload::ResourceVersion;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,17 +20,19 @@ const UNIT: usize = 1024;
 /// What a Revision takes beside its snapshot's data, roughly.
 const OVERHEAD: usize = 2 * UNIT;
 
-/// One Revision on its way.
+/// One write on its way.
 #[derive(Debug)]
 pub struct Item {
     /// What is written.
-    pub revision: Box<Revision>,
+    pub write: Write,
     /// metadata.uid of its workload.
     pub workload: Uuid,
-    /// Where it was seen.
-    pub resource_version: ResourceVersion,
     /// When it was seen.
     pub seen: Instant,
+    /// Where it was seen.
+    pub at: ResourceVersion,
+    /// Another place that is settled with it, and pending already.
+    pub also: Option<ResourceVersion>,
     /// Told when it has arrived.
     pub ledger: Ledger,
 }
@@ -48,7 +50,7 @@ impl lanes::Item for Queued {
     }
 
     fn namespace(&self) -> &str {
-        self.item.revision.metadata.namespace.as_deref().unwrap_or_default()
+        self.item.write.namespace()
     }
 }
 
@@ -93,9 +95,13 @@ impl Queue {
 
     /// Adds `item`, after waiting for room. One larger than the whole queue waits until that is empty.
     pub async fn push(&self, item: Item) {
-        item.ledger.pending(item.resource_version);
-        let data = item.revision.spec.snapshot.as_ref().and_then(|s| s.data.as_ref()).map_or(0, String::len);
-        let bytes = data + OVERHEAD;
+        item.ledger.pending(item.at);
+        self.push_pending(item).await;
+    }
+
+    /// Adds an item whose place is pending already.
+    pub(super) async fn push_pending(&self, item: Item) {
+        let bytes = item.write.data() + OVERHEAD;
         let units = bytes.div_ceil(UNIT).min(self.shared.units);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         // The semaphore is never closed.
@@ -140,7 +146,10 @@ impl Queue {
     /// `queued` has arrived, or never will.
     pub(super) fn done(&self, queued: Queued) {
         let Queued { item, bytes, permit } = queued;
-        item.ledger.done(item.resource_version);
+        item.ledger.done(item.at);
+        if let Some(also) = item.also {
+            item.ledger.done(also);
+        }
         drop(permit);
         self.shared.metrics.queue_length.dec();
         self.shared.metrics.queue_bytes.dec_by(size(bytes));
@@ -157,6 +166,15 @@ impl Queue {
         self.state().lanes.failed(queued, scope, Instant::now(), delay);
         self.shared.changed.notify_waiters();
         self.shared.changed.notify_one();
+    }
+
+    /// Drops everything that waits: it was of another history. What is being written is written.
+    pub fn clear(&self) {
+        let dropped = self.state().lanes.clear();
+        for Queued { bytes, .. } in dropped {
+            self.shared.metrics.queue_length.dec();
+            self.shared.metrics.queue_bytes.dec_by(size(bytes));
+        }
     }
 
     /// How many are waiting or being written.

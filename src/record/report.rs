@@ -2,9 +2,11 @@
 
 use crate::metrics::Metrics;
 use crate::revision::Revision;
+use crate::watch::checkpoint::CHECKPOINT;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter as Source};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -23,29 +25,50 @@ struct Report {
 #[derive(Clone)]
 pub struct Reporter {
     reports: mpsc::Sender<Report>,
+    namespace: Arc<str>,
     metrics: Metrics,
 }
 
 impl Reporter {
     /// A reporter, and the task that sends what it is given until all reporters are gone.
-    pub fn new(client: Client, metrics: &Metrics) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        metrics: &Metrics,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (reports, received) = mpsc::channel(WAITING);
         let metrics = metrics.clone();
-        (Self { reports, metrics: metrics.clone() }, send(client, received, metrics))
+        (
+            Self { reports, namespace: namespace.into(), metrics: metrics.clone() },
+            send(client, received, metrics),
+        )
     }
 
     /// Warns about a Revision of a workload. `reason` is one CamelCase word.
     pub(crate) fn warn(&self, revision: &Revision, reason: &'static str, note: String) {
-        let event = Event {
-            type_: EventType::Warning,
-            reason: reason.to_owned(),
-            note: Some(note),
-            action: "Record".to_owned(),
-            secondary: None,
-        };
-        if self.reports.try_send(Report { workload: reference(revision), event }).is_err() {
+        self.send(reference(revision), warning(reason, note));
+    }
+
+    /// Warns about something that belongs to no workload. `reason` is one CamelCase word.
+    pub(crate) fn tell(&self, reason: &'static str, note: String) {
+        self.send(installation(&self.namespace), warning(reason, note));
+    }
+
+    fn send(&self, workload: ObjectReference, event: Event) {
+        if self.reports.try_send(Report { workload, event }).is_err() {
             self.metrics.events_dropped.inc();
         }
+    }
+}
+
+/// What Events that belong to no workload are about.
+fn installation(namespace: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("ConfigMap".to_owned()),
+        name: Some(CHECKPOINT.to_owned()),
+        namespace: Some(namespace.to_owned()),
+        ..ObjectReference::default()
     }
 }
 
@@ -58,6 +81,16 @@ fn reference(revision: &Revision) -> ObjectReference {
         namespace: revision.metadata.namespace.clone(),
         uid: Some(workload.uid.to_string()),
         ..ObjectReference::default()
+    }
+}
+
+fn warning(reason: &str, note: String) -> Event {
+    Event {
+        type_: EventType::Warning,
+        reason: reason.to_owned(),
+        note: Some(note),
+        action: "Record".to_owned(),
+        secondary: None,
     }
 }
 

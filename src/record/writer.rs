@@ -1,11 +1,11 @@
 //! The only place that creates Revisions: POST, never anything that could overwrite one.
 
 use super::fault::{Fault, classify};
-use super::queue::{Queue, Queued, Scope};
+use super::queue::{Queue, Queued, Scope, StatusPatch, Write};
 use super::report::Reporter;
 use crate::metrics::{Metrics, ReasonLabels, kind, kind_reason};
 use crate::revision::{FIELD_MANAGER, GROUP, PLURAL, Revision, VERSION};
-use http::{Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode, header, request};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use kube::{Api, Client};
@@ -50,7 +50,7 @@ impl Writer {
     /// Writes one item after the other until the queue is closed and empty. Several of these run side by side.
     pub async fn run(self) {
         while let Some(mut queued) = self.queue.next().await {
-            match self.attempt(&mut queued.item.revision).await {
+            match self.attempt(&mut queued.item.write).await {
                 Outcome::Settled => {
                     self.metrics.record_seconds.observe(queued.item.seen.elapsed());
                     self.queue.done(queued);
@@ -74,7 +74,14 @@ impl Writer {
         self.queue.failed(queued, scope, delay);
     }
 
-    async fn attempt(&self, revision: &mut Revision) -> Outcome {
+    async fn attempt(&self, write: &mut Write) -> Outcome {
+        match write {
+            Write::Create(revision) => self.create(revision).await,
+            Write::Status(patch) => self.patch(patch).await,
+        }
+    }
+
+    async fn create(&self, revision: &mut Revision) -> Outcome {
         let (code, after, body) = match self.post(revision).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -108,11 +115,47 @@ impl Writer {
         let path = format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}");
         // Strict, or an old definition would prune a new field into an object that cannot change.
         let uri = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict");
-        let request = Request::post(uri)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, ACCEPT)
-            .body(Body::from(serde_json::to_vec(revision)?))?;
-        timeout(DEADLINE, read(self.client.send(request))).await?
+        self.send(Request::post(uri), "application/json", serde_json::to_vec(revision)?).await
+    }
+
+    async fn send(
+        &self,
+        request: request::Builder,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> anyhow::Result<(StatusCode, Option<Duration>, Vec<u8>)> {
+        let request = request.header(header::CONTENT_TYPE, content_type).header(header::ACCEPT, ACCEPT);
+        timeout(DEADLINE, read(self.client.send(request.body(Body::from(body))?))).await?
+    }
+
+    /// Patches the recorder's own fields of a Revision's status.
+    async fn patch(&self, patch: &StatusPatch) -> Outcome {
+        let StatusPatch { namespace, name, .. } = patch;
+        let path = format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}/status");
+        let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}"));
+        let answer = match patch.body() {
+            Ok(body) => self.send(request, "application/merge-patch+json", body).await,
+            Err(error) => Err(error.into()),
+        };
+        let (code, after, body) = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::debug!(%error, name, "a status could not be written");
+                return Outcome::Again(Scope::All, "Network", None);
+            }
+        };
+        match classify(code, after, &body) {
+            _ if code.is_success() => Outcome::Settled,
+            // Deleted by retention, or refused when it was created.
+            Fault::Held("CustomResourceDefinitionMissing", _) if is_revision(&body, name) => Outcome::Settled,
+            Fault::Held(reason, scope) => Outcome::Hold(scope, reason, message(&body)),
+            Fault::Passing(reason, after) => Outcome::Again(Scope::Workload, reason, after),
+            Fault::NamespaceGone => Outcome::Settled,
+            Fault::Exists | Fault::TooLarge | Fault::Refused(_) => {
+                tracing::warn!(name, namespace, message = message(&body), "a status was refused");
+                Outcome::Settled
+            }
+        }
     }
 
     /// Somebody was faster: this process before a restart, a second replica, or an attempt whose answer was lost.
@@ -192,8 +235,7 @@ impl Writer {
         if !held.insert(reason) {
             return;
         }
-        let revision = &queued.item.revision;
-        let namespace = revision.metadata.namespace.as_deref().unwrap_or_default();
+        let namespace = queued.item.write.namespace();
         let waiting = self.queue.len();
         tracing::error!(
             reason,
@@ -204,7 +246,9 @@ impl Writer {
             "writing Revisions is held until this is mended"
         );
         let note = format!("Recording is held ({reason}), nothing is lost yet: {message}");
-        self.reporter.warn(revision, "RecordingHeld", note);
+        if let Write::Create(revision) = &queued.item.write {
+            self.reporter.warn(revision, "RecordingHeld", note);
+        }
     }
 
     fn resume(&self) {
@@ -225,6 +269,12 @@ async fn read(
     // The body is read even when nobody looks at it, so that the connection can be used again.
     let body = answer.into_body().collect().await?.to_bytes();
     Ok((code, after.map(Duration::from_secs), if code.is_success() { Vec::new() } else { body.to_vec() }))
+}
+
+/// Whether a 404 is about the Revision itself.
+fn is_revision(body: &[u8], name: &str) -> bool {
+    let status: kube::core::Status = serde_json::from_slice(body).unwrap_or_default();
+    status.details.is_some_and(|details| details.name == name)
 }
 
 /// The API server's own words, cut: they may repeat the object.

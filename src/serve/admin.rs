@@ -26,6 +26,11 @@ impl Readiness {
         sender
     }
 
+    /// Everything has to come in again; gates from before do not count.
+    pub fn reset(&self) {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// What is still missing.
     pub fn missing(&self) -> Vec<String> {
         let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,8 @@
 //! An object as it came over the wire to a [`Change`]. Pure.
 
 use crate::revision::Observed;
-use crate::workload::{Change, Op, Resource};
+use crate::workload::{Change, Op, Resource, ResourceVersion};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -10,22 +11,39 @@ use uuid::Uuid;
 
 /// The few fields that order and identify a change; the rest of the object is skipped, whatever its depth.
 #[derive(Deserialize)]
-struct Head<'a> {
+pub(super) struct Head<'a> {
     #[serde(borrow)]
-    metadata: Metadata<'a>,
+    pub(super) metadata: Metadata<'a>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
+pub(super) struct Metadata<'a> {
     #[serde(borrow)]
-    name: Cow<'a, str>,
+    pub(super) name: Cow<'a, str>,
     #[serde(borrow, default)]
-    namespace: Cow<'a, str>,
-    uid: Uuid,
+    pub(super) namespace: Cow<'a, str>,
+    pub(super) uid: Uuid,
     #[serde(borrow)]
     resource_version: Cow<'a, str>,
     generation: Option<i64>,
+    #[serde(default)]
+    creation_timestamp: Option<DateTime<Utc>>,
+}
+
+impl<'a> Head<'a> {
+    /// Reads the metadata of an object.
+    pub(super) fn read(raw: &'a str) -> Result<Self, EdgeError> {
+        Ok(serde_json::from_str(raw)?)
+    }
+
+    /// Generation and place.
+    pub(super) fn state(&self) -> Result<(i64, ResourceVersion), EdgeError> {
+        let Some(generation) = self.metadata.generation else {
+            return Err(EdgeError::NoGeneration(self.metadata.name.clone().into_owned()));
+        };
+        Ok((generation, self.metadata.resource_version.parse()?))
+    }
 }
 
 /// Why an object is not a change.
@@ -46,16 +64,17 @@ pub(super) fn change(
     op: Op,
     raw: Box<RawValue>,
 ) -> Result<Change, EdgeError> {
-    let Head { metadata } = serde_json::from_str(raw.get())?;
-    let name = metadata.name.into_owned();
-    let Some(generation) = metadata.generation else { return Err(EdgeError::NoGeneration(name)) };
+    let head = Head::read(raw.get())?;
+    let (generation, resource_version) = head.state()?;
+    let Head { metadata } = head;
     Ok(Change {
         resource: resource.clone(),
         uid: metadata.uid,
-        name,
+        name: metadata.name.into_owned(),
         namespace: metadata.namespace.into_owned(),
         generation,
-        resource_version: metadata.resource_version.parse()?,
+        resource_version,
+        made: metadata.creation_timestamp,
         seen,
         op,
         raw,

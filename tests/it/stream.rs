@@ -3,9 +3,10 @@
 use crate::script::{Answer, client};
 use revisor::kinds::Catalogue;
 use revisor::metrics::{Metrics, kind};
-use revisor::watch::{Sink, Stream};
+use revisor::watch::{Lost, Need, Parts, Recorded, Sink, Stream};
 use revisor::workload::{Change, ResourceVersion};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -38,8 +39,33 @@ impl Sink for Notes {
         ));
     }
 
-    fn listed(&mut self) {
+    fn need(&mut self, _: &Change) -> Need {
+        Need::Nothing
+    }
+
+    fn knows(&self, _: Uuid, _: i64) -> bool {
+        true
+    }
+
+    fn listed(&mut self, _: &HashSet<Uuid>) -> Vec<Recorded> {
         self.push("listed".to_owned());
+        Vec::new()
+    }
+
+    async fn lost(&mut self, lost: Lost) {
+        self.push(format!("lost {:?} {:?}", lost.generations, lost.reason));
+    }
+
+    async fn gone(&mut self, recorded: &Recorded) {
+        self.push(format!("gone {}", recorded.generation));
+    }
+
+    fn blind(&mut self, from: ResourceVersion, to: ResourceVersion) {
+        self.push(format!("blind {from} to {to}"));
+    }
+
+    fn rewound(&mut self, last: ResourceVersion, now: ResourceVersion) {
+        self.push(format!("rewound {last} to {now}"));
     }
 
     fn reached(&mut self, at: ResourceVersion) {
@@ -71,6 +97,13 @@ async fn follow(lists: Vec<Answer>, watches: Vec<Answer>, last: &str) -> (Vec<St
             let resource = json!({"name": "deployments", "kind": "Deployment", "namespaced": true, "verbs": ["list", "watch"]});
             return Answer::Body(200, json!({"resources": [resource]}).to_string());
         }
+        // The present, between two watches, and the past.
+        if line.contains("limit=1&") || line.ends_with("limit=1") {
+            return list(u32::MAX, &[]);
+        }
+        if line.contains("resourceVersionMatch=Exact") {
+            return list(1, &[]);
+        }
         let next = |answers: &Mutex<std::vec::IntoIter<Answer>>| answers.lock().expect("no panic").next();
         let answer = if line.contains("watch=true") { next(&watches) } else { next(&lists) };
         answer.unwrap_or(Answer::Body(200, String::new()))
@@ -79,8 +112,17 @@ async fn follow(lists: Vec<Answer>, watches: Vec<Answer>, last: &str) -> (Vec<St
     let catalogue = Catalogue::built_in();
     let deployment = catalogue.kinds().iter().find(|k| k.kind == "Deployment").expect("built in").clone();
     let (ready, _) = watch::channel(false);
-    let stream = Stream::new(client, deployment, notes.clone(), &metrics, ready);
-    let task = tokio::spawn(stream.run());
+    let parts = Parts {
+        watch: client.clone(),
+        call: client,
+        kind: deployment,
+        metrics: metrics.clone(),
+        ready,
+        since: None,
+        audit: Duration::from_secs(300),
+        rewound: Arc::default(),
+    };
+    let task = tokio::spawn(Stream::new(parts, notes.clone()).run());
     let noted = async {
         while notes.all().last().map(String::as_str) != Some(last) {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -151,7 +193,10 @@ async fn history_that_is_gone_is_listed_again() {
     for gone in [events(&[expired()]), Answer::status(410, "Expired", "too old")] {
         let (notes, metrics, _) =
             follow(vec![list(10, &[]), list(40, &[object(7, 35)])], vec![gone], "at 40").await;
-        assert_eq!(notes, ["list", "listed", "at 10", "list", "7@35 List Added", "listed", "at 40"]);
+        assert_eq!(
+            notes,
+            ["list", "listed", "at 10", "list", "7@35 List Added", "listed", "blind 10 to 40", "at 40"]
+        );
         assert_eq!(metrics.watch_expired.get_or_create(&kind("Deployment")).get(), 1);
     }
 }

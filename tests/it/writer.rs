@@ -3,7 +3,7 @@
 use crate::script::{Answer, Log, client};
 use revisor::metrics::{Metrics, kind};
 use revisor::record::ledger::Ledger;
-use revisor::record::queue::{Item, Queue};
+use revisor::record::queue::{Item, Queue, Write};
 use revisor::record::report::Reporter;
 use revisor::record::writer::Writer;
 use revisor::revision::Revision;
@@ -57,16 +57,17 @@ async fn write(
     let metrics = Metrics::new();
     let queue = Queue::new(1 << 30, &metrics);
     let ledger = Ledger::new(&metrics, "Deployment");
-    let (reporter, reporting) = Reporter::new(client.clone(), &metrics);
+    let (reporter, reporting) = Reporter::new(client.clone(), "revisor", &metrics);
     tokio::spawn(reporting);
     let started = Instant::now();
     for revision in revisions {
         let workload = revision.spec.workload.uid;
-        let resource_version = "7".parse().expect("a number");
+        let at = "7".parse().expect("a number");
         let item = Item {
-            revision: Box::new(revision),
+            write: Write::Create(Box::new(revision)),
             workload,
-            resource_version,
+            at,
+            also: None,
             seen: started,
             ledger: ledger.clone(),
         };

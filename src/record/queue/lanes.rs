@@ -90,6 +90,17 @@ impl<T: Item> Lanes<T> {
         lane.items.push_back(item);
     }
 
+    /// Takes out everything that was not given out.
+    pub(super) fn clear(&mut self) -> Vec<T> {
+        let dropped: Vec<T> =
+            self.workloads.values_mut().flat_map(|lane| std::mem::take(&mut lane.items)).collect();
+        self.workloads.retain(|_, lane| lane.busy);
+        self.ready.clear();
+        self.delayed.clear();
+        self.len -= dropped.len();
+        dropped
+    }
+
     /// Gives out the next item; its lane waits until [`Lanes::done`] or [`Lanes::failed`].
     pub(super) fn take(&mut self, now: Instant) -> Next<T> {
         self.release(now);

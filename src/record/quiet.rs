@@ -1,0 +1,103 @@
+//! Generations that changed nothing, on their way into the status of the Revision before them.
+//!
+//! A restart must not mistake them for generations that nobody saw. An autoscaler makes hundreds of them, so they are
+//! written some seconds later and only the last one; the checkpoint waits for that.
+
+use super::ledger::Ledger;
+use super::queue::{Item, Queue, StatusPatch, Write};
+use crate::revision::ObservedThrough;
+use crate::workload::ResourceVersion;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+const DEBOUNCE: Duration = Duration::from_secs(5);
+
+/// The quiet generations of all kinds. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Quiet {
+    waiting: Arc<Mutex<HashMap<Uuid, Waiting>>>,
+    queue: Queue,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    patch: StatusPatch,
+    /// Where the first of them was seen.
+    first: ResourceVersion,
+    due: Instant,
+    ledger: Ledger,
+}
+
+impl Quiet {
+    /// None yet; they will go into `queue`.
+    pub fn new(queue: Queue) -> Self {
+        Self { waiting: Arc::default(), queue }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A generation changed nothing; `patch` says so of its workload's newest Revision.
+    pub(super) fn note(&self, workload: Uuid, patch: StatusPatch, at: ResourceVersion, ledger: &Ledger) {
+        let mut all = self.waiting();
+        if let Some(waiting) = all.get_mut(&workload) {
+            waiting.patch = patch;
+            return;
+        }
+        ledger.pending(at);
+        let due = Instant::now() + DEBOUNCE;
+        all.insert(workload, Waiting { patch, first: at, due, ledger: ledger.clone() });
+    }
+
+    /// A later Revision makes the quiet generations before it unimportant. Returns where the first was seen: that place
+    /// is still pending.
+    pub(super) fn overtaken(&self, workload: Uuid) -> Option<ResourceVersion> {
+        self.waiting().remove(&workload).map(|waiting| waiting.first)
+    }
+
+    /// Hands in what is due, for ever.
+    pub async fn run(self) {
+        loop {
+            sleep(DEBOUNCE / 10).await;
+            self.hand_in(Instant::now()).await;
+        }
+    }
+
+    /// Hands in everything, before the end.
+    pub async fn flush(&self) {
+        self.hand_in(Instant::now() + DEBOUNCE).await;
+    }
+
+    /// Forgets everything: it was of another history.
+    pub fn clear(&self) {
+        self.waiting().clear();
+    }
+
+    async fn hand_in(&self, now: Instant) {
+        let due: Vec<_> = self.waiting().extract_if(|_, waiting| waiting.due <= now).collect();
+        for (workload, Waiting { patch, first, ledger, .. }) in due {
+            // Still pending from before, so that the checkpoint never passes it.
+            let item = Item {
+                write: Write::Status(patch),
+                workload,
+                seen: Instant::now(),
+                at: first,
+                also: None,
+                ledger,
+            };
+            self.queue.push_pending(item).await;
+        }
+    }
+}
+
+impl StatusPatch {
+    /// Says that everything up to a generation changed nothing.
+    pub(super) fn through(mut self, generation: i64, at: ResourceVersion) -> Self {
+        self.observed_through = Some(ObservedThrough { generation, resource_version: at.to_string() });
+        self
+    }
+}

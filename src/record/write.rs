@@ -1,0 +1,105 @@
+//! What is written: a new Revision, or two fields in the status of one. Pure.
+
+use crate::revision::{ObservedThrough, Revision};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+/// One write.
+#[derive(Debug)]
+pub enum Write {
+    /// A Revision that is not there yet.
+    Create(Box<Revision>),
+    /// What becomes known of a workload after its newest Revision.
+    Status(StatusPatch),
+}
+
+/// A merge patch of a Revision's status: it names the recorder's own fields only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatusPatch {
+    /// Namespace of the Revision.
+    pub namespace: String,
+    /// Name of the Revision.
+    pub name: String,
+    /// Kind of its workload.
+    pub kind: String,
+    /// metadata.uid of its workload.
+    pub workload: Uuid,
+    /// Later generations that changed nothing.
+    pub observed_through: Option<ObservedThrough>,
+    /// When the workload was deleted.
+    pub deletion_time: Option<DateTime<Utc>>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    status: Fields<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed_through: &'a Option<ObservedThrough>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workload_deletion_time: Option<String>,
+}
+
+impl StatusPatch {
+    /// A patch of nothing yet.
+    pub(super) fn new(namespace: &str, name: &str, kind: &str, workload: Uuid) -> Self {
+        let (namespace, name, kind) = (namespace.to_owned(), name.to_owned(), kind.to_owned());
+        Self { namespace, name, kind, workload, observed_through: None, deletion_time: None }
+    }
+
+    /// The JSON merge patch.
+    pub(super) fn body(&self) -> serde_json::Result<Vec<u8>> {
+        let time = self.deletion_time.map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+        let status = Fields { observed_through: &self.observed_through, workload_deletion_time: time };
+        serde_json::to_vec(&Body { status })
+    }
+}
+
+impl Write {
+    /// Namespace of the Revision.
+    pub fn namespace(&self) -> &str {
+        match self {
+            Self::Create(revision) => revision.metadata.namespace.as_deref().unwrap_or_default(),
+            Self::Status(patch) => &patch.namespace,
+        }
+    }
+
+    /// Name of the Revision.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Create(revision) => revision.metadata.name.as_deref().unwrap_or_default(),
+            Self::Status(patch) => &patch.name,
+        }
+    }
+
+    /// Bytes of the part that may be large.
+    pub(super) fn data(&self) -> usize {
+        match self {
+            Self::Create(revision) => {
+                revision.spec.snapshot.as_ref().and_then(|s| s.data.as_ref()).map_or(0, String::len)
+            }
+            Self::Status(_) => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_names_its_own_fields_only() {
+        let mut patch = StatusPatch::new("n", "r", "Thing", Uuid::nil());
+        let text = |patch: &StatusPatch| String::from_utf8(patch.body().expect("json")).expect("text");
+        assert_eq!(text(&patch), r#"{"status":{}}"#);
+        patch = patch.through(7, "12".parse().expect("a number"));
+        assert_eq!(text(&patch), r#"{"status":{"observedThrough":{"generation":7,"resourceVersion":"12"}}}"#);
+        patch.deletion_time = DateTime::from_timestamp(0, 0);
+        assert!(text(&patch).ends_with(r#""workloadDeletionTime":"1970-01-01T00:00:00Z"}}"#));
+    }
+}

@@ -1,0 +1,291 @@
+//! What is there now, what of it is not recorded, and bringing that up to date.
+
+use super::exact::{Name, Past, is};
+use super::repair::{Behind, Found};
+use super::stream::Stream;
+
+use super::{Lost, Need, Reason, Recorded, Sink};
+use crate::metrics;
+use crate::revision::Observed;
+use crate::workload::{Change, Op, Resource, ResourceVersion};
+use futures::StreamExt;
+use std::collections::HashSet;
+use std::sync::Arc;
+use uuid::Uuid;
+
+const PAGE: u32 = 500;
+/// So many objects are read back at the same time.
+const SIDE_BY_SIDE: usize = 16;
+/// How often an interval is sampled for objects that came and went in it.
+const SAMPLES: u128 = 8;
+
+/// A list, and what follows from it.
+pub(super) struct Listed {
+    pub(super) at: ResourceVersion,
+    /// Objects that moved since they were last known.
+    pub(super) behind: Vec<Behind>,
+    /// Workloads that are gone.
+    pub(super) gone: Vec<Recorded>,
+    /// Every object that is there.
+    uids: HashSet<Uuid>,
+}
+
+impl Listed {
+    fn empty() -> Self {
+        let (behind, gone, uids) = (Vec::new(), Vec::new(), HashSet::new());
+        Self { at: ResourceVersion::default(), behind, gone, uids }
+    }
+
+    /// Leaves out what a watch has shown meanwhile.
+    pub(super) fn drop_known(&mut self, sink: &impl Sink) {
+        self.behind.retain(|behind| !sink.knows(behind.of.uid, behind.to.0));
+        self.gone.retain(|recorded| !sink.knows(recorded.uid, i64::MAX));
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.behind.is_empty() && self.gone.is_empty()
+    }
+}
+
+/// Why there is no list.
+pub(super) enum NoList {
+    /// The kind is not served any more.
+    Absent,
+    /// etcd was restored.
+    Rewound(ResourceVersion),
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for NoList {
+    fn from(error: anyhow::Error) -> Self {
+        if is(&error, 404) { Self::Absent } else { Self::Failed(error) }
+    }
+}
+
+impl<S: Sink> Stream<S> {
+    /// Reads what is there. What is known or can be decided is passed on; the rest is returned.
+    pub(super) async fn list(&mut self, resource: &Arc<Resource>) -> Result<Listed, NoList> {
+        self.metrics.lists.get_or_create(&metrics::kind(&self.kind.kind)).inc();
+        self.sink.listing();
+        let mut listed = Listed::empty();
+        let mut token = String::new();
+        loop {
+            let page = self.exact.present(resource, PAGE, &token, false).await?;
+            for raw in page.items {
+                if let Some(change) = self.edge(resource, Observed::List, Op::Added, raw) {
+                    listed.uids.insert(change.uid);
+                    self.place(change, &mut listed).await?;
+                }
+            }
+            token = page.token;
+            if token.is_empty() {
+                listed.at = page.at;
+                listed.gone = self.sink.listed(&listed.uids);
+                return Ok(listed);
+            }
+        }
+    }
+
+    /// What is there that was not seen, as a list of metadata tells.
+    pub(super) async fn suspects(&mut self, resource: &Arc<Resource>) -> Result<Listed, NoList> {
+        let mut listed = Listed::empty();
+        let mut token = String::new();
+        loop {
+            let page = self.exact.present(resource, PAGE, &token, true).await?;
+            for raw in page.items {
+                let Some(change) = self.edge(resource, Observed::List, Op::Added, raw) else { continue };
+                listed.uids.insert(change.uid);
+                if !self.sink.knows(change.uid, change.generation) {
+                    self.suspect(resource, &change, &mut listed).await?;
+                }
+            }
+            token = page.token;
+            if token.is_empty() {
+                listed.at = page.at;
+                listed.gone = self.sink.listed(&listed.uids);
+                return Ok(listed);
+            }
+        }
+    }
+
+    /// Metadata does not tell whether an object is selected, so it is read whole.
+    async fn suspect(
+        &mut self,
+        resource: &Arc<Resource>,
+        change: &Change,
+        listed: &mut Listed,
+    ) -> Result<(), NoList> {
+        let of = Name { namespace: change.namespace.clone(), name: change.name.clone(), uid: change.uid };
+        let Past::Was(Some(raw)) = self.exact.object(resource, &of, change.resource_version).await else {
+            return Ok(());
+        };
+        let Some(whole) = self.edge(resource, Observed::List, Op::Added, raw) else { return Ok(()) };
+        match self.sink.need(&whole) {
+            Need::After { generation, at, refresh } => {
+                listed.behind.push(behind(&whole, (generation, at), refresh, true));
+            }
+            Need::Origin => listed
+                .behind
+                .extend(self.since.map(|_| behind(&whole, (0, ResourceVersion::default()), false, true))),
+            Need::Nothing => {}
+            Need::Rewound => return Err(NoList::Rewound(change.resource_version)),
+        }
+        Ok(())
+    }
+
+    async fn place(&mut self, change: Change, listed: &mut Listed) -> Result<(), NoList> {
+        match (self.sink.need(&change), self.since) {
+            (Need::Rewound, _) => return Err(NoList::Rewound(change.resource_version)),
+            (Need::After { generation, at, refresh }, _) => {
+                listed.behind.push(behind(&change, (generation, at), refresh, true));
+            }
+            (Need::Origin, Some(since)) if since.at < change.resource_version => {
+                listed.behind.push(behind(&change, (0, since.at), false, true));
+            }
+            (Need::Nothing | Need::Origin, _) => self.sink.change(change).await,
+        }
+        Ok(())
+    }
+
+    /// Reads everything that was missed from etcd's past.
+    pub(super) async fn catch_up(&mut self, resource: &Arc<Resource>, listed: Listed) {
+        let Listed { at, behind, gone, .. } = listed;
+        if behind.len() + gone.len() > 1 {
+            tracing::info!(
+                kind = self.kind.kind,
+                behind = behind.len(),
+                gone = gone.len(),
+                "reading back what was missed"
+            );
+        }
+        let exact = self.exact.clone();
+        let read = |behind: Behind| {
+            let (exact, resource) = (exact.clone(), resource.clone());
+            async move { (exact.history(&resource, &behind).await, behind) }
+        };
+        let mut histories = futures::stream::iter(behind).map(read).buffer_unordered(SIDE_BY_SIDE);
+        while let Some((found, behind)) = histories.next().await {
+            self.tell(resource, &behind, found).await;
+        }
+        let last = |recorded: Recorded| {
+            let (exact, resource) = (exact.clone(), resource.clone());
+            async move {
+                let of = name(&recorded);
+                (exact.last_state(&resource, &of, recorded.at, at).await, recorded)
+            }
+        };
+        let mut ends = futures::stream::iter(gone).map(last).buffer_unordered(SIDE_BY_SIDE);
+        while let Some((last, recorded)) = ends.next().await {
+            match last {
+                Some(last) => self.ended_before(resource, (recorded.generation, recorded.at), last).await,
+                None => self.sink.gone(&recorded).await,
+            }
+        }
+    }
+
+    /// A workload that is gone: its history up to its last state, and that.
+    async fn ended_before(&mut self, resource: &Arc<Resource>, from: (i64, ResourceVersion), last: Change) {
+        let behind = behind(&last, from, true, false);
+        let found = self.exact.history(resource, &behind).await;
+        self.tell(resource, &behind, found).await;
+        self.sink.change(last).await;
+    }
+
+    /// Passes on what was found, the lost generations first: they are older than all that could be read.
+    pub(super) async fn tell(&mut self, resource: &Arc<Resource>, behind: &Behind, found: Found) {
+        let Name { namespace, name, uid } = behind.of.clone();
+        let Found { states, lost, unreadable } = found;
+        let mut states = states.into_iter().peekable();
+        // The state that was known before is read again first.
+        if behind.refresh
+            && states.peek().is_some_and(|state| state.at <= behind.from.1)
+            && let Some(state) = states.next()
+        {
+            self.pass_on(resource, behind, state).await;
+        }
+        if let Some(generations) = lost.filter(|_| self.is_ours(behind)) {
+            let reason = match (unreadable, self.resumed) {
+                (true, _) => Reason::Undecodable,
+                (false, true) => Reason::Compacted,
+                (false, false) => Reason::RecorderAway,
+            };
+            let next = states.peek().map_or(behind.to.1, |state| state.at);
+            let api_version = resource.api_version();
+            let at = next.before();
+            self.sink.lost(Lost { uid, namespace, name, generations, reason, at, api_version }).await;
+        }
+        for state in states {
+            self.pass_on(resource, behind, state).await;
+        }
+    }
+
+    async fn pass_on(&mut self, resource: &Arc<Resource>, behind: &Behind, state: super::repair::FoundState) {
+        if let Some(change) = self.exact.change(resource, &behind.of, state).await {
+            self.sink.change(change).await;
+        }
+    }
+
+    /// Generations before the first sight of a workload count as lost only if it was made while it should have been
+    /// seen; what was there before Revisor knew the kind is just unknown.
+    fn is_ours(&self, behind: &Behind) -> bool {
+        let since = self.since.map(|since| since.time);
+        behind.from.0 > 0 || behind.made.zip(since).is_some_and(|(made, since)| made >= since)
+    }
+
+    /// Looks for objects that came and went between two places. What lived at none of the samples leaves no trace, so
+    /// unless every place was looked at, the interval is told.
+    pub(super) async fn look_into(
+        &mut self,
+        resource: &Arc<Resource>,
+        from: ResourceVersion,
+        listed: &Listed,
+    ) {
+        let distance = from.distance(listed.at);
+        let mut seen = HashSet::new();
+        for i in 1..=SAMPLES.min(distance) {
+            let at = from.after(distance * i / (SAMPLES.min(distance) + 1));
+            let Past::Was(objects) = self.exact.all(resource, at).await else { continue };
+            for raw in objects {
+                let Some(change) = self.edge(resource, Observed::Repair, Op::Modified, raw) else { continue };
+                let known =
+                    listed.uids.contains(&change.uid) || self.sink.knows(change.uid, change.generation);
+                if !known && seen.insert(change.uid) {
+                    self.passed_by(resource, from, at, listed.at, &change).await;
+                }
+            }
+        }
+        if distance > SAMPLES {
+            self.sink.blind(from, listed.at);
+        }
+    }
+
+    /// An object that came after `from`, was there at `at`, and went before `to`.
+    async fn passed_by(
+        &mut self,
+        resource: &Arc<Resource>,
+        from: ResourceVersion,
+        at: ResourceVersion,
+        to: ResourceVersion,
+        change: &Change,
+    ) {
+        let of = Name { namespace: change.namespace.clone(), name: change.name.clone(), uid: change.uid };
+        if let Some(last) = self.exact.last_state(resource, &of, at, to).await {
+            self.ended_before(resource, (0, from), last).await;
+        }
+    }
+}
+
+fn name(recorded: &Recorded) -> Name {
+    Name { namespace: recorded.namespace.clone(), name: recorded.name.clone(), uid: recorded.uid }
+}
+
+pub(super) fn behind(
+    change: &Change,
+    from: (i64, ResourceVersion),
+    refresh: bool,
+    with_last: bool,
+) -> Behind {
+    let of = Name { namespace: change.namespace.clone(), name: change.name.clone(), uid: change.uid };
+    let to = (change.generation, change.resource_version);
+    Behind { of, from, refresh, to, with_last, made: change.made }
+}

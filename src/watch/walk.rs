@@ -1,0 +1,218 @@
+//! Which places in etcd's history have to be read so that every generation of one object is found. Pure.
+//!
+//! Between two known states whose generations are not neighbours something is missing. It is looked for one step
+//! before the younger of the two; when that meets only status writes, in the middle of the two. A generation that
+//! lies where history was compacted is lost; one for which no room is left was never stored.
+
+use crate::workload::ResourceVersion;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+/// So many steps in a row may find nothing new before the middle is tried.
+const PATIENCE: u32 = 3;
+
+/// What an object was at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It was there.
+    Version {
+        /// Its generation.
+        generation: i64,
+        /// Where this state was written.
+        written: ResourceVersion,
+    },
+    /// It was not there: not made yet.
+    Absent,
+    /// Nobody knows any more.
+    Compacted,
+    /// It was there, and cannot be understood.
+    Unreadable,
+}
+
+/// One generation, known to be there from `first` (or earlier) to `last` (or later).
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    first: ResourceVersion,
+    last: ResourceVersion,
+}
+
+/// The search for the generations of one object.
+#[derive(Debug)]
+pub(super) struct Walk {
+    known: BTreeMap<i64, Known>,
+    compacted: ResourceVersion,
+    stalled: u32,
+}
+
+impl Walk {
+    /// A search from the state `from` (generation, place; 0 stands for "not made yet") up to the state `to`.
+    pub(super) fn new(from: (i64, ResourceVersion), to: (i64, ResourceVersion)) -> Self {
+        let state = |at| Known { first: at, last: at };
+        let known = BTreeMap::from([(from.0, state(from.1)), (to.0, state(to.1))]);
+        Self { known, compacted: ResourceVersion::default(), stalled: 0 }
+    }
+
+    /// The youngest two states with something missing and room for it in between.
+    fn open(&self) -> Option<(i64, i64)> {
+        self.pairs()
+            .rev()
+            .find(|&((a, older), (b, younger))| b - a > 1 && older.last < younger.first.before())
+            .map(|(a, b)| (a.0, b.0))
+    }
+
+    fn pairs(&self) -> impl DoubleEndedIterator<Item = ((i64, Known), (i64, Known))> {
+        let all: Vec<_> = self.known.iter().map(|(g, k)| (*g, *k)).collect();
+        (1..all.len()).map(move |i| (all[i - 1], all[i]))
+    }
+
+    /// Where to read next; none when everything that can be found is.
+    pub(super) fn next(&self) -> Option<ResourceVersion> {
+        let (a, b) = self.open()?;
+        let (older, younger) = (self.known.get(&a)?.last, self.known.get(&b)?.first);
+        Some(if self.stalled < PATIENCE { younger.before() } else { older.middle(younger) })
+    }
+
+    /// What was found at the place that [`Walk::next`] named. True when it is a generation not known before.
+    pub(super) fn saw(&mut self, at: ResourceVersion, state: State) -> bool {
+        let Some((a, b)) = self.open() else { return false };
+        self.stalled += 1;
+        match state {
+            State::Version { generation, written } if generation >= b => {
+                if let Some(younger) = self.known.get_mut(&b) {
+                    younger.first = written.min(at);
+                }
+            }
+            State::Version { generation, written } if generation > a => {
+                self.known.insert(generation, Known { first: written.min(at), last: at });
+                self.stalled = 0;
+                return true;
+            }
+            State::Version { .. } | State::Absent => self.raise(a, at),
+            State::Compacted | State::Unreadable => {
+                self.compacted = self.compacted.max(at);
+                self.raise(a, at);
+            }
+        }
+        false
+    }
+
+    fn raise(&mut self, generation: i64, to: ResourceVersion) {
+        if let Some(older) = self.known.get_mut(&generation) {
+            older.last = older.last.max(to);
+        }
+    }
+
+    /// The generations that existed and cannot be had.
+    pub(super) fn lost(&self) -> Option<RangeInclusive<i64>> {
+        let lost = |((a, older), (b, _)): &((i64, Known), (i64, Known))| {
+            b - a > 1 && self.compacted > ResourceVersion::default() && older.last == self.compacted
+        };
+        self.pairs().find(lost).map(|((a, _), (b, _))| a + 1..=b - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rv(number: u64) -> ResourceVersion {
+        number.to_string().parse().expect("positive")
+    }
+
+    /// The writes of one object: place and generation, ascending.
+    struct History {
+        writes: Vec<(u64, i64)>,
+        compacted: u64,
+    }
+
+    impl History {
+        fn read(&self, at: ResourceVersion) -> State {
+            if at <= rv(self.compacted.max(1)) && self.compacted > 0 {
+                return State::Compacted;
+            }
+            match self.writes.iter().rev().find(|(place, _)| rv(*place) <= at) {
+                Some((place, generation)) => State::Version { generation: *generation, written: rv(*place) },
+                None => State::Absent,
+            }
+        }
+
+        fn walk(&self, from: (i64, u64)) -> (Vec<i64>, Option<RangeInclusive<i64>>, usize) {
+            let (place, generation) = *self.writes.last().expect("one write");
+            let mut walk = Walk::new((from.0, rv(from.1)), (generation, rv(place)));
+            let (mut found, mut reads) = (Vec::new(), 0);
+            while let Some(at) = walk.next() {
+                let state = self.read(at);
+                if walk.saw(at, state) {
+                    let State::Version { generation, .. } = state else { panic!("not a version") };
+                    found.push(generation);
+                }
+                reads += 1;
+                assert!(reads < 100_000, "endless");
+            }
+            found.sort_unstable();
+            (found, walk.lost(), reads)
+        }
+    }
+
+    #[test]
+    fn every_step_finds_one_generation() {
+        let history =
+            History { writes: (1u64..=20).map(|g| (100 + 10 * g, g.cast_signed())).collect(), compacted: 0 };
+        assert_eq!(history.walk((3, 130)), ((4..20).collect(), None, 16));
+        assert_eq!(history.walk((19, 290)), (vec![], None, 0));
+    }
+
+    #[test]
+    fn an_object_that_is_new_is_followed_to_its_first_generation() {
+        let history = History { writes: vec![(50, 1), (60, 2), (70, 3)], compacted: 0 };
+        assert_eq!(history.walk((0, 10)), (vec![1, 2], None, 2));
+    }
+
+    #[test]
+    fn status_writes_are_leapt_over() {
+        let mut writes: Vec<_> = (0..5000).map(|i| (1000 + i, 7)).collect();
+        writes.splice(0..0, [(900, 5), (950, 6)]);
+        let (found, lost, reads) = History { writes, compacted: 0 }.walk((5, 900));
+        assert_eq!((found, lost), (vec![6], None));
+        assert!(reads < 30, "{reads}");
+    }
+
+    #[test]
+    fn what_is_compacted_is_lost_and_said() {
+        let history =
+            History { writes: (1u64..=9).map(|g| (100 + g, g.cast_signed())).collect(), compacted: 104 };
+        let (found, lost, _) = history.walk((2, 102));
+        assert_eq!((found, lost), (vec![5, 6, 7, 8], Some(3..=4)));
+        let (found, lost, _) = history.walk((0, 50));
+        assert_eq!((found, lost), (vec![5, 6, 7, 8], Some(1..=4)));
+    }
+
+    #[test]
+    fn a_generation_that_was_never_stored_is_not_lost() {
+        let history = History { writes: vec![(10, 1), (20, 4), (30, 5)], compacted: 0 };
+        assert_eq!(history.walk((1, 10)), (vec![4], None, 2));
+    }
+
+    proptest! {
+        #[test]
+        fn found_and_lost_together_are_everything(
+            steps in proptest::collection::vec((1u64..50, 0i64..2), 1..80), from in 0usize..80, compacted in 0u64..2000
+        ) {
+            let (mut place, mut generation) = (1, 0);
+            let mut writes = Vec::new();
+            for (distance, bump) in steps {
+                place += distance;
+                generation = (generation + bump).max(1);
+                writes.push((place, generation));
+            }
+            let from = writes[from % writes.len()];
+            let history = History { writes: writes.clone(), compacted };
+            let (found, lost, _) = history.walk((from.1, from.0));
+            let mut all: Vec<_> = found.into_iter().chain(lost.into_iter().flatten()).collect();
+            all.sort_unstable();
+            let expected: Vec<_> = (from.1 + 1..generation).collect();
+            prop_assert_eq!(all, expected);
+        }
+    }
+}
