@@ -148,7 +148,8 @@ impl Writer {
             _ if code.is_success() => Outcome::Settled,
             // Deleted by retention, or refused when it was created.
             Fault::Held("CustomResourceDefinitionMissing", _) if is_revision(&body, name) => Outcome::Settled,
-            Fault::Held(reason, scope) => Outcome::Hold(scope, reason, message(&body)),
+            // Creates of other workloads matter more than a status.
+            Fault::Held(reason, _) => Outcome::Hold(Scope::Workload, reason, message(&body)),
             Fault::Passing(reason, after) => Outcome::Again(Scope::Workload, reason, after),
             Fault::NamespaceGone => Outcome::Settled,
             Fault::Exists | Fault::TooLarge | Fault::Refused(_) => {

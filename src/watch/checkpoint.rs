@@ -53,6 +53,11 @@ pub struct Checkpoint {
     written: Mutex<BTreeMap<String, String>>,
 }
 
+/// A right is missing: asking again does not help.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Forbidden(String);
+
 /// What is stored under one key.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -90,6 +95,9 @@ impl Checkpoint {
                 Ok(stored) => return self.places(&stored),
                 Err(error) => {
                     tracing::warn!(error = format!("{error:#}"), "the checkpoint could not be read");
+                    if error.is::<Forbidden>() {
+                        break;
+                    }
                     sleep(wait).await;
                     wait *= 2;
                 }
@@ -215,6 +223,9 @@ impl Checkpoint {
             return Ok((code, body.to_vec()));
         }
         let status: kube::core::Status = serde_json::from_slice(&body).unwrap_or_default();
+        if code == StatusCode::FORBIDDEN {
+            return Err(Forbidden(status.message).into());
+        }
         anyhow::bail!("{code}: {}", status.message)
     }
 }

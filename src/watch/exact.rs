@@ -45,8 +45,9 @@ pub(super) enum Past<T> {
 #[derive(Deserialize)]
 struct List<'a> {
     metadata: Meta,
+    /// An empty list of metadata has null here.
     #[serde(borrow, default)]
-    items: Vec<&'a RawValue>,
+    items: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -148,7 +149,7 @@ impl Exact {
         let list: List<'_> = serde_json::from_str(&text)?;
         Ok(Page {
             at: list.metadata.resource_version.parse()?,
-            items: list.items.into_iter().map(ToOwned::to_owned).collect(),
+            items: list.items.into_iter().flatten().map(ToOwned::to_owned).collect(),
             token: list.metadata.token,
         })
     }

@@ -14,11 +14,13 @@ fn uri(i: usize) -> Value {
 }
 
 /// What Revisor needs; without the right to create when `creates` is false.
-fn role(creates: bool) -> String {
+pub fn role(creates: bool) -> String {
     let verbs = if creates { "[create, get, list, watch]" } else { "[get, list, watch]" };
     format!(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: recorder}}\nrules:\n\
         - {{apiGroups: [revisor.dev], resources: [revisions], verbs: {verbs}}}\n\
+        - {{apiGroups: [revisor.dev], resources: [revisions/status], verbs: [patch]}}\n\
+        - {{apiGroups: [\"\"], resources: [configmaps], verbs: [create, get, patch]}}\n\
         - {{apiGroups: [apps], resources: [deployments, statefulsets], verbs: [get, list, watch]}}\n\
         - {{apiGroups: [serving.kserve.io], resources: [inferenceservices], verbs: [get, list, watch]}}\n\
         - {{apiGroups: [leaderworkerset.x-k8s.io], resources: [leaderworkersets], verbs: [get, list, watch]}}\n\
@@ -28,7 +30,7 @@ fn role(creates: bool) -> String {
 }
 
 /// A kubeconfig of a service account that is bound to that role.
-fn service_account(world: &World) -> PathBuf {
+pub fn service_account(world: &World) -> PathBuf {
     world.cluster.apply(&role(true)).expect("a role");
     world.kubectl(&["create", "serviceaccount", "recorder"]);
     world.kubectl(&[

@@ -1,6 +1,7 @@
 //! The real binary against a real etcd and kube-apiserver. Each test has a namespace, or a cluster, of its own; what
 //! was recorded is compared with what etcd itself says (see `oracle`).
 
+mod continuity;
 mod crd;
 mod faults;
 mod input;
@@ -9,4 +10,6 @@ mod plugin;
 mod quiet;
 mod record;
 mod restart;
+mod storms;
 mod support;
+mod traffic;

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
@@ -31,6 +31,13 @@ impl Spec {
     }
 }
 
+impl Spec {
+    /// As a value; null beyond serde_json's depth.
+    pub fn value(&self) -> Value {
+        self.value.clone().unwrap_or_default()
+    }
+}
+
 impl PartialEq for Spec {
     fn eq(&self, other: &Self) -> bool {
         match (&self.value, &other.value) {
@@ -43,6 +50,8 @@ impl PartialEq for Spec {
 /// One stored state of one object.
 #[derive(Clone)]
 struct State {
+    /// etcd's revision.
+    written: u64,
     namespace: String,
     uid: String,
     generation: i64,
@@ -55,6 +64,8 @@ struct Seen {
     /// By the part of the key after /registry/ that names the kind, in the order of writing.
     states: BTreeMap<String, Vec<State>>,
     failed: Option<String>,
+    /// How often etcd was restored.
+    restored: u32,
 }
 
 /// A running watch of etcd.
@@ -90,8 +101,10 @@ impl Oracle {
             let (this, kind, address) =
                 (oracle.clone(), (*kind).to_owned(), etcd.trim_start_matches("http://").to_owned());
             std::thread::spawn(move || {
-                if let Err(error) = this.follow(&address, &kind) {
-                    this.seen.lock().expect("no panic").failed = Some(format!("{kind}: {error}"));
+                // etcd may be restarted; the cluster goes with the process.
+                while Arc::strong_count(&this.seen) > 1 {
+                    let _ = this.follow(&address, &kind);
+                    std::thread::sleep(Duration::from_millis(50));
                 }
             });
         }
@@ -102,7 +115,12 @@ impl Oracle {
         let prefix = format!("/registry/{kind}/");
         let end = format!("/registry/{kind}0");
         let encode = |key: &str| BASE64_STANDARD.encode(key);
-        let create = json!({"create_request": {"key": encode(&prefix), "range_end": encode(&end), "start_revision": "1"}});
+        let (from, restored) = {
+            let seen = self.seen.lock().expect("no panic");
+            let last = seen.states.get(kind).and_then(|states| states.last());
+            (last.map_or(1, |state| state.written + 1), seen.restored)
+        };
+        let create = json!({"create_request": {"key": encode(&prefix), "range_end": encode(&end), "start_revision": from.to_string()}});
         let body = create.to_string();
         let mut stream = TcpStream::connect(address)?;
         let length = body.len();
@@ -115,23 +133,43 @@ impl Oracle {
         loop {
             line.clear();
             lines.line(&mut line)?;
-            self.note(kind, &serde_json::from_slice(&line)?);
+            self.note(kind, restored, &serde_json::from_slice(&line)?);
         }
     }
 
-    fn note(&self, kind: &str, message: &Value) {
+    fn note(&self, kind: &str, restored: u32, message: &Value) {
         let result = &message["result"];
-        // A deletion has no value.
-        let values = result["events"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|event| event["kv"]["value"].as_str());
+        let mut seen = self.seen.lock().expect("no panic");
+        if result["canceled"] == true {
+            seen.failed = Some(format!("{kind}: {result}"));
+        }
         let text = |value: &str| {
             String::from_utf8(BASE64_STANDARD.decode(value).expect("base64")).expect("JSON storage")
         };
-        let states: Vec<_> = values.map(|value| state(&text(value))).collect();
-        self.seen.lock().expect("no panic").states.entry(kind.to_owned()).or_default().extend(states);
+        let one = |event: &Value| {
+            // A deletion has no value.
+            let value = event["kv"]["value"].as_str()?;
+            let written = event["kv"]["mod_revision"].as_str()?.parse().ok()?;
+            Some(state(&text(value), written))
+        };
+        let states: Vec<_> = result["events"].as_array().into_iter().flatten().filter_map(one).collect();
+        if seen.restored == restored {
+            seen.states.entry(kind.to_owned()).or_default().extend(states);
+        }
+    }
+
+    /// etcd was restored to what it was at `revision`: what was written later never was.
+    pub fn restored(&self, revision: u64) {
+        let mut seen = self.seen.lock().expect("no panic");
+        seen.restored += 1;
+        seen.states.values_mut().for_each(|states| states.retain(|state| state.written <= revision));
+    }
+
+    /// Every generation of `kind` that was ever stored in `namespace`.
+    pub fn generations(&self, kind: &str, namespace: &str) -> BTreeSet<(String, i64)> {
+        let seen = self.seen.lock().expect("no panic");
+        let states = seen.states.get(kind).into_iter().flatten().filter(|s| s.namespace == namespace);
+        states.map(|state| (state.uid.clone(), state.generation)).collect()
     }
 
     /// What has to be recorded of `kind` in `namespace`, of what was seen so far.
@@ -169,10 +207,11 @@ impl Oracle {
     }
 }
 
-fn state(text: &str) -> State {
+fn state(text: &str, written: u64) -> State {
     let object: Object<'_> = serde_json::from_str(text).expect("an object");
     let spec = object.spec.map_or("null", RawValue::get);
     State {
+        written,
         namespace: object.metadata.namespace.unwrap_or_default(),
         uid: object.metadata.uid,
         generation: object.metadata.generation,

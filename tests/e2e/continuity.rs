@@ -1,0 +1,314 @@
+//! Revisor goes away, or the API server and etcd do: nothing is lost, or what is lost is said.
+
+use crate::support::{INFERENCE_SERVICE, Revisor, World, edit, eventually, patch, post, read, revisions};
+use crate::traffic::{Traffic, create, path, status, uri};
+use devcluster::{Component, Options};
+use http::Method;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+const API_SERVER: Component = Component::ApiServer(0);
+
+/// Waits until everything up to an edit is recorded, and compares with what etcd stored.
+async fn assert_complete(
+    world: &World,
+    revisor: &Revisor,
+    namespace: &str,
+    last: &crate::support::Meta,
+) -> usize {
+    world.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    for metric in ["revisor_generations_lost_total", "revisor_revisions_drift_total"] {
+        assert!(revisor.metric(metric, "").abs() < 0.5, "{metric}:\n{}", revisor.log());
+    }
+    let recorded = world.assert_recorded(namespace, &[INFERENCE_SERVICE]).await;
+    assert!(crate::support::gaps(&world.client().await, namespace).await.is_empty());
+    recorded
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_every_two_seconds_under_load() {
+    let own = World::start(&Options::minimal());
+    let namespace = own.namespace("kill").await;
+    create(&own.client().await, &namespace, 5).await;
+    // What was there before Revisor came begins where it is.
+    let first = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let seen = patch(&own.client().await, &path(&namespace, "w0"), &uri(0)).await;
+    first.wait_recorded(INFERENCE_SERVICE, seen.version());
+    drop(first);
+    let traffic = Traffic::start(&own.cluster, &namespace, 5, 100).await;
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(30) {
+        let revisor = Revisor::launch(own.cluster.kubeconfig(), &[]);
+        sleep(Duration::from_secs(2)).await;
+        drop(revisor);
+    }
+    let edits = traffic.made();
+    let last = traffic.stop().await;
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let recorded = assert_complete(&own, &revisor, &namespace, &last).await;
+    assert!(recorded > 1000, "{recorded} of {edits} edits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_on_both_sides_of_a_restart_of_the_api_server_while_away() {
+    let own = World::start(&Options::minimal());
+    let client = own.client().await;
+    let namespace = own.namespace("away").await;
+    create(&client, &namespace, 2).await;
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let last = edit(&client, &path(&namespace, "w0"), 10, uri).await;
+    revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    drop(revisor);
+    for name in ["w0", "w1"] {
+        edit(&client, &path(&namespace, name), 30, |i| uri(100 + i)).await;
+        status(&client, &path(&namespace, name), 1).await;
+    }
+    own.cluster.restart(API_SERVER).expect("an API server");
+    for name in ["w1", "w0"] {
+        edit(&client, &path(&namespace, name), 30, |i| uri(200 + i)).await;
+    }
+    let last = patch(&client, &path(&namespace, "w1"), &uri(300)).await;
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    assert_eq!(assert_complete(&own, &revisor, &namespace, &last).await, 2 + 10 + 121);
+    assert!(revisor.metric("revisor_generations_repaired_total", "InferenceService") > 60.0);
+    // What is read back knows what changed, as if it had been seen.
+    let all = revisions(&client, &namespace).await;
+    let told = |r: &&Value| r["spec"]["type"] == "Change" && r["spec"]["view"]["changes"].is_array();
+    assert_eq!(all.iter().filter(told).count(), 131);
+    assert!(all.iter().any(|r| r["spec"]["observedVia"] == "Repair"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn away_for_one_minute_and_for_three() {
+    let own = World::start(&Options::minimal());
+    let namespace = own.namespace("long").await;
+    create(&own.client().await, &namespace, 3).await;
+    let traffic = Traffic::start(&own.cluster, &namespace, 3, 3).await;
+    for away in [60, 200] {
+        let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+        sleep(Duration::from_secs(15)).await;
+        drop(revisor);
+        sleep(Duration::from_secs(away)).await;
+    }
+    let last = traffic.stop().await;
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    assert!(assert_complete(&own, &revisor, &namespace, &last).await > 600);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcd_and_the_api_server_restart_during_edits() {
+    let own = World::start(&Options::minimal());
+    let namespace = own.namespace("restarts").await;
+    create(&own.client().await, &namespace, 3).await;
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let traffic = Traffic::start(&own.cluster, &namespace, 3, 50).await;
+    for component in [API_SERVER, Component::Etcd, API_SERVER] {
+        sleep(Duration::from_secs(4)).await;
+        own.cluster.restart(component).expect("a restart");
+    }
+    sleep(Duration::from_secs(4)).await;
+    let last = traffic.stop().await;
+    assert!(assert_complete(&own, &revisor, &namespace, &last).await > 300);
+    assert!(revisor.metric("revisor_watch_expired_total", "InferenceService") > 0.5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_compacted_becomes_gaps_with_exact_ranges() {
+    let options = Options { compaction_interval: Some(Duration::from_secs(20)), ..Options::minimal() };
+    let own = World::start(&options);
+    let client = own.client().await;
+    let namespace = own.namespace("compact").await;
+    create(&client, &namespace, 3).await;
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let traffic = Traffic::start(&own.cluster, &namespace, 2, 10).await;
+    sleep(Duration::from_secs(12)).await;
+    drop(revisor);
+    sleep(Duration::from_secs(45)).await;
+    // Made while nobody looks: its first generations are lost too.
+    create_named(&client, &namespace, "late").await;
+    edit(&client, &path(&namespace, "late"), 10, uri).await;
+    sleep(Duration::from_secs(45)).await;
+    // The API server's own window must be gone too.
+    own.cluster.restart(API_SERVER).expect("an API server");
+    edit(&client, &path(&namespace, "late"), 3, |i| uri(100 + i)).await;
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let last = traffic.stop().await;
+    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    let (recorded, lost) = own.assert_recorded_or_gap(&namespace, INFERENCE_SERVICE).await;
+    assert!(recorded > 100 && lost > 200, "{recorded} recorded, {lost} lost");
+    let counted = revisor.metric("revisor_generations_lost_total", "RecorderAway");
+    assert!((counted - f64::from(u32::try_from(lost).expect("small"))).abs() < 0.5, "{counted} of {lost}");
+    let all = revisions(&client, &namespace).await;
+    let gaps: Vec<_> = all.iter().filter(|r| r["spec"]["type"] == "Gap").collect();
+    assert_eq!(gaps.len(), 3, "one for each workload that was edited: {gaps:?}");
+    assert!(gaps.iter().all(|gap| gap["spec"]["gap"]["reason"] == "RecorderAway"), "{gaps:?}");
+    let shown = own.kubectl(&["-n", &namespace, "get", "revisions"]);
+    assert!(shown.contains("not recorded (RecorderAway)"), "{shown}");
+    let events = own.kubectl(&["-n", &namespace, "get", "events"]);
+    assert!(events.contains("GenerationsLost"), "{events}");
+    // A second restart finds nothing new.
+    drop(revisor);
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let last = patch(&client, &path(&namespace, "w2"), &uri(1)).await;
+    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    assert_eq!(own.assert_recorded_or_gap(&namespace, INFERENCE_SERVICE).await, (recorded + 1, lost));
+}
+
+async fn create_named(client: &kube::Client, namespace: &str, name: &str) {
+    let mut object = INFERENCE_SERVICE.example();
+    object["metadata"]["name"] = name.into();
+    post(client, &INFERENCE_SERVICE.path(namespace), &object).await;
+}
+
+async fn delete(client: &kube::Client, path: &str) {
+    let (code, body) = crate::support::send(client, Method::DELETE, path, "application/json", "").await;
+    assert_eq!(code, 200, "{body}");
+}
+
+/// The deletion times that a workload's Revisions show: the newest Revision's, if it has one.
+async fn deletion_times(client: &kube::Client, namespace: &str, name: &str) -> Vec<(i64, bool)> {
+    let all = revisions(client, namespace).await;
+    let of = all.iter().filter(|r| r["spec"]["workload"]["name"] == name);
+    of.map(|r| {
+        (r["spec"]["generation"].as_i64().unwrap_or(0), r["status"]["workloadDeletionTime"].is_string())
+    })
+    .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workloads_that_come_and_go_while_away() {
+    let own = World::start(&Options::minimal());
+    let client = own.client().await;
+    let namespace = own.namespace("gone").await;
+    create(&client, &namespace, 2).await;
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let last = edit(&client, &path(&namespace, "w0"), 3, uri).await;
+    revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    for restart in [false, true] {
+        revisor.signal("STOP");
+        let (old, brief) = (if restart { "w1" } else { "w0" }, format!("brief-{restart}"));
+        edit(&client, &path(&namespace, old), 5, |i| uri(50 + i)).await;
+        delete(&client, &path(&namespace, old)).await;
+        create_named(&client, &namespace, &brief).await;
+        edit(&client, &path(&namespace, &brief), 30, |i| uri(70 + i)).await;
+        delete(&client, &path(&namespace, &brief)).await;
+        create_named(&client, &namespace, old).await;
+        if restart {
+            own.cluster.restart(API_SERVER).expect("an API server");
+        }
+        let last = edit(&client, &path(&namespace, old), 2, |i| uri(90 + i)).await;
+        revisor.signal("CONT");
+        own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+        revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+        own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await;
+        let marked = || async {
+            let times = deletion_times(&client, &namespace, &brief).await;
+            times.len() == 31 && times.iter().all(|(generation, deleted)| *deleted == (*generation == 31))
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !marked().await {
+            assert!(Instant::now() < deadline, "{:?}", deletion_times(&client, &namespace, &brief).await);
+            sleep(Duration::from_millis(100)).await;
+        }
+        let times = deletion_times(&client, &namespace, old).await;
+        assert_eq!(
+            times.iter().filter(|(_, deleted)| *deleted).count(),
+            1,
+            "the first of that name: {times:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_lives_of_one_name() {
+    let own = World::start(&Options::minimal());
+    let client = own.client().await;
+    let namespace = own.namespace("lives").await;
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let finalized = json!({"metadata": {"finalizers": ["e2e.example.com/hold"]}});
+    let released = json!({"metadata": {"finalizers": null}});
+    for i in 0..200 {
+        create_named(&client, &namespace, "w").await;
+        edit(&client, &path(&namespace, "w"), 3, |n| uri(i * 10 + n)).await;
+        if i % 4 == 0 {
+            // A deletion that waits: its generation moves, its spec does not.
+            patch(&client, &path(&namespace, "w"), &finalized).await;
+            let foreground = json!({"propagationPolicy": "Foreground"}).to_string();
+            crate::support::send(
+                &client,
+                Method::DELETE,
+                &path(&namespace, "w"),
+                "application/json",
+                &foreground,
+            )
+            .await;
+            patch(&client, &path(&namespace, "w"), &released).await;
+        } else {
+            delete(&client, &path(&namespace, "w")).await;
+        }
+    }
+    create(&client, &namespace, 1).await;
+    let last = patch(&client, &path(&namespace, "w0"), &uri(1)).await;
+    assert_eq!(assert_complete(&own, &revisor, &namespace, &last).await, 200 * 4 + 2);
+    let deleted = || {
+        let shown = own.kubectl(&[
+            "-n",
+            &namespace,
+            "get",
+            "revisions",
+            "-o",
+            "jsonpath={range .items[*]}{.status.workloadDeletionTime}{\"\\n\"}{end}",
+        ]);
+        shown.lines().filter(|line| !line.is_empty()).count() == 200
+    };
+    assert!(eventually(Duration::from_secs(20), deleted), "{}", revisor.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcd_goes_back_to_a_copy() {
+    let own = World::start(&Options::minimal());
+    let client = own.client().await;
+    let namespace = own.namespace("rewind").await;
+    create(&client, &namespace, 2).await;
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let last = edit(&client, &path(&namespace, "w0"), 10, uri).await;
+    assert_complete(&own, &revisor, &namespace, &last).await;
+    let copied = read(&client, &format!("{}?limit=1", INFERENCE_SERVICE.path(&namespace))).await;
+    let copied: u64 =
+        copied["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse().ok()).expect("a number");
+    own.cluster.kill(API_SERVER).expect("killed");
+    own.cluster.kill(Component::Etcd).expect("killed");
+    let (data, copy) = (own.cluster.directory().join("etcd"), own.cluster.directory().join("etcd-copy"));
+    let cp = |from: &std::path::Path, to: &std::path::Path| {
+        assert!(std::process::Command::new("cp").arg("-a").args([from, to]).status().expect("cp").success());
+    };
+    cp(&data, &copy);
+    own.cluster.restart(Component::Etcd).expect("etcd");
+    own.cluster.restart(API_SERVER).expect("an API server");
+    // A history that will never have been.
+    let last = edit(&client, &path(&namespace, "w0"), 300, |i| uri(100 + i)).await;
+    assert_complete(&own, &revisor, &namespace, &last).await;
+    own.cluster.kill(API_SERVER).expect("killed");
+    own.cluster.kill(Component::Etcd).expect("killed");
+    std::fs::remove_dir_all(&data).expect("removed");
+    cp(&copy, &data);
+    own.oracle.restored(copied);
+    own.cluster.restart(Component::Etcd).expect("etcd");
+    own.cluster.restart(API_SERVER).expect("an API server");
+    let last = edit(&client, &path(&namespace, "w0"), 20, |i| uri(900 + i)).await;
+    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    let found = || revisor.metric("revisor_etcd_rewinds_total", "") > 0.5;
+    assert!(eventually(Duration::from_secs(60), found), "{}", revisor.log());
+    let last = patch(&client, &path(&namespace, "w1"), &uri(1)).await;
+    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    let recorded =
+        || own.kubectl(&["-n", &namespace, "get", "revisions"]).lines().count() == 1 + 2 + 10 + 20 + 1;
+    assert!(eventually(Duration::from_secs(30), recorded), "{}", revisor.log());
+    own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await;
+    let events = || own.kubectl(&["get", "events"]).contains("EtcdRewound");
+    assert!(eventually(Duration::from_secs(10), events), "{}", revisor.log());
+}
