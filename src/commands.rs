@@ -1,9 +1,12 @@
 //! The commands of `revisor` beside `run`.
 
+mod status;
+
 use crate::client::Clients;
 use crate::config::{Cli, Command, Config, KindsArgs, Output};
 use crate::kinds::select::{Selection, select};
 use crate::kinds::{Catalogue, Kind, Select};
+use crate::table::columns;
 use crate::watch::{Discovery, resource};
 use crate::workload::Resource;
 use crate::{json, revision, run, telemetry};
@@ -25,6 +28,10 @@ pub async fn execute(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Crds => {
             print!("{}", crds()?);
+            Ok(())
+        }
+        Command::Status(args) => {
+            print!("{}", status::status(&args).await?);
             Ok(())
         }
         Command::Kinds(args) => {
@@ -143,21 +150,15 @@ async fn page(client: &Client, resource: &Resource, token: &str) -> anyhow::Resu
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut cells = vec![["KIND", "GROUP", "VERSIONS", "RECORDED WHEN"].map(str::to_owned)];
+    let mut cells = vec![["KIND", "GROUP", "VERSIONS", "RECORDED WHEN"].map(str::to_owned).to_vec()];
     cells.extend(
-        rows.iter().map(|r| [r.kind.clone(), r.group.clone(), r.versions.join(","), r.selected.clone()]),
+        rows.iter().map(|r| vec![r.kind.clone(), r.group.clone(), r.versions.join(","), r.selected.clone()]),
     );
-    let width = |column: usize| cells.iter().map(|row| row[column].len()).max().unwrap_or_default();
-    let widths = [width(0), width(1), width(2)];
-    let mut text = String::new();
-    for [kind, group, versions, selected] in &cells {
-        let [a, b, c] = widths;
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{kind:a$}   {group:b$}   {versions:c$}   {selected}");
-    }
+    let mut text = columns(&cells);
     for row in rows {
         let _ = match &row.found {
             None => Ok(()),
+            // Writing to a String cannot fail.
             Some(Found { version: None, .. }) => writeln!(text, "{} is not installed", row.kind),
             Some(Found { selected, objects, .. }) => {
                 writeln!(text, "{selected} of {objects} {}s selected", row.kind)

@@ -28,6 +28,8 @@ pub enum Command {
     Crds,
     /// List the kinds that are recorded, check a configuration file, count what it selects in a cluster
     Kinds(KindsArgs),
+    /// Print how a running Revisor is doing: what is recorded up to where, what lags, what is lost
+    Status(StatusArgs),
 }
 
 /// Which cluster.
@@ -115,6 +117,23 @@ pub struct KindsArgs {
     /// Ask the cluster which kinds it serves and how many objects are selected
     #[arg(long)]
     pub cluster: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// Flags of `revisor status`.
+#[derive(Args, Debug, Clone)]
+pub struct StatusArgs {
+    /// Where its admin port is
+    #[arg(
+        long,
+        env = "REVISOR_ADMIN",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8081"
+    )]
+    pub admin: String,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,

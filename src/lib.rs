@@ -36,4 +36,5 @@ pub mod config;
 pub mod metrics;
 pub mod run;
 pub mod shutdown;
+pub mod table;
 pub mod telemetry;

@@ -47,6 +47,31 @@ async fn create(client: &Client, namespace: &str, body: String) {
     answer.into_body().collect().await.expect("a body");
 }
 
+/// Reads a collection page by page and drops it.
+pub(crate) async fn list(client: &Client, path: &str) {
+    let mut token = String::new();
+    loop {
+        let request = Request::get(format!("{path}?limit=500&continue={token}")).body(Vec::new());
+        let text = client.request_text(request.expect("a request")).await.expect("a page");
+        let page: Page = serde_json::from_str(&text).expect("a page");
+        token = page.metadata.token;
+        if token.is_empty() {
+            return;
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    metadata: PageMetadata,
+}
+
+#[derive(Deserialize)]
+struct PageMetadata {
+    #[serde(default, rename = "continue")]
+    token: String,
+}
+
 #[derive(Deserialize)]
 struct Head {
     metadata: Metadata,

@@ -12,7 +12,9 @@ mod support;
 
 mod drain;
 mod floor;
+mod kept;
 mod lag;
+mod outage;
 
 use std::process::ExitCode;
 
@@ -26,9 +28,18 @@ async fn main() -> ExitCode {
     let rounds = std::env::var("REVISOR_BENCH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
     let only = std::env::var("REVISOR_BENCH").unwrap_or_default();
     let mut met = true;
-    let capacity = drain::run(rounds, only == "lag", &mut met).await;
-    if only != "drain" {
-        lag::run(rounds, capacity, &mut met).await;
+    let wants = |part: &str| only.is_empty() || only == part;
+    if wants("drain") || wants("lag") {
+        let capacity = drain::run(rounds, only == "lag", &mut met).await;
+        if wants("lag") {
+            lag::run(rounds, capacity, &mut met).await;
+        }
+    }
+    if wants("outage") {
+        outage::run(&[1_000, 10_000], &mut met).await;
+    }
+    if wants("kept") {
+        kept::run(&mut met).await;
     }
     println!("{}", if met { "every target is met" } else { "a target is MISSED" });
     if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }

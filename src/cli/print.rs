@@ -2,8 +2,8 @@
 
 use super::Format;
 use crate::revision::{Revision, RevisionType};
+use crate::table::columns;
 use chrono::SecondsFormat;
-use std::fmt::Write;
 
 /// A history in the wanted format.
 pub(super) fn history(history: &[Revision], format: Format) -> anyhow::Result<String> {
@@ -22,20 +22,7 @@ fn table(history: &[Revision], wide: bool) -> String {
     }
     let mut rows = vec![header.into_iter().map(str::to_owned).collect::<Vec<_>>()];
     rows.extend(history.iter().map(|revision| row(revision, wide)));
-    let columns = rows[0].len();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<_> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            // Writing to a String cannot fail.
-            let _ = write!(line, "{cell:width$}   ");
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    columns(&rows)
 }
 
 fn row(revision: &Revision, wide: bool) -> Vec<String> {

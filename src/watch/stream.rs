@@ -258,15 +258,19 @@ impl<S: Sink> Stream<S> {
         };
         let mut events = std::pin::pin!(events);
         let counter = self.metrics.watch_events.get_or_create(&metrics::kind(&self.kind.kind)).clone();
+        let mut silent = true;
         let silence = if until.is_some() { REPLAY_SILENCE } else { SILENCE };
         while until.is_none_or(|until| *last < until) {
             let event = match timeout(silence, events.next()).await {
                 Ok(Some(event)) => event,
+                // Nothing more of what was missed comes.
+                Ok(None) if until.is_some() && silent => return Ok(End::Replayed),
                 Ok(None) => return Ok(self.ended(opened).await),
                 Err(_) if until.is_some() => return Ok(End::Replayed),
                 Err(_) => return Ok(End::Resume),
             };
             counter.inc();
+            silent = false;
             let (op, raw) = match event {
                 Ok(WatchEvent::Added(raw)) => (Op::Added, raw),
                 Ok(WatchEvent::Modified(raw)) => (Op::Modified, raw),

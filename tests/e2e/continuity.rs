@@ -85,15 +85,17 @@ async fn away_for_one_minute_and_for_three() {
     let own = World::start(&Options::minimal());
     let namespace = own.namespace("long").await;
     create(&own.client().await, &namespace, 3).await;
+    let mut revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let seen = patch(&own.client().await, &path(&namespace, "w0"), &uri(0)).await;
+    revisor.wait_recorded(INFERENCE_SERVICE, seen.version());
     let traffic = Traffic::start(&own.cluster, &namespace, 3, 3).await;
     for away in [60, 200] {
-        let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
         sleep(Duration::from_secs(15)).await;
         drop(revisor);
         sleep(Duration::from_secs(away)).await;
+        revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     }
     let last = traffic.stop().await;
-    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     assert!(assert_complete(&own, &revisor, &namespace, &last).await > 600);
 }
 

@@ -1,7 +1,7 @@
 //! `kubectl revisor` against a real API server.
 
-use crate::support::{INFERENCE_SERVICE, edit, post, revisor, world};
-use serde_json::json;
+use crate::support::{INFERENCE_SERVICE, command, edit, post, revisor, world};
+use serde_json::{Value, json};
 use std::process::{Command, Output};
 
 fn plugin(namespace: &str, arguments: &[&str]) -> Output {
@@ -70,5 +70,39 @@ async fn history_show_and_diff() {
         let out = plugin(&namespace, &arguments);
         let error = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(out.status.code() == Some(1) && error.contains(message), "{arguments:?}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_tells_how_a_running_revisor_is_doing() {
+    let client = world().client().await;
+    let namespace = world().namespace("status").await;
+    let made = post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
+    revisor().wait_recorded(INFERENCE_SERVICE, made.version());
+    let admin = format!("http://127.0.0.1:{}", revisor().admin);
+    let status = |format: &str| {
+        let out = command(&["status", "--admin", &admin, "-o", format]);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).expect("text")
+    };
+    let table = status("table");
+    assert!(table.starts_with("ready: ok\n"), "{table}");
+    assert!(table.lines().any(|line| line.starts_with("InferenceService ")), "{table}");
+    let json: Value = serde_json::from_str(&status("json")).expect("JSON");
+    let kinds = json["kinds"].as_array().expect("kinds");
+    let of = kinds.iter().find(|kind| kind["kind"] == "InferenceService").expect("a row");
+    assert!(
+        of["recordedThrough"].as_f64().expect("a number")
+            >= f64::from(u32::try_from(made.version()).expect("small"))
+    );
+    assert_eq!(of["lost"], 0.0);
+    assert!(status("yaml").contains("kind: InferenceService"));
+    for (wrong, why) in
+        [("http://127.0.0.1:1", "no Revisor answers"), ("https://x", "not an http://"), ("x y", "x y")]
+    {
+        let out = command(&["status", "--admin", wrong]);
+        assert!(!out.status.success());
+        let text = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(text.contains(why), "{text}");
     }
 }

@@ -129,14 +129,18 @@ async fn a_definition_changes_under_load_and_its_version_goes() {
         Some(1),
         "compared in one version: {newest}"
     );
-    // Deleted and installed again: other workloads of the same name.
-    own.kubectl(&["delete", "crd", "lates.e2e.example.com"]);
-    own.cluster.apply(&late([false, true], 1, false, false)).expect("a definition");
-    own.kubectl(&["wait", "--for=condition=Established", "crd/lates.e2e.example.com", "--timeout=20s"]);
-    let object = json!({"apiVersion": "e2e.example.com/v2", "kind": "Late", "metadata": {"name": "w"}, "spec": {"n": 0}});
-    post(&client, &LATE.path(&namespace).replace("/v1/", "/v2/"), &object).await;
+    install_again(&own, &client, &namespace).await;
     let last = edit(&client, &in_v2, 10, |i| number(i + 1)).await;
     assert_eq!(assert_late_complete(&own, &oracle, &revisor, &namespace, &last).await, before + 11);
+}
+
+/// Deleted and installed again: other workloads of the same name.
+async fn install_again(world: &World, client: &kube::Client, namespace: &str) {
+    world.kubectl(&["delete", "crd", "lates.e2e.example.com"]);
+    world.cluster.apply(&late([false, true], 1, false, false)).expect("a definition");
+    world.kubectl(&["wait", "--for=condition=Established", "crd/lates.e2e.example.com", "--timeout=20s"]);
+    let object = json!({"apiVersion": "e2e.example.com/v2", "kind": "Late", "metadata": {"name": "w"}, "spec": {"n": 0}});
+    post(client, &LATE.path(namespace).replace("/v1/", "/v2/"), &object).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -330,6 +334,40 @@ fn resident(revisor: &Revisor) -> u64 {
     String::from_utf8_lossy(&out.stdout).trim().parse::<u64>().expect("a number") * 1024
 }
 
+fn blob(i: usize) -> Value {
+    json!({"spec": {"blob": noise(i, 50_000)}})
+}
+
+/// As many edits of 50 KB as four connections can make in a minute: the last, their number, and the most memory.
+async fn edit_for_a_minute(world: &World, namespace: &str, revisor: &Revisor) -> (Meta, usize, u64) {
+    let started = Instant::now();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..4_usize {
+        let (client, namespace) = (world.client().await, namespace.to_owned());
+        writers.spawn(async move {
+            let mut last = None;
+            let mut i = writer;
+            while started.elapsed() < Duration::from_secs(60) {
+                last = Some(patch(&client, &path(&namespace, &format!("w{}", i % 20)), &blob(i + 100)).await);
+                i += 4;
+                sleep(Duration::from_millis(5)).await;
+            }
+            (last, i / 4)
+        });
+    }
+    let (mut newest, mut edits, mut most) = (None, 0, 0);
+    while !writers.is_empty() {
+        while let Some(done) = writers.try_join_next() {
+            let (last, made) = done.expect("no panic");
+            edits += made;
+            newest = newest.into_iter().chain(last).max_by_key(Meta::version);
+        }
+        most = most.max(resident(revisor));
+        sleep(Duration::from_millis(200)).await;
+    }
+    (newest.expect("edits"), edits, most)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_stays_bounded_while_nothing_can_be_written() {
     const QUEUE: u64 = 8 << 20;
@@ -339,7 +377,6 @@ async fn memory_stays_bounded_while_nothing_can_be_written() {
     let kubeconfig = crate::faults::service_account(&own);
     create(&client, &namespace, 20).await;
     let revisor = Revisor::start(&kubeconfig, &["--queue-bytes=8MiB"]);
-    let blob = |i: usize| json!({"spec": {"blob": noise(i, 50_000)}});
     let mut last = None;
     for i in 0..60 {
         last = Some(patch(&client, &path(&namespace, &format!("w{}", i % 20)), &blob(i)).await);
@@ -347,39 +384,7 @@ async fn memory_stays_bounded_while_nothing_can_be_written() {
     revisor.wait_recorded(INFERENCE_SERVICE, last.expect("edits").version());
     let before = resident(&revisor);
     own.cluster.apply(&crate::faults::role(false)).expect("a role");
-    let (started, mut most, mut edits) = (Instant::now(), 0, 60);
-    let mut writers = tokio::task::JoinSet::new();
-    for writer in 0..4_usize {
-        let (client, namespace) = (own.client().await, namespace.clone());
-        writers.spawn(async move {
-            let mut last = None;
-            let mut i = writer;
-            while started.elapsed() < Duration::from_secs(60) {
-                let name = format!("w{}", i % 20);
-                last = Some(
-                    patch(
-                        &client,
-                        &path(&namespace, &name),
-                        &json!({"spec": {"blob": noise(i + 100, 50_000)}}),
-                    )
-                    .await,
-                );
-                i += 4;
-                sleep(Duration::from_millis(5)).await;
-            }
-            (last, i / 4)
-        });
-    }
-    let mut newest: Option<Meta> = None;
-    while !writers.is_empty() {
-        while let Some(done) = writers.try_join_next() {
-            let (last, made) = done.expect("no panic");
-            edits += made;
-            newest = newest.into_iter().chain(last).max_by_key(Meta::version);
-        }
-        most = most.max(resident(&revisor));
-        sleep(Duration::from_millis(200)).await;
-    }
+    let (newest, edits, most) = edit_for_a_minute(&own, &namespace, &revisor).await;
     let bound = (before + QUEUE) * 5 / 4;
     assert!(
         most <= bound,
@@ -391,7 +396,7 @@ async fn memory_stays_bounded_while_nothing_can_be_written() {
     eprintln!("{edits} edits: {} MiB before, {} MiB at most", before >> 20, most >> 20);
     assert!(revisor.metric("revisor_write_held", "Forbidden") > 0.5, "{}", revisor.log());
     own.cluster.apply(&crate::faults::role(true)).expect("a role");
-    let last = newest.expect("edits");
+    let last = newest;
     own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     let done = || {
         revisor.metric("revisor_recorded_resource_version", "InferenceService")

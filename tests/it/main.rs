@@ -1,5 +1,6 @@
 //! Tests that need no cluster: generated files, and scripted API servers for faults that a real one does not show.
 
+mod audit;
 mod generated;
 mod script;
 mod stream;
