@@ -17,9 +17,14 @@ use futures::StreamExt;
 use index::Index;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 use uuid::Uuid;
+
+/// A page is in memory as a whole, several times over.
+const PAGE: u32 = 200;
 
 /// What `serve` may ask.
 pub trait Read: Send + Sync {
@@ -44,7 +49,7 @@ impl Cache {
     /// Follows all Revisions until it is dropped. `ready` turns true when the first list is in.
     pub async fn run(self, client: Client, ready: watch::Sender<bool>) {
         let api: Api<Revision> = Api::all(client);
-        let events = watcher(api, watcher::Config::default().page_size(500)).default_backoff();
+        let events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();
         let mut events = std::pin::pin!(events);
         let mut fresh: Option<Index> = None;
         while let Some(event) = events.next().await {
@@ -82,6 +87,10 @@ impl Cache {
 impl Heads for Cache {
     fn hand_over(&self, group: &str, kind: &str) -> Vec<(Uuid, Head)> {
         self.update(|index| index.hand_over(group, kind))
+    }
+
+    fn recorded(&self, workload: Uuid, generations: &RangeInclusive<i64>) -> BTreeSet<i64> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).recorded(workload, generations)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Questions about the Revisions of one workload: which one is meant, how it read, how two differ. Pure.
 
 use crate::record::snapshot;
-use crate::revision::{Revision, RevisionType};
+use crate::revision::{Gap, Revision, RevisionType};
 use similar::TextDiff;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// Which Revision a person means: a generation, or a place counted from the newest (-1).
@@ -49,7 +51,11 @@ pub enum HistoryError {
 /// Lists what there is.
 pub fn find(history: &[Revision], which: Which) -> Result<&Revision, HistoryError> {
     let found = match which {
-        Which::Generation(generation) => history.iter().find(|r| covers(r, generation)),
+        Which::Generation(generation) => {
+            // A Gap may have been filled later.
+            let exact = |r: &&Revision| r.spec.gap.is_none() && r.spec.generation == generation;
+            history.iter().find(exact).or_else(|| history.iter().find(|r| covers(r, generation)))
+        }
         Which::FromNewest(back) => {
             history.iter().rev().filter(|r| r.spec.r#type != RevisionType::Gap).nth(back)
         }
@@ -77,6 +83,31 @@ fn numbers(history: &[Revision]) -> String {
         [first @ .., last] if first.len() > 10 => format!("{}, …, {last}", first[..10].join(", ")),
         all => all.join(", "),
     }
+}
+
+/// The generations of a Gap that were not found later either.
+pub fn missing(gap: &Gap, history: &[Revision]) -> Vec<RangeInclusive<i64>> {
+    let recorded = history.iter().filter(|r| r.spec.gap.is_none()).map(|r| r.spec.generation);
+    subtract(gap.from..=gap.to, &recorded.collect())
+}
+
+/// What is left of `range` without `taken`.
+pub fn subtract(range: RangeInclusive<i64>, taken: &BTreeSet<i64>) -> Vec<RangeInclusive<i64>> {
+    let (mut from, to) = range.into_inner();
+    if from > to {
+        return Vec::new();
+    }
+    let mut left = Vec::new();
+    for generation in taken.range(from..=to) {
+        if from < *generation {
+            left.push(from..=generation - 1);
+        }
+        from = generation + 1;
+    }
+    if from <= to {
+        left.push(from..=to);
+    }
+    left
 }
 
 /// The newest Revision with content that is older than `revision`.
@@ -163,6 +194,19 @@ mod tests {
                 && "x".parse::<Which>().is_err()
                 && i64::MIN.to_string().parse::<Which>().is_ok()
         );
+    }
+
+    #[test]
+    fn a_gap_is_what_nobody_found_later() {
+        let gap = Gap { from: 3, to: 7, reason: "Compacted".to_owned() };
+        let of = |found: &[i64]| {
+            let history: Vec<_> = found.iter().map(|generation| revision(*generation, "a")).collect();
+            missing(&gap, &history)
+        };
+        assert_eq!(of(&[2, 8]), [3..=7]);
+        assert_eq!(of(&[3, 5]), [4..=4, 6..=7]);
+        assert_eq!(of(&[7, 4, 3]), [5..=6]);
+        assert!(of(&[3, 4, 5, 6, 7]).is_empty());
     }
 
     #[test]

@@ -30,6 +30,8 @@ use crate::workload::Head;
 use queue::Queue;
 use quiet::Quiet;
 use report::Reporter;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -38,6 +40,8 @@ pub trait Heads: Send + Sync {
     /// The newest Revision of every workload of a kind that was not deleted. Their snapshots are handed over: they are
     /// kept by the recorder from then on.
     fn hand_over(&self, group: &str, kind: &str) -> Vec<(Uuid, Head)>;
+    /// Which of these generations of a workload are recorded, by whoever.
+    fn recorded(&self, workload: Uuid, generations: &RangeInclusive<i64>) -> BTreeSet<i64>;
 }
 
 /// How recording is configured.

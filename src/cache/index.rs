@@ -6,7 +6,8 @@ use crate::revision::identity::ContentDigest;
 use crate::revision::{Revision, RevisionType};
 use crate::workload::Head;
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::RangeInclusive;
 use uuid::Uuid;
 
 /// All Revisions.
@@ -88,6 +89,13 @@ impl Index {
         let heads = heads.filter(|(_, head)| !head.deleted).collect();
         self.handed_over.insert(key);
         heads
+    }
+
+    /// Which of these generations are there, Gaps aside.
+    pub(super) fn recorded(&self, uid: Uuid, generations: &RangeInclusive<i64>) -> BTreeSet<i64> {
+        let rows = self.workloads.get(&uid).map(|workload| workload.rows.range(generations.clone()));
+        let recorded = rows.into_iter().flatten().filter(|(_, row)| row.json.is_some());
+        recorded.map(|(generation, _)| *generation).collect()
     }
 
     pub(super) fn list(&self, uid: Uuid) -> Option<Vec<Bytes>> {

@@ -1,9 +1,11 @@
 //! Revisions as columns, JSON or YAML. Pure.
 
 use super::Format;
+use crate::history::missing;
 use crate::revision::{Revision, RevisionType};
 use crate::table::columns;
 use chrono::SecondsFormat;
+use std::ops::RangeInclusive;
 
 /// A history in the wanted format.
 pub(super) fn history(history: &[Revision], format: Format) -> anyhow::Result<String> {
@@ -21,14 +23,15 @@ fn table(history: &[Revision], wide: bool) -> String {
         header.extend(["TYPE", "OUTCOME", "IMAGE", "ID"]);
     }
     let mut rows = vec![header.into_iter().map(str::to_owned).collect::<Vec<_>>()];
-    rows.extend(history.iter().map(|revision| row(revision, wide)));
+    rows.extend(history.iter().filter_map(|revision| row(revision, history, wide)));
     columns(&rows)
 }
 
-fn row(revision: &Revision, wide: bool) -> Vec<String> {
+/// One row; none for a Gap whose generations were all found later.
+fn row(revision: &Revision, history: &[Revision], wide: bool) -> Option<Vec<String>> {
     let (spec, status) = (&revision.spec, revision.status.as_ref());
     let number = match &spec.gap {
-        Some(gap) => format!("{}-{}", gap.from, gap.to),
+        Some(gap) => ranges(&missing(gap, history))?,
         None => spec.generation.to_string(),
     };
     let change = match (&spec.gap, &spec.view) {
@@ -51,7 +54,16 @@ fn row(revision: &Revision, wide: bool) -> Vec<String> {
         row.push(printable(spec.view.as_ref().and_then(|v| v.images.first()).map_or("", |i| i)));
         row.push(spec.id.to_string());
     }
-    row
+    Some(row)
+}
+
+/// `3-4,7`; none for no range.
+fn ranges(ranges: &[RangeInclusive<i64>]) -> Option<String> {
+    let one = |range: &RangeInclusive<i64>| {
+        let (from, to) = (range.start(), range.end());
+        if from == to { from.to_string() } else { format!("{from}-{to}") }
+    };
+    (!ranges.is_empty()).then(|| ranges.iter().map(one).collect::<Vec<_>>().join(","))
 }
 
 fn kind(kind: RevisionType) -> &'static str {

@@ -13,6 +13,7 @@ use super::queue::{Item, StatusPatch, Write};
 use super::snapshot::{self, Packed};
 use super::tracked::{Content, Tracked};
 use super::view::diff::{Deltas, diff};
+use crate::history::subtract;
 use crate::json::{Document, Value};
 use crate::kinds::Kind;
 use crate::kinds::select::{Selection, select};
@@ -48,7 +49,6 @@ impl Sink for KindRecorder {
         }
         self.list = self.list.wrapping_add(1).max(1);
         self.ignored.clear();
-        self.ended.clear();
     }
 
     fn need(&mut self, change: &Change) -> Need {
@@ -58,7 +58,7 @@ impl Sink for KindRecorder {
         };
         let (generation, at) = (tracked.generation, tracked.at);
         if listed && change.generation < generation {
-            return Need::Rewound;
+            return self.younger(change);
         }
         let ahead = change.generation - generation;
         let refresh = !tracked.is_current(&change.resource.api_version(), self.list);
@@ -100,10 +100,15 @@ impl Sink for KindRecorder {
         if tracked.is_some_and(|tracked| tracked.deselected.is_some()) {
             lost.reason = Reason::NotSelected;
         }
-        self.close(lost).await;
+        // Another replica may have seen what this one did not.
+        let recorded = self.recorder.heads.recorded(lost.uid, &lost.generations);
+        for generations in subtract(lost.generations.clone(), &recorded) {
+            self.close(Lost { generations, ..lost.clone() }).await;
+        }
     }
 
     fn listed(&mut self, there: &HashSet<Uuid>) -> Vec<Recorded> {
+        self.ended.clear();
         let gone = self.workloads.iter().filter(|(uid, _)| !there.contains(uid));
         gone.map(|(uid, tracked)| tracked.as_recorded(*uid)).collect()
     }
@@ -153,6 +158,17 @@ impl KindRecorder {
         self.ledger.clone()
     }
 
+    /// An object is younger than what is known of it. What this process has seen itself is beyond doubt; what is only
+    /// recorded may have come from elsewhere: then the object counts, and what is stored under its name stays.
+    fn younger(&mut self, change: &Change) -> Need {
+        if self.workloads.get(&change.uid).is_some_and(|tracked| tracked.seen) {
+            return Need::Rewound;
+        }
+        self.workloads.remove(&change.uid);
+        self.drifted(change);
+        Need::Nothing
+    }
+
     fn is_selected(&self, change: &Change) -> bool {
         Document::parse(change.raw.get()).is_ok_and(|object| self.selects(object.root()))
     }
@@ -185,6 +201,7 @@ impl KindRecorder {
         let list = self.list;
         let Some(tracked) = self.workloads.get_mut(&change.uid) else { return };
         tracked.at = tracked.at.max(change.resource_version);
+        tracked.seen = true;
         if tracked.deselected.is_none() && tracked.is_current(&change.resource.api_version(), list) {
             return;
         }

@@ -16,6 +16,8 @@ pub(super) struct Tracked {
     /// The last generation that was seen, whatever became of it, and where.
     pub(super) generation: i64,
     pub(super) at: ResourceVersion,
+    /// Whether this process has seen it, not only what an earlier one recorded.
+    pub(super) seen: bool,
     /// The newest Revision: its name.
     pub(super) revision: String,
     /// Whether nothing but lost generations is recorded.
@@ -76,6 +78,7 @@ impl Tracked {
             name,
             generation,
             at,
+            seen: false,
             revision,
             only_gap,
             deselected: None,
@@ -91,6 +94,7 @@ impl Tracked {
             name: change.name.clone(),
             generation: change.generation,
             at: change.resource_version,
+            seen: true,
             revision: identity::name(&change.name, change.uid, change.generation),
             only_gap: false,
             deselected: None,

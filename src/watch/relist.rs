@@ -8,16 +8,22 @@ use super::{Lost, Need, Reason, Recorded, Sink};
 use crate::metrics;
 use crate::revision::Observed;
 use crate::workload::{Change, Op, Resource, ResourceVersion};
+use chrono::TimeDelta;
 use futures::StreamExt;
 use std::collections::HashSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
-const PAGE: u32 = 500;
+/// A page is in memory as a whole, several times over.
+const PAGE: u32 = 200;
 /// So many objects are read back at the same time.
 const SIDE_BY_SIDE: usize = 16;
 /// How often an interval is sampled for objects that came and went in it.
 const SAMPLES: u128 = 8;
+/// So many objects are looked at in all samples together, roughly.
+const SAMPLED_OBJECTS: u128 = 16_000;
+/// Times of creation have whole seconds, and are of another clock.
+const SKEW: TimeDelta = TimeDelta::seconds(5);
 
 /// A list, and what follows from it.
 pub(super) struct Listed {
@@ -148,8 +154,9 @@ impl<S: Sink> Stream<S> {
     }
 
     /// Reads everything that was missed from etcd's past.
-    pub(super) async fn catch_up(&mut self, resource: &Arc<Resource>, listed: Listed) {
-        let Listed { at, behind, gone, .. } = listed;
+    pub(super) async fn catch_up(&mut self, resource: &Arc<Resource>, listed: &mut Listed) {
+        let at = listed.at;
+        let (behind, gone) = (std::mem::take(&mut listed.behind), std::mem::take(&mut listed.gone));
         if behind.len() + gone.len() > 1 {
             tracing::info!(
                 kind = self.kind.kind,
@@ -229,7 +236,7 @@ impl<S: Sink> Stream<S> {
     /// seen; what was there before Revisor knew the kind is just unknown.
     fn is_ours(&self, behind: &Behind) -> bool {
         let since = self.since.map(|since| since.time);
-        behind.from.0 > 0 || behind.made.zip(since).is_some_and(|(made, since)| made >= since)
+        behind.from.0 > 0 || behind.made.zip(since).is_some_and(|(made, since)| made + SKEW >= since)
     }
 
     /// Looks for objects that came and went between two places. What lived at none of the samples leaves no trace, so
@@ -241,9 +248,11 @@ impl<S: Sink> Stream<S> {
         listed: &Listed,
     ) {
         let distance = from.distance(listed.at);
+        let affordable = (SAMPLED_OBJECTS / listed.uids.len().max(1) as u128).clamp(1, SAMPLES);
+        let samples = affordable.min(distance);
         let mut seen = HashSet::new();
-        for i in 1..=SAMPLES.min(distance) {
-            let at = from.after(distance * i / (SAMPLES.min(distance) + 1));
+        for i in 1..=samples {
+            let at = from.after(distance * i / (samples + 1));
             let Past::Was(objects) = self.exact.all(resource, at).await else { continue };
             for raw in objects {
                 let Some(change) = self.edge(resource, Observed::Repair, Op::Modified, raw) else { continue };
@@ -254,7 +263,7 @@ impl<S: Sink> Stream<S> {
                 }
             }
         }
-        if distance > SAMPLES {
+        if distance > samples {
             self.sink.blind(from, listed.at);
         }
     }

@@ -155,9 +155,8 @@ impl<S: Sink> Stream<S> {
         resumable: bool,
     ) -> Option<ResourceVersion> {
         let Some(since) = self.since else {
-            let at = listed.at;
-            self.catch_up(resource, listed).await;
-            return Some(at);
+            self.catch_up(resource, &mut listed).await;
+            return Some(listed.at);
         };
         let mut at = since.at;
         if resumable && listed.is_settled() {
@@ -177,12 +176,12 @@ impl<S: Sink> Stream<S> {
         match end {
             End::Absent => return None,
             End::Replayed | End::Resume => listed.drop_known(&self.sink),
-            End::Relist => {
-                self.look_into(resource, since.at, &listed).await;
-                at = listed.at;
-            }
+            End::Relist => at = listed.at,
         }
-        self.catch_up(resource, listed).await;
+        self.catch_up(resource, &mut listed).await;
+        if matches!(end, End::Relist) {
+            self.look_into(resource, since.at, &listed).await;
+        }
         Some(at)
     }
 
@@ -232,7 +231,7 @@ impl<S: Sink> Stream<S> {
             tracing::error!(kind = self.kind.kind, missed, "the watch has lost events; reading them back");
             let counter = self.metrics.audit_repairs.get_or_create(&metrics::kind(&self.kind.kind)).clone();
             counter.inc_by(missed as u64);
-            self.catch_up(resource, listed).await;
+            self.catch_up(resource, &mut listed).await;
         }
         Ok(())
     }

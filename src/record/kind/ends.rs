@@ -40,6 +40,7 @@ impl KindRecorder {
             name: lost.name.clone(),
             generation: *lost.generations.end(),
             at: lost.at,
+            seen: true,
             revision: revision.metadata.name.clone().unwrap_or_default(),
             only_gap: self.workloads.get(&lost.uid).is_none_or(|tracked| tracked.only_gap),
             deselected: None,
