@@ -2,6 +2,7 @@
 
 use crate::kinds::{Catalogue, KindError};
 use crate::record::Settings;
+use crate::record::view::redact::Names;
 use crate::revision::SnapshotEncoding;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
@@ -217,6 +218,7 @@ struct File {
     disabled_kinds: Vec<String>,
     autoscalers: Option<Vec<String>>,
     snapshot: SnapshotFile,
+    redaction: RedactionFile,
     rest: RestFile,
 }
 
@@ -224,6 +226,24 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct SnapshotFile {
     encoding: SnapshotEncoding,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct RedactionFile {
+    secret_names: Vec<String>,
+    plain_names: Vec<String>,
+}
+
+impl RedactionFile {
+    fn names(&self) -> Result<Names, String> {
+        let patterns = |field: &str, texts: &[String]| {
+            let one = |text: &String| text.parse().map_err(|error| format!("redaction.{field}: {error}"));
+            texts.iter().map(one).collect::<Result<Vec<_>, String>>()
+        };
+        let secret = patterns("secretNames", &self.secret_names)?;
+        Ok(Names { secret, plain: patterns("plainNames", &self.plain_names)? })
+    }
 }
 
 #[derive(Deserialize)]
@@ -275,7 +295,8 @@ impl Config {
         let empty = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
         let text = if empty { "{}" } else { text };
         let parsed: File = serde_saphyr::from_str(text).map_err(|e| malformed(e.to_string()))?;
-        let mut settings = Settings { encoding: parsed.snapshot.encoding, ..Settings::default() };
+        let names = parsed.redaction.names().map_err(malformed)?;
+        let mut settings = Settings { encoding: parsed.snapshot.encoding, names, ..Settings::default() };
         if let Some(autoscalers) = parsed.autoscalers {
             settings.autoscalers = autoscalers;
         }
@@ -334,6 +355,7 @@ mod tests {
         for (text, field) in [
             ("autoscaler: [x]", "autoscaler"),
             ("snapshot: {encodin: json}", "encodin"),
+            ("redaction: {secretNames: [\"**\"]}", "redaction.secretNames: \"**\""),
             ("snapshot: {encoding: zip}", "zip"),
             ("rest: {tenantId: seven}", "seven"),
             ("kinds: [{kind: Thing, versions: [v1], plural: things, select: never}]", "select: \"never\""),

@@ -4,13 +4,17 @@
 //! one, or switches one off. Adding a kind is adding a file.
 
 mod catalogue;
+mod code;
 mod file;
+mod jq;
 mod path;
 pub mod select;
 
 pub use catalogue::Catalogue;
+pub use code::Code;
 pub use file::KindError;
 pub(crate) use file::KindFile;
+pub use jq::{Failure, Program};
 pub use path::Path;
 
 /// How one kind of workload is found, selected, compared and shown. Validated; see the file format in `file.rs`.
@@ -36,6 +40,21 @@ pub struct Kind {
     pub pod_specs: Vec<Path>,
     /// Where single containers are that stand outside a pod spec.
     pub containers: Vec<Path>,
+    /// How the rest of the view is found; none for a kind of which only changes and images are shown.
+    pub view: Option<ViewFile>,
+}
+
+/// How the components of a workload are found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ViewFile {
+    /// Gives one object per component: name, pod (a template), pods, replicas, min, max, nodePools, unresolved.
+    pub components: Program,
+    /// Name of the main component; the first when not given.
+    pub main: Option<String>,
+    /// Names of the main container, by preference; the first when none is there.
+    pub container: Vec<String>,
+    /// What is done to the object first.
+    pub code: Option<Code>,
 }
 
 /// A kind, whatever its version.

@@ -99,6 +99,8 @@ metrics! {
     oversize: ByKind<Counter> = "revisions_oversize", "Revisions stored without the data of their snapshot";
     quiet_generations: ByKind<Counter> = "quiet_generations", "Generations that changed nothing";
     holes: ByKindAndReason<Counter> = "generation_holes", "Generations that were not seen when they were made; most are read back";
+    view_failures: ByKindAndReason<Counter> =
+        "view_failures", "Views that lack what the kind file's jq should have found";
     retries: ByReason<Counter> = "write_retries", "Attempts to write a Revision that failed and are repeated";
     held: ByReason<Gauge> = "write_held", "1 while writing Revisions is held";
     queue_length: Gauge = "queue_length", "Revisions waiting to be written";

@@ -7,6 +7,7 @@
 
 pub mod decide;
 mod draft;
+pub mod extract;
 mod fault;
 mod gap;
 mod kind;
@@ -34,6 +35,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use uuid::Uuid;
+use view::redact::Names;
 
 /// What is recorded already.
 pub trait Heads: Send + Sync {
@@ -51,12 +53,14 @@ pub struct Settings {
     pub autoscalers: Vec<String>,
     /// How snapshots are stored.
     pub encoding: SnapshotEncoding,
+    /// Which names hold secrets.
+    pub names: Names,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let autoscalers = ["kube-controller-manager", "keda-operator"].map(str::to_owned).to_vec();
-        Self { autoscalers, encoding: SnapshotEncoding::default() }
+        Self { autoscalers, encoding: SnapshotEncoding::default(), names: Names::default() }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::client::Clients;
 use crate::config::{Config, RunArgs};
 use crate::kinds::Kind;
 use crate::metrics::Metrics;
+use crate::record::extract::Extractor;
 use crate::record::queue::Queue;
 use crate::record::quiet::Quiet;
 use crate::record::report::Reporter;
@@ -146,7 +147,9 @@ fn start(args: &RunArgs, parts: &Parts, admin: TcpListener, rest: Option<TcpList
         tracing::warn!("the read API is off: it needs --insecure-no-auth and a loopback --listen");
     }
     let reporter = parts.recorder.reporter.clone();
-    let writer = Writer::new(parts.clients.call.clone(), parts.queue.clone(), reporter, &parts.metrics);
+    let extractor = Extractor::new(parts.recorder.settings.names.clone(), &parts.metrics);
+    let writer =
+        Writer::new(parts.clients.call.clone(), parts.queue.clone(), reporter, extractor, &parts.metrics);
     for _ in 0..args.writers {
         let writer = writer.clone();
         tasks.writing.spawn(async move {

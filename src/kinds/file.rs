@@ -1,6 +1,6 @@
 //! The format of a kind file, and its validation. Every error names the file, the field and the value. Pure.
 
-use super::{Absent, GroupKind, Kind, Path, Select};
+use super::{Absent, Code, GroupKind, Kind, Path, Program, Select, ViewFile};
 use crate::json::Document;
 use serde::Deserialize;
 use serde_json::Value;
@@ -35,6 +35,17 @@ pub(crate) struct KindFile {
     pod_specs: Vec<String>,
     #[serde(default)]
     containers: Vec<String>,
+    view: Option<ViewYaml>,
+    code: Option<String>,
+}
+
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+struct ViewYaml {
+    components: String,
+    main: Option<String>,
+    #[serde(default)]
+    container: Vec<String>,
 }
 
 #[derive(Deserialize, Clone, Debug)]
@@ -90,7 +101,29 @@ impl KindFile {
             absent: self.absent.iter().map(absent).collect::<Result<_, _>>()?,
             pod_specs: paths("podSpecs", &self.pod_specs)?,
             containers: paths("containers", &self.containers)?,
+            view: self.view()?,
         })
+    }
+}
+
+impl KindFile {
+    fn view(&self) -> Result<Option<ViewFile>, String> {
+        let code = match self.code.as_deref() {
+            None => None,
+            Some(name) => {
+                Some(Code::named(name).ok_or_else(|| format!("code: {name:?} is not known (known: runai)"))?)
+            }
+        };
+        let Some(view) = &self.view else {
+            return if code.is_some() {
+                Err("code: is for a view, and there is none".to_owned())
+            } else {
+                Ok(None)
+            };
+        };
+        let components =
+            Program::compile(&view.components).map_err(|error| format!("view.components: {error}"))?;
+        Ok(Some(ViewFile { components, main: view.main.clone(), container: view.container.clone(), code }))
     }
 }
 

@@ -4,6 +4,7 @@ use super::decide::Verdict;
 use super::managed::{Entry, Fingerprint, author};
 use super::snapshot::{Packed, stored};
 use super::view::diff::{Deltas, Segment};
+use super::view::redact::Names;
 use super::view::{self, History};
 use crate::json::Value;
 use crate::kinds::Kind;
@@ -32,6 +33,7 @@ pub(super) struct Draft<'a> {
     pub(super) fingerprints: &'a [Fingerprint],
     pub(super) packed: &'a Packed,
     pub(super) encoding: SnapshotEncoding,
+    pub(super) names: &'a Names,
     pub(super) now: DateTime<Utc>,
 }
 
@@ -86,7 +88,7 @@ impl Draft<'_> {
             content_digest: Some(self.packed.digest.to_string()),
             gap: None,
             snapshot: Some(stored(self.packed, self.encoding)?),
-            view: view::view(self.kind, self.object, self.history()),
+            view: view::view(self.kind, self.object, self.history(), self.names),
         })
     }
 

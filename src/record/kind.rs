@@ -9,7 +9,7 @@ use super::decide::{Before, Comparison, Verdict, compare, decide};
 use super::draft::Draft;
 use super::ledger::Ledger;
 use super::managed::{self, Entry};
-use super::queue::{Item, StatusPatch, Write};
+use super::queue::{Item, StatusPatch, Unviewed, Write};
 use super::snapshot::{self, Packed};
 use super::tracked::{Content, Tracked};
 use super::view::diff::{Deltas, diff};
@@ -190,7 +190,10 @@ impl KindRecorder {
         self.ignored.remove(&change.uid);
         self.reselect(change).await;
         match self.decided(change, object) {
-            Ok(Some(revision)) => self.push(change, Write::Create(Box::new(revision))).await,
+            Ok(Some(revision)) => {
+                let unseen = self.unviewed(change.uid);
+                self.push(change, Write::Create(Box::new(revision), unseen)).await;
+            }
             Ok(None) => {}
             Err(error) => self.undecodable(change, &error.to_string()).await,
         }
@@ -293,6 +296,7 @@ impl KindRecorder {
             fingerprints: previous.map_or(&[][..], |p| &p.fingerprints),
             packed,
             encoding: self.recorder.settings.encoding,
+            names: &self.recorder.settings.names,
             now: Utc::now(),
         };
         draft.revision().map(Some)
@@ -308,6 +312,13 @@ impl KindRecorder {
         let mut deltas = diff("spec", old, new);
         let comparison = compare(&self.kind, &mut deltas, entries, &self.recorder.settings.autoscalers);
         (comparison, deltas)
+    }
+
+    /// What the view of the state that was just decided is made from.
+    fn unviewed(&self, workload: Uuid) -> Option<Unviewed> {
+        self.kind.view.as_ref()?;
+        let gzip = self.workloads.get(&workload)?.content.snapshot.clone()?;
+        Some(Unviewed { kind: self.kind.clone(), gzip })
     }
 
     fn status(&self, tracked: &Tracked, workload: Uuid) -> StatusPatch {

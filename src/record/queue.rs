@@ -6,7 +6,7 @@ pub(crate) use lanes::Scope;
 use lanes::{Lanes, Next};
 
 use super::ledger::Ledger;
-pub use super::write::{StatusPatch, Write};
+pub use super::write::{StatusPatch, Unviewed, Write};
 use crate::metrics::Metrics;
 use crate::workload::ResourceVersion;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

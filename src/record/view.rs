@@ -2,18 +2,22 @@
 //!
 //! The view is at most [`MAX_BYTES`] long and holds no value that looks secret.
 
+mod components;
 pub mod diff;
+mod pod;
+pub mod quantity;
 pub mod redact;
 mod show;
 mod summary;
 
 use crate::json::Value;
-use crate::kinds::{Kind, select};
+use crate::kinds::{Kind, ViewFile, select};
 use crate::revision::{Change, View};
 use diff::{Deltas, display};
+use redact::Names;
 
 /// Version of this extractor, kept in every view.
-pub const VERSION: i32 = 1;
+pub const VERSION: i32 = 2;
 
 /// What a view may take as JSON.
 pub const MAX_BYTES: usize = 16 << 10;
@@ -37,8 +41,9 @@ pub enum History<'a> {
     Unknown,
 }
 
-/// The view of one whole object of `kind`; none when its spec is not an object.
-pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>) -> Option<View> {
+/// The view of one whole object of `kind`; none when its spec is not an object. What the kind file's jq finds is added
+/// by [`complete`].
+pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>, names: &Names) -> Option<View> {
     object.get("spec").filter(|spec| spec.is_object())?;
     let changes = match history {
         History::Changed(deltas) => deltas.list.as_slice(),
@@ -46,31 +51,58 @@ pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>) -> Option<View
     };
     let mut view = View {
         version: VERSION,
-        summary: summary::summary(history),
-        changes: changes.iter().take(MAX_CHANGES).map(change).collect(),
-        images: images(kind, object),
+        summary: summary::summary(history, names),
+        changes: changes.iter().take(MAX_CHANGES).map(|delta| change(delta, names)).collect(),
+        images: images(kind, object, names),
         truncated: changes.len() > MAX_CHANGES,
         ..View::default()
     };
-    while serde_json::to_vec(&view).is_ok_and(|json| json.len() > MAX_BYTES) {
-        view.truncated = true;
-        if view.changes.pop().is_none() && view.images.pop().is_none() {
-            break;
-        }
-    }
+    fit(&mut view);
     Some(view)
 }
 
-fn change(delta: &diff::Delta<'_>) -> Change {
-    let value = |value: Option<Value<'_>>| value.map(|v| cut(&show::show(delta, v), MAX_VALUE));
+/// Adds what the kind file's jq found in the object.
+pub fn complete(view: &mut View, file: &ViewFile, outputs: &[serde_json::Value], names: &Names) {
+    (view.version, view.images) = (VERSION, Vec::new());
+    (view.command, view.args, view.env) = (Vec::new(), Vec::new(), Vec::new());
+    (view.requested, view.unresolved) = (None, Vec::new());
+    components::fill(view, file, outputs, names);
+    fit(view);
+}
+
+/// Leaves out the end of the longest parts until the view is small enough.
+fn fit(view: &mut View) {
+    while serde_json::to_vec(view).is_ok_and(|json| json.len() > MAX_BYTES) {
+        view.truncated = true;
+        let lengths =
+            [view.env.len(), view.args.len(), view.changes.len(), view.images.len(), view.command.len()];
+        let longest = lengths.iter().copied().max().unwrap_or_default();
+        // A part at a time, so that a view of a thousand entries is not written a thousand times.
+        let keep = longest - longest.div_ceil(8);
+        match lengths.iter().position(|length| *length == longest && longest > 0) {
+            Some(0) => view.env.truncate(keep),
+            Some(1) => view.args.truncate(keep),
+            Some(2) => view.changes.truncate(keep),
+            Some(3) => view.images.truncate(keep),
+            Some(_) => view.command.truncate(keep),
+            None => {
+                (view.requested, view.unresolved) = (None, Vec::new());
+                break;
+            }
+        }
+    }
+}
+
+fn change(delta: &diff::Delta<'_>, names: &Names) -> Change {
+    let value = |value: Option<Value<'_>>| value.map(|v| cut(&show::show(delta, v, names), MAX_VALUE));
     Change { path: cut(&display(&delta.path), MAX_PATH), from: value(delta.from), to: value(delta.to) }
 }
 
-fn images(kind: &Kind, object: Value<'_>) -> Vec<String> {
+fn images(kind: &Kind, object: Value<'_>, names: &Names) -> Vec<String> {
     let mut images = Vec::new();
     for container in select::containers(kind, object) {
         let Some(image) = container.get("image").and_then(Value::as_str) else { continue };
-        let image = cut(&redact::text(image), MAX_IMAGE);
+        let image = cut(&names.text(image), MAX_IMAGE);
         if !image.is_empty() && images.len() < MAX_IMAGES && !images.contains(&image) {
             images.push(image);
         }
@@ -101,14 +133,16 @@ mod tests {
         let kind = catalogue.kinds().iter().find(|k| k.kind == "Deployment").expect("built in");
         let (from, to) = (from.map(deployment), deployment(to));
         let after = Document::parse(&to).expect("valid");
-        let Some(from) = from else { return view(kind, after.root(), History::First { generation: 1 }) };
+        let Some(from) = from else {
+            return view(kind, after.root(), History::First { generation: 1 }, &Names::default());
+        };
         let before = Document::parse(&from).expect("valid");
         let deltas = diff::diff(
             "spec",
             before.root().get("spec").expect("spec"),
             after.root().get("spec").expect("spec"),
         );
-        view(kind, after.root(), History::Changed(&deltas))
+        view(kind, after.root(), History::Changed(&deltas), &Names::default())
     }
 
     fn template(container: &str) -> String {

@@ -1,17 +1,28 @@
 //! What is written: a new Revision, or two fields in the status of one. Pure.
 
+use crate::kinds::Kind;
 use crate::revision::{ObservedThrough, Revision};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// One write.
 #[derive(Debug)]
 pub enum Write {
     /// A Revision that is not there yet.
-    Create(Box<Revision>),
+    Create(Box<Revision>, Option<Unviewed>),
     /// What becomes known of a workload after its newest Revision.
     Status(StatusPatch),
+}
+
+/// What the rest of a Revision's view is made from, off the path of recording.
+#[derive(Clone, Debug)]
+pub struct Unviewed {
+    /// The kind of its workload.
+    pub kind: Arc<Kind>,
+    /// The workload, compressed.
+    pub gzip: Arc<[u8]>,
 }
 
 /// A merge patch of a Revision's status: it names the recorder's own fields only.
@@ -64,7 +75,7 @@ impl Write {
     /// Namespace of the Revision.
     pub fn namespace(&self) -> &str {
         match self {
-            Self::Create(revision) => revision.metadata.namespace.as_deref().unwrap_or_default(),
+            Self::Create(revision, _) => revision.metadata.namespace.as_deref().unwrap_or_default(),
             Self::Status(patch) => &patch.namespace,
         }
     }
@@ -72,7 +83,7 @@ impl Write {
     /// Name of the Revision.
     pub fn name(&self) -> &str {
         match self {
-            Self::Create(revision) => revision.metadata.name.as_deref().unwrap_or_default(),
+            Self::Create(revision, _) => revision.metadata.name.as_deref().unwrap_or_default(),
             Self::Status(patch) => &patch.name,
         }
     }
@@ -80,7 +91,7 @@ impl Write {
     /// Bytes of the part that may be large.
     pub(super) fn data(&self) -> usize {
         match self {
-            Self::Create(revision) => {
+            Self::Create(revision, _) => {
                 revision.spec.snapshot.as_ref().and_then(|s| s.data.as_ref()).map_or(0, String::len)
             }
             Self::Status(_) => 0,

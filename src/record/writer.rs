@@ -1,5 +1,6 @@
 //! The only place that creates Revisions: POST, never anything that could overwrite one.
 
+use super::extract::Extractor;
 use super::fault::{Fault, classify};
 use super::queue::{Queue, Queued, Scope, StatusPatch, Write};
 use super::report::Reporter;
@@ -30,6 +31,7 @@ pub struct Writer {
     client: Client,
     queue: Queue,
     reporter: Reporter,
+    extractor: Extractor,
     metrics: Metrics,
     held: Arc<Mutex<HashSet<&'static str>>>,
 }
@@ -43,8 +45,14 @@ enum Outcome {
 
 impl Writer {
     /// `client` must not retry by itself.
-    pub fn new(client: Client, queue: Queue, reporter: Reporter, metrics: &Metrics) -> Self {
-        Self { client, queue, reporter, metrics: metrics.clone(), held: Arc::default() }
+    pub fn new(
+        client: Client,
+        queue: Queue,
+        reporter: Reporter,
+        extractor: Extractor,
+        metrics: &Metrics,
+    ) -> Self {
+        Self { client, queue, reporter, extractor, metrics: metrics.clone(), held: Arc::default() }
     }
 
     /// Writes one item after the other until the queue is closed and empty. Several of these run side by side.
@@ -76,7 +84,12 @@ impl Writer {
 
     async fn attempt(&self, write: &mut Write) -> Outcome {
         match write {
-            Write::Create(revision) => self.create(revision).await,
+            Write::Create(revision, unviewed) => {
+                if let (Some(unviewed), Some(view)) = (unviewed.take(), revision.spec.view.as_mut()) {
+                    self.extractor.complete(view, &unviewed).await;
+                }
+                self.create(revision).await
+            }
             Write::Status(patch) => self.patch(patch).await,
         }
     }
@@ -247,7 +260,7 @@ impl Writer {
             "writing Revisions is held until this is mended"
         );
         let note = format!("Recording is held ({reason}), nothing is lost yet: {message}");
-        if let Write::Create(revision) = &queued.item.write {
+        if let Write::Create(revision, _) = &queued.item.write {
             self.reporter.warn(revision, "RecordingHeld", note);
         }
     }

@@ -52,7 +52,7 @@ impl KindRecorder {
             lost.uid,
             lost.at,
             self.recorder.quiet.overtaken(lost.uid),
-            Write::Create(Box::new(revision)),
+            Write::Create(Box::new(revision), None),
         )
         .await;
     }

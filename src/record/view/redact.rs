@@ -86,8 +86,119 @@ const TOKENS_OF: &[&str] = &["auth", "access", "refresh", "api", "bearer", "secr
 const SHAPES: &[&str] =
     &["hf_", "nvapi-", "sk-", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "AKIA", "eyJ"];
 
-/// Whether a variable, flag or key of this name holds a secret. `MAX_TOKENS` and `TOKENIZER` do not.
-pub fn secret_name(name: &str) -> bool {
+/// Which names hold secrets: those that look like it, and what the configuration adds and takes away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Patterns of further names, such as `*_PIN`.
+    pub secret: Vec<Pattern>,
+    /// Patterns of names that look secret and are not.
+    pub plain: Vec<Pattern>,
+}
+
+/// A name with `*` for any text; letter case does not matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern(String);
+
+impl std::str::FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = text.chars().any(|c| c != '*') && !text.contains(char::is_whitespace);
+        if named {
+            Ok(Self(text.to_lowercase()))
+        } else {
+            Err(format!("{text:?} is not a name or a pattern such as *_PIN"))
+        }
+    }
+}
+
+impl Pattern {
+    fn matches(&self, name: &str) -> bool {
+        let name = name.trim_start_matches('-').to_lowercase();
+        let mut parts = self.0.split('*');
+        let first = parts.next().unwrap_or_default();
+        let Some(mut rest) = name.strip_prefix(first) else { return false };
+        let mut parts = parts.peekable();
+        if parts.peek().is_none() {
+            return rest.is_empty();
+        }
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                return rest.ends_with(part);
+            }
+            let Some(at) = rest.find(part) else { return false };
+            rest = &rest[at + part.len()..];
+        }
+        true
+    }
+}
+
+impl Names {
+    /// Whether a variable, flag or key of this name holds a secret. `MAX_TOKENS` and `TOKENIZER` do not.
+    pub fn secret_name(&self, name: &str) -> bool {
+        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(name));
+        any(&self.secret) || (looks_secret(name) && !any(&self.plain))
+    }
+
+    /// The value of something called `name`.
+    pub fn value<'a>(&self, name: &str, value: &'a str) -> Cow<'a, str> {
+        if self.secret_name(name) && !value.is_empty() { Cow::Borrowed(REDACTED) } else { self.text(value) }
+    }
+
+    /// An item of a list of arguments, given the one before it: `--api-key`, `VALUE`.
+    pub fn argument<'a>(&self, before: Option<&str>, item: &'a str) -> Cow<'a, str> {
+        let flag = before.filter(|flag| flag.starts_with('-') && !flag.contains('='));
+        if flag.is_some_and(|flag| self.secret_name(flag)) && !item.starts_with("--") {
+            Cow::Borrowed(REDACTED)
+        } else {
+            self.text(item)
+        }
+    }
+
+    /// Free text, perhaps a shell command: `NAME=value`, `--flag value`, passwords in URLs, and well-known tokens.
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut out = String::new();
+        let mut changed = false;
+        let mut flag: Option<&str> = None;
+        for piece in text.split_inclusive(|c: char| c.is_whitespace() || c == ';') {
+            let word = piece.trim_end_matches(|c: char| c.is_whitespace() || c == ';');
+            let kept = match flag.take() {
+                Some(_) if !word.is_empty() && !word.starts_with("--") => Cow::Borrowed(REDACTED),
+                _ => self.word(word),
+            };
+            flag = (word.starts_with('-') && !word.contains('=') && self.secret_name(word)).then_some(word);
+            changed |= kept != word;
+            out.push_str(&kept);
+            out.push_str(&piece[word.len()..]);
+        }
+        if changed { Cow::Owned(out) } else { Cow::Borrowed(text) }
+    }
+
+    fn word<'a>(&self, word: &'a str) -> Cow<'a, str> {
+        if let Some((name, value)) = word.split_once(['=', ':']) {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "_-.'\"{,".contains(c);
+            if !value.is_empty()
+                && !value.starts_with("//")
+                && name.chars().all(plain)
+                && self.secret_name(name)
+            {
+                let sign = &word[name.len()..=name.len()];
+                return Cow::Owned(format!("{name}{sign}{REDACTED}"));
+            }
+        }
+        if let Some(url) = without_password(word) {
+            return Cow::Owned(url);
+        }
+        let bare = word.rsplit(['=', '"', '\'']).find(|part| !part.is_empty()).unwrap_or(word);
+        if SHAPES.iter().any(|shape| bare.starts_with(shape) && bare.len() >= shape.len() + 12) {
+            return Cow::Owned(word.replace(bare, REDACTED));
+        }
+        Cow::Borrowed(word)
+    }
+}
+
+/// Whether a name looks as if it held a secret.
+fn looks_secret(name: &str) -> bool {
     let words = words(name);
     let word = |i: usize| words.get(i).map_or("", String::as_str);
     if words.last().is_some_and(|last| POINTER.contains(&last.as_str())) {
@@ -119,58 +230,6 @@ fn words(name: &str) -> Vec<String> {
     }
     words.retain(|word| !word.is_empty());
     words
-}
-
-/// The value of something called `name`.
-pub fn value<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
-    if secret_name(name) && !value.is_empty() { Cow::Borrowed(REDACTED) } else { text(value) }
-}
-
-/// An item of a list of arguments, given the one before it: `--api-key`, `VALUE`.
-pub fn argument<'a>(before: Option<&str>, item: &'a str) -> Cow<'a, str> {
-    let flag = before.filter(|flag| flag.starts_with('-') && !flag.contains('='));
-    if flag.is_some_and(secret_name) && !item.starts_with("--") {
-        Cow::Borrowed(REDACTED)
-    } else {
-        text(item)
-    }
-}
-
-/// Free text, perhaps a shell command: `NAME=value`, `--flag value`, passwords in URLs, and well-known tokens.
-pub fn text(text: &str) -> Cow<'_, str> {
-    let mut out = String::new();
-    let mut changed = false;
-    let mut flag: Option<&str> = None;
-    for piece in text.split_inclusive(|c: char| c.is_whitespace() || c == ';') {
-        let word = piece.trim_end_matches(|c: char| c.is_whitespace() || c == ';');
-        let kept = match flag.take() {
-            Some(_) if !word.is_empty() && !word.starts_with("--") => Cow::Borrowed(REDACTED),
-            _ => self::word(word),
-        };
-        flag = (word.starts_with('-') && !word.contains('=') && secret_name(word)).then_some(word);
-        changed |= kept != word;
-        out.push_str(&kept);
-        out.push_str(&piece[word.len()..]);
-    }
-    if changed { Cow::Owned(out) } else { Cow::Borrowed(text) }
-}
-
-fn word(word: &str) -> Cow<'_, str> {
-    if let Some((name, value)) = word.split_once(['=', ':']) {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "_-.'\"{,".contains(c);
-        if !value.is_empty() && !value.starts_with("//") && name.chars().all(plain) && secret_name(name) {
-            let sign = &word[name.len()..=name.len()];
-            return Cow::Owned(format!("{name}{sign}{REDACTED}"));
-        }
-    }
-    if let Some(url) = without_password(word) {
-        return Cow::Owned(url);
-    }
-    let bare = word.rsplit(['=', '"', '\'']).find(|part| !part.is_empty()).unwrap_or(word);
-    if SHAPES.iter().any(|shape| bare.starts_with(shape) && bare.len() >= shape.len() + 12) {
-        return Cow::Owned(word.replace(bare, REDACTED));
-    }
-    Cow::Borrowed(word)
 }
 
 /// `scheme://user:password@host` without the part before the `@`.
@@ -209,7 +268,7 @@ mod tests {
             "APIKEY",
             "privateKey",
         ] {
-            assert!(secret_name(name), "{name}");
+            assert!(Names::default().secret_name(name), "{name}");
         }
     }
 
@@ -237,7 +296,7 @@ mod tests {
             "PASSWORD_FILE",
             "imagePullSecretsName",
         ] {
-            assert!(!secret_name(name), "{name}");
+            assert!(!Names::default().secret_name(name), "{name}");
         }
     }
 
@@ -258,30 +317,45 @@ mod tests {
             ("", ""),
             ("é=ü TOKEN=ö", "é=ü TOKEN=[redacted]"),
         ] {
-            assert_eq!(text(before), after);
+            assert_eq!(Names::default().text(before), after);
         }
     }
 
     #[test]
     fn an_argument_after_its_flag() {
-        assert_eq!(argument(Some("--hf-token"), "abc"), REDACTED);
-        assert_eq!(argument(Some("--hf-token"), "--port"), "--port");
-        assert_eq!(argument(Some("--hf-token=x"), "abc"), "abc");
-        assert_eq!(argument(Some("--tokenizer"), "abc"), "abc");
-        assert_eq!(argument(None, "abc"), "abc");
+        assert_eq!(Names::default().argument(Some("--hf-token"), "abc"), REDACTED);
+        assert_eq!(Names::default().argument(Some("--hf-token"), "--port"), "--port");
+        assert_eq!(Names::default().argument(Some("--hf-token=x"), "abc"), "abc");
+        assert_eq!(Names::default().argument(Some("--tokenizer"), "abc"), "abc");
+        assert_eq!(Names::default().argument(None, "abc"), "abc");
     }
 
     proptest::proptest! {
         #[test]
         fn a_named_secret_never_survives(secret in "[A-Za-z0-9]{6,20}", head in "[a-z ]{0,10}") {
             for form in [format!("{head} --api-key={secret}"), format!("{head} --api-key {secret}"), format!("{head} HF_TOKEN={secret} x")] {
-                proptest::prop_assert!(!text(&form).contains(&secret) || head.contains(&secret), "{}", form);
+                proptest::prop_assert!(!Names::default().text(&form).contains(&secret) || head.contains(&secret), "{}", form);
             }
         }
 
         #[test]
         fn any_text_is_taken(t in ".{0,80}") {
-            let _ = (text(&t).len(), secret_name(&t));
+            let _ = (Names::default().text(&t).len(), Names::default().secret_name(&t));
         }
+    }
+
+    #[test]
+    fn patterns_add_and_take_away() {
+        let pattern = |text: &str| text.parse::<Pattern>().expect("a pattern");
+        let names =
+            Names { secret: vec![pattern("*_PIN"), pattern("corp*id*x")], plain: vec![pattern("MY_TOKEN")] };
+        for secret in ["DOOR_PIN", "door_pin", "CORP-IDENTITY-X", "HF_TOKEN"] {
+            assert!(names.secret_name(secret), "{secret}");
+        }
+        for plain in ["PIN_DOOR", "corpx", "MY_TOKEN", "PATH"] {
+            assert!(!names.secret_name(plain), "{plain}");
+        }
+        assert_eq!(names.text("--door_pin 1234 x"), "--door_pin [redacted] x");
+        assert!("**".parse::<Pattern>().is_err() && "a b".parse::<Pattern>().is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! One value of a change as a short text without secrets. Pure, and bounded in depth and length.
 
 use super::diff::{Delta, Segment};
-use super::redact::{self, REDACTED};
+use super::redact::{Names, REDACTED};
 use crate::json::{Value, write_string};
 use std::borrow::Cow;
 
@@ -10,22 +10,22 @@ const ENOUGH: usize = 512;
 const MAX_DEPTH: usize = 16;
 
 /// The text for `value`, which is one side of `delta`: strings as they are, anything else as JSON.
-pub(super) fn show(delta: &Delta<'_>, value: Value<'_>) -> String {
-    if in_secret(delta) && value.is_scalar() {
+pub(super) fn show(delta: &Delta<'_>, value: Value<'_>, names: &Names) -> String {
+    if in_secret(delta, names) && value.is_scalar() {
         return REDACTED.to_owned();
     }
     if let Some(text) = value.as_str() {
-        return scalar(delta, text).into_owned();
+        return scalar(delta, text, names).into_owned();
     }
     let mut out = Vec::new();
-    write(value, last_key(&delta.path), 0, &mut out);
+    write(value, last_key(&delta.path), 0, names, &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
 
-fn scalar<'a>(delta: &'a Delta<'_>, text: &'a str) -> Cow<'a, str> {
+fn scalar<'a>(delta: &'a Delta<'_>, text: &'a str, names: &Names) -> Cow<'a, str> {
     match delta.path.last() {
-        Some(Segment::Key(key)) => redact::value(key, text),
-        _ => redact::argument(delta.preceded_by, text),
+        Some(Segment::Key(key)) => names.value(key, text),
+        _ => names.argument(delta.preceded_by, text),
     }
 }
 
@@ -37,33 +37,33 @@ fn last_key<'d>(path: &[Segment<'d>]) -> &'d str {
 }
 
 /// Whether this is the value of something, an environment variable, whose name looks secret.
-fn in_secret(delta: &Delta<'_>) -> bool {
-    last_key(&delta.path) == "value" && delta.beside.iter().flatten().any(|name| redact::secret_name(name))
+fn in_secret(delta: &Delta<'_>, names: &Names) -> bool {
+    last_key(&delta.path) == "value" && delta.beside.iter().flatten().any(|name| names.secret_name(name))
 }
 
 /// Recursion ends at [`MAX_DEPTH`], output soon after [`ENOUGH`] bytes.
-fn write(value: Value<'_>, key: &str, depth: usize, out: &mut Vec<u8>) {
+fn write(value: Value<'_>, key: &str, depth: usize, names: &Names, out: &mut Vec<u8>) {
     if out.len() > ENOUGH {
         return;
     }
     if depth == MAX_DEPTH {
         out.extend_from_slice("…".as_bytes());
     } else if value.is_object() {
-        object(value, depth, out);
+        object(value, depth, names, out);
     } else if value.is_array() {
-        array(value, depth, out);
+        array(value, depth, names, out);
     } else if let Some(text) = value.as_str() {
-        write_string(&redact::value(key, text), out);
-    } else if redact::secret_name(key) && !value.is_null() && value.as_bool().is_none() {
+        write_string(&names.value(key, text), out);
+    } else if names.secret_name(key) && !value.is_null() && value.as_bool().is_none() {
         write_string(REDACTED, out);
     } else {
         value.write_canonical(out);
     }
 }
 
-fn object(value: Value<'_>, depth: usize, out: &mut Vec<u8>) {
+fn object(value: Value<'_>, depth: usize, names: &Names, out: &mut Vec<u8>) {
     let name = value.get("name").and_then(Value::as_str);
-    let secret = name.is_some_and(redact::secret_name);
+    let secret = name.is_some_and(|name| names.secret_name(name));
     out.push(b'{');
     for (i, (key, field)) in value.entries().enumerate().take_while(|(i, _)| *i < ENOUGH) {
         if i > 0 {
@@ -74,13 +74,13 @@ fn object(value: Value<'_>, depth: usize, out: &mut Vec<u8>) {
         if secret && key == "value" && field.is_scalar() {
             write_string(REDACTED, out);
         } else {
-            write(field, key, depth + 1, out);
+            write(field, key, depth + 1, names, out);
         }
     }
     out.push(b'}');
 }
 
-fn array(value: Value<'_>, depth: usize, out: &mut Vec<u8>) {
+fn array(value: Value<'_>, depth: usize, names: &Names, out: &mut Vec<u8>) {
     let mut before = None;
     out.push(b'[');
     for (i, item) in value.items().enumerate().take_while(|(i, _)| *i < ENOUGH) {
@@ -88,8 +88,8 @@ fn array(value: Value<'_>, depth: usize, out: &mut Vec<u8>) {
             out.push(b',');
         }
         match item.as_str() {
-            Some(text) => write_string(&redact::argument(before, text), out),
-            None => write(item, "", depth + 1, out),
+            Some(text) => write_string(&names.argument(before, text), out),
+            None => write(item, "", depth + 1, names, out),
         }
         before = item.as_str();
     }

@@ -1,8 +1,9 @@
 //! A change in a few words, for the column CHANGE. Pure.
 
 use super::History;
+use super::cut;
 use super::diff::{Delta, Segment};
-use super::{cut, redact};
+use super::redact::Names;
 use crate::json::Value;
 
 const MAX_WORDS: usize = 4;
@@ -10,12 +11,12 @@ const MAX_CHARS: usize = 100;
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
 /// `model.storageUri, args +2`.
-pub(super) fn summary(history: History<'_>) -> String {
+pub(super) fn summary(history: History<'_>, names: &Names) -> String {
     match history {
         History::First { generation: 1 } => "created".to_owned(),
         History::First { generation } => format!("first seen at generation {generation}"),
         History::Unknown => "changed (the generation before is not known)".to_owned(),
-        History::Changed(deltas) => join(groups(&deltas.list)),
+        History::Changed(deltas) => join(groups(&deltas.list, names)),
     }
 }
 
@@ -29,7 +30,7 @@ struct Group {
     values: Option<String>,
 }
 
-fn groups(deltas: &[Delta<'_>]) -> Vec<Group> {
+fn groups(deltas: &[Delta<'_>], names: &Names) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for delta in deltas {
         let (label, list) =
@@ -44,7 +45,7 @@ fn groups(deltas: &[Delta<'_>]) -> Vec<Group> {
             (_, None) => group.removed += 1,
             (Some(from), Some(to)) => {
                 group.changed += 1;
-                group.values = numbers(&delta.path, from, to);
+                group.values = numbers(&delta.path, from, to, names);
             }
         }
     }
@@ -85,14 +86,14 @@ fn label(path: &[Segment<'_>]) -> (String, bool) {
 }
 
 /// `1→3`, when both are numbers or quantities.
-fn numbers(path: &[Segment<'_>], from: Value<'_>, to: Value<'_>) -> Option<String> {
+fn numbers(path: &[Segment<'_>], from: Value<'_>, to: Value<'_>, names: &Names) -> Option<String> {
     let text = |v: Value<'_>| {
         let text = v.as_number().map(str::to_owned).or_else(|| v.as_str().map(str::to_owned))?;
         (text.len() <= 8 && text.starts_with(|c: char| c.is_ascii_digit())).then_some(text)
     };
     let hidden = path
         .iter()
-        .any(|s| matches!(s, Segment::Key(k) | Segment::Name(k) if *k == "env" || redact::secret_name(k)));
+        .any(|s| matches!(s, Segment::Key(k) | Segment::Name(k) if *k == "env" || names.secret_name(k)));
     let quantity = path.iter().any(|s| matches!(s, Segment::Key("limits" | "requests")));
     if hidden || !(quantity || (from.as_number().is_some() && to.as_number().is_some())) {
         return None;

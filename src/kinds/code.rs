@@ -1,0 +1,65 @@
+//! What a kind needs beside paths and jq: named switches of the kind file (`code: runai`), all in this place. Pure.
+
+use serde_json::{Map, Value};
+
+/// A named piece of code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// Run:ai wraps every field: `{value: x}`, and `{items: {name: {value: x}}}` for maps.
+    RunAi,
+}
+
+/// Deeper than this nothing is unwrapped.
+const DEPTH: usize = 64;
+
+impl Code {
+    /// The code of that name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        (name == "runai").then_some(Self::RunAi)
+    }
+
+    /// An object as the kind file's jq sees it.
+    #[must_use]
+    pub fn prepare(self, mut object: Value) -> Value {
+        match self {
+            Self::RunAi => {
+                if let Some(spec) = object.get_mut("spec") {
+                    *spec = unwrapped(spec.take(), DEPTH);
+                }
+                object
+            }
+        }
+    }
+}
+
+fn unwrapped(value: Value, depth: usize) -> Value {
+    let Value::Object(mut fields) = value else { return value };
+    if depth == 0 {
+        return Value::Object(fields);
+    }
+    if let Some(value) = fields.remove("value") {
+        return value;
+    }
+    if let Some(Value::Object(items)) = fields.remove("items") {
+        fields = items;
+    }
+    Value::Object(
+        fields.into_iter().map(|(key, value)| (key, unwrapped(value, depth - 1))).collect::<Map<_, _>>(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn wrapped_fields_are_unwrapped() {
+        let object = json!({"metadata": {"name": "n"}, "spec": {
+            "image": {"value": "i"}, "environment": {"items": {"A": {"value": "1"}, "B": {"value": 2}}}, "nodePools": {"value": ["a", "b"]}, "plain": 3}});
+        let expected = json!({"metadata": {"name": "n"}, "spec": {
+            "image": "i", "environment": {"A": "1", "B": 2}, "nodePools": ["a", "b"], "plain": 3}});
+        assert_eq!(Code::RunAi.prepare(object), expected);
+        assert_eq!(Code::RunAi.prepare(json!({"spec": 1})), json!({"spec": 1}));
+    }
+}

@@ -1,0 +1,246 @@
+//! jq programs of kind files, behind a fence.
+//!
+//! Kind files are trusted configuration, and yet a slip must not stop the recorder. So natives that end the process,
+//! read its surroundings or never end are left out, recursion cannot be written, programs are short, outputs are
+//! counted, and `record::extract` runs them on a thread of its own with a time limit. Errors at run time hold values
+//! of the object, so they never leave this file.
+
+use jaq_core::load::lex::{Lexer, StrPart, Tok, Token};
+use jaq_core::load::{Arena, Error as LoadError, File, Loader, span};
+use jaq_core::{Compiler, Ctx, Filter, Vars, data, unwrap_valr};
+use jaq_json::{Val, read};
+use std::fmt;
+use std::sync::Arc;
+
+/// Longer programs are refused: the compiler recurses.
+const MAX_PROGRAM: usize = 4 << 10;
+/// What a program may give.
+const MAX_OUTPUTS: usize = 64;
+/// What one output may be long.
+const MAX_OUTPUT: usize = 4 << 20;
+/// Compiling and running recurse.
+const STACK: usize = 16 << 20;
+
+/// They end the process, print, read its surroundings, or never end.
+const NATIVES_OFF: &[&str] = &[
+    "env",
+    "now",
+    "halt",
+    "debug_empty",
+    "stderr_empty",
+    "range",
+    "localtime",
+    "strflocaltime",
+    "mktime",
+    "gmtime",
+    "strftime",
+    "strptime",
+];
+/// They are made of those, or recurse without end.
+const DEFINITIONS_OFF: &[&str] = &[
+    "debug",
+    "stderr",
+    "halt",
+    "halt_error",
+    "range",
+    "repeat",
+    "recurse",
+    "while",
+    "until",
+    "combinations",
+    "flatten",
+    "transpose",
+    "todate",
+    "fromdate",
+    "date",
+    "dateadd",
+    "datesub",
+];
+/// With these a program could recurse or loop by itself.
+const WORDS_OFF: &[&str] = &["def", "reduce", "foreach", "import", "include"];
+
+/// A compiled program.
+#[derive(Clone)]
+pub struct Program {
+    source: Arc<str>,
+    filter: Arc<Filter<data::JustLut<Val>>>,
+}
+
+/// Why a program gave nothing. Says nothing about values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The object is not JSON that jq can read.
+    #[error("the object cannot be read")]
+    Input,
+    /// It ended with an error.
+    #[error("the program ended with an error")]
+    Run,
+    /// It gave more than it may.
+    #[error("the program gave too much")]
+    TooMuch,
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Program").field(&self.source).finish()
+    }
+}
+
+impl PartialEq for Program {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Program {
+    /// Compiles a program.
+    ///
+    /// # Errors
+    /// With line and column, and what was found there.
+    pub fn compile(source: &str) -> Result<Self, String> {
+        if source.len() > MAX_PROGRAM {
+            return Err(format!("is {} bytes long; {MAX_PROGRAM} are allowed", source.len()));
+        }
+        let own = source.to_owned();
+        let compiling = std::thread::Builder::new().name("jq compiler".to_owned()).stack_size(STACK);
+        let thread = compiling.spawn(move || compile(&own)).map_err(|error| error.to_string())?;
+        let filter = thread.join().map_err(|_| "cannot be compiled".to_owned())??;
+        Ok(Self { source: source.into(), filter: Arc::new(filter) })
+    }
+
+    /// Runs it over one object; every output as JSON.
+    ///
+    /// # Errors
+    /// Without any value of the object.
+    pub fn run(&self, object: &str) -> Result<Vec<serde_json::Value>, Failure> {
+        let input = read::parse_single(object.as_bytes()).map_err(|_| Failure::Input)?;
+        let context = Ctx::<data::JustLut<Val>>::new(&self.filter.lut, Vars::new([]));
+        let mut outputs = Vec::new();
+        for output in self.filter.id.run((context, input)).map(unwrap_valr) {
+            let text = output.map_err(|_| Failure::Run)?.to_string();
+            if outputs.len() == MAX_OUTPUTS || text.len() > MAX_OUTPUT {
+                return Err(Failure::TooMuch);
+            }
+            outputs.push(serde_json::from_str(&text).map_err(|_| Failure::Run)?);
+        }
+        Ok(outputs)
+    }
+}
+
+fn compile(source: &str) -> Result<Filter<data::JustLut<Val>>, String> {
+    let tokens = Lexer::new(source).lex().map_err(|errors| lexical(source, &errors))?;
+    refuse(source, &tokens)?;
+    let definitions = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
+    let natives = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
+    let arena = Arena::default();
+    let loader = Loader::new(definitions.filter(|definition| !DEFINITIONS_OFF.contains(&definition.name)));
+    let modules = loader.load(&arena, File { code: source, path: () });
+    let modules = modules.map_err(|errors| {
+        let first = errors.into_iter().next().map(|(_, error)| error);
+        match first {
+            Some(LoadError::Lex(errors)) => lexical(source, &errors),
+            Some(LoadError::Parse(errors)) => errors.first().map_or_else(String::new, |(expected, found)| {
+                format!("{}: expected {}", place(source, found), expected.as_str())
+            }),
+            _ => "cannot be read".to_owned(),
+        }
+    })?;
+    let natives = natives.filter(|(name, _, _)| !NATIVES_OFF.contains(name));
+    Compiler::default().with_funs(natives).compile(modules).map_err(|errors| {
+        let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
+        first.map_or_else(String::new, |(name, undefined)| {
+            format!("{}: undefined {} {name}", place(source, name), undefined.as_str())
+        })
+    })
+}
+
+fn lexical(source: &str, errors: &[jaq_core::load::lex::Error<&str>]) -> String {
+    errors.first().map_or_else(String::new, |(expected, found)| {
+        format!("{}: expected {}", place(source, found), expected.as_str())
+    })
+}
+
+/// Looks at every word of a program, also within strings.
+fn refuse(source: &str, tokens: &[Token<&str>]) -> Result<(), String> {
+    for Token(text, token) in tokens {
+        match token {
+            Tok::Word if WORDS_OFF.contains(text) => {
+                return Err(format!("{}: {text:?} is not allowed in a kind file", place(source, text)));
+            }
+            Tok::Block(inner) => refuse(source, inner)?,
+            Tok::Str(parts) => {
+                for part in parts {
+                    if let StrPart::Term(inner) = part {
+                        refuse(source, std::slice::from_ref(inner))?;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// `line:column` of a part of the source.
+fn place(source: &str, part: &str) -> String {
+    let at = span(source, part).start.min(source.len());
+    let before = source.get(..at).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("{line}:{column}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_program_gives_its_outputs() {
+        let program = Program::compile(".a[] | {n: ., big: (. > 1)}").expect("valid");
+        let outputs = program.run(r#"{"a":[1,2]}"#).expect("outputs");
+        assert_eq!(outputs, [json!({"n": 1, "big": false}), json!({"n": 2, "big": true})]);
+        assert_eq!(program.run(r#"{"a":1}"#), Err(Failure::Run));
+        assert_eq!(program.run("{"), Err(Failure::Input));
+        let many = Program::compile(".[]").expect("valid");
+        assert_eq!(many.run(&format!("[{}1]", "1,".repeat(64))), Err(Failure::TooMuch));
+    }
+
+    #[test]
+    fn mistakes_are_placed() {
+        for (source, expected) in [
+            (".a | foo", "1:6: undefined filter foo"),
+            (".a\n  | $x", "2:5: undefined variable $x"),
+            (".a | (", "expected closing parenthesis"),
+            (". |", "expected"),
+            ("{a: \"x\\(def f: f; f)\"}", "\"def\" is not allowed"),
+            ("reduce .[] as $x (0; .)", "1:1: \"reduce\" is not allowed"),
+        ] {
+            let error = Program::compile(source).expect_err(source);
+            assert!(error.contains(expected), "{source}: {error}");
+        }
+        assert!(Program::compile(&" ".repeat(5000)).expect_err("long").contains("5000 bytes"));
+        assert!(Program::compile(&"[".repeat(4000)).is_err());
+    }
+
+    #[test]
+    fn what_ends_the_process_or_never_ends_is_not_there() {
+        for source in [
+            "halt",
+            "env",
+            "$ENV",
+            "now",
+            "range(10)",
+            "repeat(1)",
+            "[recurse]",
+            "until(false; .)",
+            "input",
+            "debug",
+            "\"x\" | halt_error",
+        ] {
+            assert!(Program::compile(source).is_err(), "{source}");
+        }
+        // A field of such a name is no word of the language.
+        assert!(Program::compile(".env // .def // .range").is_ok());
+    }
+}

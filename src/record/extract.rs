@@ -1,0 +1,203 @@
+//! Runs the jq of kind files for views: on a thread of its own, with a time limit, off the path of recording.
+//!
+//! When it fails, a Revision is recorded without that part of its view. It is counted, and said once per kind; never
+//! with a value of the object.
+
+use super::snapshot::unpack;
+use super::view::complete;
+use super::view::redact::Names;
+use super::write::Unviewed;
+use crate::kinds::{Failure, GroupKind, Kind, ViewFile};
+use crate::metrics::{Metrics, kind_reason};
+use crate::revision::View;
+use serde_json::Value;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, mpsc};
+use std::time::Duration;
+use tokio::sync::{Mutex, oneshot};
+use tokio::time::timeout;
+
+/// A program that takes longer is not run again.
+const LIMIT: Duration = Duration::from_millis(500);
+/// Running recurses with the depth of the object.
+const STACK: usize = 16 << 20;
+
+/// What one run gives.
+type Outputs = Result<Vec<Value>, Failure>;
+
+struct Job {
+    unviewed: Unviewed,
+    reply: oneshot::Sender<Outputs>,
+}
+
+/// Completes views. Cloning shares it.
+#[derive(Clone)]
+pub struct Extractor {
+    /// One job at a time, so that the limit is that of the job.
+    worker: Arc<Mutex<Option<mpsc::Sender<Job>>>>,
+    disabled: Arc<StdMutex<HashSet<GroupKind>>>,
+    told: Arc<StdMutex<HashSet<(GroupKind, &'static str)>>>,
+    names: Arc<Names>,
+    metrics: Metrics,
+}
+
+impl Extractor {
+    /// None is running yet. `names` hold secrets.
+    pub fn new(names: Names, metrics: &Metrics) -> Self {
+        Self {
+            worker: Arc::default(),
+            disabled: Arc::default(),
+            told: Arc::default(),
+            names: Arc::new(names),
+            metrics: metrics.clone(),
+        }
+    }
+
+    /// Adds to a view what the kind file's jq finds in the workload.
+    pub async fn complete(&self, view: &mut View, unviewed: &Unviewed) {
+        let kind = &unviewed.kind;
+        let Some(file) = &kind.view else { return };
+        if lock(&self.disabled).contains(&kind.group_kind()) {
+            self.failed(kind, "Disabled");
+            return;
+        }
+        match self.run(unviewed.clone()).await {
+            Some(Ok(outputs)) => complete(view, file, &outputs, &self.names),
+            Some(Err(Failure::Input)) => self.failed(kind, "Input"),
+            Some(Err(Failure::Run)) => self.failed(kind, "Run"),
+            Some(Err(Failure::TooMuch)) => self.failed(kind, "TooMuch"),
+            None => {
+                lock(&self.disabled).insert(kind.group_kind());
+                self.failed(kind, "TooSlow");
+            }
+        }
+    }
+
+    /// None when it took too long; the thread that still works on it is left behind.
+    async fn run(&self, unviewed: Unviewed) -> Option<Outputs> {
+        let mut worker = self.worker.lock().await;
+        let (reply, answer) = oneshot::channel();
+        let jobs = match worker.take() {
+            Some(jobs) => jobs,
+            None => start()?,
+        };
+        jobs.send(Job { unviewed, reply }).ok()?;
+        let outputs = timeout(LIMIT, answer).await.ok()?.ok()?;
+        *worker = Some(jobs);
+        Some(outputs)
+    }
+
+    fn failed(&self, kind: &Kind, reason: &'static str) {
+        self.metrics.view_failures.get_or_create(&kind_reason(&kind.kind, reason)).inc();
+        if lock(&self.told).insert((kind.group_kind(), reason)) {
+            tracing::error!(
+                kind = %kind.group_kind(), reason,
+                "view.components of this kind file failed; Revisions are recorded without that part of their views"
+            );
+        }
+    }
+}
+
+fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A thread that ends with its sender.
+fn start() -> Option<mpsc::Sender<Job>> {
+    let (jobs, received) = mpsc::channel::<Job>();
+    let thread = std::thread::Builder::new().name("jq".to_owned()).stack_size(STACK);
+    let work = move || {
+        for Job { unviewed, reply } in received {
+            // Nobody may be waiting any more.
+            let _ = reply.send(outputs(&unviewed));
+        }
+    };
+    thread.spawn(work).ok().map(|_| jobs)
+}
+
+fn outputs(unviewed: &Unviewed) -> Outputs {
+    let Some(file) = &unviewed.kind.view else { return Ok(Vec::new()) };
+    let text = unpack(&unviewed.gzip).map_err(|_| Failure::Input)?;
+    components(file, &text)
+}
+
+/// The components of one workload, from its JSON.
+///
+/// # Errors
+/// Without any value of the object.
+pub fn components(file: &ViewFile, object: &str) -> Outputs {
+    match file.code {
+        None => file.components.run(object),
+        Some(code) => {
+            let object = serde_json::from_str(object).map_err(|_| Failure::Input)?;
+            file.components.run(&code.prepare(object).to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::kind as labels;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write;
+
+    fn unviewed(program: &str, object: &str) -> Unviewed {
+        let yaml = format!(
+            "kind: Thing\ngroup: a.b\nversions: [v1]\nplural: things\nselect: always\nview:\n  components: |\n    {program}\n"
+        );
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(object.as_bytes()).expect("memory");
+        let kind = Arc::new(Kind::parse("thing.yaml", &yaml).expect("valid"));
+        Unviewed { kind, gzip: gzip.finish().expect("memory").into() }
+    }
+
+    const OBJECT: &str = r#"{"spec":{"image":"i","s":"secret-value"}}"#;
+    const GOOD: &str = r#"{name: "main", pod: {spec: {containers: [{image: .spec.image}]}}}"#;
+
+    #[tokio::test]
+    async fn a_view_is_completed_and_a_failure_leaves_it_as_it_is() {
+        let metrics = Metrics::new();
+        let extractor = Extractor::new(Names::default(), &metrics);
+        let mut view = View::default();
+        extractor.complete(&mut view, &unviewed(GOOD, OBJECT)).await;
+        assert_eq!(view.images, ["i"]);
+        let mut untouched = View { images: vec!["before".into()], ..View::default() };
+        extractor.complete(&mut untouched, &unviewed(".spec.s.x", OBJECT)).await;
+        extractor.complete(&mut untouched, &unviewed(GOOD, "no json")).await;
+        assert_eq!(untouched.images, ["before"]);
+        for reason in ["Run", "Input"] {
+            assert_eq!(
+                metrics.view_failures.get_or_create(&kind_reason("Thing", reason)).get(),
+                1,
+                "{reason}"
+            );
+        }
+        assert_eq!(metrics.undecodable.get_or_create(&labels("Thing")).get(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_too_slow_is_disabled_and_others_go_on() {
+        let metrics = Metrics::new();
+        let extractor = Extractor::new(Names::default(), &metrics);
+        // Polynomial in the size of the object: what the fence cannot keep out.
+        let many = format!("{{\"a\":[{}1]}}", "1,".repeat(2000));
+        let slow = unviewed("[.a[] as $a | .a[] as $b | .a[] as $c | $a + $b + $c] | length", &many);
+        let mut view = View::default();
+        extractor.complete(&mut view, &slow).await;
+        extractor.complete(&mut view, &slow).await;
+        for (reason, count) in [("TooSlow", 1), ("Disabled", 1)] {
+            assert_eq!(
+                metrics.view_failures.get_or_create(&kind_reason("Thing", reason)).get(),
+                count,
+                "{reason}"
+            );
+        }
+        // Another kind, on a new thread.
+        let mut other = unviewed(GOOD, OBJECT);
+        other.kind = Arc::new(Kind { kind: "Other".into(), ..(*other.kind).clone() });
+        extractor.complete(&mut view, &other).await;
+        assert_eq!(view.images, ["i"]);
+    }
+}

@@ -1,0 +1,295 @@
+//! What a pod template says: containers, environment, resources, node pools. Pure; odd shapes count as absent.
+
+use super::quantity::Quantity;
+use super::redact::Names;
+use crate::revision::EnvVar;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Amounts by resource name.
+pub(super) type Amounts = BTreeMap<String, Quantity>;
+
+/// Labels of nodes and pods that name a node pool: KAI's, and Run:ai's older ones.
+const POOL_LABELS: &[&str] = &["kai.scheduler/node-pool", "runai/node-pool", "run.ai/node-pool"];
+/// Annotation with an ordered, space-separated list of pools.
+const POOLS: &str = "kai.scheduler/node-pools";
+/// What a fraction of a GPU is counted as.
+const GPU: &str = "nvidia.com/gpu";
+
+/// A pod template: metadata and spec.
+#[derive(Clone, Copy)]
+pub(super) struct Pod<'a> {
+    template: &'a Value,
+}
+
+impl<'a> Pod<'a> {
+    pub(super) fn new(template: &'a Value) -> Self {
+        Self { template }
+    }
+
+    fn spec(self) -> &'a Value {
+        &self.template["spec"]
+    }
+
+    fn annotation(self, key: &str) -> Option<&'a str> {
+        self.template["metadata"]["annotations"][key].as_str()
+    }
+
+    fn listed(self, list: &str) -> impl Iterator<Item = &'a Value> {
+        self.spec()[list].as_array().into_iter().flatten()
+    }
+
+    /// All containers, the main one first: that of one of `names`, else the one that kubectl would take.
+    pub(super) fn containers(self, names: &[String]) -> Vec<&'a Value> {
+        let mut all: Vec<_> = self.listed("containers").filter(|container| container.is_object()).collect();
+        let default = self.annotation("kubectl.kubernetes.io/default-container");
+        let mut wanted = names.iter().map(String::as_str).chain(default);
+        let main = wanted.find_map(|name| all.iter().position(|container| container["name"] == name));
+        if let Some(main) = main {
+            all[..=main].rotate_right(1);
+        }
+        all
+    }
+
+    pub(super) fn init_containers(self) -> impl Iterator<Item = &'a Value> {
+        self.listed("initContainers").filter(|container| container.is_object())
+    }
+
+    /// What the scheduler reserves for one pod: containers and sidecars together, or the largest init container; limits
+    /// stand for requests that are not given (`k8s.io/component-helpers/resource`).
+    pub(super) fn requests(self) -> Amounts {
+        let mut running = Amounts::new();
+        for container in self.listed("containers") {
+            add(&mut running, &requests(container));
+        }
+        let (mut sidecars, mut starting) = (Amounts::new(), Amounts::new());
+        for container in self.init_containers() {
+            let own = requests(container);
+            if container["restartPolicy"] == "Always" {
+                add(&mut sidecars, &own);
+                most(&mut starting, &sidecars);
+            } else {
+                let mut now = sidecars.clone();
+                add(&mut now, &own);
+                most(&mut starting, &now);
+            }
+        }
+        add(&mut running, &sidecars);
+        most(&mut running, &starting);
+        add(&mut running, &amounts(&self.spec()["overhead"]));
+        self.fractions(&mut running);
+        running.retain(|_, amount| !amount.is_zero());
+        running
+    }
+
+    /// Parts of GPUs are asked for by annotation (KAI scheduler, Run:ai).
+    fn fractions(self, amounts: &mut Amounts) {
+        let devices = self
+            .annotation("gpu-fraction-num-devices")
+            .and_then(|n| n.trim().parse::<i64>().ok())
+            .unwrap_or(1);
+        if let Some(fraction) = self.annotation("gpu-fraction").and_then(Quantity::parse) {
+            amounts.insert(GPU.to_owned(), fraction * devices);
+        }
+        if let Some(memory) = self.annotation("gpu-memory") {
+            let amount = memory
+                .trim()
+                .parse::<i64>()
+                .ok()
+                .map(Quantity::mebibytes)
+                .or_else(|| Quantity::parse(memory));
+            if let Some(amount) = amount {
+                amounts.insert("gpu-memory".to_owned(), amount * devices);
+            }
+        }
+    }
+
+    /// Node pools by annotation, else required affinity, else selector.
+    pub(super) fn node_pools(self) -> Vec<String> {
+        if let Some(listed) = self.annotation(POOLS) {
+            return listed.split_whitespace().map(str::to_owned).collect();
+        }
+        let required =
+            &self.spec()["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+        let terms = required["nodeSelectorTerms"].as_array().into_iter().flatten();
+        let wanted = |expression: &&Value| {
+            expression["operator"] == "In"
+                && expression["key"].as_str().is_some_and(|key| POOL_LABELS.contains(&key))
+        };
+        let expressions =
+            terms.filter_map(|term| term["matchExpressions"].as_array()).flatten().filter(wanted);
+        let values = expressions.filter_map(|expression| expression["values"].as_array()).flatten();
+        let mut pools = Vec::new();
+        for pool in values.filter_map(Value::as_str).filter(|pool| !pool.is_empty()) {
+            if !pools.iter().any(|known| known == pool) {
+                pools.push(pool.to_owned());
+            }
+        }
+        if pools.is_empty() {
+            let selector =
+                POOL_LABELS.iter().filter_map(|label| self.spec()["nodeSelector"][*label].as_str());
+            pools.extend(selector.take(1).map(str::to_owned));
+        }
+        pools
+    }
+}
+
+fn add(to: &mut Amounts, more: &Amounts) {
+    for (name, amount) in more {
+        let sum = to.get(name).copied().unwrap_or_default() + *amount;
+        to.insert(name.clone(), sum);
+    }
+}
+
+fn most(of: &mut Amounts, and: &Amounts) {
+    for (name, amount) in and {
+        let largest = of.get(name).copied().map_or(*amount, |present| present.max(*amount));
+        of.insert(name.clone(), largest);
+    }
+}
+
+fn requests(container: &Value) -> Amounts {
+    let mut all = amounts(&container["resources"]["limits"]);
+    all.extend(amounts(&container["resources"]["requests"]));
+    all
+}
+
+/// A map of quantities; what is none is left out.
+fn amounts(map: &Value) -> Amounts {
+    let amount = |value: &Value| match value {
+        Value::String(text) => Quantity::parse(text),
+        Value::Number(number) => Quantity::parse(&number.to_string()),
+        _ => None,
+    };
+    let entries = map.as_object().into_iter().flatten();
+    entries.filter_map(|(name, value)| Some((name.clone(), amount(value)?))).collect()
+}
+
+/// The environment of a container; of a name that comes twice the last counts, as in the kubelet. Values from
+/// elsewhere are shown as where they are, never as what they are.
+pub(super) fn environment(container: &Value, names: &Names) -> Vec<EnvVar> {
+    let mut all: Vec<EnvVar> = Vec::new();
+    for source in container["envFrom"].as_array().into_iter().flatten() {
+        let prefix = source["prefix"].as_str().unwrap_or_default();
+        for (field, kind) in [("configMapRef", "configmap"), ("secretRef", "secret")] {
+            if let Some(name) = source[field]["name"].as_str() {
+                all.push(EnvVar { name: format!("{prefix}*"), value: format!("from {kind} {name}") });
+            }
+        }
+    }
+    for variable in container["env"].as_array().into_iter().flatten() {
+        let Some(name) = variable["name"].as_str() else { continue };
+        let value = match (&variable["value"], &variable["valueFrom"]) {
+            (_, Value::Object(_)) => reference(&variable["valueFrom"]),
+            (Value::String(text), _) => names.value(name, text).into_owned(),
+            (Value::Null, _) => String::new(),
+            (other, _) => names.value(name, &other.to_string()).into_owned(),
+        };
+        all.retain(|known| known.name != name);
+        all.push(EnvVar { name: name.to_owned(), value });
+    }
+    all
+}
+
+fn reference(from: &Value) -> String {
+    let text = |field: &str, key: &str| from[field][key].as_str().unwrap_or("?").to_owned();
+    for (field, kind) in [("secretKeyRef", "secret"), ("configMapKeyRef", "configmap")] {
+        if from[field].is_object() {
+            return format!("from {kind} {}/{}", text(field, "name"), text(field, "key"));
+        }
+    }
+    if from["fieldRef"].is_object() {
+        return format!("from field {}", text("fieldRef", "fieldPath"));
+    }
+    if from["resourceFieldRef"].is_object() {
+        return format!("from resource {}", text("resourceFieldRef", "resource"));
+    }
+    "from elsewhere".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn shown(template: &Value) -> Vec<(String, String)> {
+        Pod::new(template).requests().into_iter().map(|(name, amount)| (name, amount.to_string())).collect()
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected.iter().map(|(name, amount)| ((*name).to_owned(), (*amount).to_owned())).collect()
+    }
+
+    #[test]
+    fn requests_are_what_the_scheduler_reserves() {
+        let limits_only =
+            json!({"spec": {"containers": [{"resources": {"limits": {"nvidia.com/gpu": 4, "cpu": "2"}}}]}});
+        assert_eq!(shown(&limits_only), pairs(&[("cpu", "2"), ("nvidia.com/gpu", "4")]));
+        let mixed = json!({"spec": {"overhead": {"cpu": "100m"},
+            "initContainers": [
+                {"resources": {"requests": {"cpu": "500m"}}, "restartPolicy": "Always"},
+                {"resources": {"requests": {"cpu": "4", "memory": "1Gi"}}}],
+            "containers": [
+                {"resources": {"requests": {"cpu": "1", "memory": "512Mi"}, "limits": {"cpu": "9"}}},
+                {"resources": {"requests": {"memory": "0.25Gi", "x": "?"}, "limits": {"nvidia.com/mig-1g.5gb": "1"}}}]}});
+        let expected = pairs(&[("cpu", "4600m"), ("memory", "1Gi"), ("nvidia.com/mig-1g.5gb", "1")]);
+        assert_eq!(shown(&mixed), expected);
+    }
+
+    #[test]
+    fn parts_of_gpus_come_from_annotations() {
+        let part = |annotations: Value| shown(&json!({"metadata": {"annotations": annotations}}));
+        assert_eq!(part(json!({"gpu-fraction": "0.5"})), pairs(&[("nvidia.com/gpu", "500m")]));
+        assert_eq!(
+            part(json!({"gpu-fraction": "0.25", "gpu-fraction-num-devices": "2"})),
+            pairs(&[("nvidia.com/gpu", "500m")])
+        );
+        assert_eq!(part(json!({"gpu-memory": "4096"})), pairs(&[("gpu-memory", "4Gi")]));
+        assert_eq!(part(json!({"gpu-fraction": "half"})), pairs(&[]));
+    }
+
+    #[test]
+    fn node_pools_have_an_order_of_sources() {
+        let affinity = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+            {"matchExpressions": [{"key": "kai.scheduler/node-pool", "operator": "In", "values": ["h100", "a100", "h100"]},
+                                  {"key": "kai.scheduler/node-pool", "operator": "NotIn", "values": ["t4"]}]}]}}});
+        let selector = json!({"runai/node-pool": "l40"});
+        let pools = |template: Value| Pod::new(&template).node_pools();
+        assert_eq!(
+            pools(
+                json!({"metadata": {"annotations": {"kai.scheduler/node-pools": "a  b"}}, "spec": {"affinity": affinity}})
+            ),
+            ["a", "b"]
+        );
+        assert_eq!(
+            pools(json!({"spec": {"affinity": affinity, "nodeSelector": selector}})),
+            ["h100", "a100"]
+        );
+        assert_eq!(pools(json!({"spec": {"nodeSelector": selector}})), ["l40"]);
+        assert!(pools(json!({"spec": "x"})).is_empty());
+    }
+
+    #[test]
+    fn environments_show_where_values_come_from() {
+        let container = json!({"envFrom": [{"prefix": "P_", "secretRef": {"name": "s"}}, {"configMapRef": {"name": "c"}}],
+            "env": [{"name": "A", "value": "1"}, {"name": "HF_TOKEN", "value": "hf_x"},
+                {"name": "K", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+                {"name": "N", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+                {"name": "A", "value": "2"}, {"name": "E"}, {"value": "x"}, 3, {"name": "NUM", "value": 7}]});
+        let all = environment(&container, &Names::default());
+        let all: Vec<_> = all.iter().map(|v| (v.name.as_str(), v.value.as_str())).collect();
+        assert_eq!(
+            all,
+            [
+                ("P_*", "from secret s"),
+                ("*", "from configmap c"),
+                ("HF_TOKEN", "[redacted]"),
+                ("K", "from secret s/k"),
+                ("N", "from field spec.nodeName"),
+                ("A", "2"),
+                ("E", ""),
+                ("NUM", "7"),
+            ]
+        );
+    }
+}
