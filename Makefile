@@ -34,6 +34,7 @@ deny: ## Licences, sources and banned dependencies
 
 .PHONY: bench
 bench: ## Speed, as ratios against a floor measured in the same run; fails when a target is missed
+	cargo bench --locked --bench view
 	cargo bench --locked --bench end_to_end
 
 .PHONY: generate

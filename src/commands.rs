@@ -1,9 +1,11 @@
 //! The commands of `revisor` beside `run`.
 
+mod explain;
+mod reindex;
 mod status;
 
 use crate::client::Clients;
-use crate::config::{Cli, Command, Config, KindsArgs, Output};
+use crate::config::{Cli, Command, Config, KindsArgs, KindsCommand, Output};
 use crate::kinds::select::{Selection, select};
 use crate::kinds::{Catalogue, Kind, Select};
 use crate::table::columns;
@@ -34,7 +36,15 @@ pub async fn execute(cli: Cli) -> anyhow::Result<()> {
             print!("{}", status::status(&args).await?);
             Ok(())
         }
+        Command::Reindex(args) => {
+            print!("{}", reindex::reindex(&args).await?);
+            Ok(())
+        }
         Command::Kinds(args) => {
+            if let Some(KindsCommand::Explain(args)) = &args.command {
+                print!("{}", explain::explain(args)?);
+                return Ok(());
+            }
             print!("{}", kinds(&args).await?);
             Ok(())
         }

@@ -29,6 +29,8 @@ pub enum Command {
     Crds,
     /// List the kinds that are recorded, check a configuration file, count what it selects in a cluster
     Kinds(KindsArgs),
+    /// Make the views of stored Revisions anew, after an upgrade or a change of kind files
+    Reindex(ReindexArgs),
     /// Print how a running Revisor is doing: what is recorded up to where, what lags, what is lost
     Status(StatusArgs),
 }
@@ -106,9 +108,60 @@ pub struct RunArgs {
     pub log: String,
 }
 
+/// Flags of `revisor reindex`.
+#[derive(Args, Debug, Clone)]
+pub struct ReindexArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Configuration file to take kinds and redaction from
+    #[arg(long, env = "REVISOR_CONFIG", hide_env_values = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Only this namespace
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Commands of `revisor kinds`.
+#[derive(Subcommand, Debug, Clone)]
+pub enum KindsCommand {
+    /// Show what would be recorded of manifests, and how it would be shown, without a cluster
+    Explain(ExplainArgs),
+}
+
+/// Flags of `revisor kinds explain`.
+#[derive(Args, Debug, Clone)]
+pub struct ExplainArgs {
+    /// File with manifests; - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub filename: PathBuf,
+    /// Configuration file to take kinds and redaction from
+    #[arg(long, env = "REVISOR_CONFIG", hide_env_values = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = ExplainOutput::Yaml)]
+    pub output: ExplainOutput,
+}
+
+/// How `revisor kinds explain` prints.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExplainOutput {
+    /// YAML.
+    Yaml,
+    /// JSON.
+    Json,
+}
+
 /// Flags of `revisor kinds`.
 #[derive(Args, Debug, Clone)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct KindsArgs {
+    /// What to do instead of listing.
+    #[command(subcommand)]
+    pub command: Option<KindsCommand>,
     /// Which cluster.
     #[command(flatten)]
     pub cluster_args: ClusterArgs,

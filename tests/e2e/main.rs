@@ -5,6 +5,7 @@ mod continuity;
 mod crd;
 mod faults;
 mod input;
+mod kinds;
 mod oracle;
 mod plugin;
 mod quiet;

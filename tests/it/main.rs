@@ -2,6 +2,7 @@
 
 mod audit;
 mod generated;
+mod kinds;
 mod script;
 mod stream;
 mod writer;

@@ -1,0 +1,72 @@
+//! What one view costs: from the compressed workload to the finished view, as the recorder makes it.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use revisor::json::Document;
+use revisor::kinds::{Catalogue, Kind};
+use revisor::record::extract::components;
+use revisor::record::snapshot::{pack, unpack};
+use revisor::record::view::redact::Names;
+use revisor::record::view::{History, complete, view};
+use revisor::workload::Resource;
+use serde_json::{Value, json};
+use std::hint::black_box;
+use std::sync::Arc;
+
+fn variables(count: usize) -> Value {
+    let variable = |i: usize| json!({"name": format!("SETTING_{i}"), "value": format!("value {} of setting {i}", i * 7919 % 1000)});
+    (0..count).map(variable).collect()
+}
+
+/// 8 KB.
+fn inference_service() -> Value {
+    json!({"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "metadata": {"name": "llama", "namespace": "n"}, "spec": {
+        "predictor": {"minReplicas": 1, "maxReplicas": 4, "nodeSelector": {"kai.scheduler/node-pool": "h100"},
+            "model": {"modelFormat": {"name": "huggingface"}, "storageUri": "s3://m", "args": ["--max-model-len=8192"], "env": variables(120),
+                "resources": {"requests": {"cpu": "8", "memory": "128Gi"}, "limits": {"nvidia.com/gpu": "4"}}}},
+        "transformer": {"containers": [{"name": "kserve-container", "image": "t:1"}]}}})
+}
+
+/// 200 KB: 25 components.
+fn dynamo_graph() -> Value {
+    let component = |i: usize| {
+        json!({"name": format!("c{i}"), "replicas": i, "podTemplate": {"spec": {"containers": [
+        {"name": "main", "image": format!("dynamo:{i}"), "env": variables(115), "resources": {"limits": {"nvidia.com/gpu": "4", "memory": "8Gi"}}}]}}})
+    };
+    let all: Vec<_> = (0..25).map(component).collect();
+    json!({"apiVersion": "nvidia.com/v1beta1", "kind": "DynamoGraphDeployment", "metadata": {"name": "g", "namespace": "n"}, "spec": {"components": all}})
+}
+
+fn kind(name: &str) -> Arc<Kind> {
+    Catalogue::built_in().kinds().iter().find(|kind| kind.kind == name).expect("built in").clone()
+}
+
+fn views(criterion: &mut Criterion) {
+    for (name, object) in
+        [("InferenceService", inference_service()), ("DynamoGraphDeployment", dynamo_graph())]
+    {
+        let (kind, names) = (kind(name), Names::default());
+        let text = object.to_string();
+        let resource = Resource {
+            group: kind.group.clone(),
+            version: "v1".into(),
+            kind: kind.kind.clone(),
+            plural: kind.plural.clone(),
+        };
+        let document = Document::parse(&text).expect("JSON");
+        let packed = pack(&resource, document.root()).expect("memory");
+        let base = view(&kind, document.root(), History::First { generation: 1 }, &names).expect("a view");
+        let file = kind.view.as_ref().expect("a view");
+        criterion.bench_function(&format!("view of a {name} of {} KB", text.len() / 1000), |bencher| {
+            bencher.iter(|| {
+                let text = unpack(black_box(&packed.gzip)).expect("packed here");
+                let outputs = components(file, &text).expect("components");
+                let mut view = base.clone();
+                complete(&mut view, file, &outputs, &names);
+                view
+            });
+        });
+    }
+}
+
+criterion_group!(benches, views);
+criterion_main!(benches);

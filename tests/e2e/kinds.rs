@@ -1,0 +1,154 @@
+//! Kinds that are parts of others, and views of the real thing.
+
+use crate::support::{
+    INFERENCE_SERVICE, Kind, LEADER_WORKER_SET, Meta, Revisor, World, command, fixtures, patch, post, read,
+    revisions, send,
+};
+use devcluster::Options;
+use http::Method;
+use serde_json::{Value, json};
+use std::io::Write;
+
+const NIM: Kind =
+    Kind { kind: "NIMService", api: "apis/apps.nvidia.com/v1alpha1", plural: "nimservices", registry: "" };
+const KSVC: Kind =
+    Kind { kind: "Service", api: "apis/serving.knative.dev/v1", plural: "services", registry: "" };
+const LLM: Kind = Kind {
+    kind: "LLMInferenceService",
+    api: "apis/serving.kserve.io/v1alpha2",
+    plural: "llminferenceservices",
+    registry: "",
+};
+
+/// A manifest, owned by another object as its controller would have it.
+fn manifest(kind: Kind, name: &str, owner: Option<(Kind, &str, &Meta)>, spec: &Value) -> Value {
+    let version = |kind: Kind| kind.api.trim_start_matches("apis/").to_owned();
+    let reference = |(kind, name, meta): (Kind, &str, &Meta)| json!([{"apiVersion": version(kind), "kind": kind.kind, "name": name, "uid": meta.uid, "controller": true}]);
+    let owners = owner.map(reference).unwrap_or_default();
+    json!({"apiVersion": version(kind), "kind": kind.kind, "metadata": {"name": name, "ownerReferences": owners}, "spec": spec})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_topmost_of_nested_kinds_is_recorded() {
+    let own = World::start(&Options::minimal());
+    let others = std::fs::read_to_string(fixtures().join("crds/others.yaml")).expect("a fixture");
+    own.cluster.apply(&others).expect("definitions");
+    own.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"]);
+    let client = own.client().await;
+    let namespace = own.namespace("nested").await;
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let made = |kind: Kind, body: Value| {
+        let (client, path) = (client.clone(), kind.path(&namespace));
+        async move { post(&client, &path, &body).await }
+    };
+    let image = json!({"image": {"repository": "nvcr.io/nim/llama", "tag": "1"}, "resources": {"limits": {"nvidia.com/gpu": "2"}}});
+    let nim = made(NIM, manifest(NIM, "llama", None, &image)).await;
+    let predictor = json!({"predictor": {"containers": [{"name": "kserve-container", "image": "x"}]}});
+    let isvc =
+        made(INFERENCE_SERVICE, manifest(INFERENCE_SERVICE, "llama", Some((NIM, "llama", &nim)), &predictor))
+            .await;
+    let template = json!({"template": {"spec": {"containers": [{"image": "x"}]}}});
+    let ksvc =
+        made(KSVC, manifest(KSVC, "llama", Some((INFERENCE_SERVICE, "llama", &isvc)), &template)).await;
+    let llm = made(
+        LLM,
+        manifest(LLM, "big", None, &json!({"template": {"containers": [{"name": "main", "image": "m:1"}]}})),
+    )
+    .await;
+    let group = json!({"leaderWorkerTemplate": {"size": 2, "workerTemplate": {"spec": {"containers": [{"name": "w", "image": "x"}]}}}});
+    let lws =
+        made(LEADER_WORKER_SET, manifest(LEADER_WORKER_SET, "big", Some((LLM, "big", &llm)), &group)).await;
+    // What the operator fills in a moment later, and a real edit.
+    let filled = json!({"spec": {"livenessProbe": {}, "scale": {"hpa": {"maxReplicas": 0, "minReplicas": 1}}, "storage": {"nimCache": {}}}});
+    patch(&client, &format!("{}/llama", NIM.path(&namespace)), &filled).await;
+    let edited = json!({"spec": {"image": {"tag": "2"}}});
+    let last = patch(&client, &format!("{}/llama", NIM.path(&namespace)), &edited).await;
+    for (kind, meta) in
+        [(NIM, &last), (INFERENCE_SERVICE, &isvc), (KSVC, &ksvc), (LLM, &llm), (LEADER_WORKER_SET, &lws)]
+    {
+        revisor.wait_recorded(kind, meta.version());
+    }
+    let all = revisions(&client, &namespace).await;
+    let mut recorded: Vec<_> = all
+        .iter()
+        .map(|r| {
+            (
+                r["spec"]["workload"]["kind"].as_str().expect("a kind"),
+                r["spec"]["generation"].as_i64().expect("a number"),
+            )
+        })
+        .collect();
+    recorded.sort_unstable();
+    assert_eq!(recorded, [("LLMInferenceService", 1), ("NIMService", 1), ("NIMService", 3)]);
+    let newest = all.iter().find(|r| r["spec"]["generation"] == 3).expect("recorded");
+    let view = &newest["spec"]["view"];
+    assert_eq!((&view["summary"], &view["images"]), (&json!("image.tag"), &json!(["nvcr.io/nim/llama:2"])));
+    assert_eq!(view["requested"]["total"], json!({"nvidia.com/gpu": "2"}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn views_are_made_anew_and_nothing_else_changes() {
+    let own = World::start(&Options::minimal());
+    let client = own.client().await;
+    let namespace = own.namespace("reindex").await;
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let made = post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
+    revisor.wait_recorded(INFERENCE_SERVICE, made.version());
+    let kubeconfig = own.cluster.kubeconfig().display().to_string();
+    let reindex = |more: &[&str]| {
+        let arguments = [&["reindex", "--kubeconfig", &kubeconfig], more].concat();
+        let out = command(&arguments);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).expect("text")
+    };
+    assert!(reindex(&[]).starts_with("1 Revisions: 0 rewritten, 1 up to date"), "{}", reindex(&[]));
+    // A view of an older extractor, or a wrong one.
+    let before = revisions(&client, &namespace).await.remove(0);
+    let mut old = before.clone();
+    old["spec"]["view"] = json!({"version": 1, "summary": "created", "images": ["wrong"]});
+    let name = before["metadata"]["name"].as_str().expect("a name").to_owned();
+    let path = format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions/{name}");
+    let (code, body) = send(&client, Method::PUT, &path, "application/json", &old.to_string()).await;
+    assert_eq!(code, 200, "{body}");
+    assert!(reindex(&["--dry-run"]).starts_with("1 Revisions: 1 would be rewritten"));
+    assert_eq!(read(&client, &path).await["spec"]["view"]["images"], json!(["wrong"]));
+    assert!(reindex(&[]).starts_with("1 Revisions: 1 rewritten"));
+    assert_eq!(read(&client, &path).await["spec"], before["spec"]);
+    // Another kind file shows another view.
+    let mut config = tempfile::NamedTempFile::new().expect("a file");
+    let own_file = "redaction: {secretNames: [MAX_*]}\n";
+    config.write_all(own_file.as_bytes()).expect("written");
+    reindex(&["--config", &config.path().display().to_string()]);
+    let env = read(&client, &path).await["spec"]["view"]["env"].clone();
+    assert_eq!(env[1], json!({"name": "MAX_TOKENS", "value": "[redacted]"}));
+}
+
+#[test]
+fn explain_needs_no_cluster() {
+    let file = fixtures().join("workloads/deployment.yaml").display().to_string();
+    let out = command(&["kinds", "explain", "-f", &file, "-o", "json"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let all: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    assert_eq!((&all[0]["recorded"], &all[0]["why"]), (&json!(true), &json!("selected")));
+    assert_eq!(all[0]["view"]["requested"]["perPod"]["nvidia.com/gpu"], "1");
+    let mut bad = tempfile::NamedTempFile::new().expect("a file");
+    for (text, why) in [
+        ("kind: X\n", "document 1: has no apiVersion"),
+        ("apiVersion: v1\nkind: Pod\n", "kind: \"Pod\" of \"v1\" has no kind file"),
+        ("apiVersion: apps/v9\nkind: Deployment\n", "apiVersion: \"apps/v9\""),
+        ("{", "is not YAML"),
+        ("", "holds no manifest"),
+    ] {
+        bad.as_file_mut().set_len(0).expect("emptied");
+        std::fs::write(bad.path(), text).expect("written");
+        let out = command(&["kinds", "explain", "-f", &bad.path().display().to_string()]);
+        let error = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(!out.status.success() && error.contains(why), "{text:?}: {error}");
+    }
+    let mut config = tempfile::NamedTempFile::new().expect("a file");
+    let yaml = "kinds:\n- {kind: T, group: a.b, versions: [v1], plural: ts, select: always, view: {components: '.a | foo'}}\n";
+    config.write_all(yaml.as_bytes()).expect("written");
+    let out = command(&["kinds", "--config", &config.path().display().to_string()]);
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(error.contains("kinds[0] (T): view.components: 1:6: undefined filter foo"), "{error}");
+}
