@@ -15,7 +15,8 @@ use crate::{json, revision, run, telemetry};
 use kube::Client;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 /// Does what the command line says.
 ///
@@ -28,26 +29,23 @@ pub async fn execute(cli: Cli) -> anyhow::Result<()> {
                 .map_err(|e| anyhow::anyhow!("--log {:?}: {e}", args.log))?;
             run::run(*args).await
         }
-        Command::Crds => {
-            print!("{}", crds()?);
-            Ok(())
-        }
-        Command::Status(args) => {
-            print!("{}", status::status(&args).await?);
-            Ok(())
-        }
-        Command::Reindex(args) => {
-            print!("{}", reindex::reindex(&args).await?);
-            Ok(())
-        }
+        Command::Crds => say(&crds()?),
+        Command::Status(args) => say(&status::status(&args).await?),
+        Command::Reindex(args) => say(&reindex::reindex(&args).await?),
         Command::Kinds(args) => {
             if let Some(KindsCommand::Explain(args)) = &args.command {
-                print!("{}", explain::explain(args)?);
-                return Ok(());
+                return say(&explain::explain(args)?);
             }
-            print!("{}", kinds(&args).await?);
-            Ok(())
+            say(&kinds(&args).await?)
         }
+    }
+}
+
+/// To standard output. Whoever reads it may stop early, as `head` does.
+fn say(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

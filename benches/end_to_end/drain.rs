@@ -4,6 +4,7 @@ use crate::support::{INFERENCE_SERVICE, Revisor, World, client, patch, post, rev
 use crate::{floor, median};
 use devcluster::Options;
 use serde_json::{Value, json};
+use std::io::Write;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -40,7 +41,7 @@ struct Round {
 pub(crate) async fn run(rounds: usize, quick: bool, met: &mut bool) -> f64 {
     let mut all = Vec::new();
     for number in 0..if quick { 1 } else { rounds } {
-        all.push(round().await);
+        all.push(round(&[]).await);
         let last = &all[all.len() - 1];
         eprintln!(
             "drain round {}: edits {:.0}/s, drain {:.0}/s, floor {:.0}/s",
@@ -61,11 +62,41 @@ pub(crate) async fn run(rounds: usize, quick: bool, met: &mut bool) -> f64 {
     1.0 / (1.0 / edits + 1.0 / drain)
 }
 
-async fn round() -> Round {
+/// Without what jq finds: the same kind with no program.
+const NO_VIEW: &str = "kinds:\n- {kind: InferenceService, group: serving.kserve.io, versions: [v1beta1], plural: inferenceservices, \
+    select: always, podSpecs: [spec.predictor, spec.transformer], containers: [spec.predictor.model]}\n";
+const VIEW_TARGET: f64 = 0.9;
+
+/// What the view costs: the drain with and without it, in turn.
+pub(crate) async fn views(rounds: usize, met: &mut bool) {
+    let mut config = tempfile::NamedTempFile::new().expect("a file");
+    config.write_all(NO_VIEW.as_bytes()).expect("written");
+    let path = config.path().display().to_string();
+    let off = ["--config", path.as_str()];
+    let mut all = Vec::new();
+    for number in 0..rounds {
+        let (mut with, mut without) = (0.0, 0.0);
+        for view in [number % 2 == 0, number % 2 != 0] {
+            let rate = round(if view { &[] } else { &off }).await.drain;
+            *(if view { &mut with } else { &mut without }) = rate;
+        }
+        eprintln!("views round {}: with {with:.0}/s, without {without:.0}/s", number + 1);
+        all.push((with, without));
+    }
+    let of = |pick: fn(&(f64, f64)) -> f64| median(&all.iter().map(pick).collect::<Vec<_>>());
+    let ratio = of(|(with, without)| with / without);
+    *met &= ratio >= VIEW_TARGET;
+    println!("\n| the same drain | Revisions/s |\n|---|---|");
+    println!("| with the whole view | {:.0} |", of(|(with, _)| *with));
+    println!("| with changes and images only | {:.0} |", of(|(_, without)| *without));
+    println!("| ratio (target ≥ {VIEW_TARGET}) | {ratio:.2} |");
+}
+
+async fn round(flags: &[&str]) -> Round {
     let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal())).await.expect("a cluster");
     let client = world.client().await;
     let namespace = world.namespace("drain").await;
-    let revisor = Revisor::start(world.cluster.kubeconfig(), &[]);
+    let revisor = Revisor::start(world.cluster.kubeconfig(), flags);
     for i in 0..WORKLOADS {
         post(&client, &INFERENCE_SERVICE.path(&namespace), &workload(&format!("w{i}"))).await;
     }

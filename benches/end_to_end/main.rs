@@ -35,6 +35,9 @@ async fn main() -> ExitCode {
             lag::run(rounds, capacity, &mut met).await;
         }
     }
+    if wants("views") {
+        drain::views(rounds, &mut met).await;
+    }
     if wants("outage") {
         outage::run(&[1_000, 10_000], &mut met).await;
     }
