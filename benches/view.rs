@@ -11,6 +11,7 @@ use revisor::workload::Resource;
 use serde_json::{Value, json};
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 fn variables(count: usize) -> Value {
     let variable = |i: usize| json!({"name": format!("SETTING_{i}"), "value": format!("value {} of setting {i}", i * 7919 % 1000)});
@@ -40,6 +41,20 @@ fn kind(name: &str) -> Arc<Kind> {
     Catalogue::built_in().kinds().iter().find(|kind| kind.kind == name).expect("built in").clone()
 }
 
+/// What the view of an InferenceService may take.
+const TARGET: Duration = Duration::from_micros(500);
+
+fn median_of<T>(make: impl Fn() -> T) -> Duration {
+    let once = || {
+        let started = Instant::now();
+        black_box(make());
+        started.elapsed()
+    };
+    let mut all: Vec<_> = (0..301).map(|_| once()).collect();
+    all.sort_unstable();
+    all[150]
+}
+
 fn views(criterion: &mut Criterion) {
     for (name, object) in
         [("InferenceService", inference_service()), ("DynamoGraphDeployment", dynamo_graph())]
@@ -56,15 +71,21 @@ fn views(criterion: &mut Criterion) {
         let packed = pack(&resource, document.root()).expect("memory");
         let base = view(&kind, document.root(), History::First { generation: 1 }, &names).expect("a view");
         let file = kind.view.as_ref().expect("a view");
-        criterion.bench_function(&format!("view of a {name} of {} KB", text.len() / 1000), |bencher| {
-            bencher.iter(|| {
-                let text = unpack(black_box(&packed.gzip)).expect("packed here");
-                let outputs = components(file, &text).expect("components");
-                let mut view = base.clone();
-                complete(&mut view, file, &outputs, &names);
-                view
-            });
-        });
+        let make = || {
+            let text = unpack(black_box(&packed.gzip)).expect("packed here");
+            let outputs = components(file, &text).expect("components");
+            let mut view = base.clone();
+            complete(&mut view, file, &outputs, &names);
+            view
+        };
+        let label = format!("view of a {name} of {} KB", text.len() / 1000);
+        criterion.bench_function(&label, |bencher| bencher.iter(make));
+        let median = median_of(make);
+        println!("{label}: median {median:?}");
+        assert!(
+            name != "InferenceService" || median <= TARGET,
+            "{label}: {median:?} is more than {TARGET:?}"
+        );
     }
 }
 

@@ -12,9 +12,10 @@ use crate::metrics::{Metrics, kind_reason};
 use crate::revision::View;
 use serde_json::Value;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError, mpsc};
-use std::time::Duration;
-use tokio::sync::{Mutex, oneshot};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// A program that takes longer is not run again.
@@ -26,17 +27,24 @@ const STACK: usize = 16 << 20;
 type Outputs = Result<Vec<Value>, Failure>;
 
 struct Job {
+    number: u64,
     unviewed: Unviewed,
     reply: oneshot::Sender<Outputs>,
+}
+
+/// A thread, and what it is at: the number of the job, and since when.
+struct Worker {
+    jobs: mpsc::Sender<Job>,
+    running: Arc<Mutex<Option<(u64, Instant)>>>,
 }
 
 /// Completes views. Cloning shares it.
 #[derive(Clone)]
 pub struct Extractor {
-    /// One job at a time, so that the limit is that of the job.
-    worker: Arc<Mutex<Option<mpsc::Sender<Job>>>>,
-    disabled: Arc<StdMutex<HashSet<GroupKind>>>,
-    told: Arc<StdMutex<HashSet<(GroupKind, &'static str)>>>,
+    worker: Arc<Mutex<Option<Arc<Worker>>>>,
+    jobs: Arc<AtomicU64>,
+    disabled: Arc<Mutex<HashSet<GroupKind>>>,
+    told: Arc<Mutex<HashSet<(GroupKind, &'static str)>>>,
     names: Arc<Names>,
     metrics: Metrics,
 }
@@ -46,6 +54,7 @@ impl Extractor {
     pub fn new(names: Names, metrics: &Metrics) -> Self {
         Self {
             worker: Arc::default(),
+            jobs: Arc::default(),
             disabled: Arc::default(),
             told: Arc::default(),
             names: Arc::new(names),
@@ -75,16 +84,49 @@ impl Extractor {
 
     /// None when it took too long; the thread that still works on it is left behind.
     async fn run(&self, unviewed: Unviewed) -> Option<Outputs> {
-        let mut worker = self.worker.lock().await;
-        let (reply, answer) = oneshot::channel();
-        let jobs = match worker.take() {
-            Some(jobs) => jobs,
-            None => start()?,
-        };
-        jobs.send(Job { unviewed, reply }).ok()?;
-        let outputs = timeout(LIMIT, answer).await.ok()?.ok()?;
-        *worker = Some(jobs);
-        Some(outputs)
+        let number = self.jobs.fetch_add(1, Ordering::Relaxed);
+        loop {
+            let worker = self.worker()?;
+            let (reply, mut answer) = oneshot::channel();
+            worker.jobs.send(Job { number, unviewed: unviewed.clone(), reply }).ok()?;
+            // Others may be before this one: the limit is for the job that runs.
+            while !self.is_left_behind(&worker) {
+                if let Ok(answered) = timeout(LIMIT, &mut answer).await {
+                    return answered.ok();
+                }
+                if let Some((at, since)) = *lock(&worker.running)
+                    && since.elapsed() >= LIMIT
+                {
+                    self.leave_behind(&worker);
+                    if at == number {
+                        return None;
+                    }
+                }
+            }
+            if lock(&worker.running).is_some_and(|(at, _)| at == number) {
+                return None;
+            }
+        }
+    }
+
+    /// The thread that takes jobs now.
+    fn worker(&self) -> Option<Arc<Worker>> {
+        let mut present = lock(&self.worker);
+        if present.is_none() {
+            *present = start().map(Arc::new);
+        }
+        present.clone()
+    }
+
+    fn is_left_behind(&self, worker: &Arc<Worker>) -> bool {
+        lock(&self.worker).as_ref().is_none_or(|present| !Arc::ptr_eq(present, worker))
+    }
+
+    fn leave_behind(&self, worker: &Arc<Worker>) {
+        let mut present = lock(&self.worker);
+        if present.as_ref().is_some_and(|present| Arc::ptr_eq(present, worker)) {
+            *present = None;
+        }
     }
 
     fn failed(&self, kind: &Kind, reason: &'static str) {
@@ -98,21 +140,26 @@ impl Extractor {
     }
 }
 
-fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A thread that ends with its sender.
-fn start() -> Option<mpsc::Sender<Job>> {
+fn start() -> Option<Worker> {
     let (jobs, received) = mpsc::channel::<Job>();
-    let thread = std::thread::Builder::new().name("jq".to_owned()).stack_size(STACK);
+    let running = Arc::new(Mutex::new(None));
+    let at = running.clone();
     let work = move || {
-        for Job { unviewed, reply } in received {
+        for Job { number, unviewed, reply } in received {
+            *lock(&at) = Some((number, Instant::now()));
+            let outputs = outputs(&unviewed);
+            *lock(&at) = None;
             // Nobody may be waiting any more.
-            let _ = reply.send(outputs(&unviewed));
+            let _ = reply.send(outputs);
         }
     };
-    thread.spawn(work).ok().map(|_| jobs)
+    let thread = std::thread::Builder::new().name("jq".to_owned()).stack_size(STACK);
+    thread.spawn(work).ok().map(|_| Worker { jobs, running })
 }
 
 fn outputs(unviewed: &Unviewed) -> Outputs {
@@ -185,7 +232,10 @@ mod tests {
         let many = format!("{{\"a\":[{}1]}}", "1,".repeat(2000));
         let slow = unviewed("[.a[] as $a | .a[] as $b | .a[] as $c | $a + $b + $c] | length", &many);
         let mut view = View::default();
-        extractor.complete(&mut view, &slow).await;
+        let mut waiting = View::default();
+        let behind = unviewed(GOOD, OBJECT);
+        tokio::join!(extractor.complete(&mut view, &slow), extractor.complete(&mut waiting, &behind));
+        assert_eq!(waiting.images, ["i"], "it waited behind the slow one, and came through");
         extractor.complete(&mut view, &slow).await;
         for (reason, count) in [("TooSlow", 1), ("Disabled", 1)] {
             assert_eq!(
