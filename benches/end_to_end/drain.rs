@@ -13,12 +13,17 @@ const EDITS: usize = 5_000;
 const EDITORS: usize = 8;
 const TARGET: f64 = 0.8;
 
-/// The example, filled up to about 8 KB: what a real manifest of a model has.
+/// The example, filled up to about 8 KB: what a real manifest of a model has, variables and volumes.
 pub(crate) fn workload(name: &str) -> Value {
     let mut object = INFERENCE_SERVICE.example();
     object["metadata"]["name"] = name.into();
     let variable = |i: usize| json!({"name": format!("SETTING_{i}"), "value": format!("value {} of setting {i}", i * 7919 % 1000)});
-    object["spec"]["predictor"]["model"]["env"] = (0..110).map(variable).collect();
+    object["spec"]["predictor"]["model"]["env"] = (0..20).map(variable).collect();
+    let volume = |i: usize| {
+        let name = format!("volume-{i}");
+        json!({"name": name, "projected": {"sources": [{"configMap": {"name": format!("settings-{}", i * 7919 % 1000), "items": [{"key": "a", "path": "b"}]}}]}})
+    };
+    object["spec"]["predictor"]["volumes"] = (0..50).map(volume).collect();
     object
 }
 
