@@ -28,6 +28,7 @@ use crate::kinds::Catalogue;
 use crate::metrics::Metrics;
 use crate::revision::SnapshotEncoding;
 use crate::workload::Head;
+use extract::Extractor;
 use queue::Queue;
 use quiet::Quiet;
 use report::Reporter;
@@ -77,6 +78,8 @@ pub struct Recorder {
     pub queue: Queue,
     /// Generations that changed nothing.
     pub quiet: Quiet,
+    /// What completes views.
+    pub extractor: Extractor,
     /// Who is told of what cannot be recorded.
     pub reporter: Reporter,
     /// What is counted.

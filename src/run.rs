@@ -86,12 +86,14 @@ async fn parts(
     let queue = Queue::new(args.queue_bytes.0, &metrics);
     let quiet = Quiet::new(queue.clone());
     let (reporter, reporting) = Reporter::new(clients.call.clone(), &namespace, &metrics);
+    let extractor = Extractor::new(config.settings.names.clone(), &metrics);
     let recorder = Recorder {
         catalogue: Arc::new(config.catalogue),
         settings: Arc::new(config.settings),
         heads: Arc::new(cache.clone()),
         queue: queue.clone(),
         quiet: quiet.clone(),
+        extractor,
         reporter,
         metrics: metrics.clone(),
     };
@@ -147,9 +149,7 @@ fn start(args: &RunArgs, parts: &Parts, admin: TcpListener, rest: Option<TcpList
         tracing::warn!("the read API is off: it needs --insecure-no-auth and a loopback --listen");
     }
     let reporter = parts.recorder.reporter.clone();
-    let extractor = Extractor::new(parts.recorder.settings.names.clone(), &parts.metrics);
-    let writer =
-        Writer::new(parts.clients.call.clone(), parts.queue.clone(), reporter, extractor, &parts.metrics);
+    let writer = Writer::new(parts.clients.call.clone(), parts.queue.clone(), reporter, &parts.metrics);
     for _ in 0..args.writers {
         let writer = writer.clone();
         tasks.writing.spawn(async move {

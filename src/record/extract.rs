@@ -6,7 +6,7 @@
 use super::snapshot::unpack;
 use super::view::complete;
 use super::view::redact::Names;
-use super::write::Unviewed;
+use super::write::{Unviewed, Viewing};
 use crate::kinds::{Failure, GroupKind, Kind, ViewFile};
 use crate::metrics::{Metrics, kind_reason};
 use crate::revision::View;
@@ -60,6 +60,15 @@ impl Extractor {
             names: Arc::new(names),
             metrics: metrics.clone(),
         }
+    }
+
+    /// Completes a view in the background.
+    pub fn begin(&self, mut view: View, unviewed: Unviewed) -> Viewing {
+        let this = self.clone();
+        tokio::spawn(async move {
+            this.complete(&mut view, &unviewed).await;
+            view
+        })
     }
 
     /// Adds to a view what the kind file's jq finds in the workload.

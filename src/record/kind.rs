@@ -191,8 +191,9 @@ impl KindRecorder {
         self.reselect(change).await;
         match self.decided(change, object) {
             Ok(Some(revision)) => {
-                let unseen = self.unviewed(change.uid);
-                self.push(change, Write::Create(Box::new(revision), unseen)).await;
+                let view = revision.spec.view.clone().zip(self.unviewed(change.uid));
+                let viewing = view.map(|(view, unviewed)| self.recorder.extractor.begin(view, unviewed));
+                self.push(change, Write::Create(Box::new(revision), viewing)).await;
             }
             Ok(None) => {}
             Err(error) => self.undecodable(change, &error.to_string()).await,

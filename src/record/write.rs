@@ -1,17 +1,18 @@
 //! What is written: a new Revision, or two fields in the status of one. Pure.
 
 use crate::kinds::Kind;
-use crate::revision::{ObservedThrough, Revision};
+use crate::revision::{ObservedThrough, Revision, View};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::sync::Arc;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// One write.
 #[derive(Debug)]
 pub enum Write {
     /// A Revision that is not there yet.
-    Create(Box<Revision>, Option<Unviewed>),
+    Create(Box<Revision>, Option<Viewing>),
     /// What becomes known of a workload after its newest Revision.
     Status(StatusPatch),
 }
@@ -24,6 +25,9 @@ pub struct Unviewed {
     /// The workload, compressed.
     pub gzip: Arc<[u8]>,
 }
+
+/// The whole view, which is made while the Revision waits to be written.
+pub type Viewing = JoinHandle<View>;
 
 /// A merge patch of a Revision's status: it names the recorder's own fields only.
 #[derive(Clone, Debug, PartialEq)]

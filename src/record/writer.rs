@@ -1,6 +1,5 @@
 //! The only place that creates Revisions: POST, never anything that could overwrite one.
 
-use super::extract::Extractor;
 use super::fault::{Fault, classify};
 use super::queue::{Queue, Queued, Scope, StatusPatch, Write};
 use super::report::Reporter;
@@ -31,7 +30,6 @@ pub struct Writer {
     client: Client,
     queue: Queue,
     reporter: Reporter,
-    extractor: Extractor,
     metrics: Metrics,
     held: Arc<Mutex<HashSet<&'static str>>>,
 }
@@ -45,14 +43,8 @@ enum Outcome {
 
 impl Writer {
     /// `client` must not retry by itself.
-    pub fn new(
-        client: Client,
-        queue: Queue,
-        reporter: Reporter,
-        extractor: Extractor,
-        metrics: &Metrics,
-    ) -> Self {
-        Self { client, queue, reporter, extractor, metrics: metrics.clone(), held: Arc::default() }
+    pub fn new(client: Client, queue: Queue, reporter: Reporter, metrics: &Metrics) -> Self {
+        Self { client, queue, reporter, metrics: metrics.clone(), held: Arc::default() }
     }
 
     /// Writes one item after the other until the queue is closed and empty. Several of these run side by side.
@@ -84,9 +76,11 @@ impl Writer {
 
     async fn attempt(&self, write: &mut Write) -> Outcome {
         match write {
-            Write::Create(revision, unviewed) => {
-                if let (Some(unviewed), Some(view)) = (unviewed.take(), revision.spec.view.as_mut()) {
-                    self.extractor.complete(view, &unviewed).await;
+            Write::Create(revision, viewing) => {
+                if let Some(viewing) = viewing.take()
+                    && let Ok(view) = viewing.await
+                {
+                    revision.spec.view = Some(view);
                 }
                 self.create(revision).await
             }

@@ -2,11 +2,9 @@
 
 use crate::script::{Answer, Log, client};
 use revisor::metrics::{Metrics, kind};
-use revisor::record::extract::Extractor;
 use revisor::record::ledger::Ledger;
 use revisor::record::queue::{Item, Queue, Write};
 use revisor::record::report::Reporter;
-use revisor::record::view::redact::Names;
 use revisor::record::writer::Writer;
 use revisor::revision::Revision;
 use serde_json::json;
@@ -61,7 +59,6 @@ async fn write(
     let ledger = Ledger::new(&metrics, "Deployment");
     let (reporter, reporting) = Reporter::new(client.clone(), "revisor", &metrics);
     tokio::spawn(reporting);
-    let extractor = Extractor::new(Names::default(), &metrics);
     let started = Instant::now();
     for revision in revisions {
         let workload = revision.spec.workload.uid;
@@ -78,9 +75,7 @@ async fn write(
     }
     queue.close();
     let writers: tokio::task::JoinSet<()> = (0..4)
-        .map(|_| {
-            Writer::new(client.clone(), queue.clone(), reporter.clone(), extractor.clone(), &metrics).run()
-        })
+        .map(|_| Writer::new(client.clone(), queue.clone(), reporter.clone(), &metrics).run())
         .collect();
     timeout(Duration::from_secs(3600), writers.join_all()).await.expect("everything settles");
     assert!(queue.is_empty());
