@@ -1,5 +1,6 @@
 //! What is written: a new Revision, or two fields in the status of one. Pure.
 
+use super::view::MAX_BYTES;
 use crate::kinds::Kind;
 use crate::revision::{ObservedThrough, Revision, View};
 use chrono::{DateTime, Utc};
@@ -92,11 +93,14 @@ impl Write {
         }
     }
 
-    /// Bytes of the part that may be large.
+    /// Bytes of the parts that may be large. A view that is still being made counts as large as it may become, or what
+    /// waits would outgrow the queue's bound.
     pub(super) fn data(&self) -> usize {
         match self {
-            Self::Create(revision, _) => {
-                revision.spec.snapshot.as_ref().and_then(|s| s.data.as_ref()).map_or(0, String::len)
+            Self::Create(revision, viewing) => {
+                let stored =
+                    revision.spec.snapshot.as_ref().and_then(|s| s.data.as_ref()).map_or(0, String::len);
+                stored + viewing.as_ref().map_or(0, |_| MAX_BYTES)
             }
             Self::Status(_) => 0,
         }
@@ -105,7 +109,10 @@ impl Write {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gap::gap;
     use super::*;
+    use crate::watch::{Lost, Reason};
+    use chrono::Utc;
 
     #[test]
     fn a_patch_names_its_own_fields_only() {
@@ -116,5 +123,22 @@ mod tests {
         assert_eq!(text(&patch), r#"{"status":{"observedThrough":{"generation":7,"resourceVersion":"12"}}}"#);
         patch.deletion_time = DateTime::from_timestamp(0, 0);
         assert!(text(&patch).ends_with(r#""workloadDeletionTime":"1970-01-01T00:00:00Z"}}"#));
+    }
+
+    #[tokio::test]
+    async fn a_view_in_the_making_counts_as_large_as_it_may_become() {
+        let lost = Lost {
+            uid: Uuid::nil(),
+            namespace: "n".into(),
+            name: "w".into(),
+            generations: 1..=1,
+            reason: Reason::Compacted,
+            at: "1".parse().expect("a number"),
+            api_version: "g/v1".into(),
+        };
+        let revision = || Box::new(gap("Thing", &lost, Utc::now()));
+        assert_eq!(Write::Create(revision(), None).data(), 0);
+        let viewing = tokio::spawn(async { View::default() });
+        assert_eq!(Write::Create(revision(), Some(viewing)).data(), MAX_BYTES);
     }
 }
