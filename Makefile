@@ -27,9 +27,10 @@ lint: ## Format and lints only
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
+# It reads crates of every platform; a build has fetched only those of this one.
 .PHONY: deny
 deny: ## Licences, sources and banned dependencies
-	@if command -v cargo-deny >/dev/null; then cargo deny --offline --log-level error check bans licenses sources; \
+	@if command -v cargo-deny >/dev/null; then cargo fetch --quiet --locked && cargo deny --offline --locked --log-level error check bans licenses sources; \
 	else echo 'cargo-deny is not there: `cargo install --locked cargo-deny`; its checks are left out'; fi
 
 .PHONY: bench
