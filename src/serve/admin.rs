@@ -31,9 +31,12 @@ impl Readiness {
         self.gates.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// What is still missing.
+    /// What is still missing. Without a gate nothing has begun yet.
     pub fn missing(&self) -> Vec<String> {
         let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        if gates.is_empty() {
+            return vec!["start".to_owned()];
+        }
         gates.iter().filter(|(_, open)| !*open.borrow()).map(|(name, _)| name.clone()).collect()
     }
 
@@ -73,4 +76,22 @@ async fn metrics_text(State(admin): State<Admin>) -> impl IntoResponse {
         [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
         admin.metrics.encode(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_means_that_every_gate_is_open_and_that_there_is_one() {
+        let ready = Readiness::default();
+        assert_eq!(ready.missing(), ["start"], "asked before anything began");
+        let (first, second) = (ready.gate("a"), ready.gate("b"));
+        first.send_replace(true);
+        assert_eq!(ready.missing(), ["b"]);
+        second.send_replace(true);
+        assert!(ready.is_ready());
+        ready.reset();
+        assert!(!ready.is_ready(), "everything has to come in again");
+    }
 }
