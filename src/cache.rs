@@ -1,35 +1,113 @@
 //! Every Revision there is, in memory: fed by its own watch, read by `serve`, asked by `record` at the start.
 //!
-//! In: LIST and WATCH of Revisions. Out: [`Head`]s for `record`, rendered JSON for `serve` (through [`Read`], the one
-//! thing it knows). Level-triggered: only the present set counts, so kube-rs' own watcher feeds it.
+//! In: LIST and WATCH of Revisions, and of the labels of namespaces. Out: [`Head`]s for `record`, rendered JSON for
+//! `serve` (through [`Read`], the one thing it knows). Level-triggered: only the present set counts, so kube-rs' own
+//! watcher feeds it. Each Revision is rendered once, when it comes; what its JSON owes to its siblings is replaced when
+//! they change.
 
 mod index;
+mod namespaces;
 mod render;
+pub mod wire;
 
-pub use render::Identity;
+pub use namespaces::ProjectLabels;
+pub use render::{Etag, Identity, etag};
 
 use crate::metrics::Metrics;
 use crate::record::Heads;
 use crate::revision::Revision;
 use crate::workload::Head;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
-use index::Index;
+use index::{Index, Project};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 /// A page is in memory as a whole, several times over.
 const PAGE: u32 = 200;
 
+/// Which workload something is of, by every name it has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// metadata.namespace.
+    pub namespace: String,
+    /// metadata.name.
+    pub name: String,
+    /// metadata.uid.
+    pub uid: Uuid,
+    /// The apiVersion in which it was first recorded.
+    pub api_version: String,
+    /// Its kind.
+    pub kind: String,
+}
+
+impl Place {
+    /// The API group of its kind; empty for the core group.
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+}
+
+/// One Revision that was asked for.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its workload.
+    pub place: Arc<Place>,
+    /// metadata.generation of the workload.
+    pub generation: i64,
+    /// Id of the next older one.
+    pub before: Option<Uuid>,
+    /// As the contract has it.
+    pub json: Bytes,
+    /// Of its JSON.
+    pub etag: Etag,
+}
+
+/// A Revision or a Gap in the whole history of a workload.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The generation; of a Gap the last one.
+    pub generation: i64,
+    /// Its id.
+    pub id: Uuid,
+    /// As the contract has it; of a Gap what it has of that.
+    pub json: Bytes,
+}
+
+/// A workload in a few numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// When it was deleted.
+    pub deleted_at: Option<DateTime<Utc>>,
+    /// How many Revisions there are, Gaps aside.
+    pub revisions: usize,
+    /// The phase of the newest.
+    pub phase: Option<&'static str>,
+}
+
 /// What `serve` may ask.
 pub trait Read: Send + Sync {
-    /// The Revisions of a workload as JSON objects, newest first; none when the workload is not known.
-    fn list(&self, workload: Uuid) -> Option<Vec<Bytes>>;
+    /// Which workload this is; none when it is not known.
+    fn place(&self, workload: Uuid) -> Option<Arc<Place>>;
+    /// The Revisions of a workload that is deleted, or is not, as JSON objects, newest first; none when the workload is
+    /// not known.
+    fn list(&self, workload: Uuid, deleted: bool) -> Option<Vec<(Bytes, Etag)>>;
+    /// How many [`Read::list`] gives.
+    fn count(&self, workload: Uuid, deleted: bool) -> usize;
+    /// One Revision by its id.
+    fn get(&self, revision: Uuid) -> Option<Found>;
+    /// All workloads that are `wanted`, in no order.
+    fn workloads(&self, wanted: &dyn Fn(&Place) -> bool) -> Vec<Arc<Place>>;
+    /// A workload in a few numbers; none when it is not known.
+    fn summary(&self, workload: Uuid) -> Option<Summary>;
+    /// Everything of a workload that is older than `before`, newest first, Gaps included; none when it is not known.
+    fn history(&self, workload: Uuid, before: Option<(i64, Uuid)>) -> Option<Vec<Listed>>;
 }
 
 /// The cache. Cloning shares it.
@@ -43,7 +121,8 @@ pub struct Cache {
 impl Cache {
     /// An empty cache.
     pub fn new(identity: Identity, metrics: &Metrics) -> Self {
-        Self { index: Arc::default(), identity: Arc::new(identity), metrics: metrics.clone() }
+        let (identity, metrics) = (Arc::new(identity), metrics.clone());
+        Self { index: Arc::default(), identity, metrics }
     }
 
     /// Follows all Revisions until it is dropped. `ready` turns true when the first list is in.
@@ -59,7 +138,11 @@ impl Cache {
                     fresh.get_or_insert_default().put(&revision, &self.identity);
                 }
                 Ok(watcher::Event::InitDone) => {
-                    self.update(|index| *index = fresh.take().unwrap_or_default());
+                    self.update(|index| {
+                        let projects = index.projects();
+                        *index = fresh.take().unwrap_or_default();
+                        index.adopt(projects);
+                    });
                     ready.send_replace(true);
                 }
                 Ok(watcher::Event::Apply(revision)) => {
@@ -69,6 +152,12 @@ impl Cache {
                 Err(error) => explain(&error),
             }
         }
+    }
+
+    /// Follows the labels of namespaces until it is dropped. `ready` turns true when they are known.
+    pub async fn follow_namespaces(self, client: Client, labels: ProjectLabels, ready: watch::Sender<bool>) {
+        let tell = |name: &str, project: Option<Project>| self.update(|index| index.project(name, project));
+        namespaces::follow(client, &labels, tell, ready).await;
     }
 
     /// Forgets everything: it was of another history.
@@ -82,6 +171,10 @@ impl Cache {
         self.metrics.cached.set(i64::try_from(index.len()).unwrap_or(i64::MAX));
         result
     }
+
+    fn read(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Heads for Cache {
@@ -90,13 +183,37 @@ impl Heads for Cache {
     }
 
     fn recorded(&self, workload: Uuid, generations: &RangeInclusive<i64>) -> BTreeSet<i64> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).recorded(workload, generations)
+        self.read().recorded(workload, generations)
     }
 }
 
 impl Read for Cache {
-    fn list(&self, workload: Uuid) -> Option<Vec<Bytes>> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).list(workload)
+    fn place(&self, workload: Uuid) -> Option<Arc<Place>> {
+        self.read().place(workload)
+    }
+
+    fn list(&self, workload: Uuid, deleted: bool) -> Option<Vec<(Bytes, Etag)>> {
+        self.read().list(workload, deleted)
+    }
+
+    fn count(&self, workload: Uuid, deleted: bool) -> usize {
+        self.read().count(workload, deleted)
+    }
+
+    fn get(&self, revision: Uuid) -> Option<Found> {
+        self.read().get(revision)
+    }
+
+    fn workloads(&self, wanted: &dyn Fn(&Place) -> bool) -> Vec<Arc<Place>> {
+        self.read().workloads(wanted)
+    }
+
+    fn summary(&self, workload: Uuid) -> Option<Summary> {
+        self.read().summary(workload)
+    }
+
+    fn history(&self, workload: Uuid, before: Option<(i64, Uuid)>) -> Option<Vec<Listed>> {
+        self.read().history(workload, before)
     }
 }
 

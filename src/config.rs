@@ -1,5 +1,6 @@
 //! The only reader of flags, environment and the configuration file. What leaves here is validated.
 
+use crate::cache::ProjectLabels;
 use crate::kinds::{Catalogue, KindError};
 use crate::record::Settings;
 use crate::record::view::redact::Names;
@@ -305,11 +306,19 @@ struct RestFile {
     r#type: String,
     tenant_id: i32,
     cluster_id: Option<Uuid>,
+    department_labels: Vec<String>,
+    project_labels: Vec<String>,
 }
 
 impl Default for RestFile {
     fn default() -> Self {
-        Self { r#type: "runai-revision".to_owned(), tenant_id: 1001, cluster_id: None }
+        Self {
+            r#type: "runai-revision".to_owned(),
+            tenant_id: 1001,
+            cluster_id: None,
+            department_labels: Vec::new(),
+            project_labels: vec!["kai/project".to_owned(), "runai/queue".to_owned()],
+        }
     }
 }
 
@@ -326,6 +335,8 @@ pub struct Config {
     pub tenant_id: i32,
     /// `clusterId` of the REST contract; the uid of namespace kube-system when absent.
     pub cluster_id: Option<Uuid>,
+    /// Labels of namespaces that say `departmentId` and `projectId`.
+    pub project_labels: ProjectLabels,
 }
 
 impl Config {
@@ -359,6 +370,10 @@ impl Config {
             rest_type: parsed.rest.r#type,
             tenant_id: parsed.rest.tenant_id,
             cluster_id: parsed.rest.cluster_id,
+            project_labels: ProjectLabels {
+                department: parsed.rest.department_labels,
+                project: parsed.rest.project_labels,
+            },
         })
     }
 }

@@ -15,6 +15,7 @@
 
 // The words that the stages share.
 pub mod json;
+pub mod quantity;
 pub mod revision;
 pub mod workload;
 

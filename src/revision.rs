@@ -9,7 +9,7 @@ pub mod resource;
 pub mod schema;
 
 pub use resource::{
-    Allocated, Change, Condition, EnvVar, Gap, Observed, ObservedThrough, Pods, Requested, Revision,
+    Allocated, Change, Condition, Gap, Observed, ObservedThrough, Pods, Requested, Revision,
     RevisionSpec, RevisionStatus, RevisionType, Snapshot, SnapshotEncoding, Source, TimeSource, Via, View,
     Workload,
 };

@@ -1,6 +1,6 @@
 //! The composition root of `revisor run`: the one place that names all stages and joins them.
 
-use crate::cache::{Cache, Identity};
+use crate::cache::{Cache, Identity, ProjectLabels};
 use crate::client::Clients;
 use crate::config::{Config, RunArgs};
 use crate::kinds::Kind;
@@ -32,6 +32,7 @@ use uuid::Uuid;
 struct Parts {
     clients: Clients,
     cache: Cache,
+    labels: ProjectLabels,
     queue: Queue,
     recorder: Recorder,
     quiet: Quiet,
@@ -100,6 +101,7 @@ async fn parts(
     let parts = Parts {
         clients,
         cache,
+        labels: config.project_labels,
         queue,
         recorder,
         quiet,
@@ -192,8 +194,16 @@ fn read(parts: &Parts, tasks: &mut Tasks) {
             std::future::pending().await
         });
     }
+    // What namespaces say first, so that nothing is served with the wrong project.
+    let (named, mut is_named) = watch::channel(false);
+    let (cache, client, labels) = (parts.cache.clone(), parts.clients.watch.clone(), parts.labels.clone());
+    reading.spawn(async move {
+        cache.follow_namespaces(client, labels, named).await;
+        "namespaces"
+    });
     let (cache, client) = (parts.cache.clone(), parts.clients.watch.clone());
     reading.spawn(async move {
+        let _ = is_named.wait_for(|named| *named).await;
         cache.run(client, filled).await;
         "cache"
     });

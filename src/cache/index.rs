@@ -1,19 +1,27 @@
-//! Revisions by workload, newest first. Pure.
+//! Revisions by workload and by id, newest first. Pure.
 
-use super::render::{Identity, render};
+use super::render::{Around, Etag, Identity, Rendered, render, type_name};
+use super::wire::Missing;
+use super::{Found, Listed, Place, Summary};
+use crate::history::subtract;
 use crate::record::snapshot;
 use crate::revision::identity::ContentDigest;
-use crate::revision::{Revision, RevisionType};
+use crate::revision::{Gap, Revision};
 use crate::workload::Head;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// All Revisions.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     workloads: HashMap<Uuid, Workload>,
+    /// Workload and generation by the id of a Revision, Gaps aside.
+    ids: HashMap<Uuid, (Uuid, i64)>,
+    projects: Projects,
     len: usize,
     /// Kinds whose recorder keeps the snapshots.
     handed_over: HashSet<GroupKind>,
@@ -22,19 +30,44 @@ pub(super) struct Index {
 /// Group and kind.
 type GroupKind = (String, String);
 
-#[derive(Debug, Default)]
+/// `departmentId` and `projectId` by namespace.
+pub(super) type Projects = HashMap<String, Project>;
+
+/// What the labels of a namespace say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Project {
+    pub(super) department: Option<String>,
+    pub(super) project: Option<String>,
+}
+
+/// `departmentId` of a namespace without a label for it.
+const DEPARTMENT: &str = "default";
+
+#[derive(Debug)]
 struct Workload {
+    place: Arc<Place>,
     kind: GroupKind,
-    /// By generation; a Gap by the last one it stands for.
     rows: BTreeMap<i64, Row>,
+    /// By first and last generation.
+    gaps: BTreeMap<(i64, i64), Hole>,
     head: Head,
 }
 
 #[derive(Debug)]
 struct Row {
     id: Uuid,
-    /// None for a Gap, which is in no list.
-    json: Option<Bytes>,
+    rendered: Rendered,
+    phase: &'static str,
+    deleted_at: Option<DateTime<Utc>>,
+}
+
+/// A Gap.
+#[derive(Debug)]
+struct Hole {
+    id: Uuid,
+    reason: String,
+    time: DateTime<Utc>,
+    deleted_at: Option<DateTime<Utc>>,
 }
 
 impl Index {
@@ -42,39 +75,73 @@ impl Index {
         self.len
     }
 
+    pub(super) fn projects(&self) -> Projects {
+        self.projects.clone()
+    }
+
+    /// Takes over what namespaces said while this index was filled.
+    pub(super) fn adopt(&mut self, projects: Projects) {
+        if self.projects != projects {
+            self.projects = projects;
+            self.workloads.values_mut().for_each(|workload| workload.retail(&self.projects));
+        }
+    }
+
     /// An empty one that takes this one's place.
     pub(super) fn successor(&self) -> Self {
-        Self { handed_over: self.handed_over.clone(), ..Self::default() }
+        Self { handed_over: self.handed_over.clone(), projects: self.projects.clone(), ..Self::default() }
     }
 
     /// Adds or replaces a Revision; its snapshot is kept for the next comparison until its kind's recorder does that.
     pub(super) fn put(&mut self, revision: &Revision, identity: &Identity) {
         let spec = &revision.spec;
-        let workload = self.workloads.entry(spec.workload.uid).or_default();
-        if workload.kind.1.is_empty() {
-            workload.kind = group_kind(revision);
-        }
-        let keep_snapshot = !self.handed_over.contains(&workload.kind);
+        let uid = spec.workload.uid;
+        let workload = self.workloads.entry(uid).or_insert_with(|| Workload::new(revision));
+        let deleted_at = revision.status.as_ref().and_then(|status| status.workload_deletion_time);
+        let new = if let Some(gap) = &spec.gap {
+            let hole = Hole { id: spec.id, reason: gap.reason.clone(), time: spec.change_time, deleted_at };
+            workload.gaps.insert((gap.from, gap.to), hole).is_none()
+        } else {
+            self.ids.insert(spec.id, (uid, spec.generation));
+            let rendered = render(revision, identity, &Around::default());
+            let row = Row { id: spec.id, rendered, phase: super::render::phase_of(revision), deleted_at };
+            workload.rows.insert(spec.generation, row).is_none()
+        };
+        self.len += usize::from(new);
         let generation = last_generation(revision);
-        let json = (spec.r#type != RevisionType::Gap).then(|| render(revision, identity));
-        if workload.rows.insert(generation, Row { id: spec.id, json }).is_none() {
-            self.len += 1;
-        }
         if generation >= workload.head.generation {
+            let keep_snapshot = !self.handed_over.contains(&workload.kind);
             workload.head = head(revision, generation, keep_snapshot);
         }
+        workload.retail(&self.projects);
     }
 
     pub(super) fn remove(&mut self, revision: &Revision) {
         let uid = revision.spec.workload.uid;
         let Some(workload) = self.workloads.get_mut(&uid) else { return };
-        let generation = last_generation(revision);
-        if workload.rows.get(&generation).is_some_and(|row| row.id == revision.spec.id) {
-            workload.rows.remove(&generation);
-            self.len -= 1;
-        }
-        if workload.rows.is_empty() {
+        let removed = if let Some(Gap { from, to, .. }) = revision.spec.gap {
+            workload.gaps.remove(&(from, to)).is_some()
+        } else {
+            self.ids.remove(&revision.spec.id);
+            workload.rows.remove(&revision.spec.generation).is_some()
+        };
+        self.len -= usize::from(removed);
+        if workload.rows.is_empty() && workload.gaps.is_empty() {
             self.workloads.remove(&uid);
+        } else {
+            workload.retail(&self.projects);
+        }
+    }
+
+    /// What the labels of a namespace say now; none when it is gone.
+    pub(super) fn project(&mut self, namespace: &str, project: Option<Project>) {
+        let before = match project.clone() {
+            Some(project) => self.projects.insert(namespace.to_owned(), project),
+            None => self.projects.remove(namespace),
+        };
+        if before != project {
+            let there = self.workloads.values_mut().filter(|workload| workload.place.namespace == namespace);
+            there.for_each(|workload| workload.retail(&self.projects));
         }
     }
 
@@ -94,13 +161,147 @@ impl Index {
     /// Which of these generations are there, Gaps aside.
     pub(super) fn recorded(&self, uid: Uuid, generations: &RangeInclusive<i64>) -> BTreeSet<i64> {
         let rows = self.workloads.get(&uid).map(|workload| workload.rows.range(generations.clone()));
-        let recorded = rows.into_iter().flatten().filter(|(_, row)| row.json.is_some());
-        recorded.map(|(generation, _)| *generation).collect()
+        rows.into_iter().flatten().map(|(generation, _)| *generation).collect()
     }
 
-    pub(super) fn list(&self, uid: Uuid) -> Option<Vec<Bytes>> {
+    pub(super) fn place(&self, uid: Uuid) -> Option<Arc<Place>> {
+        self.workloads.get(&uid).map(|workload| workload.place.clone())
+    }
+
+    /// The rows of a workload that is deleted, or is not, as `deleted` says; nothing of one that is the other.
+    fn rows(&self, uid: Uuid, deleted: bool) -> Option<impl Iterator<Item = &Row>> {
         let workload = self.workloads.get(&uid)?;
-        Some(workload.rows.values().rev().filter_map(|row| row.json.clone()).collect())
+        let asked = workload.deleted_at().is_some() == deleted;
+        Some(workload.rows.values().rev().filter(move |_| asked))
+    }
+
+    pub(super) fn list(&self, uid: Uuid, deleted: bool) -> Option<Vec<(Bytes, Etag)>> {
+        Some(self.rows(uid, deleted)?.map(|row| (row.rendered.json.clone(), row.rendered.etag)).collect())
+    }
+
+    pub(super) fn count(&self, uid: Uuid, deleted: bool) -> usize {
+        self.rows(uid, deleted).map_or(0, Iterator::count)
+    }
+
+    pub(super) fn get(&self, id: Uuid) -> Option<Found> {
+        let (uid, generation) = *self.ids.get(&id)?;
+        let workload = self.workloads.get(&uid)?;
+        let rendered = &workload.rows.get(&generation)?.rendered;
+        let older = workload.rows.range(..generation).next_back();
+        Some(Found {
+            place: workload.place.clone(),
+            generation,
+            before: older.map(|(_, row)| row.id),
+            json: rendered.json.clone(),
+            etag: rendered.etag,
+        })
+    }
+
+    /// The workloads that `wanted` picks, by namespace, name and uid.
+    pub(super) fn workloads(&self, wanted: &dyn Fn(&Place) -> bool) -> Vec<Arc<Place>> {
+        let picked = self.workloads.values().map(|workload| &workload.place).filter(|place| wanted(place));
+        picked.cloned().collect()
+    }
+
+    pub(super) fn summary(&self, uid: Uuid) -> Option<Summary> {
+        let workload = self.workloads.get(&uid)?;
+        Some(Summary {
+            deleted_at: workload.deleted_at(),
+            revisions: workload.rows.len(),
+            phase: workload.rows.values().next_back().map(|row| row.phase),
+        })
+    }
+
+    /// Everything of a workload that is older than `before`, newest first, Gaps included.
+    pub(super) fn history(&self, uid: Uuid, before: Option<(i64, Uuid)>) -> Option<Vec<Listed>> {
+        let workload = self.workloads.get(&uid)?;
+        let rows = workload.rows.iter().map(|(generation, row)| Listed {
+            generation: *generation,
+            id: row.id,
+            json: row.rendered.json.clone(),
+        });
+        let gaps = workload.gaps.iter().map(|((from, to), hole)| Listed {
+            generation: *to,
+            id: hole.id,
+            json: hole.render(&workload.place, *from, *to),
+        });
+        let mut all: Vec<_> = rows.chain(gaps).collect();
+        all.retain(|item| before.is_none_or(|before| (item.generation, item.id) < before));
+        all.sort_unstable_by_key(|item| std::cmp::Reverse((item.generation, item.id)));
+        Some(all)
+    }
+}
+
+impl Workload {
+    fn new(revision: &Revision) -> Self {
+        let workload = &revision.spec.workload;
+        let place = Arc::new(Place {
+            uid: workload.uid,
+            namespace: revision.metadata.namespace.clone().unwrap_or_default(),
+            name: workload.name.clone(),
+            api_version: workload.api_version.clone(),
+            kind: workload.kind.clone(),
+        });
+        let (rows, gaps) = (BTreeMap::new(), BTreeMap::new());
+        Self { place, kind: group_kind(revision), rows, gaps, head: Head::default() }
+    }
+
+    /// It is kept on the newest Revision; one that was found later may be newer than that.
+    fn deleted_at(&self) -> Option<DateTime<Utc>> {
+        let rows = self.rows.values().filter_map(|row| row.deleted_at);
+        rows.chain(self.gaps.values().filter_map(|hole| hole.deleted_at)).max()
+    }
+
+    /// What nobody found later of each Gap, by the Revision that says it: the next newer one, or the newest.
+    fn missing(&self) -> BTreeMap<i64, Vec<Missing>> {
+        let mut all: BTreeMap<i64, Vec<Missing>> = BTreeMap::new();
+        let Some((newest, _)) = self.rows.last_key_value() else { return all };
+        for ((from, to), hole) in &self.gaps {
+            let recorded = self.rows.range(from..=to).map(|(generation, _)| *generation).collect();
+            for range in subtract(*from..=*to, &recorded) {
+                let (from, to) = range.into_inner();
+                let carrier = self.rows.range(to..).next().map_or(*newest, |(generation, _)| *generation);
+                all.entry(carrier).or_default().push(Missing { from, to, reason: hole.reason.clone() });
+            }
+        }
+        all
+    }
+
+    /// Brings up to date what each Revision owes to its siblings and its namespace.
+    fn retail(&mut self, projects: &Projects) {
+        let missing = if self.gaps.is_empty() { BTreeMap::new() } else { self.missing() };
+        let labels = projects.get(&self.place.namespace);
+        let department = labels.and_then(|labels| labels.department.as_deref()).unwrap_or(DEPARTMENT);
+        let project = labels.and_then(|labels| labels.project.as_deref()).unwrap_or(&self.place.namespace);
+        let deleted_at = self.deleted_at();
+        let newest = self.rows.last_key_value().map(|(generation, _)| *generation);
+        for (generation, row) in &mut self.rows {
+            let around = Around {
+                latest: Some(*generation) == newest,
+                missing: missing.get(generation).map_or(&[], Vec::as_slice),
+                department,
+                project,
+                deleted_at,
+            };
+            if let Some(anew) = row.rendered.retail(&around) {
+                row.rendered = anew;
+            }
+        }
+    }
+}
+
+impl Hole {
+    /// In the words of the contract, as far as they fit.
+    fn render(&self, place: &Place, from: i64, to: i64) -> Bytes {
+        let json = serde_json::json!({
+            "id": self.id, "name": place.name, "workloadId": place.uid, "createdAt": super::wire::rfc3339(self.time),
+            "additionalFields": {
+                "revisionType": type_name(crate::revision::RevisionType::Gap), "generation": to, "kind": place.kind,
+                "apiVersion": place.api_version, "namespace": place.namespace,
+                "missing": [Missing { from, to, reason: self.reason.clone() }],
+            },
+        });
+        Bytes::from(json.to_string())
     }
 }
 
@@ -139,27 +340,42 @@ fn head(revision: &Revision, generation: i64, keep_snapshot: bool) -> Head {
 mod tests {
     use super::*;
     use crate::cache::render::tests::{identity, revision};
+    use serde_json::{Value, json};
+
+    fn index(generations: &[i64]) -> Index {
+        let mut index = Index::default();
+        generations.iter().for_each(|generation| index.put(&revision(*generation), &identity()));
+        index
+    }
+
+    fn gap(from: i64, to: i64) -> Revision {
+        let mut gap = revision(to);
+        gap.spec.id = Uuid::from_u128(1_000 + u128::try_from(from).expect("positive"));
+        gap.spec.r#type = crate::revision::RevisionType::Gap;
+        gap.spec.gap = Some(Gap { from, to, reason: "Compacted".into() });
+        gap
+    }
+
+    fn uid() -> Uuid {
+        revision(1).spec.workload.uid
+    }
+
+    /// `additionalFields` of each, newest first.
+    fn fields(index: &Index) -> Vec<Value> {
+        let rows = index.list(uid(), false).expect("known");
+        let value = |(json, _): &(Bytes, Etag)| serde_json::from_slice::<Value>(json).expect("json");
+        rows.iter().map(|row| value(row)["additionalFields"].clone()).collect()
+    }
 
     #[test]
     fn newest_first_and_the_head_is_the_newest() {
-        let mut index = Index::default();
-        for generation in [2, 10, 1] {
-            index.put(&revision(generation), &identity());
-        }
-        let uid = revision(1).spec.workload.uid;
-        let generations: Vec<i64> = index
-            .list(uid)
-            .expect("known")
-            .iter()
-            .map(|json| {
-                let value: serde_json::Value = serde_json::from_slice(json).expect("json");
-                value["additionalFields"]["generation"].as_i64().expect("a number")
-            })
-            .collect();
-        assert_eq!((generations, index.len()), (vec![10, 2, 1], 3));
+        let mut index = index(&[2, 10, 1]);
+        let latest: Vec<_> = fields(&index).iter().map(|f| (f["generation"].clone(), f["latest"].clone())).collect();
+        assert_eq!(latest, [(json!(10), json!(true)), (json!(2), json!(false)), (json!(1), json!(false))]);
+        assert_eq!((index.len(), index.count(uid(), false)), (3, 3));
         let mut heads = || index.hand_over("apps", "Deployment");
         let (found, head) = heads().remove(0);
-        assert_eq!((found, head.generation, head.snapshot.is_some()), (uid, 10, true));
+        assert_eq!((found, head.generation, head.snapshot.is_some()), (uid(), 10, true));
         assert_eq!((head.digest.is_some(), head.deleted, head.only_gap), (true, false, false));
         assert!(heads()[0].1.snapshot.is_none(), "handed over once");
         assert!(index.hand_over("other", "Deployment").is_empty());
@@ -168,13 +384,92 @@ mod tests {
     }
 
     #[test]
+    fn a_new_revision_changes_what_is_said_of_the_one_before() {
+        let mut index = index(&[1, 2]);
+        let etags = |index: &Index| -> Vec<Etag> {
+            index.list(uid(), false).expect("known").into_iter().map(|(_, etag)| etag).collect()
+        };
+        let before = etags(&index);
+        index.put(&revision(3), &identity());
+        let after = etags(&index);
+        assert_ne!(after[1], before[0], "it is not the latest any more");
+        assert_eq!(after[2], before[1]);
+        let found = index.get(Uuid::from_u128(2)).expect("known");
+        assert_eq!((found.etag, found.generation, found.before), (after[1], 2, Some(Uuid::from_u128(1))));
+        // The order in which another replica saw them does not matter.
+        assert_eq!(etags(&self::index(&[3, 1, 2])), after);
+        index.remove(&revision(3));
+        assert_eq!(etags(&index), before);
+    }
+
+    #[test]
+    fn gaps_are_told_by_the_next_newer_revision() {
+        let mut index = index(&[1, 5]);
+        index.put(&gap(2, 4), &identity());
+        index.put(&gap(6, 7), &identity());
+        let missing = |from: i64, to: i64| json!({"from": from, "to": to, "reason": "Compacted"});
+        assert_eq!(fields(&index)[0]["missing"], json!([missing(2, 4), missing(6, 7)]));
+        assert_eq!((fields(&index).len(), index.count(uid(), false), index.len()), (2, 2, 4));
+        index.put(&revision(3), &identity());
+        assert_eq!(fields(&index)[0]["missing"], json!([missing(4, 4), missing(6, 7)]));
+        assert_eq!(fields(&index)[1]["missing"], json!([missing(2, 2)]), "found later");
+        let all = index.history(uid(), None).expect("known");
+        assert_eq!(all.iter().map(|item| item.generation).collect::<Vec<_>>(), [7, 5, 4, 3, 1]);
+        let rest = index.history(uid(), Some((all[1].generation, all[1].id))).expect("known");
+        assert_eq!(rest.len(), 3);
+        let hole: Value = serde_json::from_slice(&all[0].json).expect("json");
+        assert_eq!(hole["additionalFields"]["missing"], json!([missing(6, 7)]));
+        assert!(index.get(gap(6, 7).spec.id).is_none(), "a Gap is no revision of the contract");
+        for gap in [gap(2, 4), gap(6, 7)] {
+            index.remove(&gap);
+        }
+        assert!(fields(&index).iter().all(|fields| fields.get("missing").is_none()));
+    }
+
+    #[test]
+    fn a_deleted_workload_is_listed_only_when_it_is_asked_for() {
+        let mut index = index(&[1, 2]);
+        assert_eq!(index.list(uid(), true).map(|rows| rows.len()), Some(0));
+        let mut last = revision(2);
+        last.status.as_mut().expect("one").workload_deletion_time = DateTime::from_timestamp(1, 0);
+        index.put(&last, &identity());
+        assert_eq!((index.count(uid(), false), index.count(uid(), true)), (0, 2));
+        let rows = index.list(uid(), true).expect("known");
+        for (json, _) in rows {
+            let value: Value = serde_json::from_slice(&json).expect("json");
+            assert_eq!(value["deletedAt"], "1970-01-01T00:00:01.000Z");
+        }
+        let summary = index.summary(uid()).expect("known");
+        assert_eq!((summary.revisions, summary.deleted_at, summary.phase), (2, DateTime::from_timestamp(1, 0), Some("Unknown")));
+    }
+
+    #[test]
+    fn labels_of_the_namespace_reach_every_revision_of_it() {
+        let mut index = index(&[1]);
+        let project = Project { department: Some("research".into()), project: None };
+        let said = |index: &Index| {
+            let found = index.get(Uuid::from_u128(1)).expect("known");
+            let value: Value = serde_json::from_slice(&found.json).expect("json");
+            (value["departmentId"].clone(), value["projectId"].clone())
+        };
+        assert_eq!(said(&index), (json!("default"), json!("team-a")));
+        index.project("team-a", Some(project.clone()));
+        assert_eq!(said(&index), (json!("research"), json!("team-a")));
+        let mut successor = index.successor();
+        successor.put(&revision(1), &identity());
+        assert_eq!(said(&successor), said(&index));
+        index.project("team-a", Some(Project { project: Some("p".into()), ..project }));
+        assert_eq!(said(&index), (json!("research"), json!("p")));
+        index.project("team-a", None);
+        assert_eq!(said(&index), (json!("default"), json!("team-a")));
+    }
+
+    #[test]
     fn what_is_removed_is_unknown() {
-        let mut index = Index::default();
-        index.put(&revision(1), &identity());
-        index.put(&revision(1), &identity());
+        let mut index = index(&[1, 1]);
         assert_eq!(index.len(), 1);
         index.remove(&revision(1));
         index.remove(&revision(1));
-        assert_eq!((index.len(), index.list(revision(1).spec.workload.uid)), (0, None));
+        assert_eq!((index.len(), index.list(uid(), false), index.get(Uuid::from_u128(1)).is_none()), (0, None, true));
     }
 }

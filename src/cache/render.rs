@@ -1,10 +1,19 @@
 //! A Revision as the JSON of the REST contract. Pure.
+//!
+//! A new Revision changes what is said of its siblings, and a label of the namespace what is said of all. Those fields
+//! are the last ones of the JSON, so that a row is written anew by replacing its tail; the Revision is not needed.
 
-use crate::revision::{Revision, RevisionStatus, RevisionType};
+use super::wire::{
+    AdditionalFields, AllocatedResources, Amount, Condition, ExtendedResource, Missing, PHASES, Quantity,
+    RequestedPods, Resources, Wire, rfc3339,
+};
+use crate::kinds::select::{GpuResource, gpu_resource};
+use crate::quantity;
+use crate::revision::{Allocated, Pods, Requested, Revision, RevisionStatus, RevisionType};
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Serialize;
-use std::collections::HashSet;
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashSet};
 use uuid::Uuid;
 
 /// What the contract wants to know of the installation.
@@ -18,110 +27,259 @@ pub struct Identity {
     pub cluster: Uuid,
 }
 
-/// The phases that the contract knows.
-const PHASES: &[&str] = &[
-    "Creating",
-    "Initializing",
-    "Resuming",
-    "Pending",
-    "Deleting",
-    "Running",
-    "Updating",
-    "Stopped",
-    "Stopping",
-    "Degraded",
-    "Failed",
-    "Completed",
-    "Terminating",
-    "Unknown",
-];
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Wire<'a> {
-    r#type: &'a str,
-    name: &'a str,
-    id: Uuid,
-    workload_id: Uuid,
-    tenant_id: i32,
-    cluster_id: Uuid,
-    department_id: &'a str,
-    project_id: &'a str,
-    created_at: String,
-    phase: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    phase_message: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    phase_updated_at: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    images: Vec<&'a str>,
-    additional_fields: AdditionalFields<'a>,
+/// What the JSON of a Revision owes to its siblings and to its namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Around<'a> {
+    pub(super) latest: bool,
+    pub(super) missing: &'a [Missing],
+    pub(super) department: &'a str,
+    pub(super) project: &'a str,
+    pub(super) deleted_at: Option<DateTime<Utc>>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AdditionalFields<'a> {
-    generation: i64,
-    kind: &'a str,
-    api_version: &'a str,
-    namespace: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    summary: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    via: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    change_cause: Option<&'a str>,
-    revision_type: RevisionType,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_digest: Option<&'a str>,
+/// Hash of a body; equal on every replica.
+pub type Etag = [u8; 16];
+
+/// The JSON of one Revision.
+#[derive(Clone, Debug)]
+pub(super) struct Rendered {
+    pub(super) json: Bytes,
+    pub(super) etag: Etag,
+    /// Where the part begins that owes to others.
+    tail: u32,
+}
+
+impl Rendered {
+    fn new(json: Vec<u8>, tail: usize) -> Self {
+        let etag = etag(&[&json]);
+        // Exactly as long as it is: it stays for as long as the Revision does.
+        let json = Bytes::from(json.into_boxed_slice());
+        Self { json, etag, tail: u32::try_from(tail).unwrap_or(u32::MAX) }
+    }
+
+    /// Writes the part anew that owes to others; none when that is as it was.
+    pub(super) fn retail(&self, around: &Around<'_>) -> Option<Self> {
+        let at = self.tail as usize;
+        let (head, old) = (self.json.get(..at)?, self.json.get(at..)?);
+        let new = tail(around);
+        (old != new.as_bytes()).then(|| Self::new([head, new.as_bytes()].concat(), at))
+    }
+}
+
+/// Hash of what these parts make together.
+pub fn etag(parts: &[&[u8]]) -> Etag {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    let mut etag = Etag::default();
+    etag.copy_from_slice(&hash.finalize()[..16]);
+    etag
 }
 
 /// Renders one Revision.
-pub(super) fn render(revision: &Revision, identity: &Identity) -> Bytes {
+pub(super) fn render(revision: &Revision, identity: &Identity, around: &Around<'_>) -> Rendered {
+    // Plain data with text keys always serializes.
+    let json = serde_json::to_vec(&wire(revision, identity, around)).unwrap_or_default();
+    let at = json.len().saturating_sub(tail(around).len());
+    Rendered::new(json, at)
+}
+
+/// The end of what [`render`] writes.
+fn tail(around: &Around<'_>) -> String {
+    let mut text = format!("\"latest\":{}", around.latest);
+    let mut add = |name: &str, value: Result<String, serde_json::Error>| {
+        text.push_str(name);
+        text.push_str(&value.unwrap_or_default());
+    };
+    if !around.missing.is_empty() {
+        add(",\"missing\":", serde_json::to_string(around.missing));
+    }
+    add("},\"departmentId\":", serde_json::to_string(around.department));
+    add(",\"projectId\":", serde_json::to_string(around.project));
+    if let Some(time) = around.deleted_at {
+        add(",\"deletedAt\":", serde_json::to_string(&rfc3339(time)));
+    }
+    text.push('}');
+    text
+}
+
+fn wire<'a>(revision: &'a Revision, identity: &'a Identity, around: &Around<'a>) -> Wire<'a> {
+    const NONE: &RevisionStatus = &empty_status();
     let spec = &revision.spec;
-    let none = RevisionStatus::default();
-    let status = revision.status.as_ref().unwrap_or(&none);
-    let namespace = revision.metadata.namespace.as_deref().unwrap_or_default();
-    let wire = Wire {
+    let status = revision.status.as_ref().unwrap_or(NONE);
+    let view = spec.view.as_ref();
+    let requested = view.and_then(|view| view.requested.as_ref());
+    Wire {
         r#type: &identity.r#type,
         name: &spec.workload.name,
         id: spec.id,
         workload_id: spec.workload.uid,
         tenant_id: identity.tenant,
         cluster_id: identity.cluster,
-        department_id: "default",
-        project_id: namespace,
-        created_at: time(spec.change_time),
-        phase: status.phase.as_deref().filter(|phase| PHASES.contains(phase)).unwrap_or("Unknown"),
+        created_at: spec.change_time,
+        phase: phase(status),
         phase_message: status.message.as_deref(),
-        phase_updated_at: status.phase_time.map(time),
+        phase_updated_at: status.phase_time,
+        revision_requested_resources: requested.and_then(|requested| resources(&requested.total)),
+        pods_requested_resources: requested.and_then(|requested| resources(&requested.per_pod)),
+        requested_pods: requested.and_then(|requested| requested.pods.as_ref()).map(requested_pods),
+        requested_node_pools: requested.map_or(&[], |requested: &Requested| requested.node_pools.as_slice()),
+        current_node_pools: &status.node_pools,
+        allocated_resources: allocated(&status.allocated),
+        running_pods: status.running_pods,
         images: images(revision, status),
-        additional_fields: additional_fields(revision, status, namespace),
-    };
-    // Plain data with text keys always serializes.
-    serde_json::to_vec(&wire).map(Bytes::from).unwrap_or_default()
+        environment_variables: view.map_or_else(BTreeMap::new, |view| {
+            view.env.iter().filter_map(|variable| variable.split_once('=')).collect()
+        }),
+        command: view.and_then(|view| shell(&view.command)),
+        arguments: view.and_then(|view| shell(&view.args)),
+        conditions: status.conditions.iter().map(condition).collect(),
+        additional_fields: additional_fields(revision, status, around),
+        department_id: around.department,
+        project_id: around.project,
+        deleted_at: around.deleted_at,
+    }
+}
+
+const fn empty_status() -> RevisionStatus {
+    RevisionStatus {
+        phase: None,
+        reason: None,
+        message: None,
+        phase_time: None,
+        outcome: None,
+        first_ready_time: None,
+        running_pods: None,
+        node_pools: Vec::new(),
+        allocated: BTreeMap::new(),
+        images: Vec::new(),
+        conditions: Vec::new(),
+        observed_through: None,
+        workload_deletion_time: None,
+    }
+}
+
+/// Phases that a later version may have written are unknown to the contract.
+fn phase(status: &RevisionStatus) -> &'static str {
+    let known = PHASES.iter().find(|phase| status.phase.as_deref() == Some(**phase));
+    known.copied().unwrap_or("Unknown")
+}
+
+/// The phase of a Revision, as the contract knows it.
+pub(super) fn phase_of(revision: &Revision) -> &'static str {
+    revision.status.as_ref().map_or("Unknown", phase)
 }
 
 fn additional_fields<'a>(
     revision: &'a Revision,
     status: &'a RevisionStatus,
-    namespace: &'a str,
+    around: &Around<'a>,
 ) -> AdditionalFields<'a> {
     let spec = &revision.spec;
     AdditionalFields {
         generation: spec.generation,
         kind: &spec.workload.kind,
         api_version: &spec.workload.api_version,
-        namespace,
+        namespace: revision.metadata.namespace.as_deref().unwrap_or_default(),
         summary: spec.view.as_ref().map(|view| view.summary.as_str()),
         via: spec.via.as_ref().map(|via| via.manager.as_str()),
         change_cause: spec.change_cause.as_deref(),
-        revision_type: spec.r#type,
+        revision_type: type_name(spec.r#type),
         outcome: status.outcome.as_deref(),
         content_digest: spec.content_digest.as_deref(),
+        serving: status.running_pods.is_some_and(|pods| pods > 0),
+        latest: around.latest,
+        missing: around.missing,
     }
+}
+
+/// As in the custom resource.
+pub(super) fn type_name(r#type: RevisionType) -> &'static str {
+    match r#type {
+        RevisionType::Change => "Change",
+        RevisionType::Baseline => "Baseline",
+        RevisionType::Gap => "Gap",
+    }
+}
+
+fn condition(condition: &crate::revision::Condition) -> Condition<'_> {
+    Condition {
+        r#type: &condition.r#type,
+        status: &condition.status,
+        message: condition.message.as_deref(),
+        reason: condition.reason.as_deref(),
+        last_transition_time: condition.last_transition_time,
+    }
+}
+
+fn requested_pods(pods: &Pods) -> RequestedPods {
+    let Pods { number, min, max } = *pods;
+    RequestedPods { number, min, max, parallelism: None, completions: None }
+}
+
+/// As a shell would read it; none when there is nothing.
+fn shell(words: &[String]) -> Option<String> {
+    (!words.is_empty()).then(|| shell_words::join(words))
+}
+
+/// Resources by what the contract calls them.
+#[derive(Default)]
+struct Sorted {
+    gpu: Option<quantity::Quantity>,
+    gpu_memory: Option<String>,
+    cpu: Option<quantity::Quantity>,
+    cpu_memory: Option<String>,
+    extended: Vec<ExtendedResource>,
+}
+
+fn sorted(amounts: &BTreeMap<String, String>) -> Sorted {
+    let mut all = Sorted::default();
+    for (name, text) in amounts {
+        // Written by Revisor; a status that somebody else wrote may hold anything.
+        let Some(amount) = quantity::Quantity::parse(text) else { continue };
+        match (gpu_resource(name), name.as_str()) {
+            (Some(GpuResource::Devices), _) => all.gpu = Some(all.gpu.unwrap_or_default() + amount),
+            (Some(GpuResource::Memory), _) => all.gpu_memory = Some(amount.to_string()),
+            (None, "cpu") => all.cpu = Some(amount),
+            (None, "memory") => all.cpu_memory = Some(amount.to_string()),
+            (None, _) => {
+                let (resource, quantity) = (name.clone(), amount.to_string());
+                all.extended.push(ExtendedResource { resource, quantity, exclude: false });
+            }
+        }
+    }
+    all
+}
+
+fn resources(amounts: &BTreeMap<String, String>) -> Option<Resources> {
+    let Sorted { gpu, gpu_memory, cpu, cpu_memory, extended } = sorted(amounts);
+    let gpu_request_type = match (&gpu, &gpu_memory) {
+        (Some(_), _) => Some("portion"),
+        (None, Some(_)) => Some("memory"),
+        (None, None) => None,
+    };
+    let request = |text: String| Quantity { limit: None, request: Some(text) };
+    let resources = Resources {
+        gpu_request_type,
+        // The API server demands that limit and request of a device are equal.
+        gpu: gpu.map(|gpu| Amount { limit: Some(gpu.as_f64()), request: Some(gpu.as_f64()) }),
+        gpu_memory: gpu_memory.map(request),
+        cpu: cpu.map(|cpu| Amount { limit: None, request: Some(cpu.as_f64()) }),
+        cpu_memory: cpu_memory.map(request),
+        extended_resources: extended,
+    };
+    (resources != Resources::default()).then_some(resources)
+}
+
+fn allocated(amounts: &Allocated) -> Option<AllocatedResources> {
+    let Sorted { gpu, gpu_memory, cpu, cpu_memory, extended } = sorted(amounts);
+    let resources = AllocatedResources {
+        gpu: gpu.map(quantity::Quantity::as_f64),
+        gpu_memory,
+        cpu: cpu.map(quantity::Quantity::as_f64),
+        cpu_memory,
+        extended_resources: extended,
+    };
+    (resources != AllocatedResources::default()).then_some(resources)
 }
 
 fn images<'a>(revision: &'a Revision, status: &'a RevisionStatus) -> Vec<&'a str> {
@@ -131,14 +289,10 @@ fn images<'a>(revision: &'a Revision, status: &'a RevisionStatus) -> Vec<&'a str
     all.filter(|image| seen.insert(*image)).collect()
 }
 
-/// RFC 3339 in UTC with milliseconds, as the contract has it.
-fn time(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     pub(crate) fn identity() -> Identity {
@@ -157,26 +311,87 @@ pub(super) mod tests {
                 "changeTimeSource": "ManagedFields", "via": {"manager": "kubectl", "operation": "Update"},
                 "contentDigest": format!("sha256:{}", "ab".repeat(32)),
                 "snapshot": {"encoding": "json", "size": 2, "data": "{}"},
-                "view": {"version": 1, "summary": "image", "images": ["a", "b"]},
+                "view": {
+                    "version": 1, "summary": "image", "images": ["a", "b"], "command": ["sh", "-c"], "args": ["a b", "c"],
+                    "env": ["HF_TOKEN=[redacted]"],
+                    "requested": {
+                        "nodePools": ["h100"], "pods": {"min": 1, "max": 3},
+                        "perPod": {"cpu": "1500m", "memory": "4Gi", "nvidia.com/gpu": "500m"},
+                        "total": {"cpu": "3", "gpu-memory": "4Gi", "nvidia.com/mig-1g.5gb": "2", "rdma/ib": "1"},
+                    },
+                },
             },
-            "status": {"phase": "Napping", "images": ["b", "c"]},
+            "status": {
+                "phase": "Napping", "images": ["b", "c"], "nodePools": ["default"], "runningPods": 2, "phaseTime": "2026-01-02T03:04:06Z",
+                "allocated": {"cpu": "250m", "memory": "nonsense", "nvidia.com/gpu": "1"},
+                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-02T03:04:06Z"}],
+            },
         }))
         .expect("a Revision")
     }
 
+    fn around<'a>() -> Around<'a> {
+        Around { latest: true, missing: &[], department: "default", project: "team-a", deleted_at: None }
+    }
+
     #[test]
     fn fields_are_those_of_the_contract() {
+        let missing = [Missing { from: 1, to: 2, reason: "Compacted".into() }];
+        let around = Around { missing: &missing, deleted_at: DateTime::from_timestamp(0, 0), ..around() };
         let value: serde_json::Value =
-            serde_json::from_slice(&render(&revision(3), &identity())).expect("json");
+            serde_json::from_slice(&render(&revision(3), &identity(), &around).json).expect("json");
         let expected = json!({
             "type": "runai-revision", "name": "llama", "id": Uuid::from_u128(3), "workloadId": Uuid::from_u128(5),
             "tenantId": 1001, "clusterId": Uuid::from_u128(9), "departmentId": "default", "projectId": "team-a",
-            "createdAt": "2026-01-02T03:04:05.000Z", "phase": "Unknown", "images": ["a", "b", "c"],
+            "createdAt": "2026-01-02T03:04:05.000Z", "deletedAt": "1970-01-01T00:00:00.000Z",
+            "phase": "Unknown", "phaseUpdatedAt": "2026-01-02T03:04:06.000Z", "images": ["a", "b", "c"],
+            "command": "sh -c", "arguments": "'a b' c", "environmentVariables": {"HF_TOKEN": "[redacted]"},
+            "requestedNodePools": ["h100"], "currentNodePools": ["default"], "requestedPods": {"min": 1, "max": 3}, "runningPods": 2,
+            "podsRequestedResources": {
+                "gpuRequestType": "portion", "gpu": {"limit": 0.5, "request": 0.5}, "cpu": {"request": 1.5},
+                "cpuMemory": {"request": "4Gi"},
+            },
+            "revisionRequestedResources": {
+                "gpuRequestType": "memory", "gpuMemory": {"request": "4Gi"}, "cpu": {"request": 3.0},
+                "extendedResources": [
+                    {"resource": "nvidia.com/mig-1g.5gb", "quantity": "2", "exclude": false},
+                    {"resource": "rdma/ib", "quantity": "1", "exclude": false},
+                ],
+            },
+            "allocatedResources": {"cpu": 0.25, "gpu": 1.0},
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-02T03:04:06.000Z"}],
             "additionalFields": {
                 "generation": 3, "kind": "Deployment", "apiVersion": "apps/v1", "namespace": "team-a", "summary": "image",
                 "via": "kubectl", "revisionType": "Change", "contentDigest": format!("sha256:{}", "ab".repeat(32)),
+                "serving": true, "latest": true, "missing": [{"from": 1, "to": 2, "reason": "Compacted"}],
             },
         });
         assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn what_is_absent_is_left_out() {
+        let mut bare = revision(3);
+        (bare.spec.view, bare.spec.via, bare.status) = (None, None, None);
+        let json = render(&bare, &identity(), &around()).json;
+        let value: serde_json::Value = serde_json::from_slice(&json).expect("json");
+        assert!(!String::from_utf8_lossy(&json).contains("null"));
+        assert_eq!(value.as_object().expect("an object").len(), 11, "the required fields and additionalFields");
+    }
+
+    proptest! {
+        #[test]
+        fn a_new_tail_is_as_good_as_rendering_anew(
+            latest: bool, department in "\\PC{1,8}", project in "\\PC{1,8}", deleted in proptest::option::of(0..4_000_000_000_i64),
+            gaps in proptest::collection::vec((1..9_i64, 1..9_i64), 0..3),
+        ) {
+            let missing: Vec<_> = gaps.into_iter().map(|(from, to)| Missing { from, to, reason: "Ünknown".into() }).collect();
+            let deleted_at = deleted.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+            let other = Around { latest, missing: &missing, department: &department, project: &project, deleted_at };
+            let (plain, anew) = (render(&revision(3), &identity(), &around()), render(&revision(3), &identity(), &other));
+            let spliced = plain.retail(&other).unwrap_or(plain);
+            prop_assert_eq!((&spliced.json, spliced.etag), (&anew.json, anew.etag));
+            prop_assert!(anew.retail(&other).is_none());
+        }
     }
 }

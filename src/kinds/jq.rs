@@ -9,6 +9,7 @@ use jaq_core::load::lex::{Lexer, StrPart, Tok, Token};
 use jaq_core::load::{Arena, Error as LoadError, File, Loader, span};
 use jaq_core::{Compiler, Ctx, Filter, Vars, data, unwrap_valr};
 use jaq_json::{Val, read};
+use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
 
@@ -112,19 +113,45 @@ impl Program {
     ///
     /// # Errors
     /// Without any value of the object.
-    pub fn run(&self, object: &str) -> Result<Vec<serde_json::Value>, Failure> {
+    pub fn run(&self, object: &str) -> Result<Vec<Value>, Failure> {
         let input = read::parse_single(object.as_bytes()).map_err(|_| Failure::Input)?;
         let context = Ctx::<data::JustLut<Val>>::new(&self.filter.lut, Vars::new([]));
         let mut outputs = Vec::new();
         for output in self.filter.id.run((context, input)).map(unwrap_valr) {
-            let text = output.map_err(|_| Failure::Run)?.to_string();
-            if outputs.len() == MAX_OUTPUTS || text.len() > MAX_OUTPUT {
+            if outputs.len() == MAX_OUTPUTS {
                 return Err(Failure::TooMuch);
             }
-            outputs.push(serde_json::from_str(&text).map_err(|_| Failure::Run)?);
+            let mut left = MAX_OUTPUT;
+            outputs.push(json(&output.map_err(|_| Failure::Run)?, &mut left)?);
         }
         Ok(outputs)
     }
+}
+
+/// A value of jq as JSON. `left` is what it may still take.
+fn json(value: &Val, left: &mut usize) -> Result<Value, Failure> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let size = match value {
+        Val::TStr(bytes) => bytes.len(),
+        // jq's own bytes are no JSON.
+        Val::BStr(_) => return Err(Failure::Run),
+        _ => 1,
+    };
+    *left = left.checked_sub(size + 1).ok_or(Failure::TooMuch)?;
+    Ok(match value {
+        Val::Null | Val::BStr(_) => Value::Null,
+        Val::Bool(value) => Value::Bool(*value),
+        Val::Num(number) => number.to_string().parse().map(Value::Number).map_err(|_| Failure::Run)?,
+        Val::TStr(bytes) => Value::String(text(bytes)),
+        Val::Arr(items) => items.iter().map(|item| json(item, left)).collect::<Result<_, _>>()?,
+        Val::Obj(entries) => {
+            let entry = |(key, value): (&Val, &Val)| match key {
+                Val::TStr(key) => Ok((text(key), json(value, left)?)),
+                _ => Err(Failure::Run),
+            };
+            Value::Object(entries.iter().map(entry).collect::<Result<_, _>>()?)
+        }
+    })
 }
 
 fn compile(source: &str) -> Result<Filter<data::JustLut<Val>>, String> {

@@ -86,6 +86,24 @@ fn is_gpu(name: &str) -> bool {
     })
 }
 
+/// What a resource name of a view or a status counts, when it is of GPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GpuResource {
+    /// Whole devices, or parts of them.
+    Devices,
+    /// Their memory.
+    Memory,
+}
+
+/// Which resource names count as GPUs: those of whole devices. Slices of them are extended resources (contract).
+pub fn gpu_resource(name: &str) -> Option<GpuResource> {
+    match name {
+        "gpu-memory" => Some(GpuResource::Memory),
+        _ if name.starts_with("nvidia.com/mig-") => None,
+        _ => is_gpu(name).then_some(GpuResource::Devices),
+    }
+}
+
 /// All containers that the kind file points at, main ones before init containers.
 pub fn containers<'d>(kind: &'d Kind, object: Value<'d>) -> impl Iterator<Item = Value<'d>> {
     let single = kind.containers.iter().filter_map(move |path| path.find(object));

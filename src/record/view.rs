@@ -5,7 +5,6 @@
 mod components;
 pub mod diff;
 mod pod;
-pub mod quantity;
 pub mod redact;
 mod show;
 mod summary;
@@ -17,7 +16,7 @@ use diff::{Deltas, display};
 use redact::Names;
 
 /// Version of this extractor, kept in every view.
-pub const VERSION: i32 = 2;
+pub const VERSION: i32 = 3;
 
 /// What a view may take as JSON.
 pub const MAX_BYTES: usize = 16 << 10;

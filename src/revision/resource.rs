@@ -208,9 +208,9 @@ pub struct View {
     /// Arguments of the main container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Environment of the main container.
+    /// Environment of the main container, each as NAME=value: the value is redacted when it looks secret, or a text that says where it comes from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<EnvVar>,
+    pub env: Vec<String>,
     /// What the workload asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<Requested>,
@@ -233,15 +233,6 @@ pub struct Change {
     /// The value after, cut to 120 characters. Absent when the field was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-}
-
-/// One environment variable.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
-pub struct EnvVar {
-    /// Its name.
-    pub name: String,
-    /// Its value, redacted when the name looks secret, or a text that says where the value comes from.
-    pub value: String,
 }
 
 /// What a workload asks for.

@@ -28,14 +28,14 @@ pub(super) async fn list(
     if !reader.ready.is_ready() {
         return Err(ApiError::NotReady);
     }
-    let revisions = reader.cache.list(id).ok_or_else(|| ApiError::NotFound(format!("workload {id}")))?;
+    let revisions = reader.cache.list(id, false).ok_or_else(|| ApiError::NotFound(format!("workload {id}")))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body(&revisions)).into_response())
 }
 
-fn body(revisions: &[Bytes]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(revisions.iter().map(|json| json.len() + 1).sum::<usize>() + 16);
+fn body(revisions: &[(Bytes, crate::cache::Etag)]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(revisions.iter().map(|(json, _)| json.len() + 1).sum::<usize>() + 16);
     body.extend_from_slice(b"{\"revisions\":[");
-    for (i, json) in revisions.iter().enumerate() {
+    for (i, (json, _)) in revisions.iter().enumerate() {
         if i > 0 {
             body.push(b',');
         }

@@ -1,11 +1,11 @@
 //! The components of a workload, as its kind file's jq finds them, as parts of a view. Pure.
 
 use super::cut;
-use super::pod::{Amounts, Pod, environment};
-use super::quantity::Quantity;
+use super::pod::{Amounts, Pod, Variable, environment};
+use crate::quantity::Quantity;
 use super::redact::Names;
 use crate::kinds::ViewFile;
-use crate::revision::{EnvVar, Pods, Requested, View};
+use crate::revision::{Pods, Requested, View};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -79,8 +79,7 @@ pub(super) fn fill(view: &mut View, file: &ViewFile, outputs: &[Value], names: &
     if let Some(main) = containers.first() {
         view.command = texts(&main["command"], names);
         view.args = texts(&main["args"], names);
-        view.env =
-            environment(main, names).into_iter().take(MAX_ITEMS).map(|variable| short(&variable)).collect();
+        view.env = environment(main, names).iter().take(MAX_ITEMS).map(short).collect();
     }
     view.images = images(&all, &file.container, names);
     if containers.first().is_none_or(|main| main["image"].as_str().is_none_or(str::is_empty)) {
@@ -144,6 +143,8 @@ fn texts(value: &Value, names: &Names) -> Vec<String> {
     items.iter().zip(before).map(|(item, before)| cut(&names.argument(before, item), MAX_ITEM)).collect()
 }
 
-fn short(variable: &EnvVar) -> EnvVar {
-    EnvVar { name: cut(&variable.name, MAX_ITEM), value: cut(&variable.value, MAX_ITEM) }
+/// `NAME=value`; a name with the sign in it would be read wrongly.
+fn short(variable: &Variable<'_>) -> String {
+    let name = cut(&variable.name, MAX_ITEM).replace('=', "_");
+    format!("{name}={}", cut(&variable.value, MAX_ITEM))
 }

@@ -1,10 +1,10 @@
 //! What a pod template says: containers, environment, resources, node pools. Pure; odd shapes count as absent.
 
-use super::quantity::Quantity;
+use crate::quantity::Quantity;
 use super::redact::Names;
-use crate::revision::EnvVar;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 
 /// Amounts by resource name.
 pub(super) type Amounts = BTreeMap<String, Quantity>;
@@ -165,29 +165,38 @@ fn amounts(map: &Value) -> Amounts {
     entries.filter_map(|(name, value)| Some((name.clone(), amount(value)?))).collect()
 }
 
+/// One environment variable, fit to be seen.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Variable<'a> {
+    pub(super) name: Cow<'a, str>,
+    pub(super) value: Cow<'a, str>,
+}
+
 /// The environment of a container; of a name that comes twice the last counts, as in the kubelet. Values from
 /// elsewhere are shown as where they are, never as what they are.
-pub(super) fn environment(container: &Value, names: &Names) -> Vec<EnvVar> {
-    let mut all: Vec<EnvVar> = Vec::new();
-    for source in container["envFrom"].as_array().into_iter().flatten() {
+pub(super) fn environment<'a>(container: &'a Value, names: &Names) -> Vec<Variable<'a>> {
+    let mut all: Vec<Variable<'a>> = Vec::new();
+    let mut seen = HashSet::new();
+    for variable in container["env"].as_array().into_iter().flatten().rev() {
+        let Some(name) = variable["name"].as_str().filter(|name| seen.insert(*name)) else { continue };
+        let value = match (&variable["value"], &variable["valueFrom"]) {
+            (_, Value::Object(_)) => reference(&variable["valueFrom"]).into(),
+            (Value::String(text), _) => names.value(name, text),
+            (Value::Null, _) => "".into(),
+            (other, _) => names.value(name, &other.to_string()).into_owned().into(),
+        };
+        all.push(Variable { name: name.into(), value });
+    }
+    for source in container["envFrom"].as_array().into_iter().flatten().rev() {
         let prefix = source["prefix"].as_str().unwrap_or_default();
-        for (field, kind) in [("configMapRef", "configmap"), ("secretRef", "secret")] {
+        for (field, kind) in [("secretRef", "secret"), ("configMapRef", "configmap")] {
             if let Some(name) = source[field]["name"].as_str() {
-                all.push(EnvVar { name: format!("{prefix}*"), value: format!("from {kind} {name}") });
+                let (name, value) = (format!("{prefix}*").into(), format!("from {kind} {name}").into());
+                all.push(Variable { name, value });
             }
         }
     }
-    for variable in container["env"].as_array().into_iter().flatten() {
-        let Some(name) = variable["name"].as_str() else { continue };
-        let value = match (&variable["value"], &variable["valueFrom"]) {
-            (_, Value::Object(_)) => reference(&variable["valueFrom"]),
-            (Value::String(text), _) => names.value(name, text).into_owned(),
-            (Value::Null, _) => String::new(),
-            (other, _) => names.value(name, &other.to_string()).into_owned(),
-        };
-        all.retain(|known| known.name != name);
-        all.push(EnvVar { name: name.to_owned(), value });
-    }
+    all.reverse();
     all
 }
 
@@ -277,7 +286,7 @@ mod tests {
                 {"name": "N", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
                 {"name": "A", "value": "2"}, {"name": "E"}, {"value": "x"}, 3, {"name": "NUM", "value": 7}]});
         let all = environment(&container, &Names::default());
-        let all: Vec<_> = all.iter().map(|v| (v.name.as_str(), v.value.as_str())).collect();
+        let all: Vec<_> = all.iter().map(|v| (&*v.name, &*v.value)).collect();
         assert_eq!(
             all,
             [

@@ -157,8 +157,8 @@ impl Names {
 
     /// Free text, perhaps a shell command: `NAME=value`, `--flag value`, passwords in URLs, and well-known tokens.
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut out = String::new();
-        let mut changed = false;
+        let mut out: Option<String> = None;
+        let mut done = 0;
         let mut flag: Option<&str> = None;
         for piece in text.split_inclusive(|c: char| c.is_whitespace() || c == ';') {
             let word = piece.trim_end_matches(|c: char| c.is_whitespace() || c == ';');
@@ -167,11 +167,16 @@ impl Names {
                 _ => self.word(word),
             };
             flag = (word.starts_with('-') && !word.contains('=') && self.secret_name(word)).then_some(word);
-            changed |= kept != word;
-            out.push_str(&kept);
-            out.push_str(&piece[word.len()..]);
+            if kept != word {
+                out.get_or_insert_with(|| text[..done].to_owned());
+            }
+            if let Some(out) = &mut out {
+                out.push_str(&kept);
+                out.push_str(&piece[word.len()..]);
+            }
+            done += piece.len();
         }
-        if changed { Cow::Owned(out) } else { Cow::Borrowed(text) }
+        out.map_or(Cow::Borrowed(text), Cow::Owned)
     }
 
     fn word<'a>(&self, word: &'a str) -> Cow<'a, str> {
@@ -197,8 +202,16 @@ impl Names {
     }
 }
 
+/// Every word above that makes a name secret has one of these in it.
+const HINTS: &[&str] =
+    &["pass", "pwd", "secret", "credential", "key", "token", "jwt", "cookie", "bearer", "auth"];
+
 /// Whether a name looks as if it held a secret.
 fn looks_secret(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    if !HINTS.iter().any(|hint| lower.contains(hint)) {
+        return false;
+    }
     let words = words(name);
     let word = |i: usize| words.get(i).map_or("", String::as_str);
     if words.last().is_some_and(|last| POINTER.contains(&last.as_str())) {

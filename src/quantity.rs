@@ -68,6 +68,14 @@ impl Quantity {
         Self { nano: i128::from(number) * (1 << 20) * NANO, binary: true }
     }
 
+    /// As a number of whole units.
+    pub fn as_f64(self) -> f64 {
+        // Beyond 2^53 nano units the last digits are lost, as in every JSON reader.
+        #[allow(clippy::cast_precision_loss)]
+        let (whole, nano) = ((self.nano / NANO) as f64, (self.nano % NANO) as f64);
+        whole + nano / 1e9
+    }
+
     /// Whether it is nothing.
     pub fn is_zero(self) -> bool {
         self.nano == 0
