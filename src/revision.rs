@@ -9,9 +9,8 @@ pub mod resource;
 pub mod schema;
 
 pub use resource::{
-    Allocated, Change, Condition, Gap, Observed, ObservedThrough, Pods, Requested, Revision,
-    RevisionSpec, RevisionStatus, RevisionType, Snapshot, SnapshotEncoding, Source, TimeSource, Via, View,
-    Workload,
+    Allocated, Change, Condition, Gap, Observed, ObservedThrough, Pods, Requested, Revision, RevisionSpec,
+    RevisionStatus, RevisionType, Snapshot, SnapshotEncoding, Source, TimeSource, Via, View, Workload,
 };
 
 /// The API group of [`Revision`].

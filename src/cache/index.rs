@@ -135,11 +135,11 @@ impl Index {
 
     /// What the labels of a namespace say now; none when it is gone.
     pub(super) fn project(&mut self, namespace: &str, project: Option<Project>) {
-        let before = match project.clone() {
-            Some(project) => self.projects.insert(namespace.to_owned(), project),
-            None => self.projects.remove(namespace),
-        };
-        if before != project {
+        if self.projects.get(namespace) != project.as_ref() {
+            match project {
+                Some(project) => self.projects.insert(namespace.to_owned(), project),
+                None => self.projects.remove(namespace),
+            };
             let there = self.workloads.values_mut().filter(|workload| workload.place.namespace == namespace);
             there.for_each(|workload| workload.retail(&self.projects));
         }
@@ -344,7 +344,9 @@ mod tests {
 
     fn index(generations: &[i64]) -> Index {
         let mut index = Index::default();
-        generations.iter().for_each(|generation| index.put(&revision(*generation), &identity()));
+        for generation in generations {
+            index.put(&revision(*generation), &identity());
+        }
         index
     }
 
@@ -370,7 +372,8 @@ mod tests {
     #[test]
     fn newest_first_and_the_head_is_the_newest() {
         let mut index = index(&[2, 10, 1]);
-        let latest: Vec<_> = fields(&index).iter().map(|f| (f["generation"].clone(), f["latest"].clone())).collect();
+        let latest: Vec<_> =
+            fields(&index).iter().map(|f| (f["generation"].clone(), f["latest"].clone())).collect();
         assert_eq!(latest, [(json!(10), json!(true)), (json!(2), json!(false)), (json!(1), json!(false))]);
         assert_eq!((index.len(), index.count(uid(), false)), (3, 3));
         let mut heads = || index.hand_over("apps", "Deployment");
@@ -440,7 +443,10 @@ mod tests {
             assert_eq!(value["deletedAt"], "1970-01-01T00:00:01.000Z");
         }
         let summary = index.summary(uid()).expect("known");
-        assert_eq!((summary.revisions, summary.deleted_at, summary.phase), (2, DateTime::from_timestamp(1, 0), Some("Unknown")));
+        assert_eq!(
+            (summary.revisions, summary.deleted_at, summary.phase),
+            (2, DateTime::from_timestamp(1, 0), Some("Unknown"))
+        );
     }
 
     #[test]
@@ -470,6 +476,9 @@ mod tests {
         assert_eq!(index.len(), 1);
         index.remove(&revision(1));
         index.remove(&revision(1));
-        assert_eq!((index.len(), index.list(uid(), false), index.get(Uuid::from_u128(1)).is_none()), (0, None, true));
+        assert_eq!(
+            (index.len(), index.list(uid(), false), index.get(Uuid::from_u128(1)).is_none()),
+            (0, None, true)
+        );
     }
 }

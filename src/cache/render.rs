@@ -69,7 +69,9 @@ impl Rendered {
 /// Hash of what these parts make together.
 pub fn etag(parts: &[&[u8]]) -> Etag {
     let mut hash = Sha256::new();
-    parts.iter().for_each(|part| hash.update(part));
+    for part in parts {
+        hash.update(part);
+    }
     let mut etag = Etag::default();
     etag.copy_from_slice(&hash.finalize()[..16]);
     etag
@@ -376,7 +378,11 @@ pub(super) mod tests {
         let json = render(&bare, &identity(), &around()).json;
         let value: serde_json::Value = serde_json::from_slice(&json).expect("json");
         assert!(!String::from_utf8_lossy(&json).contains("null"));
-        assert_eq!(value.as_object().expect("an object").len(), 11, "the required fields and additionalFields");
+        assert_eq!(
+            value.as_object().expect("an object").len(),
+            11,
+            "the required fields and additionalFields"
+        );
     }
 
     proptest! {

@@ -28,7 +28,8 @@ pub(super) async fn list(
     if !reader.ready.is_ready() {
         return Err(ApiError::NotReady);
     }
-    let revisions = reader.cache.list(id, false).ok_or_else(|| ApiError::NotFound(format!("workload {id}")))?;
+    let revisions =
+        reader.cache.list(id, false).ok_or_else(|| ApiError::NotFound(format!("workload {id}")))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body(&revisions)).into_response())
 }
 

@@ -5,7 +5,7 @@ use revisor::json::Document;
 use revisor::kinds::{Catalogue, Kind};
 use revisor::record::extract::components;
 use revisor::record::view::redact::Names;
-use revisor::record::view::{History, MAX_BYTES, complete, view};
+use revisor::record::view::{History, MAX_BYTES, VERSION, complete, view};
 use revisor::revision::View;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -45,7 +45,7 @@ fn every_kind_is_shown_as_its_table_says() {
         let fields = view.as_object_mut().expect("an object");
         assert_eq!(
             (fields.remove("version"), fields.remove("summary")),
-            (Some(json!(2)), Some(json!("created")))
+            (Some(json!(VERSION)), Some(json!("created")))
         );
         assert_eq!(view, case["view"], "{}", case["name"]);
         kinds.insert(kind.group_kind().to_string());

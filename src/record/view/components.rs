@@ -2,9 +2,9 @@
 
 use super::cut;
 use super::pod::{Amounts, Pod, Variable, environment};
-use crate::quantity::Quantity;
 use super::redact::Names;
 use crate::kinds::ViewFile;
+use crate::quantity::Quantity;
 use crate::revision::{Pods, Requested, View};
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! What a pod template says: containers, environment, resources, node pools. Pure; odd shapes count as absent.
 
-use crate::quantity::Quantity;
 use super::redact::Names;
+use crate::quantity::Quantity;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
