@@ -5,6 +5,7 @@
 //! watcher feeds it. Each Revision is rendered once, when it comes; what its JSON owes to its siblings is replaced when
 //! they change.
 
+mod age;
 mod index;
 mod namespaces;
 mod render;
@@ -17,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::record::Heads;
 use crate::revision::Revision;
 use crate::workload::Head;
+use age::Age;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
@@ -26,11 +28,15 @@ use kube::{Api, Client};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
 /// A page is in memory as a whole, several times over.
 const PAGE: u32 = 200;
+/// The server ends a watch after so long, so that one that is silent for longer is known to be broken.
+const WATCH_SECONDS: u32 = 50;
 
 /// Which workload something is of, by every name it has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,29 +134,45 @@ impl Cache {
     /// Follows all Revisions until it is dropped. `ready` turns true when the first list is in.
     pub async fn run(self, client: Client, ready: watch::Sender<bool>) {
         let api: Api<Revision> = Api::all(client);
-        let events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();
-        let mut events = std::pin::pin!(events);
+        let config = watcher::Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
+        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
         let mut fresh: Option<Index> = None;
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(watcher::Event::Init) => fresh = Some(self.update(|index| index.successor())),
-                Ok(watcher::Event::InitApply(revision)) => {
-                    fresh.get_or_insert_default().put(&revision, &self.identity);
+        let (mut age, mut ticks) = (Age::default(), interval(Duration::from_secs(1)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                event = events.next() => {
+                    let Some(event) = event else { return };
+                    age.note(event.is_ok(), Instant::now());
+                    match event {
+                        Ok(event) => self.take(event, &mut fresh, &ready),
+                        Err(error) => explain(&error),
+                    }
                 }
-                Ok(watcher::Event::InitDone) => {
-                    self.update(|index| {
-                        let projects = index.projects();
-                        *index = fresh.take().unwrap_or_default();
-                        index.adopt(projects);
-                    });
-                    ready.send_replace(true);
+                now = ticks.tick() => {
+                    self.metrics.served_age.set(age.at(now).as_secs_f64());
                 }
-                Ok(watcher::Event::Apply(revision)) => {
-                    self.update(|index| index.put(&revision, &self.identity));
-                }
-                Ok(watcher::Event::Delete(revision)) => self.update(|index| index.remove(&revision)),
-                Err(error) => explain(&error),
             }
+        }
+    }
+
+    /// `fresh` is the list that is coming in; what is served stays as it is until it is complete.
+    fn take(&self, event: watcher::Event<Revision>, fresh: &mut Option<Index>, ready: &watch::Sender<bool>) {
+        match event {
+            watcher::Event::Init => *fresh = Some(self.update(|index| index.successor())),
+            watcher::Event::InitApply(revision) => {
+                fresh.get_or_insert_default().put(&revision, &self.identity);
+            }
+            watcher::Event::InitDone => {
+                self.update(|index| {
+                    let projects = index.projects();
+                    *index = fresh.take().unwrap_or_default();
+                    index.adopt(projects);
+                });
+                ready.send_replace(true);
+            }
+            watcher::Event::Apply(revision) => self.update(|index| index.put(&revision, &self.identity)),
+            watcher::Event::Delete(revision) => self.update(|index| index.remove(&revision)),
         }
     }
 

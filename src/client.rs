@@ -10,13 +10,16 @@ use std::time::Duration;
 /// Clients for one API server.
 #[derive(Clone)]
 pub struct Clients {
-    /// For watches: a silent connection is theirs to notice.
+    /// For watches, which the server ends before [`SILENCE`].
     pub watch: Client,
     /// For everything that is answered at once.
     pub call: Client,
     /// The pod's own namespace, or that of the kubeconfig's context.
     pub namespace: String,
 }
+
+/// A watch that has nothing to say for so long is broken: the server should have ended it after 50 seconds.
+const SILENCE: Duration = Duration::from_secs(75);
 
 impl Clients {
     /// Connects as `args` say; without a file as the pod's own service account, or else as kubectl would.
@@ -30,6 +33,7 @@ impl Clients {
             .push((USER_AGENT, HeaderValue::from_static(concat!("revisor/", env!("CARGO_PKG_VERSION")))));
         // kube's own retries take minutes and hide what happens; every caller here has its own.
         config.default_retry = false;
+        config.read_timeout = Some(SILENCE);
         let watch = Client::try_from(config.clone())?;
         config.read_timeout = Some(Duration::from_secs(30));
         config.reset_reader_on_write = true;

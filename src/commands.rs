@@ -1,6 +1,7 @@
 //! The commands of `revisor` beside `run`.
 
 mod explain;
+mod rbac;
 mod reindex;
 mod status;
 
@@ -80,8 +81,19 @@ struct Found {
     objects: usize,
 }
 
+/// The ClusterRole that recording the kinds of the catalogue needs, as YAML.
+///
+/// # Errors
+/// Never in practice: the role is plain data.
+pub fn rbac(catalogue: &Catalogue) -> anyhow::Result<String> {
+    rbac::role(catalogue)
+}
+
 async fn kinds(args: &KindsArgs) -> anyhow::Result<String> {
     let catalogue = Config::load(args.config.as_deref())?.catalogue;
+    if args.rbac {
+        return rbac(&catalogue);
+    }
     let client = if args.cluster { Some(Clients::connect(&args.cluster_args).await?.call) } else { None };
     let mut rows = Vec::new();
     for kind in catalogue.kinds() {

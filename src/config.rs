@@ -1,5 +1,9 @@
 //! The only reader of flags, environment and the configuration file. What leaves here is validated.
 
+mod serving;
+
+pub use serving::{Origin, ServeArgs};
+
 use crate::cache::ProjectLabels;
 use crate::kinds::{Catalogue, KindError};
 use crate::record::Settings;
@@ -53,27 +57,9 @@ pub struct RunArgs {
     /// Configuration file: kinds, autoscalers, snapshots, REST identity
     #[arg(long, env = "REVISOR_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where the read API listens
-    #[arg(
-        long,
-        env = "REVISOR_LISTEN",
-        hide_env_values = true,
-        value_name = "ADDRESS",
-        default_value = "0.0.0.0:8443"
-    )]
-    pub listen: SocketAddr,
-    /// Where /livez, /readyz and /metrics listen
-    #[arg(
-        long,
-        env = "REVISOR_ADMIN_LISTEN",
-        hide_env_values = true,
-        value_name = "ADDRESS",
-        default_value = "0.0.0.0:8081"
-    )]
-    pub admin_listen: SocketAddr,
-    /// Serve the read API without authentication and TLS; on a loopback address only
-    #[arg(long, env = "REVISOR_INSECURE_NO_AUTH", hide_env_values = true)]
-    pub insecure_no_auth: bool,
+    /// How the read API and the admin port are served.
+    #[command(flatten)]
+    pub serve: ServeArgs,
     /// Revisions waiting to be written take at most this much memory (suffixes KiB, MiB, GiB); then reading pauses
     #[arg(
         long,
@@ -172,6 +158,9 @@ pub struct KindsArgs {
     /// Ask the cluster which kinds it serves and how many objects are selected
     #[arg(long)]
     pub cluster: bool,
+    /// Print the ClusterRole that recording them needs, for `kubectl apply -f -`
+    #[arg(long, conflicts_with_all = ["cluster", "output"])]
+    pub rbac: bool,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -189,6 +178,15 @@ pub struct StatusArgs {
         default_value = "http://127.0.0.1:8081"
     )]
     pub admin: String,
+    /// File with the token to show at an https:// address; in a pod that of its service account
+    #[arg(long, env = "REVISOR_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Certificate authority, in PEM, that signed its certificate
+    #[arg(long, env = "REVISOR_CERTIFICATE_AUTHORITY", hide_env_values = true, value_name = "FILE")]
+    pub certificate_authority: Option<PathBuf>,
+    /// Take any certificate, such as one that Revisor made itself
+    #[arg(long, conflicts_with = "certificate_authority")]
+    pub insecure_skip_tls_verify: bool,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -378,19 +376,6 @@ impl Config {
     }
 }
 
-impl RunArgs {
-    /// Checks flags against each other.
-    ///
-    /// # Errors
-    /// Names both flags and their values.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.insecure_no_auth && !self.listen.ip().is_loopback() {
-            return Err(ConfigError::InsecureListen(self.listen));
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -440,23 +425,5 @@ mod tests {
         for bad in ["", "MiB", "8MB", "1KiB", "99999999999GiB", "-1"] {
             assert!(bad.parse::<Bytes>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn no_auth_is_for_loopback() {
-        let args = |listen: &str| match Cli::parse_from([
-            "revisor",
-            "run",
-            "--insecure-no-auth",
-            "--listen",
-            listen,
-        ])
-        .command
-        {
-            Command::Run(args) => args.validate(),
-            _ => unreachable!("run was asked for"),
-        };
-        assert!(args("127.0.0.1:1").is_ok());
-        assert!(args("0.0.0.0:1").expect_err("refused").to_string().contains("0.0.0.0:1"));
     }
 }

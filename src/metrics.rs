@@ -36,6 +36,24 @@ pub struct ReasonLabels {
     pub reason: &'static str,
 }
 
+/// Labels of requests.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// Which endpoint; none when there is none at the path.
+    pub route: &'static str,
+    /// HTTP status.
+    pub code: u16,
+}
+
+/// Labels of reviews by the API server.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ReviewLabels {
+    /// token or access.
+    pub review: &'static str,
+    /// Yes, No, Failed, or Cached when nobody had to be asked.
+    pub outcome: &'static str,
+}
+
 /// Declares every metric once: its field, its type, its name and its help.
 macro_rules! metrics {
     ($($field:ident: $type:ty = $name:literal, $help:literal;)*) => {
@@ -107,6 +125,10 @@ metrics! {
     queue_bytes: Gauge = "queue_bytes", "Size of the Revisions waiting to be written";
     record_seconds: Seconds = "record_seconds", "Time from the event read to the Revision stored";
     cached: Gauge = "cached_revisions", "Revisions in the cache";
+    served_age: Float = "served_age_seconds", "For how long nobody has confirmed what is served; 0 while the watch of Revisions is good";
+    requests: Family<RequestLabels, Counter> = "requests", "Requests to the read API";
+    request_seconds: Seconds = "request_seconds", "Time to answer a request to the read API";
+    reviews: Family<ReviewLabels, Counter> = "reviews", "Reviews of tokens and accesses, by what came of them";
     events_dropped: Counter = "events_dropped", "Kubernetes Events that could not be sent";
 }
 
@@ -159,6 +181,16 @@ pub fn kind(kind: &str) -> KindLabels {
 /// Labels for `kind` and `reason`.
 pub fn kind_reason(kind: &str, reason: &'static str) -> KindReason {
     KindReason { kind: kind.to_owned(), reason }
+}
+
+/// Labels for a request.
+pub fn request(route: &'static str, code: u16) -> RequestLabels {
+    RequestLabels { route, code }
+}
+
+/// Labels for a review.
+pub fn review(review: &'static str, outcome: &'static str) -> ReviewLabels {
+    ReviewLabels { review, outcome }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The composition root of `revisor run`: the one place that names all stages and joins them.
 
+mod serving;
+
 use crate::cache::{Cache, Identity, ProjectLabels};
 use crate::client::Clients;
 use crate::config::{Config, RunArgs};
@@ -11,17 +13,17 @@ use crate::record::quiet::Quiet;
 use crate::record::report::Reporter;
 use crate::record::writer::Writer;
 use crate::record::{KindRecorder, Recorder};
-use crate::serve::admin::{self, Readiness};
+use crate::serve::admin::Readiness;
+use crate::shutdown;
 use crate::watch::checkpoint::{Checkpoint, Follower};
 use crate::watch::{self as watching, Stream};
-use crate::{serve, shutdown};
 use anyhow::{Context, bail};
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
+use serving::Ports;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -50,24 +52,18 @@ struct Parts {
 /// # Errors
 /// When something cannot be set up, a task ends that should not, or Revisions are left unwritten.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
-    args.validate()?;
+    args.serve.validate()?;
     let config = Config::load(args.config.as_deref())?;
     let stop = shutdown::listen()?;
-    // Ports first: a process that cannot be asked how it is must not record.
-    let admin = listen("--admin-listen", args.admin_listen).await?;
-    let rest = if args.insecure_no_auth { Some(listen("--listen", args.listen).await?) } else { None };
+    let ports = Ports::take(&args.serve).await?;
     let clients = Clients::connect(&args.cluster).await.context("no cluster to connect to")?;
     let (parts, reporting) = parts(&args, config, clients, stop).await;
-    let mut tasks = start(&args, &parts, admin, rest);
+    let mut tasks = start(&args, &parts, ports)?;
     tasks.serving.spawn(async move {
         reporting.await;
         "reporter"
     });
     supervise(tasks, &parts, Duration::from_secs(args.drain_seconds.into())).await
-}
-
-async fn listen(flag: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{flag} {address}"))
 }
 
 async fn parts(
@@ -140,16 +136,9 @@ struct Tasks {
     serving: JoinSet<&'static str>,
 }
 
-fn start(args: &RunArgs, parts: &Parts, admin: TcpListener, rest: Option<TcpListener>) -> Tasks {
+fn start(args: &RunArgs, parts: &Parts, ports: Ports) -> anyhow::Result<Tasks> {
     let mut tasks = Tasks::default();
-    let router = admin::router(parts.ready.clone(), parts.metrics.clone());
-    serving(&mut tasks.serving, "admin", admin, router, CancellationToken::new());
-    if let Some(rest) = rest {
-        let router = serve::router(Arc::new(parts.cache.clone()), parts.filled.clone());
-        serving(&mut tasks.serving, "REST", rest, router, parts.stop.clone());
-    } else {
-        tracing::warn!("the read API is off: it needs --insecure-no-auth and a loopback --listen");
-    }
+    serving::start(args, parts, ports, &mut tasks.serving)?;
     let reporter = parts.recorder.reporter.clone();
     let writer = Writer::new(parts.clients.call.clone(), parts.queue.clone(), reporter, &parts.metrics);
     for _ in 0..args.writers {
@@ -160,25 +149,7 @@ fn start(args: &RunArgs, parts: &Parts, admin: TcpListener, rest: Option<TcpList
         });
     }
     read(parts, &mut tasks);
-    tasks
-}
-
-fn serving(
-    tasks: &mut JoinSet<&'static str>,
-    name: &'static str,
-    listener: TcpListener,
-    router: axum::Router,
-    stop: CancellationToken,
-) {
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "{name} listening");
-    }
-    tasks.spawn(async move {
-        if let Err(error) = serve::serve(listener, router, stop).await {
-            tracing::error!(%error, "{name} failed");
-        }
-        name
-    });
+    Ok(tasks)
 }
 
 /// The cache first: a kind is read only when it is known what is recorded already.

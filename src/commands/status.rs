@@ -4,17 +4,28 @@ use crate::config::{Output, StatusArgs};
 use crate::table::columns;
 use anyhow::{Context, bail};
 use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use serde::Serialize;
+use http_body_util::{BodyExt, Limited};
+use kube::client::Body;
+use kube::{Client, Config};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 const MAX_ANSWER: usize = 16 << 20;
+
+/// Where a pod's own token is.
+const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// What Revisor says when it refuses.
+#[derive(Deserialize)]
+struct Refusal {
+    message: String,
+}
 
 /// One sample: a name, its labels and a value.
 struct Sample<'a> {
@@ -60,10 +71,12 @@ struct Kind {
 /// # Errors
 /// When it does not answer.
 pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<String> {
-    let (_, ready) = get(&args.admin, "/readyz").await?;
-    let (code, text) = get(&args.admin, "/metrics").await?;
+    let client = client(args)?;
+    let (_, ready) = get(&client, args, "/readyz").await?;
+    let (code, text) = get(&client, args, "/metrics").await?;
     if code != StatusCode::OK {
-        bail!("{}/metrics answered {code}", args.admin);
+        let why = serde_json::from_str::<Refusal>(&text).map_or(String::new(), |refusal| refusal.message);
+        bail!("{}/metrics answered {code} {why}", args.admin);
     }
     let status = read(ready, &text);
     Ok(match args.output {
@@ -73,21 +86,40 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<String> {
     })
 }
 
-async fn get(admin: &str, path: &str) -> anyhow::Result<(StatusCode, String)> {
-    let uri: Uri = format!("{}{path}", admin.trim_end_matches('/'))
-        .parse()
-        .with_context(|| format!("--admin {admin:?}"))?;
-    if uri.scheme_str() != Some("http") {
-        bail!("--admin {admin:?} is not an http:// address");
+/// kube's client knows all there is to know about certificates and tokens.
+fn client(args: &StatusArgs) -> anyhow::Result<Client> {
+    let uri: Uri =
+        args.admin.trim_end_matches('/').parse().with_context(|| format!("--admin {:?}", args.admin))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        bail!("--admin {:?} is not an http:// or https:// address", args.admin);
     }
-    let client: Client<HttpConnector, Empty<bytes::Bytes>> =
-        Client::builder(TokioExecutor::new()).build_http();
-    let answer = timeout(DEADLINE, client.request(Request::get(uri).body(Empty::new())?)).await;
+    let secure = uri.scheme_str() == Some("https");
+    let mut config = Config::new(uri);
+    config.default_retry = false;
+    (config.connect_timeout, config.read_timeout) = (Some(DEADLINE), Some(DEADLINE));
+    config.accept_invalid_certs = args.insecure_skip_tls_verify;
+    if let Some(file) = &args.certificate_authority {
+        let certificates =
+            CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let certificates =
+            certificates.with_context(|| format!("--certificate-authority {}", file.display()))?;
+        config.root_cert = Some(certificates.iter().map(|certificate| certificate.to_vec()).collect());
+    }
+    // A token is never sent where everybody could read it.
+    let own = Path::new(POD_TOKEN);
+    let token = args.token_file.as_deref().or_else(|| own.exists().then_some(own)).filter(|_| secure);
+    config.auth_info.token_file = token.map(|file| file.display().to_string());
+    Ok(Client::try_from(config)?)
+}
+
+async fn get(client: &Client, args: &StatusArgs, path: &str) -> anyhow::Result<(StatusCode, String)> {
+    let answer = timeout(DEADLINE, client.send(Request::get(path).body(Body::empty())?)).await;
     let answer = answer.map_err(anyhow::Error::from).and_then(|answer| answer.map_err(Into::into));
-    let answer = answer.with_context(|| format!("no Revisor answers at {admin}"))?;
+    let answer = answer.with_context(|| format!("no Revisor answers at {}", args.admin))?;
     let code = answer.status();
     let body = Limited::new(answer.into_body(), MAX_ANSWER).collect();
-    let body = timeout(DEADLINE, body).await?.map_err(|error| anyhow::anyhow!("{admin}{path}: {error}"))?;
+    let body = timeout(DEADLINE, body).await?;
+    let body = body.map_err(|error| anyhow::anyhow!("{}{path}: {error}", args.admin))?;
     Ok((code, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
 }
 

@@ -1,21 +1,29 @@
-//! The admin port: `/livez`, `/readyz`, `/metrics`.
+//! The admin port: `/livez` and `/readyz` for everybody, `/metrics` for those who may.
 
+use super::answer::failure;
+use super::auth::{Gate, Object, Wish};
+use super::error::{ApiError, shown};
+use super::listen::Handler;
 use crate::metrics::Metrics;
-use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::get;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const OPEN_METRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
 /// What has to be in first, and whether it is.
-type Gate = (String, watch::Receiver<bool>);
+type Needed = (String, watch::Receiver<bool>);
 
 /// Ready means: the first lists are in. Neither lag nor an outage of the API server makes a replica unready later.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
-    gates: Arc<Mutex<Vec<Gate>>>,
+    gates: Arc<Mutex<Vec<Needed>>>,
 }
 
 impl Readiness {
@@ -42,40 +50,70 @@ impl Readiness {
 
     /// Whether nothing is missing.
     pub fn is_ready(&self) -> bool {
-        self.missing().is_empty()
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        !gates.is_empty() && gates.iter().all(|(_, open)| *open.borrow())
     }
 }
 
-#[derive(Clone)]
-struct Admin {
-    ready: Readiness,
-    metrics: Metrics,
+/// The admin port.
+pub struct Admin {
+    /// Whether everything is in.
+    pub ready: Readiness,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// Who may see it; none lets everybody.
+    pub gate: Option<Gate>,
 }
 
-/// The router of the admin port.
-pub fn router(ready: Readiness, metrics: Metrics) -> Router {
-    Router::new()
-        // Answering at all is being alive; an unreachable API server is no reason to be restarted.
-        .route("/livez", get(|| async { "ok" }))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics_text))
-        .with_state(Admin { ready, metrics })
+impl Admin {
+    async fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Response<Full<Bytes>>, ApiError> {
+        if !matches!(path, "/livez" | "/readyz" | "/metrics") {
+            return Err(ApiError::NotFound(format!("path {:?}", shown(path))));
+        }
+        if method != Method::GET && method != Method::HEAD {
+            return Err(ApiError::WrongMethod { method: shown(method.as_str()), allowed: "GET, HEAD" });
+        }
+        match path {
+            // Answering at all is being alive; an unreachable API server is no reason to be restarted.
+            "/livez" => Ok(text(StatusCode::OK, TEXT, "ok".to_owned())),
+            "/readyz" => Ok(readyz(&self.ready.missing())),
+            _ => {
+                if let Some(gate) = &self.gate {
+                    let caller = gate.authenticate(headers).await?;
+                    gate.authorize(&caller, Wish { verb: "get", on: Object::Path("/metrics") }).await?;
+                }
+                Ok(text(StatusCode::OK, OPEN_METRICS, self.metrics.encode()))
+            }
+        }
+    }
 }
 
-async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
-    let missing = admin.ready.missing();
+impl Handler for Admin {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let answer = self.answer(request.method(), request.uri().path(), request.headers()).await;
+        answer.unwrap_or_else(|error| failure(&error))
+    }
+}
+
+fn readyz(missing: &[String]) -> Response<Full<Bytes>> {
     if missing.is_empty() {
-        (StatusCode::OK, "ok".to_owned())
+        text(StatusCode::OK, TEXT, "ok".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready, waiting for: {}", missing.join(", ")))
+        let why = format!("not ready, waiting for: {}", missing.join(", "));
+        text(StatusCode::SERVICE_UNAVAILABLE, TEXT, why)
     }
 }
 
-async fn metrics_text(State(admin): State<Admin>) -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
-        admin.metrics.encode(),
-    )
+fn text(status: StatusCode, media: HeaderValue, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, media);
+    response
 }
 
 #[cfg(test)]
@@ -85,13 +123,30 @@ mod tests {
     #[test]
     fn ready_means_that_every_gate_is_open_and_that_there_is_one() {
         let ready = Readiness::default();
+        assert!(!ready.is_ready());
         assert_eq!(ready.missing(), ["start"], "asked before anything began");
         let (first, second) = (ready.gate("a"), ready.gate("b"));
         first.send_replace(true);
         assert_eq!(ready.missing(), ["b"]);
+        assert!(!ready.is_ready());
         second.send_replace(true);
-        assert!(ready.is_ready());
+        assert!(ready.is_ready() && ready.missing().is_empty());
         ready.reset();
         assert!(!ready.is_ready(), "everything has to come in again");
+    }
+
+    #[tokio::test]
+    async fn there_is_no_other_path_and_no_other_method() {
+        let admin = Admin { ready: Readiness::default(), metrics: Metrics::new(), gate: None };
+        let status = async |method: Method, path: &str| {
+            let answer = admin.answer(&method, path, &HeaderMap::new()).await;
+            answer.map_or_else(|error| error.status(), |answer| answer.status()).as_u16()
+        };
+        for (path, expected) in
+            [("/livez", 200), ("/readyz", 503), ("/metrics", 200), ("/", 404), ("/livez/", 404)]
+        {
+            assert_eq!(status(Method::GET, path).await, expected, "{path}");
+        }
+        assert_eq!(status(Method::POST, "/metrics").await, 405);
     }
 }

@@ -1,65 +1,97 @@
 //! Errors as the contract has them: `{"code", "message", "details"}`, with `code` equal to the HTTP status.
 
-use axum::Json;
-use axum::http::{StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// An answer that is not what was asked for.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum ApiError {
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
     /// A parameter cannot be read.
-    BadParameter(&'static str, String),
+    #[error("{name}: {value:?} is not {expected}")]
+    BadParameter {
+        /// Its name.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// The body, or a part of it, cannot be used.
+    #[error("{0}")]
+    BadRequest(String),
+    /// Nobody, or somebody unknown, asks.
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    /// The caller may not.
+    #[error("{0}")]
+    Forbidden(String),
     /// There is no such thing.
+    #[error("{0} is not known")]
     NotFound(String),
     /// The path has no such method.
-    WrongMethod,
-    /// The cache is still filling.
-    NotReady,
+    #[error("this path does not take {method}; it takes {allowed}")]
+    WrongMethod {
+        /// What was tried.
+        method: String,
+        /// What there is.
+        allowed: &'static str,
+    },
+    /// The body is too long.
+    #[error("the body is longer than {0} bytes")]
+    TooLarge(usize),
+    /// It cannot be answered now.
+    #[error("{0}")]
+    Unavailable(&'static str),
+    /// A defect of Revisor.
+    #[error("this is a defect of Revisor; its log has more under this request's id")]
+    Internal,
 }
 
-#[derive(Serialize)]
-struct Body {
-    code: u16,
-    message: String,
+/// The body of every error.
+#[derive(Serialize, ToSchema, Debug)]
+#[schema(as = Error)]
+pub struct Body {
+    /// The HTTP status.
+    pub code: u16,
+    /// What is wrong, for people.
+    pub message: String,
+    /// More of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<String>,
 }
 
 impl ApiError {
-    fn status(&self) -> StatusCode {
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
         match self {
-            Self::BadParameter(..) => StatusCode::BAD_REQUEST,
+            Self::BadParameter { .. } | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
-    fn message(self) -> String {
-        match self {
-            Self::BadParameter(name, value) => format!("{name}: {value:?} cannot be read"),
-            Self::NotFound(what) => format!("{what} is not known"),
-            Self::WrongMethod => "this path can only be read".to_owned(),
-            Self::NotReady => "the cache is still filling".to_owned(),
-        }
+    /// What is sent. Nothing of a token is ever in it.
+    pub fn body(&self) -> Body {
+        let details = match self {
+            Self::Unauthorized(_) => Some("send `Authorization: Bearer TOKEN`".to_owned()),
+            Self::Unavailable(_) => Some("ask again after the time in Retry-After".to_owned()),
+            _ => None,
+        };
+        Body { code: self.status().as_u16(), message: self.to_string(), details }
     }
 }
 
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let status = self.status();
-        let mut response =
-            (status, Json(Body { code: status.as_u16(), message: self.message() })).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
-        }
-        response
+/// What was given, cut so that an answer stays short.
+pub fn shown(value: &str) -> String {
+    const MAX: usize = 100;
+    match value.char_indices().nth(MAX) {
+        None => value.to_owned(),
+        Some((at, _)) => format!("{}…", &value[..at]),
     }
-}
-
-pub(super) async fn unknown_path(uri: Uri) -> ApiError {
-    ApiError::NotFound(format!("path {}", uri.path()))
-}
-
-pub(super) async fn wrong_method() -> ApiError {
-    ApiError::WrongMethod
 }

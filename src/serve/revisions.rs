@@ -1,47 +1,40 @@
-//! `GET /api/v1/workloads/inferences/{workloadId}/revisions`.
+//! The three endpoints of the contract.
 
-use super::admin::Readiness;
+use super::answer::{Answer, JSON};
 use super::error::ApiError;
-use crate::cache::Read;
-use axum::extract::{Path, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use super::route::Query;
+use crate::cache::{Etag, Read, etag};
 use bytes::Bytes;
-use std::sync::Arc;
 use uuid::Uuid;
 
-/// What the handlers share.
-#[derive(Clone)]
-pub(super) struct Reader {
-    pub(super) cache: Arc<dyn Read>,
-    pub(super) ready: Readiness,
+/// `GET /api/v1/workloads/inferences/{workloadId}/revisions`.
+pub(super) fn list(cache: &dyn Read, workload: Uuid, query: &Query) -> Result<Answer, ApiError> {
+    let rows = cache.list(workload, query.deleted);
+    let rows = rows.ok_or_else(|| ApiError::NotFound(format!("workload {workload}")))?;
+    let tags: Vec<&[u8]> = rows.iter().map(|(_, tag)| tag.as_slice()).collect();
+    Ok(Answer { media: JSON, etag: etag(&tags), body: joined(&rows) })
 }
 
-/// The Revisions of one workload, newest first.
-pub(super) async fn list(
-    State(reader): State<Reader>,
-    Path(workload): Path<String>,
-) -> Result<Response, ApiError> {
-    let Ok(id) = Uuid::try_parse(&workload) else {
-        return Err(ApiError::BadParameter("workloadId", workload));
-    };
-    if !reader.ready.is_ready() {
-        return Err(ApiError::NotReady);
-    }
-    let revisions =
-        reader.cache.list(id, false).ok_or_else(|| ApiError::NotFound(format!("workload {id}")))?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], body(&revisions)).into_response())
-}
-
-fn body(revisions: &[(Bytes, crate::cache::Etag)]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(revisions.iter().map(|(json, _)| json.len() + 1).sum::<usize>() + 16);
+fn joined(rows: &[(Bytes, Etag)]) -> Bytes {
+    let mut body = Vec::with_capacity(rows.iter().map(|(json, _)| json.len() + 1).sum::<usize>() + 16);
     body.extend_from_slice(b"{\"revisions\":[");
-    for (i, (json, _)) in revisions.iter().enumerate() {
+    for (i, (json, _)) in rows.iter().enumerate() {
         if i > 0 {
             body.push(b',');
         }
         body.extend_from_slice(json);
     }
     body.extend_from_slice(b"]}");
-    body
+    body.into()
+}
+
+/// `GET /api/v1/workloads/inferences/{workloadId}/revisions/count`.
+pub(super) fn count(cache: &dyn Read, workload: Uuid, query: &Query) -> Answer {
+    Answer::new(JSON, format!("{{\"count\":{}}}", cache.count(workload, query.deleted)))
+}
+
+/// `GET /api/v1/workloads/inferences/revisions/{revisionId}`.
+pub(super) fn get(cache: &dyn Read, revision: Uuid) -> Result<Answer, ApiError> {
+    let found = cache.get(revision).ok_or_else(|| ApiError::NotFound(format!("revision {revision}")))?;
+    Ok(Answer { media: JSON, body: found.json, etag: found.etag })
 }

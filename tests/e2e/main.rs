@@ -11,6 +11,7 @@ mod plugin;
 mod quiet;
 mod record;
 mod restart;
+mod serve;
 mod storms;
 mod support;
 mod traffic;

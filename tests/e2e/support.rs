@@ -197,7 +197,25 @@ impl Revisor {
     }
 
     pub fn launch(kubeconfig: &Path, flags: &[&str]) -> Self {
-        let (admin, rest) = (free_port(), free_port());
+        let flags: Vec<_> = flags.iter().copied().chain(["--insecure-no-auth"]).collect();
+        Self::launch_secure(kubeconfig, &flags)
+    }
+
+    /// With TLS and authentication, as in production; the admin port is still open to everybody on loopback.
+    pub fn start_secure(kubeconfig: &Path, flags: &[&str]) -> Self {
+        let revisor = Self::launch_secure(kubeconfig, flags);
+        revisor.wait_ready();
+        revisor
+    }
+
+    fn launch_secure(kubeconfig: &Path, flags: &[&str]) -> Self {
+        Self::launch_on(kubeconfig, &format!("127.0.0.1:{}", free_port()), flags)
+    }
+
+    /// With the admin port at `admin`; it is not waited for.
+    pub fn launch_on(kubeconfig: &Path, admin: &str, flags: &[&str]) -> Self {
+        let rest = free_port();
+        let number = admin.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
         let log = tempfile::NamedTempFile::new().expect("a log");
         let mut supervisor = Command::new("sh")
             .args([
@@ -211,8 +229,7 @@ impl Revisor {
             ])
             .arg("--kubeconfig")
             .arg(kubeconfig)
-            .args(["--admin-listen", &format!("127.0.0.1:{admin}"), "--listen", &format!("127.0.0.1:{rest}")])
-            .arg("--insecure-no-auth")
+            .args(["--admin-listen", admin, "--listen", &format!("127.0.0.1:{rest}")])
             // Memory that is not needed any more is given back at once, so that it can be measured.
             .env("MIMALLOC_PURGE_DELAY", "0")
             .args(flags)
@@ -224,7 +241,7 @@ impl Revisor {
         let mut line = String::new();
         let stdout = supervisor.stdout.as_mut().expect("a pipe");
         std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("a process id");
-        Self { supervisor, pid: line.trim().parse().expect("a number"), admin, rest, log }
+        Self { supervisor, pid: line.trim().parse().expect("a number"), admin: number, rest, log }
     }
 
     pub fn wait_ready(&self) {
@@ -275,7 +292,7 @@ impl Drop for Revisor {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
 }
 

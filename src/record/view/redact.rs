@@ -3,6 +3,7 @@
 //! It goes by names (environment variables, flags, keys) and by the well-known shapes of tokens. It protects what
 //! people see at a glance; who may read a Revision at all is decided by RBAC.
 
+use serde_json::Value;
 use std::borrow::Cow;
 
 /// Stands where a value was.
@@ -179,6 +180,49 @@ impl Names {
         out.map_or(Cow::Borrowed(text), Cow::Owned)
     }
 
+    /// A whole object, in place: variables by their names, fields by theirs, arguments, and free text.
+    pub fn object(&self, value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                let variable = fields.get("name").and_then(Value::as_str).map(str::to_owned);
+                for (key, value) in fields {
+                    // The name of a variable says what its value is; other fields have names of their own.
+                    let name = variable.as_deref().filter(|_| key == "value").unwrap_or(key);
+                    self.field(name, value);
+                }
+            }
+            Value::Array(items) => self.arguments(items),
+            Value::String(text) => hide(text, |text| self.text(text)),
+            _ => {}
+        }
+    }
+
+    fn field(&self, name: &str, value: &mut Value) {
+        match value {
+            Value::String(text) => hide(text, |text| self.value(name, text)),
+            Value::Array(items) if self.secret_name(name) => {
+                for item in items {
+                    self.field(name, item);
+                }
+            }
+            other => self.object(other),
+        }
+    }
+
+    fn arguments(&self, items: &mut [Value]) {
+        let mut before: Option<String> = None;
+        for item in items {
+            if let Value::String(text) = item {
+                let given = text.clone();
+                hide(text, |text| self.argument(before.as_deref(), text));
+                before = Some(given);
+            } else {
+                self.object(item);
+                before = None;
+            }
+        }
+    }
+
     fn word<'a>(&self, word: &'a str) -> Cow<'a, str> {
         if let Some((name, value)) = word.split_once(['=', ':']) {
             let plain = |c: char| c.is_ascii_alphanumeric() || "_-.'\"{,".contains(c);
@@ -200,6 +244,11 @@ impl Names {
         }
         Cow::Borrowed(word)
     }
+}
+
+fn hide(text: &mut String, how: impl for<'a> FnOnce(&'a str) -> Cow<'a, str>) {
+    let hidden = how(text).into_owned();
+    *text = hidden;
 }
 
 /// Every word above that makes a name secret has one of these in it.
@@ -256,6 +305,7 @@ fn without_password(word: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn names_that_look_secret() {
@@ -355,6 +405,36 @@ mod tests {
         fn any_text_is_taken(t in ".{0,80}") {
             let _ = (Names::default().text(&t).len(), Names::default().secret_name(&t));
         }
+    }
+
+    #[test]
+    fn a_whole_object_keeps_its_shape_and_loses_its_secrets() {
+        let mut object = json!({
+            "kind": "Deployment",
+            "metadata": {"annotations": {"api-token": "a1", "note": "see --password b2 there"}},
+            "spec": {"replicas": 2, "apiKey": "c3", "credentials": ["d4", {"x": "e"}], "containers": [{
+                "name": "main", "args": ["--api-key", "f5", "--hf-token=g6", "--max-tokens", "9"],
+                "env": [
+                    {"name": "HF_TOKEN", "value": "h7"},
+                    {"name": "MAX_TOKENS", "value": "10"},
+                    {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+                ],
+            }]},
+        });
+        Names::default().object(&mut object);
+        let expected = json!({
+            "kind": "Deployment",
+            "metadata": {"annotations": {"api-token": REDACTED, "note": "see --password [redacted] there"}},
+            "spec": {"replicas": 2, "apiKey": REDACTED, "credentials": [REDACTED, {"x": "e"}], "containers": [{
+                "name": "main", "args": ["--api-key", REDACTED, "--hf-token=[redacted]", "--max-tokens", "9"],
+                "env": [
+                    {"name": "HF_TOKEN", "value": REDACTED},
+                    {"name": "MAX_TOKENS", "value": "10"},
+                    {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+                ],
+            }]},
+        });
+        assert_eq!(object, expected);
     }
 
     #[test]

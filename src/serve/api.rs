@@ -1,0 +1,244 @@
+//! The read API as one layer around all routes: id, method, caller, rights, answer, headers, metrics, log.
+//!
+//! Every request goes through [`Api::answer`]; a route is answered only after what it needs of its caller was granted.
+
+use super::admin::Readiness;
+use super::answer::{self, Answer};
+use super::auth::{Caller, Gate, Object, Wish};
+use super::error::ApiError;
+use super::listen::Handler;
+use super::route::{Access, Query, Route};
+use super::token::BoxError;
+use super::{openapi, own, revisions, token};
+use crate::cache::{Place, Read};
+use crate::kinds::Catalogue;
+use crate::metrics::{Metrics, request as labels};
+use crate::record::view::redact::Names;
+use bytes::Bytes;
+use futures::FutureExt;
+use http::header::{HeaderValue, ORIGIN};
+use http::request::Parts;
+use http::{Method, Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use kube::Client;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::Semaphore;
+
+/// Requests for whole workloads, which the API server has, are so many at a time.
+const FETCHES: usize = 8;
+
+/// How the API behaves.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Origins whose pages may read answers.
+    pub origins: Vec<HeaderValue>,
+    /// Whether the vendor SDK's token endpoint is there.
+    pub sdk_token: bool,
+    /// Whether callers also need the right to get the workload itself.
+    pub check_workload: bool,
+    /// Whether each request is logged.
+    pub access_log: bool,
+}
+
+/// The read API.
+pub struct Api {
+    /// What is served.
+    pub cache: Arc<dyn Read>,
+    /// Whether the cache is filled.
+    pub ready: Readiness,
+    /// Who may read; none lets everybody in.
+    pub gate: Option<Gate>,
+    /// Where whole workloads are.
+    pub client: Client,
+    /// Plural names of kinds.
+    pub catalogue: Arc<Catalogue>,
+    /// What is hidden in whole workloads.
+    pub names: Arc<Names>,
+    /// How it behaves.
+    pub options: Options,
+    /// Requests are counted here.
+    pub metrics: Metrics,
+    /// At most so many ask the API server for whole workloads at the same time.
+    pub fetches: Semaphore,
+}
+
+impl Api {
+    /// How many may ask for whole workloads at the same time.
+    pub fn fetches() -> Semaphore {
+        Semaphore::new(FETCHES)
+    }
+
+    /// Answers a request, whatever happens.
+    pub async fn respond<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        let started = Instant::now();
+        let (parts, body) = request.into_parts();
+        let id = answer::request_id(&parts.headers);
+        let mut log = Log::default();
+        let answered = AssertUnwindSafe(self.answer(&parts, body, &mut log)).catch_unwind().await;
+        let mut response = match answered {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => answer::failure(&error),
+            Err(_) => {
+                tracing::error!(?id, path = parts.uri.path(), "a request panicked");
+                answer::failure(&ApiError::Internal)
+            }
+        };
+        answer::finish(&mut response, &id);
+        answer::allow_origin(&mut response, &parts.headers, &self.options.origins);
+        let (status, elapsed) = (response.status().as_u16(), started.elapsed());
+        self.metrics.requests.get_or_create(&labels(log.route, status)).inc();
+        self.metrics.request_seconds.observe(elapsed);
+        if self.options.access_log {
+            let (method, path) = (parts.method.as_str(), parts.uri.path());
+            tracing::info!(?id, method, path, status, user = log.user, ?elapsed, "request");
+        }
+        response
+    }
+
+    async fn answer<B>(
+        &self,
+        parts: &Parts,
+        body: B,
+        log: &mut Log,
+    ) -> Result<Response<Full<Bytes>>, ApiError>
+    where
+        B: Body<Data = Bytes> + Send + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        let route = self.route(parts.uri.path());
+        log.route = route.as_ref().map_or("none", Route::name);
+        if let Some(preflight) = self.preflight(parts, route.as_ref().ok()) {
+            return Ok(preflight);
+        }
+        // Nobody learns what there is without a token; only the token endpoint is for those who have none yet.
+        let open = route.as_ref().is_ok_and(|route| route.access() == Access::Open);
+        let caller = if open { None } else { self.caller(parts).await? };
+        log.user = caller.as_ref().map(|caller| caller.name().to_owned());
+        let route = route?;
+        route.takes(&parts.method)?;
+        if route == Route::Token {
+            return token::exchange(self.gate.as_ref(), body)
+                .await
+                .map(|answer| answer::success(&answer, &parts.headers));
+        }
+        let query = Query::parse(parts.uri.query())?;
+        if route != Route::OpenApi && !self.ready.is_ready() {
+            return Err(ApiError::Unavailable("the first list of Revisions is not complete yet"));
+        }
+        self.permit(caller.as_deref(), route.access(), &query).await?;
+        let answer = self.read(&route, &query, caller.as_deref(), parts).await?;
+        Ok(answer::success(&answer, &parts.headers))
+    }
+
+    /// An endpoint that is off is not there.
+    fn route(&self, path: &str) -> Result<Route, ApiError> {
+        match Route::parse(path) {
+            Ok(Route::Token) if !self.options.sdk_token => Err(ApiError::NotFound(format!(
+                "path {path:?} (the SDK's token endpoint is off: --sdk-token-endpoint)"
+            ))),
+            other => other,
+        }
+    }
+
+    fn preflight(&self, parts: &Parts, route: Option<&Route>) -> Option<Response<Full<Bytes>>> {
+        let asks =
+            parts.method == Method::OPTIONS && parts.headers.contains_key("access-control-request-method");
+        let known = parts.headers.get(ORIGIN).is_some_and(|origin| self.options.origins.contains(origin));
+        let methods = if route? == &Route::Token { "POST" } else { "GET, HEAD" };
+        (asks && known).then(|| answer::preflight(methods))
+    }
+
+    async fn caller(&self, parts: &Parts) -> Result<Option<Arc<Caller>>, ApiError> {
+        match &self.gate {
+            None => Ok(None),
+            Some(gate) => gate.authenticate(&parts.headers).await.map(Some),
+        }
+    }
+
+    /// Lets the caller go on, or not. What is not known needs rights everywhere, so that nobody learns what there is.
+    async fn permit(&self, caller: Option<&Caller>, access: Access, query: &Query) -> Result<(), ApiError> {
+        let (Some(gate), Some(caller)) = (&self.gate, caller) else { return Ok(()) };
+        let (verb, place) = match access {
+            Access::Open | Access::Authenticated => return Ok(()),
+            Access::Workload(verb, id) => (verb, self.cache.place(id)),
+            Access::Revision(verb, id) => (verb, self.cache.get(id).map(|found| found.place)),
+            Access::Namespace(verb) => {
+                let namespace = query.namespace.clone().unwrap_or_default();
+                return gate.authorize(caller, Wish { verb, on: Object::Revisions(namespace) }).await;
+            }
+        };
+        let namespace = place.as_ref().map_or_else(String::new, |place| place.namespace.clone());
+        gate.authorize(caller, Wish { verb, on: Object::Revisions(namespace) }).await?;
+        match place {
+            Some(place) if self.options.check_workload => self.permit_workload(gate, caller, &place).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the caller may get a workload itself.
+    async fn permit_workload(&self, gate: &Gate, caller: &Caller, place: &Place) -> Result<(), ApiError> {
+        let kinds = self.catalogue.kinds().iter();
+        let mut same = kinds.filter(|kind| kind.kind == place.kind && kind.group == place.group());
+        // A kind that is not configured any more has no name that could be asked for; it follows the rule of names.
+        let resource =
+            same.next().map_or_else(|| format!("{}s", place.kind.to_lowercase()), |kind| kind.plural.clone());
+        let (group, namespace, name) =
+            (place.group().to_owned(), place.namespace.clone(), place.name.clone());
+        let on = Object::Workload { group, resource, namespace, name };
+        gate.authorize(caller, Wish { verb: "get", on }).await
+    }
+
+    /// What the caller may have with respect to one more revision, that of a comparison.
+    pub(super) async fn permit_revision(
+        &self,
+        caller: Option<&Caller>,
+        id: uuid::Uuid,
+    ) -> Result<(), ApiError> {
+        self.permit(caller, Access::Revision("get", id), &Query::default()).await
+    }
+
+    async fn read(
+        &self,
+        route: &Route,
+        query: &Query,
+        caller: Option<&Caller>,
+        parts: &Parts,
+    ) -> Result<Answer, ApiError> {
+        match *route {
+            Route::List(id) => revisions::list(&*self.cache, id, query),
+            Route::Count(id) => Ok(revisions::count(&*self.cache, id, query)),
+            Route::Get(id) => revisions::get(&*self.cache, id),
+            Route::Workloads => own::workloads(&*self.cache, query),
+            Route::History(id) => own::history(&*self.cache, id, query),
+            Route::Snapshot(id) => own::snapshot(self, id, parts).await,
+            Route::Diff(id) => own::diff(self, id, query, caller, parts).await,
+            Route::OpenApi => Ok(Answer::new(answer::JSON, openapi::json())),
+            Route::Token => Err(ApiError::Internal),
+        }
+    }
+}
+
+impl Handler for Api {
+    async fn handle(&self, request: Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
+        self.respond(request).await
+    }
+}
+
+/// What is known of a request in the end.
+struct Log {
+    route: &'static str,
+    user: Option<String>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { route: "none", user: None }
+    }
+}

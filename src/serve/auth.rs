@@ -1,0 +1,224 @@
+//! Who asks, and whether they may: TokenReview, then SubjectAccessReview, both by the API server.
+//!
+//! Answers are kept for [`KEPT`] under a keyed hash of the token; errors are not kept, and nothing is ever allowed
+//! because the API server could not be asked. Many requests with one token make one review.
+
+mod credentials;
+mod rate;
+mod review;
+
+pub use review::Reviews;
+
+use super::error::ApiError;
+use crate::metrics::{Metrics, review as labels};
+use crate::revision::Revision;
+use credentials::{refused_header, token};
+use http::HeaderMap;
+use k8s_openapi::api::authentication::v1::UserInfo;
+use kube::Resource;
+use moka::future::Cache;
+use rate::Rates;
+use review::Review;
+use ring::hmac;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an answer of the API server counts; as long as in the API server itself.
+pub const KEPT: Duration = Duration::from_secs(10);
+const TOKENS: u64 = 32_768;
+const ACCESSES: u64 = 8_192;
+/// Larger callers are asked for anew each time, so that a few of them cannot fill the memory.
+const MAX_CALLER: usize = 10_000;
+
+/// A keyed hash.
+type Tag = [u8; 32];
+
+/// Somebody whose token is valid.
+#[derive(Debug)]
+pub struct Caller {
+    /// As TokenReview tells: name, uid, groups, and all extra.
+    pub user: UserInfo,
+    tag: Tag,
+    size: usize,
+}
+
+impl Caller {
+    /// The user's name, for logs.
+    pub fn name(&self) -> &str {
+        self.user.username.as_deref().unwrap_or_default()
+    }
+}
+
+/// What a caller wants to do. An empty namespace means all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Wish {
+    /// For example get.
+    pub verb: &'static str,
+    /// On what.
+    pub on: Object,
+}
+
+/// What a caller wants to do something with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Object {
+    /// Revisions in a namespace, or in all.
+    Revisions(String),
+    /// A workload.
+    Workload {
+        /// API group.
+        group: String,
+        /// Plural name of the kind.
+        resource: String,
+        /// metadata.namespace.
+        namespace: String,
+        /// metadata.name.
+        name: String,
+    },
+    /// A path that is no resource, such as /metrics.
+    Path(&'static str),
+}
+
+/// Lets callers in, or not. Cloning shares it.
+#[derive(Clone)]
+pub struct Gate {
+    reviews: Reviews,
+    key: Arc<hmac::Key>,
+    callers: Cache<Tag, Option<Arc<Caller>>>,
+    verdicts: Cache<(Tag, Wish), bool>,
+    rates: Option<Rates>,
+    metrics: Metrics,
+}
+
+impl Gate {
+    /// A gate that has seen nobody yet. `rate` is how many requests a second each caller may make.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn new(
+        reviews: Reviews,
+        rate: Option<u32>,
+        metrics: &Metrics,
+    ) -> Result<Self, ring::error::Unspecified> {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &ring::rand::SystemRandom::new())?;
+        let cache = |capacity| Cache::builder().max_capacity(capacity).time_to_live(KEPT);
+        Ok(Self {
+            reviews,
+            key: Arc::new(key),
+            callers: cache(TOKENS).build(),
+            verdicts: Cache::builder().max_capacity(ACCESSES).time_to_live(KEPT).build(),
+            rates: rate.map(Rates::new),
+            metrics: metrics.clone(),
+        })
+    }
+
+    /// Who sent these headers.
+    ///
+    /// # Errors
+    /// 401 without a valid token, 403 for a borrowed identity, 503 when nobody can tell.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, ApiError> {
+        if let Some(name) = refused_header(headers) {
+            return Err(ApiError::Forbidden(format!(
+                "header {name} is not accepted: nobody may speak for another"
+            )));
+        }
+        let caller = self.holder(token(headers)?).await?;
+        match &self.rates {
+            Some(rates) if !rates.admits(caller.tag) => {
+                Err(ApiError::Unavailable("more requests a second than one caller may make"))
+            }
+            _ => Ok(caller),
+        }
+    }
+
+    /// Whose token this is.
+    ///
+    /// # Errors
+    /// 401 when it is nobody's, 503 when nobody can tell.
+    pub async fn holder(&self, token: &str) -> Result<Arc<Caller>, ApiError> {
+        let tag = self.tag(&[token.as_bytes()]);
+        let found = match self.callers.get(&tag).await {
+            Some(found) => {
+                self.metrics.reviews.get_or_create(&labels("token", "Cached")).inc();
+                found
+            }
+            None => self
+                .callers
+                .try_get_with(tag, self.ask_for(token, tag))
+                .await
+                .map_err(|error| (*error).clone())?,
+        };
+        found.ok_or(ApiError::Unauthorized("the token is not valid"))
+    }
+
+    async fn ask_for(&self, token: &str, tag: Tag) -> Result<Option<Arc<Caller>>, ApiError> {
+        let review = self.reviews.token(token, tag).await;
+        self.count("token", &review);
+        let Review::Yes(user) = review? else { return Ok(None) };
+        // Plain data with text keys always serializes.
+        let json = serde_json::to_vec(&user).unwrap_or_default();
+        Ok(Some(Arc::new(Caller { tag: self.tag(&[b"caller", &json]), size: json.len(), user })))
+    }
+
+    /// Whether a caller may do something.
+    ///
+    /// # Errors
+    /// 403 when not, 503 when nobody can tell.
+    pub async fn authorize(&self, caller: &Caller, wish: Wish) -> Result<(), ApiError> {
+        let key = (caller.tag, wish);
+        let allowed = match self.verdicts.get(&key).await {
+            Some(allowed) => {
+                self.metrics.reviews.get_or_create(&labels("access", "Cached")).inc();
+                allowed
+            }
+            None if caller.size >= MAX_CALLER => self.ask_whether(caller, &key.1).await?,
+            None => {
+                let asking = self.ask_whether(caller, &key.1);
+                self.verdicts.try_get_with(key.clone(), asking).await.map_err(|error| (*error).clone())?
+            }
+        };
+        if allowed { Ok(()) } else { Err(ApiError::Forbidden(refusal(caller, &key.1))) }
+    }
+
+    async fn ask_whether(&self, caller: &Caller, wish: &Wish) -> Result<bool, ApiError> {
+        let review = self.reviews.access(&caller.user, wish).await;
+        self.count("access", &review);
+        Ok(matches!(review?, Review::Yes(())))
+    }
+
+    fn count<T>(&self, review: &'static str, result: &Result<Review<T>, ApiError>) {
+        let outcome = match result {
+            Ok(Review::Yes(_)) => "Yes",
+            Ok(Review::No) => "No",
+            Err(_) => "Failed",
+        };
+        self.metrics.reviews.get_or_create(&labels(review, outcome)).inc();
+    }
+
+    fn tag(&self, parts: &[&[u8]]) -> Tag {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in parts {
+            context.update(part);
+        }
+        let mut tag = Tag::default();
+        tag.copy_from_slice(context.sign().as_ref());
+        tag
+    }
+}
+
+/// In the words of the API server.
+fn refusal(caller: &Caller, wish: &Wish) -> String {
+    let (user, verb) = (caller.name(), wish.verb);
+    let revisions = format!("{}.{}", Revision::plural(&()), Revision::group(&()));
+    match &wish.on {
+        Object::Revisions(all) if all.is_empty() => {
+            format!("{user:?} cannot {verb} {revisions} in all namespaces")
+        }
+        Object::Revisions(namespace) => {
+            format!("{user:?} cannot {verb} {revisions} in namespace {namespace:?}")
+        }
+        Object::Workload { group, resource, namespace, name } => {
+            format!("{user:?} cannot {verb} {resource}.{group} {name:?} in namespace {namespace:?}")
+        }
+        Object::Path(path) => format!("{user:?} cannot {verb} path {path:?}"),
+    }
+}

@@ -1,0 +1,327 @@
+//! Connections: accepted, bounded in number and in time, and ended in order.
+//!
+//! hyper's own limit of a head's time is also its limit of idleness, and costs a timer for each request. So one task
+//! looks at all connections once a second and ends those that are too slow; and when there are too many, the oldest one
+//! that never had a good answer makes room for a new one. HTTP/1.1 only: a connection is one request at a time.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one.
+    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+}
+
+/// A head may be so long.
+const MAX_HEAD: usize = 64 << 10;
+/// How many seconds each state may last: shaking hands and reading a head; answering; waiting for the next request, or
+/// for the caller to take the answer.
+const BEGINNING: u32 = 10;
+const ANSWERING: u32 = 60;
+const IDLE: u32 = 90;
+/// How long requests that are under way have at the end.
+const GRACE: Duration = Duration::from_secs(10);
+
+const STATE_BEGINNING: u8 = 0;
+const STATE_ANSWERING: u8 = 1;
+const STATE_IDLE: u8 = 2;
+
+/// One connection, as the task sees it that looks after all of them.
+#[derive(Debug)]
+struct Connection {
+    state: AtomicU8,
+    /// When it came into its state, in seconds of [`Connections::now`].
+    since: AtomicU32,
+    /// Whether it ever had a good answer.
+    proven: AtomicBool,
+    end: CancellationToken,
+}
+
+/// All connections of a listener.
+#[derive(Debug)]
+struct Connections {
+    all: Mutex<BTreeMap<u64, Arc<Connection>>>,
+    /// A clock that ticks once a second and costs nothing to read.
+    now: AtomicU32,
+    max: usize,
+}
+
+impl Connections {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Connection>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u32 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// Takes in a new connection; none when all places are taken by better ones.
+    fn admit(&self, number: u64) -> Option<Arc<Connection>> {
+        let mut all = self.lock();
+        if all.len() >= self.max {
+            let number = worst(&all)?;
+            if let Some(worst) = all.remove(&number) {
+                worst.end.cancel();
+            }
+        }
+        let connection = Arc::new(Connection {
+            state: AtomicU8::new(STATE_BEGINNING),
+            since: AtomicU32::new(self.now()),
+            proven: AtomicBool::new(false),
+            end: CancellationToken::new(),
+        });
+        all.insert(number, connection.clone());
+        Some(connection)
+    }
+
+    /// Ends those that have been in their state for too long.
+    fn tick(&self) {
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        for connection in self.lock().values() {
+            let limit = match connection.state.load(Ordering::Relaxed) {
+                STATE_BEGINNING => BEGINNING,
+                STATE_ANSWERING => ANSWERING,
+                _ => IDLE,
+            };
+            if now.saturating_sub(connection.since.load(Ordering::Relaxed)) > limit {
+                connection.end.cancel();
+            }
+        }
+    }
+}
+
+/// The oldest that never had a good answer, else the oldest that waits for nothing.
+fn worst(all: &BTreeMap<u64, Arc<Connection>>) -> Option<u64> {
+    let idle = |connection: &Connection| connection.state.load(Ordering::Relaxed) != STATE_ANSWERING;
+    let unproven = |connection: &Connection| !connection.proven.load(Ordering::Relaxed);
+    let mut candidates = all.iter().filter(|(_, connection)| idle(connection));
+    let first = candidates.clone().find(|(_, connection)| unproven(connection));
+    first.or_else(|| candidates.next()).map(|(number, _)| *number)
+}
+
+impl Connection {
+    fn enter(&self, state: u8, now: u32) {
+        self.since.store(now, Ordering::Relaxed);
+        self.state.store(state, Ordering::Relaxed);
+    }
+}
+
+/// Serves until `stop`, then finishes what is under way. A listener that fails to accept is tried again.
+pub async fn serve<H: Handler>(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    handler: Arc<H>,
+    max: usize,
+    stop: CancellationToken,
+) {
+    let connections = Arc::new(Connections { all: Mutex::default(), now: AtomicU32::new(0), max });
+    let tasks = TaskTracker::new();
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut number = 0_u64;
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            _ = ticks.tick() => {
+                connections.tick();
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                number += 1;
+                let Some(connection) = connections.admit(number) else { continue };
+                let peer = Peer { number, connection, connections: connections.clone() };
+                tasks.spawn(converse(stream, tls.clone(), handler.clone(), peer, stop.clone()));
+            }
+            Err(error) => {
+                // Most likely there are no file descriptors left; a moment later there may be.
+                tracing::warn!(%error, "a connection was not accepted");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    tasks.close();
+    // Whoever is not done by then is cut off with the process.
+    let _ = tokio::time::timeout(GRACE, tasks.wait()).await;
+}
+
+/// Leaves the register when it is dropped.
+struct Peer {
+    number: u64,
+    connection: Arc<Connection>,
+    connections: Arc<Connections>,
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.connections.lock().remove(&self.number);
+    }
+}
+
+async fn converse<H: Handler>(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    handler: Arc<H>,
+    peer: Peer,
+    stop: CancellationToken,
+) {
+    // Answers are written whole; waiting for more only delays them.
+    let _ = stream.set_nodelay(true);
+    let end = peer.connection.end.clone();
+    let work = async {
+        match tls {
+            None => exchange(stream, &handler, &peer, stop).await,
+            Some(tls) => match tls.accept(stream).await {
+                Ok(stream) => exchange(stream, &handler, &peer, stop).await,
+                Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
+            },
+        }
+    };
+    tokio::select! {
+        () = end.cancelled() => tracing::debug!("a connection was ended: too slow, or to make room"),
+        () = work => {}
+    }
+}
+
+async fn exchange<S, H>(stream: S, handler: &Arc<H>, peer: &Peer, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    let (connection, connections) = (peer.connection.clone(), peer.connections.clone());
+    let watched = Watched { stream, connection: connection.clone(), connections: connections.clone() };
+    let service = service_fn(move |request| {
+        let (handler, connection, connections) = (handler.clone(), connection.clone(), connections.clone());
+        async move {
+            connection.enter(STATE_ANSWERING, connections.now());
+            let response = handler.handle(request).await;
+            if response.status().as_u16() < 400 {
+                connection.proven.store(true, Ordering::Relaxed);
+            }
+            connection.enter(STATE_IDLE, connections.now());
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder.header_read_timeout(None).max_buf_size(MAX_HEAD);
+    let mut conversation = std::pin::pin!(builder.serve_connection(TokioIo::new(watched), service));
+    let ended = tokio::select! {
+        ended = conversation.as_mut() => ended,
+        () = stop.cancelled() => {
+            conversation.as_mut().graceful_shutdown();
+            conversation.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection failed");
+    }
+}
+
+/// Notices when a request begins to come in.
+struct Watched<S> {
+    stream: S,
+    connection: Arc<Connection>,
+    connections: Arc<Connections>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before && self.connection.state.load(Ordering::Relaxed) == STATE_IDLE {
+            self.connection.enter(STATE_BEGINNING, self.connections.now());
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(max: usize) -> Connections {
+        Connections { all: Mutex::default(), now: AtomicU32::new(0), max }
+    }
+
+    #[test]
+    fn strangers_make_room_before_callers_that_had_good_answers() {
+        let all = connections(3);
+        let [first, second, third] = [1, 2, 3].map(|number| all.admit(number).expect("room"));
+        first.proven.store(true, Ordering::Relaxed);
+        second.enter(STATE_ANSWERING, 0);
+        let fourth = all.admit(4).expect("room");
+        assert!(third.end.is_cancelled() && !first.end.is_cancelled() && !second.end.is_cancelled());
+        fourth.enter(STATE_ANSWERING, 0);
+        let fifth = all.admit(5).expect("room");
+        assert!(first.end.is_cancelled(), "it waits for nothing");
+        fifth.enter(STATE_ANSWERING, 0);
+        assert!(all.admit(6).is_none(), "all others are being answered");
+    }
+
+    #[test]
+    fn each_state_has_its_limit() {
+        for (state, limit) in [(STATE_BEGINNING, BEGINNING), (STATE_ANSWERING, ANSWERING), (STATE_IDLE, IDLE)]
+        {
+            let all = connections(1);
+            let connection = all.admit(1).expect("room");
+            connection.enter(state, 0);
+            (0..limit).for_each(|_| all.tick());
+            assert!(!connection.end.is_cancelled());
+            all.tick();
+            assert!(connection.end.is_cancelled(), "state {state}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The API described for machines: OpenAPI 3.1, made from the types that are sent.
+
+use super::error::Body;
+use super::own::{HistoryPage, WorkloadRow, Workloads};
+use super::token::{self, Application};
+use crate::cache::wire;
+use bytes::Bytes;
+use serde::Serialize;
+use std::sync::LazyLock;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
+
+/// The revisions of a workload.
+#[derive(Serialize, ToSchema)]
+struct RevisionList<'a> {
+    /// Newest first.
+    revisions: Vec<wire::Wire<'a>>,
+}
+
+/// How many revisions a workload has.
+#[derive(Serialize, ToSchema)]
+struct RevisionCount {
+    /// As many as the list has.
+    #[schema(minimum = 0)]
+    count: i64,
+}
+
+// The macros take types without lifetimes.
+type Revision = wire::Wire<'static>;
+type List = RevisionList<'static>;
+type Token = token::Token<'static>;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let scheme =
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A Kubernetes token")).build();
+        let components = api.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The whole API.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Revisor", description = "Every change of every inference workload on Kubernetes.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
+    paths(list, count, get, workloads, history, snapshot, diff, token, openapi),
+    components(schemas(Body, Revision, wire::Phase, wire::GpuRequestType, WorkloadRow)),
+    security(("bearer" = [])),
+    modifiers(&Bearer),
+)]
+struct Described;
+
+/// The description as JSON.
+pub fn json() -> Bytes {
+    static JSON: LazyLock<Bytes> =
+        LazyLock::new(|| Described::openapi().to_pretty_json().map(Bytes::from).unwrap_or_default());
+    JSON.clone()
+}
+
+macro_rules! path {
+    ($(#[$doc:meta])* $name:ident, $($path:tt)*) => {
+        $(#[$doc])*
+        #[utoipa::path($($path)*)]
+        #[allow(dead_code)]
+        fn $name() {}
+    };
+}
+
+path!(
+    /// The revisions of a workload, newest first
+    ///
+    /// A workload that is not known is 403 to callers who may not list revisions in all namespaces.
+    list, get, path = "/api/v1/workloads/inferences/{workloadId}/revisions", tag = "Revisions", operation_id = "getInferenceRevisions",
+    params(("workloadId" = Uuid, Path, description = "Uid of the workload"), ("deleted" = Option<bool>, Query, description = "Only deleted revisions, or only those that are not")),
+    responses(
+        (status = 200, body = List), (status = 304, description = "As If-None-Match has it"), (status = 400, body = Body), (status = 401, body = Body),
+        (status = 403, body = Body), (status = 404, body = Body), (status = 500, body = Body), (status = 503, body = Body)
+    )
+);
+path!(
+    /// How many revisions a workload has
+    ///
+    /// 0 for a workload that is not known.
+    count, get, path = "/api/v1/workloads/inferences/{workloadId}/revisions/count", tag = "Revisions", operation_id = "countInferenceRevisions",
+    params(("workloadId" = Uuid, Path, description = "Uid of the workload"), ("deleted" = Option<bool>, Query, description = "Only deleted revisions, or only those that are not")),
+    responses(
+        (status = 200, body = RevisionCount), (status = 304, description = "As If-None-Match has it"), (status = 400, body = Body), (status = 401, body = Body),
+        (status = 403, body = Body), (status = 500, body = Body), (status = 503, body = Body)
+    )
+);
+path!(
+    /// One revision
+    get, get, path = "/api/v1/workloads/inferences/revisions/{revisionId}", tag = "Revisions", operation_id = "getInferenceRevision",
+    params(("revisionId" = Uuid, Path, description = "Id of the revision")),
+    responses(
+        (status = 200, body = Revision), (status = 304, description = "As If-None-Match has it"), (status = 400, body = Body), (status = 401, body = Body),
+        (status = 403, body = Body), (status = 404, body = Body), (status = 500, body = Body), (status = 503, body = Body)
+    )
+);
+path!(
+    /// Workloads that have revisions, by namespace and name
+    workloads, get, path = "/api/revisor/v1/workloads", tag = "Revisor",
+    params(
+        ("namespace" = Option<String>, Query, description = "Only of this namespace; without it the caller needs rights in all"),
+        ("kind" = Option<String>, Query, description = "Only of this kind"), ("name" = Option<String>, Query, description = "Only of this name"),
+        ("limit" = Option<i32>, Query, minimum = 1, maximum = 1000, description = "At most so many; 100 without it"),
+        ("cursor" = Option<String>, Query, description = "Where to go on, from the answer before")
+    ),
+    responses(
+        (status = 200, body = Workloads), (status = 304, description = "As If-None-Match has it"), (status = 400, body = Body), (status = 401, body = Body),
+        (status = 403, body = Body), (status = 500, body = Body), (status = 503, body = Body)
+    )
+);
+path!(
+    /// Everything of a workload, generations that are not recorded included
+    history, get, path = "/api/revisor/v1/workloads/{workloadId}/revisions", tag = "Revisor",
+    params(
+        ("workloadId" = Uuid, Path, description = "Uid of the workload"),
+        ("limit" = Option<i32>, Query, minimum = 1, maximum = 1000, description = "At most so many; 100 without it"),
+        ("cursor" = Option<String>, Query, description = "Where to go on, from the answer before")
+    ),
+    responses(
+        (status = 200, body = HistoryPage), (status = 304, description = "As If-None-Match has it"), (status = 400, body = Body), (status = 401, body = Body),
+        (status = 403, body = Body), (status = 404, body = Body), (status = 500, body = Body), (status = 503, body = Body)
+    )
+);
+path!(
+    /// The workload as it was, without what looks secret
+    snapshot, get, path = "/api/revisor/v1/revisions/{revisionId}/snapshot", tag = "Revisor",
+    params(("revisionId" = Uuid, Path, description = "Id of the revision")),
+    responses(
+        (status = 200, content((serde_json::Value = "application/json"), (String = "application/yaml"))), (status = 304, description = "As If-None-Match has it"),
+        (status = 400, body = Body), (status = 401, body = Body), (status = 403, body = Body), (status = 404, body = Body), (status = 500, body = Body), (status = 503, body = Body)
+    )
+);
+path!(
+    /// What differs between two revisions: a JSON Patch, or a unified diff of YAML
+    diff, get, path = "/api/revisor/v1/revisions/{revisionId}/diff", tag = "Revisor",
+    params(
+        ("revisionId" = Uuid, Path, description = "Id of the newer revision"),
+        ("from" = Option<Uuid>, Query, description = "Id of the revision to compare with; the one before without it")
+    ),
+    responses(
+        (status = 200, content((Vec<serde_json::Value> = "application/json"), (Vec<serde_json::Value> = "application/json-patch+json"), (String = "text/x-diff"))),
+        (status = 304, description = "As If-None-Match has it"),
+        (status = 400, body = Body), (status = 401, body = Body), (status = 403, body = Body), (status = 404, body = Body), (status = 500, body = Body), (status = 503, body = Body)
+    )
+);
+path!(
+    /// The vendor SDK's token, with --sdk-token-endpoint
+    ///
+    /// AppId is `<namespace>/<serviceaccount>`, AppSecret a token of that ServiceAccount, which comes back.
+    token, post, path = "/api/v1/token", tag = "Revisions", request_body = Application, security(()),
+    responses(
+        (status = 200, body = Token), (status = 400, body = Body), (status = 401, body = Body), (status = 404, body = Body), (status = 413, body = Body),
+        (status = 500, body = Body), (status = 503, body = Body)
+    )
+);
+path!(
+    /// This description
+    openapi, get, path = "/openapi.json", tag = "Revisor",
+    responses((status = 200, body = serde_json::Value), (status = 304, description = "As If-None-Match has it"), (status = 401, body = Body), (status = 503, body = Body))
+);

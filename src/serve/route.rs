@@ -1,0 +1,264 @@
+//! Paths and queries: which route, with which parameters, and who may take it. Pure.
+//!
+//! A route says what it needs in [`Route::access`], which the compiler demands of each, so that none can be forgotten.
+
+use super::error::{ApiError, shown};
+use http::Method;
+use std::borrow::Cow;
+use uuid::Uuid;
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The revisions of a workload.
+    List(Uuid),
+    /// How many there are.
+    Count(Uuid),
+    /// One revision.
+    Get(Uuid),
+    /// All workloads.
+    Workloads,
+    /// Everything of a workload, Gaps included.
+    History(Uuid),
+    /// The workload as it was.
+    Snapshot(Uuid),
+    /// What differs between two revisions.
+    Diff(Uuid),
+    /// The vendor SDK's token.
+    Token,
+    /// This API, for machines.
+    OpenApi,
+}
+
+/// What a route needs of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: the request holds what it proves.
+    Open,
+    /// A valid token.
+    Authenticated,
+    /// A verb on `revisions.revisor.dev` in the namespace of a workload.
+    Workload(&'static str, Uuid),
+    /// A verb on `revisions.revisor.dev` in the namespace of a revision.
+    Revision(&'static str, Uuid),
+    /// A verb on `revisions.revisor.dev` in the namespace that the query names, or in all.
+    Namespace(&'static str),
+}
+
+const READ: &str = "GET, HEAD, OPTIONS";
+const WRITE: &str = "POST, OPTIONS";
+
+impl Route {
+    /// One of each, for the test that asks all of them.
+    pub const EXAMPLES: &[(&str, &str)] = &[
+        ("GET", "/api/v1/workloads/inferences/{uuid}/revisions"),
+        ("GET", "/api/v1/workloads/inferences/{uuid}/revisions/count"),
+        ("GET", "/api/v1/workloads/inferences/revisions/{uuid}"),
+        ("GET", "/api/revisor/v1/workloads"),
+        ("GET", "/api/revisor/v1/workloads/{uuid}/revisions"),
+        ("GET", "/api/revisor/v1/revisions/{uuid}/snapshot"),
+        ("GET", "/api/revisor/v1/revisions/{uuid}/diff"),
+        ("GET", "/openapi.json"),
+    ];
+
+    /// Reads a path.
+    ///
+    /// # Errors
+    /// 404 when there is nothing, 400 when an id in it cannot be read.
+    pub fn parse(path: &str) -> Result<Self, ApiError> {
+        let mut segments = [""; 8];
+        let mut count = 0;
+        for segment in path.strip_prefix('/').unwrap_or(path).split('/') {
+            let Some(slot) = segments.get_mut(count) else { return Err(unknown(path)) };
+            (*slot, count) = (segment, count + 1);
+        }
+        Ok(match &segments[..count] {
+            ["api", "v1", "workloads", "inferences", "revisions", id] => Self::Get(uuid("revisionId", id)?),
+            ["api", "v1", "workloads", "inferences", id, "revisions"] => Self::List(uuid("workloadId", id)?),
+            ["api", "v1", "workloads", "inferences", id, "revisions", "count"] => {
+                Self::Count(uuid("workloadId", id)?)
+            }
+            ["api", "v1", "token"] => Self::Token,
+            ["api", "revisor", "v1", "workloads"] => Self::Workloads,
+            ["api", "revisor", "v1", "workloads", id, "revisions"] => Self::History(uuid("workloadId", id)?),
+            ["api", "revisor", "v1", "revisions", id, "snapshot"] => Self::Snapshot(uuid("revisionId", id)?),
+            ["api", "revisor", "v1", "revisions", id, "diff"] => Self::Diff(uuid("revisionId", id)?),
+            ["openapi.json"] => Self::OpenApi,
+            _ => return Err(unknown(path)),
+        })
+    }
+
+    /// What it needs of its caller.
+    pub fn access(&self) -> Access {
+        match *self {
+            Self::Token => Access::Open,
+            Self::OpenApi => Access::Authenticated,
+            Self::List(id) | Self::Count(id) | Self::History(id) => Access::Workload("list", id),
+            Self::Get(id) | Self::Snapshot(id) | Self::Diff(id) => Access::Revision("get", id),
+            Self::Workloads => Access::Namespace("list"),
+        }
+    }
+
+    /// Whether the path takes this method.
+    ///
+    /// # Errors
+    /// 405 with what it takes.
+    pub fn takes(&self, method: &Method) -> Result<(), ApiError> {
+        let allowed = if *self == Self::Token { WRITE } else { READ };
+        if allowed.split(", ").any(|one| method == one) {
+            return Ok(());
+        }
+        Err(ApiError::WrongMethod { method: shown(method.as_str()), allowed })
+    }
+
+    /// What metrics call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::List(_) => "list",
+            Self::Count(_) => "count",
+            Self::Get(_) => "get",
+            Self::Workloads => "workloads",
+            Self::History(_) => "history",
+            Self::Snapshot(_) => "snapshot",
+            Self::Diff(_) => "diff",
+            Self::Token => "token",
+            Self::OpenApi => "openapi",
+        }
+    }
+}
+
+fn unknown(path: &str) -> ApiError {
+    ApiError::NotFound(format!("path {:?}", shown(path)))
+}
+
+/// Reads a UUID, in any letter case, with hyphens.
+fn uuid(name: &'static str, text: &str) -> Result<Uuid, ApiError> {
+    let hyphened = text.len() == 36;
+    let parsed = Uuid::try_parse(text).ok().filter(|_| hyphened);
+    parsed.ok_or_else(|| ApiError::BadParameter { name, value: shown(text), expected: "a UUID" })
+}
+
+/// The parameters of a query. Unknown ones are ignored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Deleted revisions instead of those that are there.
+    pub deleted: bool,
+    /// Only workloads of this namespace.
+    pub namespace: Option<String>,
+    /// Only workloads of this kind.
+    pub kind: Option<String>,
+    /// Only workloads of this name.
+    pub name: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+    /// Where to go on.
+    pub cursor: Option<String>,
+    /// The revision to compare with.
+    pub from: Option<Uuid>,
+}
+
+const LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1_000;
+
+impl Query {
+    /// Reads a query; of a parameter that comes twice the last counts.
+    ///
+    /// # Errors
+    /// 400 with the parameter and its value.
+    pub fn parse(text: Option<&str>) -> Result<Self, ApiError> {
+        let mut query = Self { limit: LIMIT, ..Self::default() };
+        for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
+            let named = |value: Cow<'_, str>| Some(value.into_owned()).filter(|value| !value.is_empty());
+            match &*name {
+                "deleted" => query.deleted = boolean("deleted", &value)?,
+                "namespace" => query.namespace = named(value),
+                "kind" => query.kind = named(value),
+                "name" => query.name = named(value),
+                "cursor" => query.cursor = named(value),
+                "limit" => query.limit = limit(&value)?,
+                "from" => query.from = Some(uuid("from", &value)?),
+                _ => {}
+            }
+        }
+        Ok(query)
+    }
+}
+
+fn boolean(name: &'static str, value: &str) -> Result<bool, ApiError> {
+    let wrong = || ApiError::BadParameter { name, value: shown(value), expected: "true or false" };
+    value.parse().map_err(|_| wrong())
+}
+
+fn limit(value: &str) -> Result<usize, ApiError> {
+    let number = value.parse().ok().filter(|number| (1..=MAX_LIMIT).contains(number));
+    let expected = "a number from 1 to 1000";
+    number.ok_or_else(|| ApiError::BadParameter { name: "limit", value: shown(value), expected })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ID: &str = "6F9619FF-8B86-D011-B42D-00CF4FC964FF";
+
+    #[test]
+    fn every_example_is_a_route_and_needs_a_token() {
+        for (method, path) in Route::EXAMPLES {
+            let route = Route::parse(&path.replace("{uuid}", ID)).expect(path);
+            assert_ne!(route.access(), Access::Open, "{path}");
+            let method: Method = method.parse().expect("a method");
+            assert_eq!(route.takes(&method), Ok(()));
+            assert_eq!(route.takes(&Method::DELETE).expect_err("wrong").status(), 405);
+        }
+        assert_eq!(Route::parse("/api/v1/token"), Ok(Route::Token));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let error = |path: &str| Route::parse(path).expect_err(path);
+        for (path, text) in [
+            ("/api/v1/workloads/inferences/x/revisions", "workloadId: \"x\" is not a UUID"),
+            ("/api/v1/workloads/inferences/revisions/%20", "revisionId: \"%20\" is not a UUID"),
+            ("/api/v1/workloads/inferences/revisions/6f9619ff8b86d011b42d00cf4fc964ff", "is not a UUID"),
+        ] {
+            assert_eq!(error(path).status(), 400);
+            assert!(error(path).to_string().contains(text), "{}", error(path));
+        }
+        for path in ["", "/", "//", "/api/v1/workloads/inferences", "/api/v1/token/", "/a/b/c/d/e/f/g/h/i/j"]
+        {
+            assert_eq!(error(path).status(), 404, "{path}");
+        }
+        for (query, text) in [
+            ("deleted=1", "deleted: \"1\" is not true or false"),
+            ("deleted=", "deleted: \"\" is not true or false"),
+            ("limit=0", "limit: \"0\" is not a number from 1 to 1000"),
+            ("limit=1001", "limit"),
+            ("from=x", "from: \"x\" is not a UUID"),
+        ] {
+            let error = Query::parse(Some(query)).expect_err(query);
+            assert!(error.to_string().contains(text), "{error}");
+        }
+        assert_eq!(Query::parse(Some("")), Query::parse(None));
+        let query = Query::parse(Some("x=y&deleted=true&namespace=a%20b&kind=&limit=7")).expect("valid");
+        assert_eq!(
+            (query.deleted, query.namespace.as_deref(), query.kind, query.limit),
+            (true, Some("a b"), None, 7)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(path in "\\PC*", query in "\\PC*", pair in "(deleted|limit|from|cursor|name)=\\PC{0,40}") {
+            let _ = (Route::parse(&path), Query::parse(Some(&query)), Query::parse(Some(&pair)));
+        }
+
+        #[test]
+        fn every_uuid_is_read_in_any_case(id: u128, upper: bool) {
+            let text = Uuid::from_u128(id).to_string();
+            let text = if upper { text.to_uppercase() } else { text };
+            let path = format!("/api/v1/workloads/inferences/{text}/revisions");
+            prop_assert_eq!(Route::parse(&path), Ok(Route::List(Uuid::from_u128(id))));
+        }
+    }
+}

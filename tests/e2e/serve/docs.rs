@@ -1,0 +1,126 @@
+//! What docs/api.md shows works; and what openapi.json says holds, as a fuzzer sees it.
+
+use super::contract::{secure, workload};
+use super::people::People;
+use super::rest::Rest;
+use crate::support::world;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+/// The shell blocks of a document, as one script.
+fn script(document: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+    let text = std::fs::read_to_string(path).expect("a document");
+    let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let script: String = blocks.collect();
+    assert!(script.contains("curl"), "{document} shows nothing");
+    format!("set -euo pipefail\n{script}")
+}
+
+fn bash(script: &str, address: &str) -> Output {
+    let kubectl = world().cluster.kubectl();
+    let program = Path::new(kubectl.get_program());
+    let path = std::env::var("PATH").expect("PATH");
+    let path = program.parent().map_or(path.clone(), |folder| format!("{}:{path}", folder.display()));
+    let mut bash = Command::new("bash");
+    bash.args(["-c", script]).env("PATH", path).env("KUBECONFIG", world().cluster.kubeconfig());
+    bash.env("REVISOR", address).output().expect("bash")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_example_works() {
+    let (world, server) = (world(), secure());
+    let namespace = world.namespace("team-a").await;
+    workload(world, server, &namespace).await;
+    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/reader.yaml");
+    world.cluster.apply(&std::fs::read_to_string(reader).expect("a file")).expect("taken");
+    let script = script("docs/api.md").replace("team-a", &namespace);
+    let out = bash(&script, &format!("https://127.0.0.1:{}", server.rest));
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{text}\n{}", String::from_utf8_lossy(&out.stderr));
+    for part in [
+        "{\"revisions\":[",
+        "{\"count\":3}",
+        "kind: Deployment",
+        "\"op\":\"",
+        "@@ ",
+        "304\n",
+        "\"cursor\":",
+        "{\"accessToken\":\"",
+    ] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+}
+
+/// Whether schemathesis is there; it is fetched by `make fuzz-api`, or on a machine that has Python and PyPI.
+fn schemathesis() -> Option<String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemathesis.sh");
+    let out = Command::new("bash").arg(script).output().expect("bash");
+    eprint!("{}", String::from_utf8_lossy(&out.stderr));
+    out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fuzzer_that_knows_the_description_finds_nothing() {
+    let Some(program) = schemathesis() else {
+        eprintln!("schemathesis cannot be had here; its checks are left out");
+        return;
+    };
+    let (world, server) = (world(), secure());
+    let namespace = world.namespace("fuzz").await;
+    let (people, made) = (People::of(world, &namespace).await, workload(world, server, &namespace).await);
+    let rest = Rest::tls(server.rest).with(&people.everywhere);
+    let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let id = loop {
+        let answer = rest.get(&path).await;
+        if let Some(id) = answer.json()["revisions"][2]["id"].as_str() {
+            break id.to_owned();
+        }
+        assert!(Instant::now() < deadline, "{answer:?}");
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    // Ids that exist, so that answers other than 404 are seen too.
+    let config = format!(
+        "[parameters]\n\"path.workloadId\" = [\"{}\", \"{id}\"]\n\"path.revisionId\" = [\"{id}\"]\n",
+        made.uid
+    );
+    std::fs::write(folder.path().join("schemathesis.toml"), config).expect("written");
+    let token = format!("Authorization: Bearer {}", people.everywhere);
+    for examples in ["known", "any"] {
+        let mut run = Command::new(&program);
+        if examples == "known" {
+            run.args(["--config-file", "schemathesis.toml"]);
+        }
+        run.current_dir(folder.path())
+            .arg("run")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json"));
+        run.args([
+            "--url",
+            &format!("https://127.0.0.1:{}", server.rest),
+            "--tls-verify",
+            "false",
+            "--header",
+            &token,
+        ]);
+        run.args([
+            "--checks",
+            "all",
+            "--max-examples",
+            "50",
+            "--seed",
+            "7",
+            "--no-color",
+            "--suppress-health-check",
+            "all",
+        ]);
+        let out = run.output().expect("schemathesis");
+        assert!(
+            out.status.success(),
+            "{}\n{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
+    }
+}

@@ -1,0 +1,204 @@
+//! Who is let in, who is not any more, and what happens when nobody can tell.
+
+use super::contract::{secure, workload};
+use super::people::{People, account, grant, read_revisions, token};
+use super::rest::{Answer, Rest};
+use crate::support::{Revisor, World, command, free_port, world};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use devcluster::{Component, Options};
+use http::Method;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Answers are kept for 10 s here and for 10 s in the API server.
+const FORGOTTEN: Duration = Duration::from_secs(21);
+
+async fn until(limit: Duration, ask: impl AsyncFn() -> Answer, status: u16) -> Answer {
+    let deadline = Instant::now() + limit;
+    loop {
+        let answer = ask().await;
+        if answer.status == status {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not {status} within {limit:?}: {answer:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The claims of a token, signed anew with the cluster's own key.
+fn signed(world: &World, like: &str, change: impl Fn(&mut Value)) -> String {
+    let parts: Vec<_> = like.split('.').collect();
+    let mut claims: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).expect("base64")).expect("claims");
+    change(&mut claims);
+    let pem = std::fs::read(world.cluster.service_account_key()).expect("a key");
+    let PrivateKeyDer::Pkcs8(der) = PrivateKeyDer::from_pem_slice(&pem).expect("PEM") else {
+        panic!("not PKCS#8")
+    };
+    let random = SystemRandom::new();
+    let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+    let key = EcdsaKeyPair::from_pkcs8(algorithm, der.secret_pkcs8_der(), &random).expect("a key");
+    let text = format!("{}.{}", parts[0], URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let signature = key.sign(&random, text.as_bytes()).expect("signed");
+    format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_are_over_or_for_somebody_else_are_refused() {
+    let (world, server) = (world(), secure());
+    let namespace = world.namespace("tokens").await;
+    let (people, made) = (People::of(world, &namespace).await, workload(world, server, &namespace).await);
+    let client = world.client().await;
+    let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
+    let rest = Rest::tls(server.rest);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs();
+    let fresh = signed(world, &people.reader, |claims| claims["exp"] = json!(now + 600));
+    assert_eq!(rest.with(&fresh).get(&path).await.status, 200, "signed here, and as good as any other");
+    let expired = signed(world, &people.reader, |claims| claims["exp"] = json!(now - 120));
+    rest.with(&expired).get(&path).await.assert_error(401, "not valid");
+    let other = token(&client, &namespace, "reader", &["elsewhere"]).await;
+    rest.with(&other).get(&path).await.assert_error(401, "not valid");
+    // One that demands an audience takes it, and the API server's own no more.
+    let own = Revisor::start_secure(
+        world.cluster.kubeconfig(),
+        &["--audience", "revisor", "--audience", "history"],
+    );
+    let demanding = Rest::tls(own.rest);
+    let history = token(&client, &namespace, "reader", &["history"]).await;
+    assert_eq!(demanding.with(&history).get(&path).await.status, 200);
+    demanding.with(&people.reader).get(&path).await.assert_error(401, "not valid");
+    demanding.with(&other).get(&path).await.assert_error(401, "not valid");
+    assert!(!own.log().contains(&history) && !server.log().contains(&people.reader), "a token was logged");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_an_account_or_a_right_is_refused_soon() {
+    let (world, server) = (world(), secure());
+    let namespace = world.namespace("lost").await;
+    let (people, made) = (People::of(world, &namespace).await, workload(world, server, &namespace).await);
+    let client = world.client().await;
+    account(&client, &namespace, "second").await;
+    grant(&client, (&namespace, "second"), Some(&namespace), &read_revisions()).await;
+    let second = Rest::tls(server.rest).with(&token(&client, &namespace, "second", &[]).await);
+    let reader = Rest::tls(server.rest).with(&people.reader);
+    let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
+    assert_eq!((second.get(&path).await.status, reader.get(&path).await.status), (200, 200));
+    world.kubectl(&["-n", &namespace, "delete", "serviceaccount", "second"]);
+    world.kubectl(&["-n", &namespace, "delete", "rolebinding", &format!("{namespace}-reader")]);
+    let (gone, refused) = tokio::join!(
+        until(FORGOTTEN, async || second.get(&path).await, 401),
+        until(FORGOTTEN, async || reader.get(&path).await, 403)
+    );
+    gone.assert_error(401, "not valid");
+    refused.assert_error(403, &namespace);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_let_in_while_nobody_can_tell_who_it_is() {
+    let own = World::start(&Options::minimal());
+    let namespace = own.namespace("down").await;
+    let server = Revisor::start_secure(own.cluster.kubeconfig(), &[]);
+    let (people, made) = (People::of(&own, &namespace).await, workload(&own, &server, &namespace).await);
+    let reader = Rest::tls(server.rest).with(&people.reader);
+    let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
+    assert_eq!(reader.get(&path).await.status, 200);
+    let asked = Instant::now();
+    own.cluster.kill(Component::ApiServer(0)).expect("killed");
+    Rest::tls(server.rest).with(&people.everywhere).get(&path).await.assert_error(503, "cannot be asked");
+    assert_eq!(reader.get(&path).await.status, 200, "what was reviewed just now still counts");
+    until(FORGOTTEN, async || reader.get(&path).await, 503).await.assert_error(503, "cannot be asked");
+    assert!(asked.elapsed() >= Duration::from_secs(9), "kept for {:?} only", asked.elapsed());
+    assert!(server.metric("revisor_served_age_seconds", "") > 0.0, "{}", server.log());
+    assert!(server.metric("revisor_reviews_total", "outcome=\"Failed\"") > 0.0);
+    own.cluster.restart(Component::ApiServer(0)).expect("restarted");
+    until(Duration::from_secs(30), async || reader.get(&path).await, 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_right_to_get_the_workload_itself_can_be_demanded() {
+    let world = world();
+    let namespace = world.namespace("both").await;
+    let server = Revisor::start_secure(world.cluster.kubeconfig(), &["--check-workload-access"]);
+    let (people, made) = (People::of(world, &namespace).await, workload(world, &server, &namespace).await);
+    let client = world.client().await;
+    account(&client, &namespace, "both").await;
+    let rules = json!([
+        {"apiGroups": ["revisor.dev"], "resources": ["revisions"], "verbs": ["get", "list"]},
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"], "resourceNames": [made.name]},
+    ]);
+    grant(&client, (&namespace, "both"), Some(&namespace), &rules).await;
+    let both = token(&client, &namespace, "both", &[]).await;
+    let rest = Rest::tls(server.rest);
+    let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
+    assert_eq!(rest.with(&both).get(&path).await.status, 200);
+    rest.with(&people.reader).get(&path).await.assert_error(403, "cannot get deployments.apps");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_for_those_who_may_and_probes_for_everybody() {
+    let world = world();
+    let namespace = world.namespace("metrics").await;
+    let client = world.client().await;
+    for name in ["prometheus", "nobody"] {
+        account(&client, &namespace, name).await;
+    }
+    let rules = json!([{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]);
+    grant(&client, (&namespace, "prometheus"), None, &rules).await;
+    let port = free_port();
+    // Not a loopback address, so with TLS and authentication.
+    let address = format!("0.0.0.0:{port}");
+    let server = Revisor::launch_on(world.cluster.kubeconfig(), &address, &[]);
+    let rest = Rest::at(&format!("https://127.0.0.1:{port}"));
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while !rest.try_ask(Method::GET, "/readyz", &[], "").await.is_ok_and(|answer| answer.status == 200) {
+        assert!(Instant::now() < deadline, "{}", server.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(rest.get("/livez").await.status, 200);
+    assert_eq!(rest.get("/metrics").await.status, 401);
+    let nobody = token(&client, &namespace, "nobody", &[]).await;
+    let refused = rest.with(&nobody).get("/metrics").await;
+    assert_eq!((refused.status, refused.json()["code"].as_u64()), (403, Some(403)));
+    let allowed = token(&client, &namespace, "prometheus", &[]).await;
+    let metrics = rest.with(&allowed).get("/metrics").await;
+    assert_eq!(metrics.status, 200);
+    assert!(
+        metrics.text().contains("revisor_reviews_total{review=\"access\",outcome=\"No\"} 1"),
+        "{}",
+        metrics.text()
+    );
+    let status = |token: &str, more: &[&str]| {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(token.as_bytes()).expect("written");
+        let admin = format!("https://127.0.0.1:{port}");
+        let path = file.path().display().to_string();
+        command(&[&["status", "--admin", &admin, "--token-file", &path], more].concat())
+    };
+    let out = status(&allowed, &["--insecure-skip-tls-verify"]);
+    assert!(out.status.success() && out.stdout.starts_with(b"ready: ok"), "{out:?}");
+    let refused = status(&nobody, &["--insecure-skip-tls-verify"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("cannot get path"), "{refused:?}");
+    assert!(!status(&allowed, &[]).status.success(), "a certificate that nobody signed was taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_right_to_list_is_not_the_right_to_get() {
+    let (world, server) = (world(), secure());
+    let namespace = world.namespace("verbs").await;
+    let made = workload(world, server, &namespace).await;
+    let client = world.client().await;
+    account(&client, &namespace, "lister").await;
+    let rules = json!([{"apiGroups": ["revisor.dev"], "resources": ["revisions"], "verbs": ["list"]}]);
+    grant(&client, (&namespace, "lister"), Some(&namespace), &rules).await;
+    let rest = Rest::tls(server.rest).with(&token(&client, &namespace, "lister", &[]).await);
+    let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
+    let listed = until(Duration::from_secs(20), async || rest.get(&path).await, 200).await;
+    let id = listed.json()["revisions"][0]["id"].as_str().expect("an id").to_owned();
+    rest.get(&format!("/api/v1/workloads/inferences/revisions/{id}")).await.assert_error(403, "cannot get");
+}
