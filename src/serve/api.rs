@@ -123,6 +123,9 @@ impl Api {
         log.user = caller.as_ref().map(|caller| caller.name().to_owned());
         let route = route?;
         route.takes(&parts.method)?;
+        if parts.method == Method::OPTIONS {
+            return Ok(answer::options(route.allowed()));
+        }
         if route == Route::Token {
             return token::exchange(self.gate.as_ref(), body)
                 .await
@@ -240,5 +243,95 @@ struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { route: "none", user: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{Etag, Found, Listed, Summary};
+    use crate::serve::auth::Reviews;
+    use http_body_util::BodyExt;
+    use kube::client::Body as Sent;
+    use tower::service_fn;
+    use uuid::Uuid;
+
+    /// A cache that fails as badly as can be.
+    struct Broken;
+
+    impl Read for Broken {
+        fn place(&self, _: Uuid) -> Option<Arc<Place>> {
+            None
+        }
+        fn list(&self, _: Uuid, _: bool) -> Option<Vec<(Bytes, Etag)>> {
+            panic!("broken on purpose")
+        }
+        fn count(&self, _: Uuid, _: bool) -> usize {
+            panic!("broken on purpose")
+        }
+        fn get(&self, _: Uuid) -> Option<Found> {
+            None
+        }
+        fn workloads(&self, _: &dyn Fn(&Place) -> bool) -> Vec<Arc<Place>> {
+            Vec::new()
+        }
+        fn summary(&self, _: Uuid) -> Option<Summary> {
+            None
+        }
+        fn history(&self, _: Uuid, _: Option<(i64, Uuid)>) -> Option<Vec<Listed>> {
+            None
+        }
+    }
+
+    fn api(gated: bool) -> Api {
+        let down =
+            service_fn(|_: Request<Sent>| async { Err::<Response<Sent>, _>(std::io::Error::other("down")) });
+        let (client, metrics, ready) = (Client::new(down, "default"), Metrics::new(), Readiness::default());
+        ready.gate("cache").send_replace(true);
+        let gate = Gate::new(Reviews::new(client.clone(), Vec::new()), None, &metrics).expect("randomness");
+        Api {
+            cache: Arc::new(Broken),
+            ready,
+            gate: gated.then_some(gate),
+            client,
+            catalogue: Arc::new(crate::config::Config::load(None).expect("defaults").catalogue),
+            names: Arc::default(),
+            options: Options::default(),
+            metrics,
+            fetches: Api::fetches(),
+        }
+    }
+
+    async fn ask(api: &Api, method: &str, path: &str, token: bool) -> (u16, serde_json::Value) {
+        let mut request = Request::builder().method(method).uri(path);
+        if token {
+            request = request.header("authorization", "Bearer x");
+        }
+        let response = api.respond(request.body(Full::<Bytes>::default()).expect("a request")).await;
+        let (status, id) = (response.status().as_u16(), response.headers().contains_key(answer::REQUEST_ID));
+        assert!(id, "no request id");
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        (status, serde_json::from_slice(&body).expect("JSON"))
+    }
+
+    #[tokio::test]
+    async fn every_route_wants_a_token_and_nobody_is_let_in_unasked() {
+        let api = api(true);
+        for (method, path) in Route::EXAMPLES {
+            let path = path.replace("{uuid}", &Uuid::nil().to_string());
+            let (status, body) = ask(&api, method, &path, false).await;
+            assert_eq!((status, &body["code"]), (401, &serde_json::json!(401)), "{path}");
+            let (status, body) = ask(&api, method, &path, true).await;
+            assert_eq!((status, &body["code"]), (503, &serde_json::json!(503)), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_of_one_request() {
+        let api = api(false);
+        let path = format!("/api/v1/workloads/inferences/{}/revisions", Uuid::nil());
+        let (status, body) = ask(&api, "GET", &path, false).await;
+        assert_eq!((status, &body["code"]), (500, &serde_json::json!(500)), "{body}");
+        assert_eq!(ask(&api, "GET", "/openapi.json", false).await.0, 200);
     }
 }

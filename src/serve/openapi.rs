@@ -163,3 +163,21 @@ path!(
     openapi, get, path = "/openapi.json", tag = "Revisor",
     responses((status = 200, body = serde_json::Value), (status = 304, description = "As If-None-Match has it"), (status = 401, body = Body), (status = 503, body = Body))
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::route::Route;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_route_is_described_and_nothing_else() {
+        let described: serde_json::Value = serde_json::from_slice(&json()).expect("JSON");
+        let paths = described["paths"].as_object().expect("paths");
+        let name = |path: &str| path.replace("{workloadId}", "{uuid}").replace("{revisionId}", "{uuid}");
+        let described: BTreeSet<_> = paths.keys().map(|path| name(path)).collect();
+        let routes =
+            Route::EXAMPLES.iter().map(|(_, path)| (*path).to_owned()).chain(["/api/v1/token".to_owned()]);
+        assert_eq!(described, routes.collect());
+    }
+}

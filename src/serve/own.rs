@@ -147,9 +147,7 @@ pub(super) async fn diff(
 ) -> Result<Answer, ApiError> {
     let to = found(api, revision)?;
     let from = query.from.or(to.before);
-    let from = from.ok_or_else(|| {
-        ApiError::BadRequest("from: there is no revision before this one to compare with".to_owned())
-    })?;
+    let from = from.ok_or_else(|| ApiError::NotFound(format!("a revision before {revision}")))?;
     api.permit_revision(caller, from).await?;
     let from = found(api, from)?;
     let (old, new) = (workload(api, &from).await?, workload(api, &to).await?);

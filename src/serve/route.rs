@@ -99,12 +99,17 @@ impl Route {
         }
     }
 
+    /// The methods that the path takes.
+    pub fn allowed(&self) -> &'static str {
+        if *self == Self::Token { WRITE } else { READ }
+    }
+
     /// Whether the path takes this method.
     ///
     /// # Errors
     /// 405 with what it takes.
     pub fn takes(&self, method: &Method) -> Result<(), ApiError> {
-        let allowed = if *self == Self::Token { WRITE } else { READ };
+        let allowed = self.allowed();
         if allowed.split(", ").any(|one| method == one) {
             return Ok(());
         }

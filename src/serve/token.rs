@@ -29,9 +29,11 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Application {
     /// `app_token`.
     #[serde(rename = "grantType")]
+    #[schema(pattern = "^app_token$")]
     pub grant_type: String,
     /// `<namespace>/<serviceaccount>`.
     #[serde(rename = "AppId", alias = "appId")]
+    #[schema(pattern = "^[^/]+/[^/]+$")]
     pub app_id: String,
     /// A token of that ServiceAccount that expires.
     #[serde(rename = "AppSecret", alias = "appSecret")]

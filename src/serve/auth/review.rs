@@ -63,6 +63,10 @@ impl Reviews {
 
     /// Whose token this is.
     pub(super) async fn token(&self, token: &str, tag: Tag) -> Result<Review<UserInfo>, ApiError> {
+        // The API server would refuse the review, not the token.
+        if token.is_empty() {
+            return Ok(Review::No);
+        }
         let known = self.seen.contains_key(&tag);
         let places = if known { &self.friends } else { &self.strangers };
         let place = timeout(PATIENCE, places.acquire()).await.map_err(|_| CROWDED)?;

@@ -135,6 +135,8 @@ async fn assert_good(rest: &Rest, path: &str) {
     let stranger = rest.get_with(path, &[("Origin", "https://evil.example")]).await;
     assert!(!stranger.headers.contains_key("access-control-allow-origin"));
     let asked = [("Origin", ORIGIN), ("Access-Control-Request-Method", "GET")];
+    let plain = rest.ask(Method::OPTIONS, path, &[], "").await;
+    assert_eq!((plain.status, plain.header("allow"), plain.body.len()), (204, "GET, HEAD, OPTIONS", 0));
     let preflight = rest.ask(Method::OPTIONS, path, &asked, "").await;
     assert_eq!((preflight.status, preflight.header("access-control-allow-methods")), (204, "GET, HEAD"));
 }
@@ -318,7 +320,7 @@ async fn our_own_endpoints_page_and_show_what_was() {
     assert!(text.contains("-  minReadySeconds: 1\n+  minReadySeconds: 2\n"), "{text}");
     let wider = rest.get(&format!("{diff}?from={}", id(2))).await.json();
     assert_eq!(wider[0]["op"], "add", "{wider}");
-    rest.get(&format!("/api/revisor/v1/revisions/{}/diff", id(2))).await.assert_error(400, "from");
+    rest.get(&format!("/api/revisor/v1/revisions/{}/diff", id(2))).await.assert_error(404, "before");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -338,6 +340,9 @@ async fn the_sdk_gets_its_token_and_works() {
     assert_eq!(listed(&rest.with(&people.reader), &made.uid, 3).await.len(), 3);
     ask(&account, &people.nobody).await.assert_error(401, "AppId");
     ask(&account, "garbage").await.assert_error(401, "not valid");
+    ask(&account, "").await.assert_error(401, "not valid");
+    let options = rest.ask(Method::OPTIONS, "/api/v1/token", &[], "").await;
+    assert_eq!((options.status, options.header("allow")), (204, "POST, OPTIONS"));
     ask("reader", &people.reader).await.assert_error(400, "AppId");
     rest.ask(Method::POST, "/api/v1/token", &[], "{").await.assert_error(400, "line 1");
     rest.get("/api/v1/token").await.assert_error(405, "GET");
