@@ -40,6 +40,15 @@ struct Round {
     edits: f64,
     drain: f64,
     floor: f64,
+    /// Milliseconds of a core that Revisor used for each Revision while it drained.
+    cpu: f64,
+}
+
+impl std::fmt::Display for Round {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { edits, drain, floor, cpu } = self;
+        write!(f, "edits {edits:.0}/s, drain {drain:.0}/s, floor {floor:.0}/s, {cpu:.2} ms CPU each")
+    }
 }
 
 /// Measures, prints, and returns how many edits a second can be made and recorded at the same time.
@@ -47,14 +56,7 @@ pub(crate) async fn run(rounds: usize, quick: bool, met: &mut bool) -> f64 {
     let mut all = Vec::new();
     for number in 0..if quick { 1 } else { rounds } {
         all.push(round(&[]).await);
-        let last = &all[all.len() - 1];
-        eprintln!(
-            "drain round {}: edits {:.0}/s, drain {:.0}/s, floor {:.0}/s",
-            number + 1,
-            last.edits,
-            last.drain,
-            last.floor
-        );
+        eprintln!("drain round {}: {}", number + 1, all[all.len() - 1]);
     }
     let of = |pick: fn(&Round) -> f64| median(&all.iter().map(pick).collect::<Vec<_>>());
     let (edits, drain, floor) = (of(|r| r.edits), of(|r| r.drain), of(|r| r.floor));
@@ -82,10 +84,11 @@ pub(crate) async fn views(rounds: usize, met: &mut bool) {
     for number in 0..rounds {
         let (mut with, mut without) = (0.0, 0.0);
         for view in [number % 2 == 0, number % 2 != 0] {
-            let rate = round(if view { &[] } else { &off }).await.drain;
-            *(if view { &mut with } else { &mut without }) = rate;
+            let round = round(if view { &[] } else { &off }).await;
+            let side = if view { "with" } else { "without" };
+            eprintln!("views round {}, {side}: {round}", number + 1);
+            *(if view { &mut with } else { &mut without }) = round.drain;
         }
-        eprintln!("views round {}: with {with:.0}/s, without {without:.0}/s", number + 1);
         all.push((with, without));
     }
     let of = |pick: fn(&(f64, f64)) -> f64| median(&all.iter().map(pick).collect::<Vec<_>>());
@@ -113,16 +116,26 @@ async fn round(flags: &[&str]) -> Round {
     let before = measure_floor(&world, &namespace, &revisor).await;
     revisor.signal("STOP");
     let edits = edit_all(&world, &namespace, EDITS, EDITS).await;
-    let started = Instant::now();
+    let (started, used) = (Instant::now(), cpu_seconds(revisor.pid));
     revisor.signal("CONT");
     wait_for(&revisor, WORKLOADS + EDITS / 10 + EDITS).await;
     #[allow(clippy::cast_precision_loss)]
-    let drain = EDITS as f64 / started.elapsed().as_secs_f64();
+    let count = EDITS as f64;
+    let drain = count / started.elapsed().as_secs_f64();
+    let cpu = 1e3 * (cpu_seconds(revisor.pid) - used) / count;
     assert!(revisor.metric("revisor_generation_holes_total", "").abs() < 0.5, "the watch did not resume");
     let after = measure_floor(&world, &namespace, &revisor).await;
     let floor = 2.0 / (1.0 / before + 1.0 / after);
     assert_eq!(world.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await, WORKLOADS + EDITS / 10 + EDITS);
-    Round { edits, drain, floor }
+    Round { edits, drain, floor, cpu }
+}
+
+/// What a process has used so far; the kernel counts in hundredths.
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    // After the name, which may hold anything: state, then numbers; user and system time are the 12th and 13th.
+    let fields = stat.rsplit(')').next().expect("a name").split_whitespace().skip(11).take(2);
+    fields.map(|field| field.parse::<f64>().expect("a number")).sum::<f64>() / 100.0
 }
 
 /// Revisor sleeps meanwhile: the floor is a bare client with the machine to itself.

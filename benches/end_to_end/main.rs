@@ -9,12 +9,17 @@ mod oracle;
 #[path = "../../tests/e2e/support.rs"]
 #[allow(dead_code)]
 mod support;
+#[path = "../../tests/e2e/serve/people.rs"]
+#[allow(dead_code)]
+mod people;
 
 mod drain;
 mod floor;
 mod kept;
 mod lag;
+mod load;
 mod outage;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -25,6 +30,10 @@ const CONNECTIONS: usize = 16;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Ok(setting) = std::env::var(serve::STATIC) {
+        serve::serve_static(&setting).await;
+        return ExitCode::SUCCESS;
+    }
     let rounds = std::env::var("REVISOR_BENCH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
     let only = std::env::var("REVISOR_BENCH").unwrap_or_default();
     let mut met = true;
@@ -37,6 +46,12 @@ async fn main() -> ExitCode {
     }
     if wants("views") {
         drain::views(rounds, &mut met).await;
+    }
+    if wants("serve") {
+        let most =
+            std::env::var("REVISOR_BENCH_REVISIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000);
+        let sizes: Vec<_> = [10_000, 100_000].into_iter().filter(|size| *size <= most).collect();
+        serve::run(&sizes, rounds, &mut met).await;
     }
     if wants("outage") {
         outage::run(&[1_000, 10_000], &mut met).await;

@@ -208,7 +208,7 @@ impl Revisor {
         revisor
     }
 
-    fn launch_secure(kubeconfig: &Path, flags: &[&str]) -> Self {
+    pub fn launch_secure(kubeconfig: &Path, flags: &[&str]) -> Self {
         Self::launch_on(kubeconfig, &format!("127.0.0.1:{}", free_port()), flags)
     }
 
@@ -245,8 +245,12 @@ impl Revisor {
     }
 
     pub fn wait_ready(&self) {
+        self.wait_ready_within(Duration::from_secs(40));
+    }
+
+    pub fn wait_ready_within(&self, limit: Duration) {
         let ready = || get(self.admin, "/readyz").is_some_and(|(code, _)| code == 200);
-        assert!(eventually(Duration::from_secs(40), ready), "not ready:\n{}", self.log());
+        assert!(eventually(limit, ready), "not ready:\n{}", self.log());
     }
 
     pub fn log(&self) -> String {
