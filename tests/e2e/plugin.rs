@@ -97,9 +97,12 @@ async fn status_tells_how_a_running_revisor_is_doing() {
     );
     assert_eq!(of["lost"], 0.0);
     assert!(status("yaml").contains("kind: InferenceService"));
-    for (wrong, why) in
-        [("http://127.0.0.1:1", "no Revisor answers"), ("https://x", "not an http://"), ("x y", "x y")]
-    {
+    for (wrong, why) in [
+        ("http://127.0.0.1:1", "no Revisor answers"),
+        ("https://127.0.0.1:1", "no Revisor answers"),
+        ("ftp://x", "not an http://"),
+        ("x y", "x y"),
+    ] {
         let out = command(&["status", "--admin", wrong]);
         assert!(!out.status.success());
         let text = String::from_utf8_lossy(&out.stderr).into_owned();
