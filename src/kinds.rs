@@ -14,7 +14,7 @@ pub use catalogue::Catalogue;
 pub use code::Code;
 pub use file::KindError;
 pub(crate) use file::KindFile;
-pub use jq::{Failure, Program};
+pub use jq::{Failure, Program, Shape};
 pub use path::Path;
 
 /// How one kind of workload is found, selected, compared and shown. Validated; see the file format in `file.rs`.

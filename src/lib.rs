@@ -14,6 +14,7 @@
 //! The modules in the order of the data; each file beside a folder is the contract of that stage.
 
 // The words that the stages share.
+pub mod gzip;
 pub mod json;
 pub mod quantity;
 pub mod revision;

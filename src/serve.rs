@@ -12,6 +12,7 @@ mod error;
 pub mod listen;
 pub mod openapi;
 mod own;
+pub mod payload;
 mod revisions;
 pub mod route;
 pub mod tls;

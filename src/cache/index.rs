@@ -11,7 +11,7 @@ use crate::workload::Head;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::ops::RangeInclusive;
+use std::ops::{RangeBounds, RangeInclusive};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -50,6 +50,8 @@ struct Workload {
     rows: BTreeMap<i64, Row>,
     /// By first and last generation.
     gaps: BTreeMap<(i64, i64), Hole>,
+    /// When the workload was deleted, by the Revision that says it: the newest of its time, so at most a few.
+    deletions: BTreeMap<Uuid, DateTime<Utc>>,
     head: Head,
 }
 
@@ -58,7 +60,6 @@ struct Row {
     id: Uuid,
     rendered: Rendered,
     phase: &'static str,
-    deleted_at: Option<DateTime<Utc>>,
 }
 
 /// A Gap.
@@ -67,7 +68,14 @@ struct Hole {
     id: Uuid,
     reason: String,
     time: DateTime<Utc>,
+}
+
+/// What all Revisions of a workload show.
+#[derive(Clone, Copy)]
+struct Shared {
+    newest: Option<i64>,
     deleted_at: Option<DateTime<Utc>>,
+    gaps: bool,
 }
 
 impl Index {
@@ -83,7 +91,7 @@ impl Index {
     pub(super) fn adopt(&mut self, projects: Projects) {
         if self.projects != projects {
             self.projects = projects;
-            self.workloads.values_mut().for_each(|workload| workload.retail(&self.projects));
+            self.workloads.values_mut().for_each(|workload| workload.retail(&self.projects, ..));
         }
     }
 
@@ -97,14 +105,18 @@ impl Index {
         let spec = &revision.spec;
         let uid = spec.workload.uid;
         let workload = self.workloads.entry(uid).or_insert_with(|| Workload::new(revision));
-        let deleted_at = revision.status.as_ref().and_then(|status| status.workload_deletion_time);
+        let before = workload.shared();
+        match revision.status.as_ref().and_then(|status| status.workload_deletion_time) {
+            Some(time) => workload.deletions.insert(spec.id, time),
+            None => workload.deletions.remove(&spec.id),
+        };
         let new = if let Some(gap) = &spec.gap {
-            let hole = Hole { id: spec.id, reason: gap.reason.clone(), time: spec.change_time, deleted_at };
+            let hole = Hole { id: spec.id, reason: gap.reason.clone(), time: spec.change_time };
             workload.gaps.insert((gap.from, gap.to), hole).is_none()
         } else {
             self.ids.insert(spec.id, (uid, spec.generation));
             let rendered = render(revision, identity, &Around::default());
-            let row = Row { id: spec.id, rendered, phase: super::render::phase_of(revision), deleted_at };
+            let row = Row { id: spec.id, rendered, phase: super::render::phase_of(revision) };
             workload.rows.insert(spec.generation, row).is_none()
         };
         self.len += usize::from(new);
@@ -113,12 +125,14 @@ impl Index {
             let keep_snapshot = !self.handed_over.contains(&workload.kind);
             workload.head = head(revision, generation, keep_snapshot);
         }
-        workload.retail(&self.projects);
+        workload.settle(before, spec.generation, &self.projects);
     }
 
     pub(super) fn remove(&mut self, revision: &Revision) {
         let uid = revision.spec.workload.uid;
         let Some(workload) = self.workloads.get_mut(&uid) else { return };
+        let before = workload.shared();
+        workload.deletions.remove(&revision.spec.id);
         let removed = if let Some(Gap { from, to, .. }) = revision.spec.gap {
             workload.gaps.remove(&(from, to)).is_some()
         } else {
@@ -129,7 +143,7 @@ impl Index {
         if workload.rows.is_empty() && workload.gaps.is_empty() {
             self.workloads.remove(&uid);
         } else {
-            workload.retail(&self.projects);
+            workload.settle(before, revision.spec.generation, &self.projects);
         }
     }
 
@@ -141,7 +155,7 @@ impl Index {
                 None => self.projects.remove(namespace),
             };
             let there = self.workloads.values_mut().filter(|workload| workload.place.namespace == namespace);
-            there.for_each(|workload| workload.retail(&self.projects));
+            there.for_each(|workload| workload.retail(&self.projects, ..));
         }
     }
 
@@ -243,13 +257,21 @@ impl Workload {
             kind: workload.kind.clone(),
         });
         let (rows, gaps) = (BTreeMap::new(), BTreeMap::new());
-        Self { place, kind: group_kind(revision), rows, gaps, head: Head::default() }
+        let (kind, deletions) = (group_kind(revision), BTreeMap::new());
+        Self { place, kind, rows, gaps, deletions, head: Head::default() }
     }
 
     /// It is kept on the newest Revision; one that was found later may be newer than that.
     fn deleted_at(&self) -> Option<DateTime<Utc>> {
-        let rows = self.rows.values().filter_map(|row| row.deleted_at);
-        rows.chain(self.gaps.values().filter_map(|hole| hole.deleted_at)).max()
+        self.deletions.values().max().copied()
+    }
+
+    fn newest(&self) -> Option<i64> {
+        self.rows.last_key_value().map(|(generation, _)| *generation)
+    }
+
+    fn shared(&self) -> Shared {
+        Shared { newest: self.newest(), deleted_at: self.deleted_at(), gaps: !self.gaps.is_empty() }
     }
 
     /// What nobody found later of each Gap, by the Revision that says it: the next newer one, or the newest.
@@ -267,15 +289,27 @@ impl Workload {
         all
     }
 
-    /// Brings up to date what each Revision owes to its siblings and its namespace.
-    fn retail(&mut self, projects: &Projects) {
+    /// After Revision `generation` came, changed or went: only those are written anew that it can concern, or the
+    /// thousandth Revision of a workload would cost a thousand times the first.
+    fn settle(&mut self, before: Shared, generation: i64, projects: &Projects) {
+        let now = self.shared();
+        if before.gaps || now.gaps || before.deleted_at != now.deleted_at {
+            self.retail(projects, ..);
+        } else if before.newest == now.newest {
+            self.retail(projects, generation..=generation);
+        } else {
+            self.retail(projects, before.newest.min(now.newest).unwrap_or(generation)..);
+        }
+    }
+
+    /// Brings up to date what these Revisions owe to their siblings and their namespace.
+    fn retail(&mut self, projects: &Projects, which: impl RangeBounds<i64>) {
         let missing = if self.gaps.is_empty() { BTreeMap::new() } else { self.missing() };
         let labels = projects.get(&self.place.namespace);
         let department = labels.and_then(|labels| labels.department.as_deref()).unwrap_or(DEPARTMENT);
         let project = labels.and_then(|labels| labels.project.as_deref()).unwrap_or(&self.place.namespace);
-        let deleted_at = self.deleted_at();
-        let newest = self.rows.last_key_value().map(|(generation, _)| *generation);
-        for (generation, row) in &mut self.rows {
+        let (newest, deleted_at) = (self.newest(), self.deleted_at());
+        for (generation, row) in self.rows.range_mut(which) {
             let around = Around {
                 latest: Some(*generation) == newest,
                 missing: missing.get(generation).map_or(&[], Vec::as_slice),
@@ -340,6 +374,7 @@ fn head(revision: &Revision, generation: i64, keep_snapshot: bool) -> Head {
 mod tests {
     use super::*;
     use crate::cache::render::tests::{identity, revision};
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     fn index(generations: &[i64]) -> Index {
@@ -352,7 +387,7 @@ mod tests {
 
     fn gap(from: i64, to: i64) -> Revision {
         let mut gap = revision(to);
-        gap.spec.id = Uuid::from_u128(1_000 + u128::try_from(from).expect("positive"));
+        gap.spec.id = Uuid::from_u128(1_000 + u128::try_from(from * 100 + to).expect("positive"));
         gap.spec.r#type = crate::revision::RevisionType::Gap;
         gap.spec.gap = Some(Gap { from, to, reason: "Compacted".into() });
         gap
@@ -480,5 +515,64 @@ mod tests {
             (index.len(), index.list(uid(), false), index.get(Uuid::from_u128(1)).is_none()),
             (0, None, true)
         );
+    }
+
+    /// What one client did to a Revision or a Gap.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Put(i64, bool),
+        Remove(i64),
+        PutGap(i64, i64),
+        RemoveGap(i64, i64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (1..8_i64, any::<bool>()).prop_map(|(generation, deleted)| Step::Put(generation, deleted)),
+            2 => (1..8_i64).prop_map(Step::Remove),
+            1 => (1..8_i64, 0..3_i64).prop_map(|(from, more)| Step::PutGap(from, from + more)),
+            1 => (1..8_i64, 0..3_i64).prop_map(|(from, more)| Step::RemoveGap(from, from + more)),
+        ]
+    }
+
+    fn served(index: &Index) -> Vec<(Bytes, Etag)> {
+        let both = [false, true].map(|deleted| index.list(uid(), deleted).unwrap_or_default());
+        both.concat()
+    }
+
+    proptest! {
+        /// Only what a step can concern is written anew; that has to be what all of it anew would be.
+        #[test]
+        fn after_any_steps_it_is_as_if_filled_anew(steps in proptest::collection::vec(step(), 1..30)) {
+            let (mut index, mut present) = (Index::default(), BTreeMap::new());
+            for step in steps {
+                match step {
+                    Step::Put(generation, deleted) => {
+                        let mut put = revision(generation);
+                        let time = DateTime::from_timestamp(generation, 0).filter(|_| deleted);
+                        put.status.as_mut().expect("one").workload_deletion_time = time;
+                        index.put(&put, &identity());
+                        present.insert(put.spec.id, put);
+                    }
+                    Step::PutGap(from, to) => {
+                        index.put(&gap(from, to), &identity());
+                        present.retain(|_, r: &mut Revision| r.spec.gap != gap(from, to).spec.gap);
+                        present.insert(gap(from, to).spec.id, gap(from, to));
+                    }
+                    Step::Remove(generation) => {
+                        index.remove(&revision(generation));
+                        present.remove(&revision(generation).spec.id);
+                    }
+                    Step::RemoveGap(from, to) => {
+                        index.remove(&gap(from, to));
+                        present.retain(|_, r: &mut Revision| r.spec.gap != gap(from, to).spec.gap);
+                    }
+                }
+                let mut anew = Index::default();
+                present.values().rev().for_each(|revision| anew.put(revision, &identity()));
+                prop_assert_eq!(served(&index), served(&anew));
+                prop_assert_eq!(index.len(), anew.len());
+            }
+        }
     }
 }

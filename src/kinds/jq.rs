@@ -109,11 +109,11 @@ impl Program {
         Ok(Self { source: source.into(), filter: Arc::new(filter) })
     }
 
-    /// Runs it over one object; every output as JSON.
+    /// Runs it over one object; of every output what `shape` keeps, as JSON.
     ///
     /// # Errors
     /// Without any value of the object.
-    pub fn run(&self, object: &str) -> Result<Vec<Value>, Failure> {
+    pub fn run(&self, object: &str, shape: &Shape) -> Result<Vec<Value>, Failure> {
         let input = read::parse_single(object.as_bytes()).map_err(|_| Failure::Input)?;
         let context = Ctx::<data::JustLut<Val>>::new(&self.filter.lut, Vars::new([]));
         let mut outputs = Vec::new();
@@ -122,15 +122,39 @@ impl Program {
                 return Err(Failure::TooMuch);
             }
             let mut left = MAX_OUTPUT;
-            outputs.push(json(&output.map_err(|_| Failure::Run)?, &mut left)?);
+            outputs.push(json(&output.map_err(|_| Failure::Run)?, shape, &mut left)?);
         }
         Ok(outputs)
     }
 }
 
+/// What is kept of an output: most of a pod template is of no interest to a view, and copying it takes longer than
+/// finding it.
+#[derive(Debug)]
+pub enum Shape {
+    /// All of it.
+    Whole,
+    /// Of an object these fields; of a list the same of each item; anything else as it is.
+    Fields(&'static [(&'static str, Shape)]),
+}
+
+impl Shape {
+    fn field(&self, name: &[u8]) -> Option<&Self> {
+        match self {
+            Self::Whole => Some(self),
+            Self::Fields(fields) => {
+                fields.iter().find(|(field, _)| field.as_bytes() == name).map(|(_, shape)| shape)
+            }
+        }
+    }
+}
+
 /// A value of jq as JSON. `left` is what it may still take.
-fn json(value: &Val, left: &mut usize) -> Result<Value, Failure> {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+fn json(value: &Val, shape: &Shape, left: &mut usize) -> Result<Value, Failure> {
+    let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
+    };
     let size = match value {
         Val::TStr(bytes) => bytes.len(),
         // jq's own bytes are no JSON.
@@ -143,13 +167,16 @@ fn json(value: &Val, left: &mut usize) -> Result<Value, Failure> {
         Val::Bool(value) => Value::Bool(*value),
         Val::Num(number) => number.to_string().parse().map(Value::Number).map_err(|_| Failure::Run)?,
         Val::TStr(bytes) => Value::String(text(bytes)),
-        Val::Arr(items) => items.iter().map(|item| json(item, left)).collect::<Result<_, _>>()?,
+        Val::Arr(items) => items.iter().map(|item| json(item, shape, left)).collect::<Result<_, _>>()?,
         Val::Obj(entries) => {
-            let entry = |(key, value): (&Val, &Val)| match key {
-                Val::TStr(key) => Ok((text(key), json(value, left)?)),
-                _ => Err(Failure::Run),
-            };
-            Value::Object(entries.iter().map(entry).collect::<Result<_, _>>()?)
+            let mut object = serde_json::Map::new();
+            for (key, value) in entries.iter() {
+                let Val::TStr(key) = key else { return Err(Failure::Run) };
+                if let Some(shape) = shape.field(key) {
+                    object.insert(text(key), json(value, shape, left)?);
+                }
+            }
+            Value::Object(object)
         }
     })
 }
@@ -225,12 +252,24 @@ mod tests {
     #[test]
     fn a_program_gives_its_outputs() {
         let program = Program::compile(".a[] | {n: ., big: (. > 1)}").expect("valid");
-        let outputs = program.run(r#"{"a":[1,2]}"#).expect("outputs");
+        let run = |program: &Program, object: &str| program.run(object, &Shape::Whole);
+        let outputs = run(&program, r#"{"a":[1,2]}"#).expect("outputs");
         assert_eq!(outputs, [json!({"n": 1, "big": false}), json!({"n": 2, "big": true})]);
-        assert_eq!(program.run(r#"{"a":1}"#), Err(Failure::Run));
-        assert_eq!(program.run("{"), Err(Failure::Input));
+        assert_eq!(run(&program, r#"{"a":1}"#), Err(Failure::Run));
+        assert_eq!(run(&program, "{"), Err(Failure::Input));
         let many = Program::compile(".[]").expect("valid");
-        assert_eq!(many.run(&format!("[{}1]", "1,".repeat(64))), Err(Failure::TooMuch));
+        assert_eq!(run(&many, &format!("[{}1]", "1,".repeat(64))), Err(Failure::TooMuch));
+    }
+
+    #[test]
+    fn only_what_is_read_is_kept() {
+        const SHAPE: Shape =
+            Shape::Fields(&[("a", Shape::Fields(&[("b", Shape::Whole)])), ("n", Shape::Whole)]);
+        let program = Program::compile(".").expect("valid");
+        let kept = |object: &str| program.run(object, &SHAPE).expect("outputs").remove(0);
+        let all = kept(r#"{"a":[{"b":{"x":1},"c":2},3],"n":null,"z":[1]}"#);
+        assert_eq!(all, json!({"a": [{"b": {"x": 1}}, 3], "n": null}));
+        assert_eq!(kept(r#"{"a":"text"}"#), json!({"a": "text"}));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! with a value of the object.
 
 use super::snapshot::unpack;
-use super::view::complete;
 use super::view::redact::Names;
+use super::view::{SHAPE, complete};
 use super::write::{Unviewed, Viewing};
 use crate::kinds::{Failure, GroupKind, Kind, ViewFile};
 use crate::metrics::{Metrics, kind_reason};
@@ -183,10 +183,10 @@ fn outputs(unviewed: &Unviewed) -> Outputs {
 /// Without any value of the object.
 pub fn components(file: &ViewFile, object: &str) -> Outputs {
     match file.code {
-        None => file.components.run(object),
+        None => file.components.run(object, &SHAPE),
         Some(code) => {
             let object = serde_json::from_str(object).map_err(|_| Failure::Input)?;
-            file.components.run(&code.prepare(object).to_string())
+            file.components.run(&code.prepare(object).to_string(), &SHAPE)
         }
     }
 }
@@ -195,18 +195,14 @@ pub fn components(file: &ViewFile, object: &str) -> Outputs {
 mod tests {
     use super::*;
     use crate::metrics::kind as labels;
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-    use std::io::Write;
 
     fn unviewed(program: &str, object: &str) -> Unviewed {
         let yaml = format!(
             "kind: Thing\ngroup: a.b\nversions: [v1]\nplural: things\nselect: always\nview:\n  components: |\n    {program}\n"
         );
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-        gzip.write_all(object.as_bytes()).expect("memory");
+        let gzip = crate::gzip::compress(object.as_bytes()).expect("memory");
         let kind = Arc::new(Kind::parse("thing.yaml", &yaml).expect("valid"));
-        Unviewed { kind, gzip: gzip.finish().expect("memory").into() }
+        Unviewed { kind, gzip: gzip.into() }
     }
 
     const OBJECT: &str = r#"{"spec":{"image":"i","s":"secret-value"}}"#;

@@ -1,22 +1,20 @@
 //! A workload as canonical JSON, its digest, and the compressed form that is kept and stored. Pure.
 
+use crate::gzip;
 use crate::json::{Value, write_string};
 use crate::revision::identity::ContentDigest;
 use crate::revision::{Snapshot, SnapshotEncoding};
 use crate::workload::Resource;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
-use std::io::{self, Read, Write};
+use std::io;
 use std::sync::Arc;
 
 /// kubectl's copy of the whole manifest: it doubles every snapshot and outlives rotated secrets.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// What a stored snapshot may unpack to; the API server takes 3 MiB.
-const UNPACK_LIMIT: u64 = 64 << 20;
+const UNPACK_LIMIT: usize = 64 << 20;
 
 /// A workload as it was.
 #[derive(Clone, Debug)]
@@ -40,9 +38,7 @@ pub fn pack(resource: &Resource, object: Value<'_>) -> io::Result<Packed> {
         None => spec.extend_from_slice(b"null"),
     }
     let json = canonical(resource, object, &spec);
-    let mut encoder = GzEncoder::new(Vec::with_capacity(json.len() / 3), Compression::new(6));
-    encoder.write_all(&json)?;
-    let gzip = encoder.finish()?.into();
+    let gzip = gzip::compress(&json)?.into();
     Ok(Packed { gzip, size: json.len(), digest: ContentDigest::of_canonical_spec(&spec) })
 }
 
@@ -51,12 +47,7 @@ pub fn pack(resource: &Resource, object: Value<'_>) -> io::Result<Packed> {
 /// # Errors
 /// When the data is damaged or unpacks to more than 64 MiB.
 pub fn unpack(gzip: &[u8]) -> io::Result<String> {
-    let mut text = String::new();
-    let read = GzDecoder::new(gzip).take(UNPACK_LIMIT + 1).read_to_string(&mut text)?;
-    if read as u64 > UNPACK_LIMIT {
-        return Err(io::Error::other("the snapshot unpacks to more than 64 MiB"));
-    }
-    Ok(text)
+    String::from_utf8(gzip::decompress(gzip, UNPACK_LIMIT)?).map_err(io::Error::other)
 }
 
 /// The form that is stored.
@@ -80,11 +71,7 @@ pub fn compressed(stored: &Snapshot) -> io::Result<Option<Arc<[u8]>>> {
     let Some(data) = &stored.data else { return Ok(None) };
     let gzip = match stored.encoding {
         SnapshotEncoding::GzipBase64 => BASE64_STANDARD.decode(data).map_err(io::Error::other)?,
-        SnapshotEncoding::Json => {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
-            encoder.write_all(data.as_bytes())?;
-            encoder.finish()?
-        }
+        SnapshotEncoding::Json => gzip::compress(data.as_bytes())?,
     };
     Ok(Some(gzip.into()))
 }

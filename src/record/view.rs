@@ -9,6 +9,8 @@ pub mod redact;
 mod show;
 mod summary;
 
+pub use components::SHAPE;
+
 use crate::json::Value;
 use crate::kinds::{Kind, ViewFile, select};
 use crate::revision::{Change, View};

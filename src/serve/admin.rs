@@ -4,11 +4,10 @@ use super::answer::failure;
 use super::auth::{Gate, Object, Wish};
 use super::error::{ApiError, shown};
 use super::listen::Handler;
+use super::payload::Payload;
 use crate::metrics::Metrics;
-use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -71,7 +70,7 @@ impl Admin {
         method: &Method,
         path: &str,
         headers: &HeaderMap,
-    ) -> Result<Response<Full<Bytes>>, ApiError> {
+    ) -> Result<Response<Payload>, ApiError> {
         if !matches!(path, "/livez" | "/readyz" | "/metrics") {
             return Err(ApiError::NotFound(format!("path {:?}", shown(path))));
         }
@@ -94,13 +93,13 @@ impl Admin {
 }
 
 impl Handler for Admin {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Payload> {
         let answer = self.answer(request.method(), request.uri().path(), request.headers()).await;
         answer.unwrap_or_else(|error| failure(&error))
     }
 }
 
-fn readyz(missing: &[String]) -> Response<Full<Bytes>> {
+fn readyz(missing: &[String]) -> Response<Payload> {
     if missing.is_empty() {
         text(StatusCode::OK, TEXT, "ok".to_owned())
     } else {
@@ -109,8 +108,8 @@ fn readyz(missing: &[String]) -> Response<Full<Bytes>> {
     }
 }
 
-fn text(status: StatusCode, media: HeaderValue, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
+fn text(status: StatusCode, media: HeaderValue, body: String) -> Response<Payload> {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, media);
     response

@@ -1,10 +1,10 @@
 //! From an answer to an HTTP response: ETag, compression, headers. Pure.
 
 use super::error::ApiError;
+use super::payload::Payload;
 use crate::cache::{Etag, etag};
+use crate::gzip;
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_ENCODING,
@@ -12,9 +12,7 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Response, StatusCode};
-use http_body_util::Full;
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 /// What comes back from a route.
 #[derive(Clone, Debug)]
@@ -22,7 +20,7 @@ pub struct Answer {
     /// Its media type.
     pub media: &'static str,
     /// Its bytes.
-    pub body: Bytes,
+    pub body: Payload,
     /// A hash of the body.
     pub etag: Etag,
 }
@@ -35,7 +33,7 @@ impl Answer {
     pub fn new(media: &'static str, body: impl Into<Bytes>) -> Self {
         let body = body.into();
         let etag = etag(&[&body]);
-        Self { media, body, etag }
+        Self { media, body: body.into(), etag }
     }
 }
 
@@ -46,34 +44,32 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("2");
 
 /// Makes the response of a successful answer.
-pub fn success(answer: &Answer, request: &HeaderMap) -> Response<Full<Bytes>> {
-    let small = answer.body.len() < WORTH;
-    let gzip = if small { None } else { accepts_gzip(request).then(|| compress(&answer.body)).flatten() };
-    let tag = tag(answer.etag, gzip.is_some());
+pub fn success(answer: Answer, request: &HeaderMap) -> Response<Payload> {
+    let shorten = answer.body.len() >= WORTH && accepts_gzip(request);
     let known = request.get_all(IF_NONE_MATCH).iter().any(|value| matches(value, answer.etag));
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Payload::default());
     let headers = response.headers_mut();
-    headers.insert(ETAG, tag);
+    headers.insert(ETAG, tag(answer.etag, shorten));
     headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding, Authorization, Origin"));
     if known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.media));
-    if let Some(gzip) = gzip {
+    if shorten && let Ok(gzip) = gzip::compress(&answer.body.joined()) {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        *response.body_mut() = Full::new(gzip);
+        *response.body_mut() = gzip.into();
     } else {
-        *response.body_mut() = Full::new(answer.body.clone());
+        *response.body_mut() = answer.body;
     }
     response
 }
 
 /// Makes the response of an error.
-pub fn failure(error: &ApiError) -> Response<Full<Bytes>> {
+pub fn failure(error: &ApiError) -> Response<Payload> {
     // Plain data with text keys always serializes.
     let body = serde_json::to_vec(&error.body()).unwrap_or_default();
-    let mut response = Response::new(Full::new(body.into()));
+    let mut response = Response::new(body.into());
     *response.status_mut() = error.status();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
@@ -93,7 +89,7 @@ pub fn failure(error: &ApiError) -> Response<Full<Bytes>> {
 }
 
 /// What every response carries.
-pub fn finish(response: &mut Response<Full<Bytes>>, id: &HeaderValue) {
+pub fn finish(response: &mut Response<Payload>, id: &HeaderValue) {
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id.clone());
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
@@ -111,7 +107,7 @@ pub fn request_id(request: &HeaderMap) -> HeaderValue {
 }
 
 /// Lets a page of another origin read the answer, when it is one of `allowed`.
-pub fn allow_origin(response: &mut Response<Full<Bytes>>, request: &HeaderMap, allowed: &[HeaderValue]) {
+pub fn allow_origin(response: &mut Response<Payload>, request: &HeaderMap, allowed: &[HeaderValue]) {
     let Some(origin) = request.get(ORIGIN).filter(|origin| allowed.contains(origin)) else { return };
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -120,16 +116,16 @@ pub fn allow_origin(response: &mut Response<Full<Bytes>>, request: &HeaderMap, a
 }
 
 /// The answer to who asks what may be asked.
-pub fn options(methods: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
+pub fn options(methods: &'static str) -> Response<Payload> {
+    let mut response = Response::new(Payload::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
 }
 
 /// The answer to a browser that asks before it asks.
-pub fn preflight(methods: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
+pub fn preflight(methods: &'static str) -> Response<Payload> {
+    let mut response = Response::new(Payload::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
@@ -166,12 +162,6 @@ fn accepts_gzip(request: &HeaderMap) -> bool {
     let all = request.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let mut items = all.flat_map(|value| value.split(',')).map(weighted);
     items.any(|(name, weight)| name.eq_ignore_ascii_case("gzip") && weight > 0.0)
-}
-
-fn compress(body: &[u8]) -> Option<Bytes> {
-    let mut gzip = GzEncoder::new(Vec::with_capacity(body.len() / 3), Compression::fast());
-    gzip.write_all(body).ok()?;
-    gzip.finish().ok().map(Bytes::from)
 }
 
 /// A compressed body is another representation, so its tag is a weak one.
@@ -213,7 +203,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_caller_has_is_not_sent_again() {
         let answer = Answer::new(JSON, "x".repeat(2_000));
-        let first = success(&answer, &HeaderMap::new());
+        let first = success(answer.clone(), &HeaderMap::new());
         let tag = first.headers()[ETAG].to_str().expect("text").to_owned();
         for (given, status) in [
             (tag.clone(), 304),
@@ -222,7 +212,7 @@ mod tests {
             ("*".to_owned(), 304),
             ("\"a\"".to_owned(), 200),
         ] {
-            let response = success(&answer, &headers(&[(IF_NONE_MATCH, &given)]));
+            let response = success(answer.clone(), &headers(&[(IF_NONE_MATCH, &given)]));
             assert_eq!(response.status().as_u16(), status, "{given}");
             let length = response.into_body().collect().await.expect("a body").to_bytes().len();
             assert_eq!(length, if status == 304 { 0 } else { 2_000 });
@@ -233,7 +223,7 @@ mod tests {
     fn compressed_only_when_asked_for_and_worth_it() {
         let long = Answer::new(JSON, "x".repeat(2_000));
         let encoding = |answer: &Answer, accept: &str| {
-            let response = success(answer, &headers(&[(ACCEPT_ENCODING, accept)]));
+            let response = success(answer.clone(), &headers(&[(ACCEPT_ENCODING, accept)]));
             response.headers().get(CONTENT_ENCODING).map(|value| value.to_str().expect("text").to_owned())
         };
         for accept in ["gzip", "br, GZIP;q=0.5", "deflate,gzip"] {
@@ -243,7 +233,7 @@ mod tests {
             assert_eq!(encoding(&long, accept), None, "{accept}");
         }
         assert_eq!(encoding(&Answer::new(JSON, "short"), "gzip"), None);
-        let gzip = success(&long, &headers(&[(ACCEPT_ENCODING, "gzip")]));
+        let gzip = success(long, &headers(&[(ACCEPT_ENCODING, "gzip")]));
         assert!(gzip.headers()[ETAG].to_str().expect("text").starts_with("W/"));
     }
 
@@ -286,7 +276,7 @@ mod tests {
             let Ok(value) = HeaderValue::from_bytes(&value) else { return Ok(()) };
             let names = [ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH, ORIGIN, REQUEST_ID];
             let all: HeaderMap = names.into_iter().map(|name| (name, value.clone())).collect();
-            let mut response = success(&Answer::new(JSON, "x".repeat(2_000)), &all);
+            let mut response = success(Answer::new(JSON, "x".repeat(2_000)), &all);
             allow_origin(&mut response, &all, std::slice::from_ref(&value));
             let _ = (prefers(&all, JSON, &["a/b"]), request_id(&all));
         }

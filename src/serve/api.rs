@@ -7,6 +7,7 @@ use super::answer::{self, Answer};
 use super::auth::{Caller, Gate, Object, Wish};
 use super::error::ApiError;
 use super::listen::Handler;
+use super::payload::Payload;
 use super::route::{Access, Query, Route};
 use super::token::BoxError;
 use super::{openapi, own, revisions, token};
@@ -20,7 +21,6 @@ use http::header::{HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body;
-use http_body_util::Full;
 use kube::Client;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl Api {
     }
 
     /// Answers a request, whatever happens.
-    pub async fn respond<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    pub async fn respond<B>(&self, request: Request<B>) -> Response<Payload>
     where
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: Into<BoxError>,
@@ -102,12 +102,7 @@ impl Api {
         response
     }
 
-    async fn answer<B>(
-        &self,
-        parts: &Parts,
-        body: B,
-        log: &mut Log,
-    ) -> Result<Response<Full<Bytes>>, ApiError>
+    async fn answer<B>(&self, parts: &Parts, body: B, log: &mut Log) -> Result<Response<Payload>, ApiError>
     where
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: Into<BoxError>,
@@ -129,7 +124,7 @@ impl Api {
         if route == Route::Token {
             return token::exchange(self.gate.as_ref(), body)
                 .await
-                .map(|answer| answer::success(&answer, &parts.headers));
+                .map(|answer| answer::success(answer, &parts.headers));
         }
         let query = Query::parse(parts.uri.query())?;
         if route != Route::OpenApi && !self.ready.is_ready() {
@@ -137,7 +132,7 @@ impl Api {
         }
         self.permit(caller.as_deref(), route.access(), &query).await?;
         let answer = self.read(&route, &query, caller.as_deref(), parts).await?;
-        Ok(answer::success(&answer, &parts.headers))
+        Ok(answer::success(answer, &parts.headers))
     }
 
     /// An endpoint that is off is not there.
@@ -150,7 +145,7 @@ impl Api {
         }
     }
 
-    fn preflight(&self, parts: &Parts, route: Option<&Route>) -> Option<Response<Full<Bytes>>> {
+    fn preflight(&self, parts: &Parts, route: Option<&Route>) -> Option<Response<Payload>> {
         let asks =
             parts.method == Method::OPTIONS && parts.headers.contains_key("access-control-request-method");
         let known = parts.headers.get(ORIGIN).is_some_and(|origin| self.options.origins.contains(origin));
@@ -229,7 +224,7 @@ impl Api {
 }
 
 impl Handler for Api {
-    async fn handle(&self, request: Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: Request<hyper::body::Incoming>) -> Response<Payload> {
         self.respond(request).await
     }
 }
@@ -251,7 +246,7 @@ mod tests {
     use super::*;
     use crate::cache::{Etag, Found, Listed, Summary};
     use crate::serve::auth::Reviews;
-    use http_body_util::BodyExt;
+    use http_body_util::{BodyExt, Full};
     use kube::client::Body as Sent;
     use tower::service_fn;
     use uuid::Uuid;

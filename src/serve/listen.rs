@@ -4,9 +4,8 @@
 //! looks at all connections once a second and ends those that are too slow; and when there are too many, the oldest one
 //! that never had a good answer makes room for a new one. HTTP/1.1 only: a connection is one request at a time.
 
-use bytes::Bytes;
+use super::payload::Payload;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -29,7 +28,7 @@ use tokio_util::task::TaskTracker;
 /// What answers requests.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one.
-    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response<Payload>> + Send;
 }
 
 /// A head may be so long.

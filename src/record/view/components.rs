@@ -1,9 +1,9 @@
 //! The components of a workload, as its kind file's jq finds them, as parts of a view. Pure.
 
 use super::cut;
-use super::pod::{Amounts, Pod, Variable, environment};
+use super::pod::{self, Amounts, Pod, Variable, environment};
 use super::redact::Names;
-use crate::kinds::ViewFile;
+use crate::kinds::{Shape, ViewFile};
 use crate::quantity::Quantity;
 use crate::revision::{Pods, Requested, View};
 use serde_json::Value;
@@ -13,6 +13,18 @@ const MAX_IMAGES: usize = 32;
 const MAX_IMAGE: usize = 512;
 const MAX_ITEMS: usize = 256;
 const MAX_ITEM: usize = 512;
+
+/// All that is read of a component.
+pub const SHAPE: Shape = Shape::Fields(&[
+    ("name", Shape::Whole),
+    ("pod", pod::SHAPE),
+    ("replicas", Shape::Whole),
+    ("min", Shape::Whole),
+    ("max", Shape::Whole),
+    ("pods", Shape::Whole),
+    ("nodePools", Shape::Whole),
+    ("unresolved", Shape::Whole),
+]);
 
 /// One component: a pod template and its scale.
 struct Component<'a> {

@@ -1,10 +1,37 @@
 //! What a pod template says: containers, environment, resources, node pools. Pure; odd shapes count as absent.
 
 use super::redact::Names;
+use crate::kinds::Shape;
 use crate::quantity::Quantity;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
+
+/// All that is read of a pod template.
+pub(super) const SHAPE: Shape = Shape::Fields(&[
+    ("metadata", Shape::Fields(&[("annotations", Shape::Whole)])),
+    (
+        "spec",
+        Shape::Fields(&[
+            ("containers", CONTAINER),
+            ("initContainers", CONTAINER),
+            ("nodeSelector", Shape::Whole),
+            ("affinity", Shape::Fields(&[("nodeAffinity", Shape::Whole)])),
+            ("overhead", Shape::Whole),
+        ]),
+    ),
+]);
+
+const CONTAINER: Shape = Shape::Fields(&[
+    ("name", Shape::Whole),
+    ("image", Shape::Whole),
+    ("command", Shape::Whole),
+    ("args", Shape::Whole),
+    ("env", Shape::Whole),
+    ("envFrom", Shape::Whole),
+    ("resources", Shape::Whole),
+    ("restartPolicy", Shape::Whole),
+]);
 
 /// Amounts by resource name.
 pub(super) type Amounts = BTreeMap<String, Quantity>;
