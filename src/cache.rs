@@ -1,11 +1,11 @@
 //! Every Revision there is, in memory: fed by its own watch, read by `serve`, asked by `record` at the start.
 //!
 //! In: LIST and WATCH of Revisions, and of the labels of namespaces. Out: [`Head`]s for `record`, rendered JSON for
-//! `serve` (through [`Read`], the one thing it knows). Level-triggered: only the present set counts, so kube-rs' own
-//! watcher feeds it. Each Revision is rendered once, when it comes; what its JSON owes to its siblings is replaced when
-//! they change.
+//! `serve` (through [`Read`], the one thing it knows). Level-triggered: only the present set counts. Each Revision is
+//! rendered once, when it comes; what its JSON owes to its siblings is replaced when they change.
 
 mod age;
+mod feed;
 mod index;
 mod namespaces;
 mod render;
@@ -14,29 +14,23 @@ pub mod wire;
 pub use namespaces::ProjectLabels;
 pub use render::{Etag, Identity, etag};
 
-use crate::metrics::Metrics;
+use crate::client::page::is;
+use crate::metrics::{self, Metrics};
 use crate::record::Heads;
-use crate::revision::Revision;
 use crate::workload::Head;
 use age::Age;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures::StreamExt;
+use feed::Event;
 use index::{Index, Project};
-use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client};
+use kube::Client;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
-
-/// A page is in memory as a whole, several times over.
-const PAGE: u32 = 200;
-/// The server ends a watch after so long, so that one that is silent for longer is known to be broken.
-const WATCH_SECONDS: u32 = 50;
 
 /// Which workload something is of, by every name it has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,6 +110,12 @@ pub trait Read: Send + Sync {
     fn history(&self, workload: Uuid, before: Option<(i64, Uuid)>) -> Option<Vec<Listed>>;
 }
 
+/// The list that is coming in, and how old is what is served meanwhile.
+struct Fill {
+    fresh: Option<Index>,
+    age: Age,
+}
+
 /// The cache. Cloning shares it.
 #[derive(Clone)]
 pub struct Cache {
@@ -133,46 +133,47 @@ impl Cache {
 
     /// Follows all Revisions until it is dropped. `ready` turns true when the first list is in.
     pub async fn run(self, client: Client, ready: watch::Sender<bool>) {
-        let api: Api<Revision> = Api::all(client);
-        let config = watcher::Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
-        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
-        let mut fresh: Option<Index> = None;
-        let (mut age, mut ticks) = (Age::default(), interval(Duration::from_secs(1)));
+        let fill = Mutex::new(Fill { fresh: None, age: Age::new(Instant::now()) });
+        let lock = || fill.lock().unwrap_or_else(PoisonError::into_inner);
+        let following = feed::follow(&client, |event| self.take(event, &mut lock(), &ready));
+        let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                event = events.next() => {
-                    let Some(event) = event else { return };
-                    age.note(event.is_ok(), Instant::now());
-                    match event {
-                        Ok(event) => self.take(event, &mut fresh, &ready),
-                        Err(error) => explain(&error),
-                    }
-                }
-                now = ticks.tick() => {
-                    self.metrics.served_age.set(age.at(now).as_secs_f64());
-                }
+        let telling = async {
+            loop {
+                let now = ticks.tick().await;
+                self.metrics.served_age.set(lock().age.at(now).as_secs_f64());
             }
+        };
+        tokio::select! {
+            () = following => {}
+            () = telling => {}
         }
     }
 
-    /// `fresh` is the list that is coming in; what is served stays as it is until it is complete.
-    fn take(&self, event: watcher::Event<Revision>, fresh: &mut Option<Index>, ready: &watch::Sender<bool>) {
+    /// What is served stays as it is until a list is complete.
+    fn take(&self, event: Event, fill: &mut Fill, ready: &watch::Sender<bool>) {
+        if !matches!(event, Event::Listing) {
+            fill.age.note(!matches!(event, Event::Failed(_)), Instant::now());
+        }
         match event {
-            watcher::Event::Init => *fresh = Some(self.update(|index| index.successor())),
-            watcher::Event::InitApply(revision) => {
-                fresh.get_or_insert_default().put(&revision, &self.identity);
-            }
-            watcher::Event::InitDone => {
+            Event::Listing => fill.fresh = Some(self.update(|index| index.successor())),
+            Event::Listed(revision) => fill.fresh.get_or_insert_default().put(&revision, &self.identity),
+            Event::Complete => {
                 self.update(|index| {
                     let projects = index.projects();
-                    *index = fresh.take().unwrap_or_default();
+                    *index = fill.fresh.take().unwrap_or_default();
                     index.adopt(projects);
                 });
                 ready.send_replace(true);
             }
-            watcher::Event::Apply(revision) => self.update(|index| index.put(&revision, &self.identity)),
-            watcher::Event::Delete(revision) => self.update(|index| index.remove(&revision)),
+            Event::Put(revision) => self.update(|index| index.put(&revision, &self.identity)),
+            Event::Gone(revision) => self.update(|index| index.remove(&revision)),
+            Event::Unreadable(error) => {
+                self.metrics.undecodable.get_or_create(&metrics::kind("Revision")).inc();
+                tracing::error!(%error, "a Revision cannot be read and is not served");
+            }
+            Event::Failed(error) => explain(&error),
+            Event::Alive => {}
         }
     }
 
@@ -240,16 +241,12 @@ impl Read for Cache {
 }
 
 /// The most likely mistake of an installation gets its remedy.
-fn explain(error: &watcher::Error) {
-    let missing = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status)) => status.code == 404,
-        _ => false,
-    };
-    if missing {
+fn explain(error: &anyhow::Error) {
+    if is(error, 404) {
         tracing::error!(
             "the CustomResourceDefinition revisions.revisor.dev is not installed: `revisor crds | kubectl apply -f -`"
         );
     } else {
-        tracing::warn!(%error, "reading Revisions failed");
+        tracing::warn!(error = format!("{error:#}"), "reading Revisions failed");
     }
 }

@@ -1,5 +1,8 @@
 //! Connections to the API server, each with the limits of its use.
 
+pub mod backoff;
+pub mod page;
+
 use crate::config::ClusterArgs;
 use http::HeaderValue;
 use http::header::USER_AGENT;

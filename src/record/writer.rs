@@ -3,6 +3,7 @@
 use super::fault::{Fault, classify};
 use super::queue::{Queue, Queued, Scope, StatusPatch, Write};
 use super::report::Reporter;
+use crate::client::backoff::{Waits, backoff};
 use crate::metrics::{Metrics, ReasonLabels, kind, kind_reason};
 use crate::revision::{FIELD_MANAGER, GROUP, PLURAL, Revision, VERSION};
 use http::{Request, Response, StatusCode, header, request};
@@ -17,9 +18,9 @@ use tokio::time::timeout;
 /// A create that takes longer is repeated: its name makes that safe.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// First wait after a failure that passes by itself, and the longest.
-const PASSING: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const PASSING: Waits = (Duration::from_millis(100), Duration::from_secs(5));
 /// First wait while something has to be mended, and the longest.
-const HELD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+const HELD: Waits = (Duration::from_millis(500), Duration::from_secs(10));
 
 /// Asks for metadata only: the answer to a create is not read.
 const ACCEPT: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -291,24 +292,4 @@ fn message(body: &[u8]) -> String {
     let text =
         if status.message.is_empty() { String::from_utf8_lossy(body).into_owned() } else { status.message };
     text.chars().take(300).collect()
-}
-
-/// Doubles from the first to the longest wait; half of it is drawn by lot.
-fn backoff((first, longest): (Duration, Duration), failures: u32) -> Duration {
-    let full = first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest);
-    full.mul_f64(0.5 + fastrand::f64() / 2.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_up_to_the_longest() {
-        for (failures, full) in [(1, 100), (2, 200), (3, 400), (7, 5000), (u32::MAX, 5000)] {
-            let wait = backoff(PASSING, failures);
-            let full = Duration::from_millis(full);
-            assert!(wait >= full / 2 && wait <= full, "{failures}: {wait:?}");
-        }
-    }
 }

@@ -4,19 +4,17 @@
 
 use super::edge::Head;
 use super::walk::State;
+use crate::client::backoff::{Waits, backoff};
+use crate::client::page::{Page, is, page, uri};
 use crate::workload::{Resource, ResourceVersion};
-use http::{Request, header};
 use kube::Client;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use uuid::Uuid;
 
-const DEADLINE: Duration = Duration::from_secs(30);
-const PAGE: u32 = 500;
-/// First wait after a failure, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const PAGE: usize = 500;
+const WAITS: Waits = (Duration::from_millis(100), Duration::from_secs(5));
 /// Metadata is all that tells objects apart; the API server leaves the rest out.
 const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
@@ -42,29 +40,6 @@ pub(super) enum Past<T> {
     Compacted,
 }
 
-#[derive(Deserialize)]
-struct List<'a> {
-    metadata: Meta,
-    /// An empty list of metadata has null here.
-    #[serde(borrow, default)]
-    items: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Meta {
-    resource_version: String,
-    #[serde(default, rename = "continue")]
-    token: String,
-}
-
-/// A page of objects, and how to get the next.
-pub(super) struct Page {
-    pub(super) at: ResourceVersion,
-    pub(super) items: Vec<Box<RawValue>>,
-    pub(super) token: String,
-}
-
 impl Exact {
     /// The object as it was at `at`; none when it was not there, or another of that name was.
     pub(super) async fn object(
@@ -87,15 +62,15 @@ impl Exact {
     /// Metadata of all objects as they were at `at`.
     pub(super) async fn all(&self, resource: &Resource, at: ResourceVersion) -> Past<Vec<Box<RawValue>>> {
         let mut items = Vec::new();
-        let mut uri =
+        let mut next =
             format!("{}?limit={PAGE}&resourceVersion={at}&resourceVersionMatch=Exact", resource.path(None));
         loop {
-            let Past::Was(page) = self.persist(&uri, Some(METADATA)).await else { return Past::Compacted };
+            let Past::Was(page) = self.persist(&next, Some(METADATA)).await else { return Past::Compacted };
             items.extend(page.items);
             if page.token.is_empty() {
                 return Past::Was(items);
             }
-            uri = format!("{}?limit={PAGE}&continue={}", resource.path(None), page.token);
+            next = uri(&resource.path(None), PAGE, &page.token);
         }
     }
 
@@ -107,20 +82,19 @@ impl Exact {
     pub(super) async fn present(
         &self,
         resource: &Resource,
-        limit: u32,
+        limit: usize,
         token: &str,
         metadata: bool,
     ) -> anyhow::Result<Page> {
-        let next = if token.is_empty() { String::new() } else { format!("&continue={token}") };
-        let uri = format!("{}?limit={limit}{next}", resource.path(None));
-        self.page(&uri, metadata.then_some(METADATA)).await
+        let uri = uri(&resource.path(None), limit, token);
+        page(&self.client, &uri, metadata.then_some(METADATA)).await
     }
 
     /// Asks until there is an answer: a failure says nothing about the past.
     async fn persist(&self, uri: &str, accept: Option<&str>) -> Past<Page> {
         let mut failures: u32 = 0;
         loop {
-            let error = match self.page(uri, accept).await {
+            let error = match page(&self.client, uri, accept).await {
                 Ok(page) => return Past::Was(page),
                 Err(error) => error,
             };
@@ -135,29 +109,9 @@ impl Exact {
                     "the past could not be read; trying again"
                 );
             }
-            let wait = BACKOFF.0.saturating_mul(1 << (failures - 1).min(16)).min(BACKOFF.1);
-            sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            sleep(backoff(WAITS, failures)).await;
         }
     }
-
-    async fn page(&self, uri: &str, accept: Option<&str>) -> anyhow::Result<Page> {
-        let mut request = Request::get(uri);
-        if let Some(accept) = accept {
-            request = request.header(header::ACCEPT, accept);
-        }
-        let text = timeout(DEADLINE, self.client.request_text(request.body(Vec::new())?)).await??;
-        let list: List<'_> = serde_json::from_str(&text)?;
-        Ok(Page {
-            at: list.metadata.resource_version.parse()?,
-            items: list.items.into_iter().flatten().map(ToOwned::to_owned).collect(),
-            token: list.metadata.token,
-        })
-    }
-}
-
-/// Whether the API server answered with this status.
-pub(super) fn is(error: &anyhow::Error, code: u16) -> bool {
-    matches!(error.downcast_ref(), Some(kube::Error::Api(status)) if status.code == code)
 }
 
 /// What a walk needs of an answer.

@@ -1,8 +1,9 @@
 //! What is there now, what of it is not recorded, and bringing that up to date.
 
-use super::exact::{Name, Past, is};
+use super::exact::{Name, Past};
 use super::repair::{Behind, Found};
 use super::stream::Stream;
+use crate::client::page::is;
 
 use super::{Lost, Need, Reason, Recorded, Sink};
 use crate::metrics;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// A page is in memory as a whole, several times over.
-const PAGE: u32 = 200;
+const PAGE: usize = 200;
 /// So many objects are read back at the same time.
 const SIDE_BY_SIDE: usize = 16;
 /// How often an interval is sampled for objects that came and went in it.

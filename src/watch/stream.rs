@@ -1,9 +1,11 @@
 //! LIST and WATCH of one kind, for ever.
 
 use super::edge;
-use super::exact::{Exact, is};
+use super::exact::Exact;
 use super::relist::{Listed, NoList, behind};
 use super::{Need, Place, Sink, discover};
+use crate::client::backoff::{Waits, backoff};
+use crate::client::page::is;
 use crate::kinds::Kind;
 use crate::metrics::{self, Metrics};
 use crate::revision::Observed;
@@ -27,8 +29,7 @@ const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 5);
 /// What a watch has missed comes at once; after this silence there is no more of it.
 const REPLAY_SILENCE: Duration = Duration::from_secs(2);
 const OPEN_DEADLINE: Duration = Duration::from_secs(30);
-/// First wait after a failure, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+const WAITS: Waits = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// What a stream is made of.
 pub struct Parts {
@@ -329,7 +330,7 @@ impl<S: Sink> Stream<S> {
     /// A watch that ends at once, again and again, must not become a busy loop.
     async fn ended(&mut self, opened: Instant) -> End {
         if opened.elapsed() < Duration::from_secs(1) {
-            sleep(BACKOFF.0).await;
+            sleep(WAITS.0).await;
         }
         self.failures = 0;
         End::Resume
@@ -344,21 +345,19 @@ impl<S: Sink> Stream<S> {
     async fn unreadable(&mut self, error: &serde_json::Error) -> End {
         self.metrics.undecodable.get_or_create(&metrics::kind(&self.kind.kind)).inc();
         tracing::error!(kind = self.kind.kind, %error, "an event could not be read; listing again");
-        sleep(BACKOFF.0).await;
+        sleep(WAITS.0).await;
         End::Relist
     }
 
     async fn failed(&mut self, what: &'static str, error: &anyhow::Error) {
         self.failures = self.failures.saturating_add(1);
-        let (first, longest) = BACKOFF;
-        let wait = first.saturating_mul(1 << (self.failures - 1).min(16)).min(longest);
         tracing::warn!(
             kind = self.kind.kind,
             error = format!("{error:#}"),
             failures = self.failures,
             "{what} failed"
         );
-        sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        sleep(backoff(WAITS, self.failures)).await;
     }
 
     /// The checkpoint is of another history than this one.

@@ -1,0 +1,226 @@
+//! LIST and WATCH of all Revisions, for ever.
+//!
+//! Only the present set counts, so kube-rs' own watcher would do, but for three things: the next page is on its way
+//! while this one is read, pages follow the size of what is in them, and what cannot be read is left out instead of
+//! keeping everything else from being served. What nobody needs here (managedFields above all) is not read at all.
+
+use crate::client::backoff::{Waits, backoff};
+use crate::client::page::{Page, is, page, uri};
+use crate::revision::{GROUP, PLURAL, Revision, RevisionSpec, RevisionStatus, VERSION};
+use crate::workload::ResourceVersion;
+use futures::StreamExt;
+use http::Request;
+use kube::Client;
+use kube::api::{ObjectMeta, WatchEvent};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+/// What comes from the API server.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A list begins.
+    Listing,
+    /// One of the list.
+    Listed(Revision),
+    /// The list is complete.
+    Complete,
+    /// Made or changed.
+    Put(Revision),
+    /// Deleted.
+    Gone(Revision),
+    /// One that cannot be read.
+    Unreadable(serde_json::Error),
+    /// The API server answers, and there is nothing new.
+    Alive,
+    /// It does not answer, or refuses.
+    Failed(anyhow::Error),
+}
+
+/// The server ends a watch after so long, so that one that is silent for longer is known to be broken.
+const WATCH_SECONDS: u32 = 50;
+const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 5);
+const OPEN_DEADLINE: Duration = Duration::from_secs(30);
+const WAITS: Waits = (Duration::from_millis(200), Duration::from_secs(10));
+/// A page is in memory as a whole, and the next one with it, so it is to be about so long.
+const PAGE_BYTES: usize = 4 << 20;
+const FIRST_PAGE: usize = 50;
+const LARGEST_PAGE: usize = 500;
+
+/// Why a watch ended.
+enum End {
+    /// It can go on where it was.
+    Resume,
+    /// Its history is gone: list again.
+    Expired,
+}
+
+/// Tells what there is and what becomes of it, until it is dropped.
+pub(super) async fn follow(client: &Client, tell: impl Fn(Event)) {
+    let mut failures = 0;
+    loop {
+        let mut at = match list(client, &tell).await {
+            Ok(at) => at,
+            Err(error) => {
+                fail(&tell, &mut failures, error).await;
+                continue;
+            }
+        };
+        loop {
+            match watch(client, &mut at, &tell).await {
+                Ok(End::Resume) => failures = 0,
+                Ok(End::Expired) => {
+                    sleep(WAITS.0).await;
+                    break;
+                }
+                Err(error) => fail(&tell, &mut failures, error).await,
+            }
+        }
+    }
+}
+
+async fn fail(tell: &impl Fn(Event), failures: &mut u32, error: anyhow::Error) {
+    *failures = failures.saturating_add(1);
+    tell(Event::Failed(error));
+    sleep(backoff(WAITS, *failures)).await;
+}
+
+fn collection() -> String {
+    format!("/apis/{GROUP}/{VERSION}/{PLURAL}")
+}
+
+/// Tells of everything that is there; returns of when.
+async fn list(client: &Client, tell: &impl Fn(Event)) -> anyhow::Result<ResourceVersion> {
+    tell(Event::Listing);
+    let mut next = fetch(client, FIRST_PAGE, "");
+    loop {
+        let page = next.await??;
+        tell(Event::Alive);
+        // Before this one is read.
+        let following = (!page.token.is_empty()).then(|| fetch(client, next_limit(&page), &page.token));
+        for raw in &page.items {
+            tell(read(raw).map_or_else(Event::Unreadable, Event::Listed));
+        }
+        let Some(following) = following else {
+            tell(Event::Complete);
+            return Ok(page.at);
+        };
+        next = following;
+    }
+}
+
+/// How many of the size of these make a page.
+fn next_limit(page: &Page) -> usize {
+    let bytes: usize = page.items.iter().map(|raw| raw.get().len()).sum();
+    let each = (bytes / page.items.len().max(1)).max(1);
+    (PAGE_BYTES / each).clamp(1, LARGEST_PAGE)
+}
+
+fn fetch(client: &Client, limit: usize, token: &str) -> AbortOnDropHandle<anyhow::Result<Page>> {
+    let (client, uri) = (client.clone(), uri(&collection(), limit, token));
+    AbortOnDropHandle::new(tokio::spawn(async move { page(&client, &uri, None).await }))
+}
+
+/// Tells of everything after `at`, and moves it along.
+async fn watch(client: &Client, at: &mut ResourceVersion, tell: &impl Fn(Event)) -> anyhow::Result<End> {
+    let query =
+        format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={at}");
+    let request = Request::get(format!("{}?{query}", collection())).body(Vec::new())?;
+    let answer = timeout(OPEN_DEADLINE, client.request_events::<Box<RawValue>>(request)).await?;
+    let events = match answer.map_err(anyhow::Error::from) {
+        Ok(events) => events,
+        Err(error) if is(&error, 410) => return Ok(End::Expired),
+        Err(error) => return Err(error),
+    };
+    tell(Event::Alive);
+    let mut events = std::pin::pin!(events);
+    let mut quiet = true;
+    while let Ok(event) = timeout(SILENCE, events.next()).await {
+        let Some(event) = event else {
+            if quiet {
+                // A watch that ends at once, again and again, must not become a busy loop.
+                sleep(WAITS.0).await;
+            }
+            tell(Event::Alive);
+            return Ok(End::Resume);
+        };
+        quiet = false;
+        let (raw, make): (_, fn(Revision) -> Event) = match event? {
+            WatchEvent::Added(raw) | WatchEvent::Modified(raw) => (raw, Event::Put),
+            WatchEvent::Deleted(raw) => (raw, Event::Gone),
+            WatchEvent::Bookmark(bookmark) => {
+                *at = bookmark.metadata.resource_version.parse()?;
+                tell(Event::Alive);
+                continue;
+            }
+            WatchEvent::Error(status) if status.code == 410 => return Ok(End::Expired),
+            WatchEvent::Error(status) => anyhow::bail!("the API server ended the watch: {status}"),
+        };
+        *at = serde_json::from_str::<Versioned>(raw.get())?.metadata.resource_version.parse()?;
+        tell(read(&raw).map_or_else(Event::Unreadable, make));
+    }
+    anyhow::bail!("the watch was silent for {} s", SILENCE.as_secs())
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    metadata: Version,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    resource_version: String,
+}
+
+/// What is read of a Revision.
+#[derive(Deserialize)]
+struct Stored {
+    metadata: Named,
+    spec: RevisionSpec,
+    #[serde(default)]
+    status: Option<RevisionStatus>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+    namespace: String,
+}
+
+fn read(raw: &RawValue) -> serde_json::Result<Revision> {
+    let Stored { metadata: Named { name, namespace }, spec, status } = serde_json::from_str(raw.get())?;
+    let metadata = ObjectMeta { name: Some(name), namespace: Some(namespace), ..ObjectMeta::default() };
+    Ok(Revision { metadata, spec, status })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn pages_follow_the_size_of_what_is_in_them() {
+        let of = |size: usize| {
+            let raw = RawValue::from_string(format!("\"{}\"", "x".repeat(size - 2))).expect("JSON");
+            next_limit(&Page { at: ResourceVersion::default(), items: vec![raw; 2], token: "t".into() })
+        };
+        assert_eq!((of(1_000), of(1 << 14), of(1 << 21), of(8 << 20)), (500, 256, 2, 1));
+        assert_eq!(
+            next_limit(&Page { at: ResourceVersion::default(), items: vec![], token: "t".into() }),
+            500
+        );
+    }
+
+    #[test]
+    fn only_what_is_needed_is_read() {
+        let mut whole = serde_json::to_value(crate::cache::render::tests::revision(3)).expect("JSON");
+        whole["metadata"]["managedFields"] = json!("not what it should be");
+        let raw = serde_json::value::to_raw_value(&whole).expect("JSON");
+        let read = super::read(&raw).expect("a Revision");
+        assert_eq!((read.metadata.name.as_deref(), read.spec.generation), (Some("x"), 3));
+        assert!(super::read(&RawValue::from_string("{}".into()).expect("JSON")).is_err());
+    }
+}
