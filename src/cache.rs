@@ -9,6 +9,7 @@ mod feed;
 mod index;
 mod namespaces;
 mod render;
+mod rows;
 pub mod wire;
 
 pub use namespaces::ProjectLabels;
@@ -54,6 +55,15 @@ impl Place {
     }
 }
 
+/// The Revisions of a workload as JSON, newest first.
+#[derive(Clone, Debug)]
+pub struct List {
+    /// Each holds one or more objects with commas between them.
+    pub pieces: Vec<Bytes>,
+    /// Of all of them together.
+    pub etag: Etag,
+}
+
 /// One Revision that was asked for.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -95,9 +105,8 @@ pub struct Summary {
 pub trait Read: Send + Sync {
     /// Which workload this is; none when it is not known.
     fn place(&self, workload: Uuid) -> Option<Arc<Place>>;
-    /// The Revisions of a workload that is deleted, or is not, as JSON objects, newest first; none when the workload is
-    /// not known.
-    fn list(&self, workload: Uuid, deleted: bool) -> Option<Vec<(Bytes, Etag)>>;
+    /// The Revisions of a workload that is deleted, or is not; none when the workload is not known.
+    fn list(&self, workload: Uuid, deleted: bool) -> Option<List>;
     /// How many [`Read::list`] gives.
     fn count(&self, workload: Uuid, deleted: bool) -> usize;
     /// One Revision by its id.
@@ -215,7 +224,7 @@ impl Read for Cache {
         self.read().place(workload)
     }
 
-    fn list(&self, workload: Uuid, deleted: bool) -> Option<Vec<(Bytes, Etag)>> {
+    fn list(&self, workload: Uuid, deleted: bool) -> Option<List> {
         self.read().list(workload, deleted)
     }
 

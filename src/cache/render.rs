@@ -10,7 +10,6 @@ use super::wire::{
 use crate::kinds::select::{GpuResource, gpu_resource};
 use crate::quantity;
 use crate::revision::{Allocated, Pods, Requested, Revision, RevisionStatus, RevisionType};
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
@@ -41,29 +40,22 @@ pub(super) struct Around<'a> {
 pub type Etag = [u8; 16];
 
 /// The JSON of one Revision.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Rendered {
-    pub(super) json: Bytes,
+    pub(super) json: Vec<u8>,
     pub(super) etag: Etag,
     /// Where the part begins that owes to others.
-    tail: u32,
+    pub(super) tail: usize,
 }
 
-impl Rendered {
-    fn new(json: Vec<u8>, tail: usize) -> Self {
-        let etag = etag(&[&json]);
-        // Exactly as long as it is: it stays for as long as the Revision does.
-        let json = Bytes::from(json.into_boxed_slice());
-        Self { json, etag, tail: u32::try_from(tail).unwrap_or(u32::MAX) }
-    }
-
-    /// Writes the part anew that owes to others; none when that is as it was.
-    pub(super) fn retail(&self, around: &Around<'_>) -> Option<Self> {
-        let at = self.tail as usize;
-        let (head, old) = (self.json.get(..at)?, self.json.get(at..)?);
-        let new = tail(around);
-        (old != new.as_bytes()).then(|| Self::new([head, new.as_bytes()].concat(), at))
-    }
+/// Writes the part of a rendered Revision anew that owes to others, and begins at `at`; none when that is as it was.
+pub(super) fn retail(json: &[u8], at: usize, around: &Around<'_>) -> Option<Rendered> {
+    let (head, old) = json.split_at_checked(at)?;
+    let new = tail(around);
+    (old != new.as_bytes()).then(|| {
+        let json = [head, new.as_bytes()].concat();
+        Rendered { etag: etag(&[&json]), json, tail: at }
+    })
 }
 
 /// Hash of what these parts make together.
@@ -81,8 +73,8 @@ pub fn etag(parts: &[&[u8]]) -> Etag {
 pub(super) fn render(revision: &Revision, identity: &Identity, around: &Around<'_>) -> Rendered {
     // Plain data with text keys always serializes.
     let json = serde_json::to_vec(&wire(revision, identity, around)).unwrap_or_default();
-    let at = json.len().saturating_sub(tail(around).len());
-    Rendered::new(json, at)
+    let tail = json.len().saturating_sub(tail(around).len());
+    Rendered { etag: etag(&[&json]), json, tail }
 }
 
 /// The end of what [`render`] writes.
@@ -395,9 +387,9 @@ pub(super) mod tests {
             let deleted_at = deleted.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
             let other = Around { latest, missing: &missing, department: &department, project: &project, deleted_at };
             let (plain, anew) = (render(&revision(3), &identity(), &around()), render(&revision(3), &identity(), &other));
-            let spliced = plain.retail(&other).unwrap_or(plain);
+            let spliced = retail(&plain.json, plain.tail, &other).unwrap_or(plain);
             prop_assert_eq!((&spliced.json, spliced.etag), (&anew.json, anew.etag));
-            prop_assert!(anew.retail(&other).is_none());
+            prop_assert!(retail(&anew.json, anew.tail, &other).is_none());
         }
     }
 }

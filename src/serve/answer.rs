@@ -4,6 +4,7 @@ use super::error::ApiError;
 use super::payload::Payload;
 use crate::cache::{Etag, etag};
 use crate::gzip;
+use crate::revision::identity::push_hex;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -12,7 +13,6 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Response, StatusCode};
-use std::fmt::Write as _;
 
 /// What comes back from a route.
 #[derive(Clone, Debug)]
@@ -172,10 +172,7 @@ fn tag(etag: Etag, weak: bool) -> HeaderValue {
 fn hex(bytes: &[u8], before: &str, after: &str) -> HeaderValue {
     let mut text = String::with_capacity(before.len() + after.len() + 2 * bytes.len());
     text.push_str(before);
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
+    push_hex(&mut text, bytes);
     text.push_str(after);
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }

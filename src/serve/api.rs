@@ -244,7 +244,7 @@ impl Default for Log {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::{Etag, Found, Listed, Summary};
+    use crate::cache::{Found, List, Listed, Summary};
     use crate::serve::auth::Reviews;
     use http_body_util::{BodyExt, Full};
     use kube::client::Body as Sent;
@@ -258,7 +258,7 @@ mod tests {
         fn place(&self, _: Uuid) -> Option<Arc<Place>> {
             None
         }
-        fn list(&self, _: Uuid, _: bool) -> Option<Vec<(Bytes, Etag)>> {
+        fn list(&self, _: Uuid, _: bool) -> Option<List> {
             panic!("broken on purpose")
         }
         fn count(&self, _: Uuid, _: bool) -> usize {

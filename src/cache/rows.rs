@@ -1,0 +1,222 @@
+//! The Revisions of one workload as a list shows them: newest first, their JSON one after the other. Pure.
+//!
+//! They lie in runs of a few, each run in one piece of memory: a list is written from few places, which lie together,
+//! and a change moves little.
+
+use super::render::{Around, Etag, Rendered, etag, retail};
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+use uuid::Uuid;
+
+/// Revisions in a run, at most.
+const RUN: usize = 16;
+
+/// Revisions by generation.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    /// Oldest first.
+    runs: Vec<Run>,
+}
+
+/// Revisions that follow each other.
+#[derive(Debug)]
+struct Run {
+    /// `{…},{…}`, newest first.
+    json: Bytes,
+    /// Newest first, never empty.
+    rows: Vec<Row>,
+}
+
+/// A Revision, without its JSON.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    pub(super) generation: i64,
+    pub(super) id: Uuid,
+    pub(super) phase: &'static str,
+    pub(super) etag: Etag,
+    /// Where its JSON is in that of the run, and where the part of it begins that owes to others.
+    start: u32,
+    tail: u32,
+    end: u32,
+}
+
+/// A row on its way into a run.
+type Entry<'a> = (Row, Cow<'a, [u8]>);
+
+impl Row {
+    pub(super) fn new(generation: i64, id: Uuid, phase: &'static str) -> Self {
+        Self { generation, id, phase, etag: Etag::default(), start: 0, tail: 0, end: 0 }
+    }
+
+    fn place(&self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    fn rendered<'a>(self, rendered: Rendered) -> Entry<'a> {
+        (Self { etag: rendered.etag, tail: offset(rendered.tail), start: 0, ..self }, rendered.json.into())
+    }
+}
+
+/// A view is at most 16 KiB, so a run is far from 4 GiB.
+fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+impl Run {
+    fn new(entries: &[Entry<'_>]) -> Self {
+        let length = entries.iter().map(|(_, json)| json.len() + 1).sum::<usize>().saturating_sub(1);
+        let mut all = Vec::with_capacity(length);
+        let mut rows = Vec::with_capacity(entries.len());
+        for (row, json) in entries {
+            if !all.is_empty() {
+                all.push(b',');
+            }
+            let start = offset(all.len());
+            all.extend_from_slice(json);
+            rows.push(Row { start, tail: row.tail - row.start + start, end: offset(all.len()), ..*row });
+        }
+        Self { json: all.into(), rows }
+    }
+
+    fn entries(&self) -> Vec<Entry<'_>> {
+        self.rows.iter().map(|row| (*row, Cow::Borrowed(&self.json[row.place()]))).collect()
+    }
+
+    fn oldest(&self) -> i64 {
+        self.rows.last().map_or(i64::MAX, |row| row.generation)
+    }
+
+    fn newest(&self) -> i64 {
+        self.rows.first().map_or(i64::MIN, |row| row.generation)
+    }
+
+    /// Where a generation is, or belongs.
+    fn position(&self, generation: i64) -> Result<usize, usize> {
+        self.rows.binary_search_by(|row| generation.cmp(&row.generation))
+    }
+
+    fn get(&self, generation: i64) -> Option<&Row> {
+        self.position(generation).ok().and_then(|at| self.rows.get(at))
+    }
+
+    fn retail<'a>(&self, which: &RangeInclusive<i64>, around: &impl Fn(i64) -> Around<'a>) -> Option<Self> {
+        let mut changed = false;
+        let entry = |(row, json): Entry<'_>| {
+            let at = (row.tail - row.start) as usize;
+            let anew = which.contains(&row.generation).then(|| retail(&json, at, &around(row.generation)));
+            let Some(anew) = anew.flatten() else { return (row, json.into_owned().into()) };
+            changed = true;
+            row.rendered(anew)
+        };
+        let entries: Vec<Entry<'static>> = self.entries().into_iter().map(entry).collect();
+        changed.then(|| Self::new(&entries))
+    }
+}
+
+impl Rows {
+    pub(super) const NONE: Self = Self { runs: Vec::new() };
+
+    pub(super) fn len(&self) -> usize {
+        self.runs.iter().map(|run| run.rows.len()).sum()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    pub(super) fn newest(&self) -> Option<&Row> {
+        self.runs.last().and_then(|run| run.rows.first())
+    }
+
+    /// Newest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Row> {
+        self.runs.iter().rev().flat_map(|run| &run.rows)
+    }
+
+    /// Newest first, with their JSON.
+    pub(super) fn with_json(&self) -> impl Iterator<Item = (&Row, Bytes)> {
+        let all = self.runs.iter().rev().flat_map(|run| run.rows.iter().map(move |row| (run, row)));
+        all.map(|(run, row)| (row, run.json.slice(row.place())))
+    }
+
+    /// The JSON of all, newest first, in pieces with one or more each; and a hash of it.
+    pub(super) fn list(&self) -> (Vec<Bytes>, Etag) {
+        let tags: Vec<&[u8]> = self.iter().map(|row| row.etag.as_slice()).collect();
+        (self.runs.iter().rev().map(|run| run.json.clone()).collect(), etag(&tags))
+    }
+
+    pub(super) fn get(&self, generation: i64) -> Option<(&Row, Bytes)> {
+        let run = self.runs.get(self.run_of(generation))?;
+        let row = run.get(generation)?;
+        Some((row, run.json.slice(row.place())))
+    }
+
+    /// The next older one.
+    pub(super) fn before(&self, generation: i64) -> Option<&Row> {
+        let at = self.run_of(generation);
+        let same = self.runs.get(at).and_then(|run| run.rows.iter().find(|row| row.generation < generation));
+        same.or_else(|| at.checked_sub(1).and_then(|at| self.runs[at].rows.first()))
+    }
+
+    /// Those of these generations that are there, in no order.
+    pub(super) fn within(&self, which: &RangeInclusive<i64>) -> impl Iterator<Item = i64> {
+        let runs = self.runs[self.run_of(*which.start())..].iter();
+        let runs = runs.take_while(|run| run.oldest() <= *which.end());
+        runs.flat_map(|run| &run.rows)
+            .map(|row| row.generation)
+            .filter(|generation| which.contains(generation))
+    }
+
+    /// The run that a generation is in, or belongs in; one past the last when it is newer than all.
+    fn run_of(&self, generation: i64) -> usize {
+        self.runs.partition_point(|run| run.newest() < generation)
+    }
+
+    /// Adds or replaces one; true when it is new.
+    pub(super) fn put(&mut self, row: Row, rendered: Rendered) -> bool {
+        let generation = row.generation;
+        let entry = row.rendered(rendered);
+        let last = self.runs.len().checked_sub(1);
+        let Some(at) = last.map(|last| self.run_of(generation).min(last)) else {
+            self.runs.push(Run::new(&[entry]));
+            return true;
+        };
+        let run = &self.runs[at];
+        if run.rows.len() >= RUN && generation > run.newest() {
+            self.runs.push(Run::new(&[entry]));
+            return true;
+        }
+        let mut entries = run.entries();
+        let position = run.position(generation);
+        match position {
+            Ok(at) => entries[at] = entry,
+            Err(at) => entries.insert(at, entry),
+        }
+        let half = if entries.len() > RUN { entries.len() / 2 } else { 0 };
+        let (newer, older) = (Run::new(&entries[..half]), Run::new(&entries[half..]));
+        self.runs.splice(at..=at, [older, newer].into_iter().filter(|run| !run.rows.is_empty()));
+        position.is_err()
+    }
+
+    /// Takes one out; true when it was there.
+    pub(super) fn remove(&mut self, generation: i64) -> bool {
+        let at = self.run_of(generation);
+        let Some(Ok(position)) = self.runs.get(at).map(|run| run.position(generation)) else { return false };
+        let mut entries = self.runs[at].entries();
+        entries.remove(position);
+        let rest = (!entries.is_empty()).then(|| Run::new(&entries));
+        self.runs.splice(at..=at, rest);
+        true
+    }
+
+    /// Writes the parts of these anew that owe to others, where they changed.
+    pub(super) fn retail<'a>(&mut self, which: &RangeInclusive<i64>, around: impl Fn(i64) -> Around<'a>) {
+        let first = self.run_of(*which.start());
+        for run in self.runs[first..].iter_mut().take_while(|run| run.oldest() <= *which.end()) {
+            if let Some(anew) = run.retail(which, &around) {
+                *run = anew;
+            }
+        }
+    }
+}
