@@ -7,14 +7,16 @@ mod catalogue;
 mod code;
 mod file;
 mod jq;
+mod live;
 mod path;
+pub mod runner;
 pub mod select;
 
 pub use catalogue::Catalogue;
 pub use code::Code;
 pub use file::KindError;
 pub(crate) use file::KindFile;
-pub use jq::{Failure, Program, Shape};
+pub use jq::{Failure, Object, Program, Shape};
 pub use path::Path;
 
 /// How one kind of workload is found, selected, compared and shown. Validated; see the file format in `file.rs`.
@@ -42,6 +44,56 @@ pub struct Kind {
     pub containers: Vec<Path>,
     /// How the rest of the view is found; none for a kind of which only changes and images are shown.
     pub view: Option<ViewFile>,
+    /// Which pods are a workload's.
+    pub pods: PodsFile,
+    /// Where the status says which generation it speaks of; none where it does not, or cannot be trusted.
+    pub observed_generation: Option<Path>,
+    /// What the workload's status says that its pods cannot; the first that matches counts.
+    pub phases: Vec<PhaseRule>,
+}
+
+/// Which pods are a workload's, and how those of its generations are told apart.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct PodsFile {
+    /// All of these labels; without any, only who owns a pod tells.
+    pub labels: Vec<(String, PodLabel)>,
+    /// Labels that differ between generations; the first that a pod has counts.
+    pub revision_key: Vec<String>,
+    /// Label that names the component.
+    pub component: Option<String>,
+    /// Gives the key of the pods of the newest generation, once the workload's controller has seen that.
+    pub current: Option<Program>,
+}
+
+/// What a label of a pod has to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodLabel {
+    /// The name of the workload.
+    Name,
+    /// There.
+    Any,
+    /// This.
+    Is(String),
+}
+
+impl PodsFile {
+    /// The label selector that finds the pods of all workloads of the kind.
+    pub fn selector(&self) -> String {
+        let term = |(key, label): &(String, PodLabel)| match label {
+            PodLabel::Name | PodLabel::Any => key.clone(),
+            PodLabel::Is(value) => format!("{key}={value}"),
+        };
+        self.labels.iter().map(term).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// A phase, and when it is that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhaseRule {
+    /// The phase.
+    pub phase: crate::revision::Phase,
+    /// Gives `true`, or the condition that says so, with its reason, message and time.
+    pub when: Program,
 }
 
 /// How the components of a workload are found.
@@ -55,6 +107,23 @@ pub struct ViewFile {
     pub container: Vec<String>,
     /// What is done to the object first.
     pub code: Option<Code>,
+}
+
+impl ViewFile {
+    /// The components of one workload, from its JSON; of each what `shape` keeps.
+    ///
+    /// # Errors
+    /// Without any value of the object.
+    pub fn components(&self, object: &str, shape: &Shape) -> Result<Vec<serde_json::Value>, Failure> {
+        let object = match self.code {
+            None => Object::parse(object)?,
+            Some(code) => {
+                let object = serde_json::from_str(object).map_err(|_| Failure::Input)?;
+                Object::parse(&code.prepare(object).to_string())?
+            }
+        };
+        self.components.run(&object, shape)
+    }
 }
 
 /// A kind, whatever its version.

@@ -35,6 +35,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod lead;
 pub mod metrics;
 pub mod run;
 pub mod shutdown;

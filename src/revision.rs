@@ -5,9 +5,11 @@
 //! `spec` except `spec.view` is immutable on the API server itself (see [`schema`]).
 
 pub mod identity;
+mod phase;
 pub mod resource;
 pub mod schema;
 
+pub use phase::Phase;
 pub use resource::{
     Allocated, Change, Condition, Gap, Observed, ObservedThrough, Pods, Requested, Revision, RevisionSpec,
     RevisionStatus, RevisionType, Snapshot, SnapshotEncoding, Source, TimeSource, Via, View, Workload,

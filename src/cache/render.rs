@@ -4,7 +4,7 @@
 //! are the last ones of the JSON, so that a row is written anew by replacing its tail; the Revision is not needed.
 
 use super::wire::{
-    AdditionalFields, AllocatedResources, Amount, Condition, ExtendedResource, Missing, PHASES, Quantity,
+    AdditionalFields, AllocatedResources, Amount, Condition, ExtendedResource, Missing, Phase, Quantity,
     RequestedPods, Resources, Wire, rfc3339,
 };
 use crate::kinds::select::{GpuResource, gpu_resource};
@@ -154,8 +154,7 @@ const fn empty_status() -> RevisionStatus {
 
 /// Phases that a later version may have written are unknown to the contract.
 fn phase(status: &RevisionStatus) -> &'static str {
-    let known = PHASES.iter().find(|phase| status.phase.as_deref() == Some(**phase));
-    known.copied().unwrap_or("Unknown")
+    status.phase.as_deref().and_then(Phase::named).unwrap_or(Phase::Unknown).as_str()
 }
 
 /// The phase of a Revision, as the contract knows it.

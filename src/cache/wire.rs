@@ -1,5 +1,7 @@
 //! The JSON of the REST contract: field names, types and which of them are required. Absent values are left out.
 
+pub use crate::revision::Phase;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -91,44 +93,6 @@ pub struct Wire<'a> {
     #[schema(value_type = Option<String>, format = DateTime, required = false)]
     pub deleted_at: Option<DateTime<Utc>>,
 }
-
-/// What the pods of a revision are doing.
-#[derive(Serialize, ToSchema, Clone, Copy, Debug)]
-#[allow(missing_docs)]
-pub enum Phase {
-    Creating,
-    Initializing,
-    Resuming,
-    Pending,
-    Deleting,
-    Running,
-    Updating,
-    Stopped,
-    Stopping,
-    Degraded,
-    Failed,
-    Completed,
-    Terminating,
-    Unknown,
-}
-
-/// The phases that the contract knows.
-pub const PHASES: &[&str] = &[
-    "Creating",
-    "Initializing",
-    "Resuming",
-    "Pending",
-    "Deleting",
-    "Running",
-    "Updating",
-    "Stopped",
-    "Stopping",
-    "Degraded",
-    "Failed",
-    "Completed",
-    "Terminating",
-    "Unknown",
-];
 
 /// Requested resources.
 #[derive(Serialize, ToSchema, Debug, Default, PartialEq)]

@@ -7,7 +7,6 @@ use crate::metrics::Metrics;
 use crate::record::extract::Extractor;
 use crate::record::queue::Unviewed;
 use crate::record::snapshot;
-use crate::record::view::VERSION;
 use crate::revision::{FIELD_MANAGER, Revision};
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
@@ -78,14 +77,18 @@ async fn one(
         count.without += 1;
         return;
     };
-    extractor.complete(&mut view, &unviewed).await;
-    if revision.spec.view.as_ref() == Some(&view) || view.version != VERSION {
+    let name = revision.metadata.name.clone().unwrap_or_default();
+    let namespace = revision.metadata.namespace.clone().unwrap_or_default();
+    if let Err(reason) = extractor.complete(&mut view, &unviewed).await {
+        count.failed += 1;
+        eprintln!("{namespace}/{name}: the kind file's view.components failed: {reason}");
+        return;
+    }
+    if revision.spec.view.as_ref() == Some(&view) {
         count.unchanged += 1;
         return;
     }
     revision.spec.view = Some(view);
-    let name = revision.metadata.name.clone().unwrap_or_default();
-    let namespace = revision.metadata.namespace.clone().unwrap_or_default();
     let api: Api<Revision> = Api::namespaced(client.clone(), &namespace);
     let params = PostParams { dry_run: args.dry_run, field_manager: Some(FIELD_MANAGER.to_owned()) };
     // By PUT with its resourceVersion: a view cannot overwrite what somebody else has just written.

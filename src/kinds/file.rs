@@ -1,5 +1,6 @@
 //! The format of a kind file, and its validation. Every error names the file, the field and the value. Pure.
 
+use super::live::{PhaseYaml, PodsYaml};
 use super::{Absent, Code, GroupKind, Kind, Path, Program, Select, ViewFile};
 use crate::json::Document;
 use serde::Deserialize;
@@ -37,6 +38,11 @@ pub(crate) struct KindFile {
     containers: Vec<String>,
     view: Option<ViewYaml>,
     code: Option<String>,
+    #[serde(default)]
+    pods: PodsYaml,
+    observed_generation: Option<String>,
+    #[serde(default)]
+    phases: Vec<PhaseYaml>,
 }
 
 #[derive(Deserialize, Clone, Debug)]
@@ -102,6 +108,13 @@ impl KindFile {
             pod_specs: paths("podSpecs", &self.pod_specs)?,
             containers: paths("containers", &self.containers)?,
             view: self.view()?,
+            pods: self.pods.validate()?,
+            observed_generation: self
+                .observed_generation
+                .as_deref()
+                .map(|text| path_below("status", "observedGeneration", text))
+                .transpose()?,
+            phases: self.phases.iter().map(PhaseYaml::validate).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -160,9 +173,13 @@ fn paths(field: &str, texts: &[String]) -> Result<Vec<Path>, String> {
 }
 
 fn path(field: &str, text: &str) -> Result<Path, String> {
+    path_below("spec", field, text)
+}
+
+fn path_below(root: &str, field: &str, text: &str) -> Result<Path, String> {
     let path = Path::parse(text).map_err(|why| format!("{field}: {text:?}: {why}"))?;
-    if path.keys()[0] != "spec" {
-        return Err(format!("{field}: {text:?} does not start with spec"));
+    if path.keys()[0] != root {
+        return Err(format!("{field}: {text:?} does not start with {root}"));
     }
     Ok(path)
 }
@@ -199,14 +216,19 @@ fn label(text: &str) -> Result<(String, Option<String>), String> {
         Some((key, value)) => (key, Some(value.to_owned())),
         None => (text, None),
     };
+    if !is_label_key(key) {
+        return Err(format!("select.labels: {text:?} is not a label key, or key=value"));
+    }
+    Ok((key.to_owned(), value))
+}
+
+/// A name, with or without the DNS name of who owns it.
+pub(super) fn is_label_key(key: &str) -> bool {
     let name = key.rsplit('/').next().unwrap_or_default();
     let valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let prefix_ok =
         key.strip_suffix(name).is_none_or(|p| p.is_empty() || p.strip_suffix('/').is_some_and(is_dns_name));
-    if name.is_empty() || name.len() > 63 || !name.chars().all(valid) || !prefix_ok {
-        return Err(format!("select.labels: {text:?} is not a label key, or key=value"));
-    }
-    Ok((key.to_owned(), value))
+    !name.is_empty() && name.len() <= 63 && name.chars().all(valid) && prefix_ok
 }
 
 #[cfg(test)]

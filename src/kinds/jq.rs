@@ -17,7 +17,7 @@ use std::sync::Arc;
 const MAX_PROGRAM: usize = 4 << 10;
 /// What a program may give.
 const MAX_OUTPUTS: usize = 64;
-/// What one output may be long.
+/// What all outputs of one run may be long together.
 const MAX_OUTPUT: usize = 4 << 20;
 /// Compiling and running recurse.
 const STACK: usize = 16 << 20;
@@ -113,18 +113,31 @@ impl Program {
     ///
     /// # Errors
     /// Without any value of the object.
-    pub fn run(&self, object: &str, shape: &Shape) -> Result<Vec<Value>, Failure> {
-        let input = read::parse_single(object.as_bytes()).map_err(|_| Failure::Input)?;
+    pub fn run(&self, object: &Object, shape: &Shape) -> Result<Vec<Value>, Failure> {
         let context = Ctx::<data::JustLut<Val>>::new(&self.filter.lut, Vars::new([]));
         let mut outputs = Vec::new();
-        for output in self.filter.id.run((context, input)).map(unwrap_valr) {
+        let mut left = MAX_OUTPUT;
+        for output in self.filter.id.run((context, object.0.clone())).map(unwrap_valr) {
             if outputs.len() == MAX_OUTPUTS {
                 return Err(Failure::TooMuch);
             }
-            let mut left = MAX_OUTPUT;
             outputs.push(json(&output.map_err(|_| Failure::Run)?, shape, &mut left)?);
         }
         Ok(outputs)
+    }
+}
+
+/// An object as programs take it; it is read once for all of them.
+#[derive(Debug)]
+pub struct Object(Val);
+
+impl Object {
+    /// Reads an object's JSON.
+    ///
+    /// # Errors
+    /// When jq cannot read it.
+    pub fn parse(json: &str) -> Result<Self, Failure> {
+        read::parse_single(json.as_bytes()).map(Self).map_err(|_| Failure::Input)
     }
 }
 
@@ -172,6 +185,7 @@ fn json(value: &Val, shape: &Shape, left: &mut usize) -> Result<Value, Failure> 
             let mut object = serde_json::Map::new();
             for (key, value) in entries.iter() {
                 let Val::TStr(key) = key else { return Err(Failure::Run) };
+                *left = left.checked_sub(key.len()).ok_or(Failure::TooMuch)?;
                 if let Some(shape) = shape.field(key) {
                     object.insert(text(key), json(value, shape, left)?);
                 }
@@ -252,7 +266,7 @@ mod tests {
     #[test]
     fn a_program_gives_its_outputs() {
         let program = Program::compile(".a[] | {n: ., big: (. > 1)}").expect("valid");
-        let run = |program: &Program, object: &str| program.run(object, &Shape::Whole);
+        let run = |program: &Program, object: &str| program.run(&Object::parse(object)?, &Shape::Whole);
         let outputs = run(&program, r#"{"a":[1,2]}"#).expect("outputs");
         assert_eq!(outputs, [json!({"n": 1, "big": false}), json!({"n": 2, "big": true})]);
         assert_eq!(run(&program, r#"{"a":1}"#), Err(Failure::Run));
@@ -266,7 +280,10 @@ mod tests {
         const SHAPE: Shape =
             Shape::Fields(&[("a", Shape::Fields(&[("b", Shape::Whole)])), ("n", Shape::Whole)]);
         let program = Program::compile(".").expect("valid");
-        let kept = |object: &str| program.run(object, &SHAPE).expect("outputs").remove(0);
+        let kept = |object: &str| {
+            let object = Object::parse(object).expect("JSON");
+            program.run(&object, &SHAPE).expect("outputs").remove(0)
+        };
         let all = kept(r#"{"a":[{"b":{"x":1},"c":2},3],"n":null,"z":[1]}"#);
         assert_eq!(all, json!({"a": [{"b": {"x": 1}}, 3], "n": null}));
         assert_eq!(kept(r#"{"a":"text"}"#), json!({"a": "text"}));

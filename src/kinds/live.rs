@@ -1,0 +1,130 @@
+//! The part of a kind file that is about what lives: pods and phases. Pure.
+
+use super::file::is_label_key;
+use super::{PhaseRule, PodLabel, PodsFile, Program};
+use crate::revision::Phase;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Stands for the name of the workload.
+const NAME: &str = "{name}";
+/// Stands for any value.
+const ANY: &str = "*";
+/// What tells the pods of one generation from those of another where a kind file does not say: the labels of what
+/// workloads are made of in the end, from the outermost to the innermost.
+const REVISION_KEYS: &[&str] = &[
+    "serving.knative.dev/revision",
+    "leaderworkerset.sigs.k8s.io/template-revision-hash",
+    "rollouts-pod-template-hash",
+    "pod-template-hash",
+    "controller-revision-hash",
+];
+
+/// `pods` as it is written.
+#[derive(Deserialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct PodsYaml {
+    labels: BTreeMap<String, String>,
+    revision_key: Vec<String>,
+    component: Option<String>,
+    current: Option<String>,
+}
+
+/// One of `phases` as it is written.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PhaseYaml {
+    phase: String,
+    when: String,
+}
+
+impl PodsYaml {
+    pub(super) fn validate(&self) -> Result<PodsFile, String> {
+        let labels = self.labels.iter().map(|(key, value)| {
+            let label = match value.as_str() {
+                NAME => PodLabel::Name,
+                ANY => PodLabel::Any,
+                value if value.contains(['{', '}']) => {
+                    return Err(format!(
+                        "pods.labels: {value:?} is neither a value, \"{NAME}\" nor \"{ANY}\""
+                    ));
+                }
+                value => PodLabel::Is(value.to_owned()),
+            };
+            Ok((label_key("pods.labels", key)?, label))
+        });
+        let keys: Vec<&str> = self.revision_key.iter().map(String::as_str).collect();
+        let keys = if keys.is_empty() { REVISION_KEYS } else { &keys };
+        let compile =
+            |program: &String| Program::compile(program).map_err(|error| format!("pods.current: {error}"));
+        Ok(PodsFile {
+            labels: labels.collect::<Result<_, _>>()?,
+            revision_key: keys
+                .iter()
+                .map(|key| label_key("pods.revisionKey", key))
+                .collect::<Result<_, _>>()?,
+            component: self.component.as_deref().map(|key| label_key("pods.component", key)).transpose()?,
+            current: self.current.as_ref().map(compile).transpose()?,
+        })
+    }
+}
+
+impl PhaseYaml {
+    pub(super) fn validate(&self) -> Result<PhaseRule, String> {
+        let phase = Phase::named(&self.phase).ok_or_else(|| {
+            let known = Phase::ALL.map(Phase::as_str).join(", ");
+            format!("phases: {:?} is not a phase (known: {known})", self.phase)
+        })?;
+        let when = Program::compile(&self.when).map_err(|error| format!("phases ({phase}): {error}"))?;
+        Ok(PhaseRule { phase, when })
+    }
+}
+
+fn label_key(field: &str, key: &str) -> Result<String, String> {
+    if is_label_key(key) { Ok(key.to_owned()) } else { Err(format!("{field}: {key:?} is not a label key")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Kind;
+    use super::*;
+
+    const GOOD: &str = "kind: Thing\ngroup: a.b\nversions: [v1]\nplural: things\nselect: always\n";
+
+    fn parse(more: &str) -> Result<Kind, String> {
+        Kind::parse("thing.yaml", &format!("{GOOD}{more}")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn pods_and_phases_are_read() {
+        let kind = parse(
+            "pods:\n  labels: {a.b/name: \"{name}\", a.b/part: thing, hash: \"*\"}\n  revisionKey: [a.b/hash]\n  \
+             component: a.b/component\n  current: .status.hash\nobservedGeneration: status.observedGeneration\n\
+             phases:\n- {phase: Running, when: '.status.ready == true'}\n",
+        )
+        .expect("valid");
+        assert_eq!(kind.pods.selector(), "a.b/name,a.b/part=thing,hash");
+        assert_eq!(kind.pods.revision_key, ["a.b/hash"]);
+        assert_eq!((kind.phases.len(), kind.phases[0].phase), (1, Phase::Running));
+        assert_eq!(parse("").expect("valid").pods.revision_key.len(), REVISION_KEYS.len());
+    }
+
+    #[test]
+    fn mistakes_name_the_field_and_the_value() {
+        for (yaml, expected) in [
+            ("pods: {labels: {'a b': x}}", "pods.labels: \"a b\""),
+            ("pods: {labels: {a: 'x-{name}'}}", "pods.labels: \"x-{name}\""),
+            ("pods: {revisionKey: ['/']}", "pods.revisionKey: \"/\""),
+            ("pods: {component: ''}", "pods.component: \"\""),
+            ("pods: {current: '.a['}", "pods.current: 1:"),
+            ("pods: {label: {}}", "label"),
+            ("observedGeneration: spec.x", "observedGeneration: \"spec.x\" does not start with status"),
+            ("phases: [{phase: Napping, when: 'true'}]", "phases: \"Napping\" is not a phase"),
+            ("phases: [{phase: Running, when: 'halt'}]", "phases (Running): 1:1"),
+            ("phases: [{phase: Running}]", "when"),
+        ] {
+            let error = parse(&format!("{yaml}\n")).expect_err(yaml);
+            assert!(error.starts_with("thing.yaml: ") && error.contains(expected), "{yaml}: {error}");
+        }
+    }
+}
