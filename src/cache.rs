@@ -17,6 +17,7 @@ pub use render::{Etag, Identity, etag};
 
 use crate::client::page::is;
 use crate::metrics::{self, Metrics};
+use crate::observe::Observer;
 use crate::record::Heads;
 use crate::workload::Head;
 use age::Age;
@@ -130,14 +131,16 @@ struct Fill {
 pub struct Cache {
     index: Arc<RwLock<Index>>,
     identity: Arc<Identity>,
+    /// Hears of everything that comes and goes.
+    observer: Observer,
     metrics: Metrics,
 }
 
 impl Cache {
     /// An empty cache.
-    pub fn new(identity: Identity, metrics: &Metrics) -> Self {
+    pub fn new(identity: Identity, observer: Observer, metrics: &Metrics) -> Self {
         let (identity, metrics) = (Arc::new(identity), metrics.clone());
-        Self { index: Arc::default(), identity, metrics }
+        Self { index: Arc::default(), identity, observer, metrics }
     }
 
     /// Follows all Revisions until it is dropped. `ready` turns true when the first list is in.
@@ -164,6 +167,7 @@ impl Cache {
         if !matches!(event, Event::Listing) {
             fill.age.note(!matches!(event, Event::Failed(_)), Instant::now());
         }
+        self.tell(&event);
         match event {
             Event::Listing => fill.fresh = Some(self.update(|index| index.successor())),
             Event::Listed(revision) => fill.fresh.get_or_insert_default().put(&revision, &self.identity),
@@ -183,6 +187,16 @@ impl Cache {
             }
             Event::Failed(error) => explain(&error),
             Event::Alive => {}
+        }
+    }
+
+    fn tell(&self, event: &Event) {
+        match event {
+            Event::Listing => self.observer.listing(),
+            Event::Listed(revision) | Event::Put(revision) => self.observer.revision(revision),
+            Event::Complete => self.observer.listed(),
+            Event::Gone(revision) => self.observer.forget(revision),
+            Event::Unreadable(_) | Event::Failed(_) | Event::Alive => {}
         }
     }
 

@@ -9,7 +9,7 @@ use crate::kinds::{Catalogue, KindError};
 use crate::record::Settings;
 use crate::record::view::redact::Names;
 use crate::revision::SnapshotEncoding;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -78,6 +78,15 @@ pub struct RunArgs {
     /// How many Revisions of different workloads are written at the same time
     #[arg(long, env = "REVISOR_WRITERS", hide_env_values = true, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub writers: u16,
+    /// Whether the status of Revisions is observed: their phase, their pods, how they ended
+    #[arg(long, env = "REVISOR_OBSERVE", hide_env_values = true, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub observe: bool,
+    /// Whether replicas elect a leader, by a Lease; without it each does what one is enough for
+    #[arg(long, env = "REVISOR_LEADER_ELECT", hide_env_values = true, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub leader_elect: bool,
+    /// Name under which this replica stands for election; without it that of its host, which in a pod is the pod's
+    #[arg(long, env = "REVISOR_IDENTITY", hide_env_values = true, value_name = "NAME")]
+    pub identity: Option<String>,
     /// How long a shutdown may take to write what is waiting, in seconds
     #[arg(
         long,

@@ -24,6 +24,7 @@ pub mod workload;
 pub mod kinds;
 pub mod watch;
 pub mod record;
+pub mod observe;
 pub mod cache;
 pub mod serve;
 

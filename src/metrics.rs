@@ -118,7 +118,7 @@ metrics! {
     quiet_generations: ByKind<Counter> = "quiet_generations", "Generations that changed nothing";
     holes: ByKindAndReason<Counter> = "generation_holes", "Generations that were not seen when they were made; most are read back";
     view_failures: ByKindAndReason<Counter> =
-        "view_failures", "Views that lack what the kind file's jq should have found";
+        "view_failures", "Runs of a kind file's programs that gave nothing; views and statuses lack what they should have found";
     retries: ByReason<Counter> = "write_retries", "Attempts to write a Revision that failed and are repeated";
     held: ByReason<Gauge> = "write_held", "1 while writing Revisions is held";
     queue_length: Gauge = "queue_length", "Revisions waiting to be written";
@@ -129,6 +129,12 @@ metrics! {
     requests: Family<RequestLabels, Counter> = "requests", "Requests to the read API";
     request_seconds: Seconds = "request_seconds", "Time to answer a request to the read API";
     reviews: Family<ReviewLabels, Counter> = "reviews", "Reviews of tokens and accesses, by what came of them";
+    leader: Gauge = "leader", "1 while this process leads";
+    observed_pods: Gauge = "observed_pods", "Pods that are kept to tell the status of Revisions";
+    observe_patches: ByKind<Counter> = "status_patches", "Patches of the status of Revisions";
+    observe_failures: Counter = "status_failures", "Attempts to bring the status of a workload's Revisions up to date that failed";
+    observe_reads: Counter = "status_reads", "Revisions read again for their content, to tell which pods are theirs";
+    owner_reads: Counter = "owner_reads", "Objects read to find the workload of a pod";
     events_dropped: Counter = "events_dropped", "Kubernetes Events that could not be sent";
 }
 

@@ -7,7 +7,7 @@ use std::iter::Sum;
 use std::ops::{Add, Mul};
 
 /// An amount.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Quantity {
     nano: i128,
     binary: bool,

@@ -26,6 +26,7 @@ pub use kind::KindRecorder;
 
 use crate::kinds::Catalogue;
 use crate::metrics::Metrics;
+use crate::observe::Observer;
 use crate::revision::SnapshotEncoding;
 use crate::workload::Head;
 use extract::Extractor;
@@ -82,6 +83,8 @@ pub struct Recorder {
     pub extractor: Extractor,
     /// Who is told of what cannot be recorded.
     pub reporter: Reporter,
+    /// Who is told how workloads are now.
+    pub observer: Observer,
     /// What is counted.
     pub metrics: Metrics,
 }

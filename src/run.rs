@@ -6,7 +6,9 @@ use crate::cache::{Cache, Identity, ProjectLabels};
 use crate::client::Clients;
 use crate::config::{Config, RunArgs};
 use crate::kinds::Kind;
+use crate::lead::{Elector, identity};
 use crate::metrics::Metrics;
+use crate::observe::{self, Observer};
 use crate::record::extract::Extractor;
 use crate::record::queue::Queue;
 use crate::record::quiet::Quiet;
@@ -41,6 +43,7 @@ struct Parts {
     namespace: String,
     audit: Duration,
     rewound: Arc<Notify>,
+    leads: watch::Receiver<bool>,
     metrics: Metrics,
     ready: Readiness,
     filled: Readiness,
@@ -57,8 +60,16 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let stop = shutdown::listen()?;
     let ports = Ports::take(&args.serve).await?;
     let clients = Clients::connect(&args.cluster).await.context("no cluster to connect to")?;
-    let (parts, reporting) = parts(&args, config, clients, stop).await;
+    let (elector, leads) = elector(&args, &clients);
+    let (parts, reporting) = parts(&args, config, clients, (stop, leads)).await;
     let mut tasks = start(&args, &parts, ports)?;
+    if let Some(elector) = elector {
+        let stop = parts.stop.clone();
+        tasks.writing.spawn(async move {
+            elector.run(stop).await;
+            "elector"
+        });
+    }
     tasks.serving.spawn(async move {
         reporting.await;
         "reporter"
@@ -66,11 +77,22 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     supervise(tasks, &parts, Duration::from_secs(args.drain_seconds.into())).await
 }
 
+/// Without an election everybody leads.
+fn elector(args: &RunArgs, clients: &Clients) -> (Option<Elector>, watch::Receiver<bool>) {
+    if !args.leader_elect {
+        return (None, watch::channel(true).1);
+    }
+    let namespace = args.namespace.as_deref().unwrap_or(&clients.namespace);
+    let name = args.identity.clone().unwrap_or_else(identity);
+    let (elector, leads) = Elector::new(clients.call.clone(), namespace, &name);
+    (Some(elector), leads)
+}
+
 async fn parts(
     args: &RunArgs,
     config: Config,
     clients: Clients,
-    stop: CancellationToken,
+    (stop, leads): (CancellationToken, watch::Receiver<bool>),
 ) -> (Parts, impl Future<Output = ()> + Send + use<>) {
     let namespace = args.namespace.clone().unwrap_or_else(|| clients.namespace.clone());
     let metrics = Metrics::new();
@@ -78,8 +100,9 @@ async fn parts(
         Some(id) => id,
         None => cluster_id(&clients.call).await,
     };
-    let cache =
-        Cache::new(Identity { r#type: config.rest_type, tenant: config.tenant_id, cluster }, &metrics);
+    let observer = if args.observe { Observer::new(config.catalogue.kinds()) } else { Observer::none() };
+    let identity = Identity { r#type: config.rest_type, tenant: config.tenant_id, cluster };
+    let cache = Cache::new(identity, observer.clone(), &metrics);
     let queue = Queue::new(args.queue_bytes.0, &metrics);
     let quiet = Quiet::new(queue.clone());
     let (reporter, reporting) = Reporter::new(clients.call.clone(), &namespace, &metrics);
@@ -92,6 +115,7 @@ async fn parts(
         quiet: quiet.clone(),
         extractor,
         reporter,
+        observer,
         metrics: metrics.clone(),
     };
     let parts = Parts {
@@ -104,6 +128,7 @@ async fn parts(
         namespace,
         audit: Duration::from_secs(args.audit_seconds.into()),
         rewound: Arc::default(),
+        leads,
         metrics,
         ready: Readiness::default(),
         filled: Readiness::default(),
@@ -199,6 +224,11 @@ fn read(parts: &Parts, tasks: &mut Tasks) {
         quiet.run().await;
         "quiet generations"
     });
+    let observer = parts.recorder.observer.clone().run(observe_parts(parts));
+    reading.spawn(async move {
+        observer.await;
+        "observer"
+    });
     let saving = checkpoint.clone();
     reading.spawn(async move {
         saving.run().await;
@@ -206,6 +236,19 @@ fn read(parts: &Parts, tasks: &mut Tasks) {
     });
     *slot = Some(checkpoint);
     is_filled.mark_unchanged();
+}
+
+fn observe_parts(parts: &Parts) -> observe::Parts {
+    observe::Parts {
+        watch: parts.clients.watch.clone(),
+        call: parts.clients.call.clone(),
+        kinds: parts.recorder.catalogue.kinds().to_vec(),
+        runner: parts.recorder.extractor.runner().clone(),
+        names: parts.recorder.settings.names.clone(),
+        queue: parts.queue.clone(),
+        leads: parts.leads.clone(),
+        metrics: parts.metrics.clone(),
+    }
 }
 
 fn checkpoint(parts: &Parts, sinks: &[(&Arc<Kind>, KindRecorder)]) -> Checkpoint {
@@ -237,6 +280,7 @@ async fn start_over(tasks: &mut Tasks, parts: &Parts) {
     parts.queue.clear();
     parts.quiet.clear();
     parts.cache.clear();
+    parts.recorder.observer.clear();
     parts.ready.reset();
     read(parts, tasks);
 }

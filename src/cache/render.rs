@@ -143,6 +143,7 @@ const fn empty_status() -> RevisionStatus {
         outcome: None,
         first_ready_time: None,
         running_pods: None,
+        ready_pods: None,
         node_pools: Vec::new(),
         allocated: BTreeMap::new(),
         images: Vec::new(),
@@ -179,7 +180,7 @@ fn additional_fields<'a>(
         revision_type: type_name(spec.r#type),
         outcome: status.outcome.as_deref(),
         content_digest: spec.content_digest.as_deref(),
-        serving: status.running_pods.is_some_and(|pods| pods > 0),
+        serving: status.ready_pods.is_some_and(|pods| pods > 0),
         latest: around.latest,
         missing: around.missing,
     }
@@ -315,7 +316,7 @@ pub(super) mod tests {
                 },
             },
             "status": {
-                "phase": "Napping", "images": ["b", "c"], "nodePools": ["default"], "runningPods": 2, "phaseTime": "2026-01-02T03:04:06Z",
+                "phase": "Napping", "images": ["b", "c"], "nodePools": ["default"], "runningPods": 2, "readyPods": 1, "phaseTime": "2026-01-02T03:04:06Z",
                 "allocated": {"cpu": "250m", "memory": "nonsense", "nvidia.com/gpu": "1"},
                 "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-02T03:04:06Z"}],
             },

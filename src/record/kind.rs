@@ -90,6 +90,9 @@ impl Sink for KindRecorder {
         } else if known == Some(change.generation) {
             self.seen_again(&change).await;
         }
+        if self.workloads.contains_key(&change.uid) {
+            self.recorder.observer.workload(&change);
+        }
         if change.op == Op::Deleted {
             self.ended(change.uid, change.resource_version, deletion_time(&change)).await;
         }

@@ -13,9 +13,11 @@ pub use components::SHAPE;
 
 use crate::json::Value;
 use crate::kinds::{Kind, ViewFile, select};
+use crate::quantity::Quantity;
 use crate::revision::{Change, View};
 use diff::{Deltas, display};
 use redact::Names;
+use std::collections::BTreeMap;
 
 /// Version of this extractor, kept in every view.
 pub const VERSION: i32 = 3;
@@ -69,6 +71,16 @@ pub fn complete(view: &mut View, file: &ViewFile, outputs: &[serde_json::Value],
     (view.requested, view.unresolved) = (None, Vec::new());
     components::fill(view, file, outputs, names);
     fit(view);
+}
+
+/// What the scheduler reserves for a pod of this template, by resource name; parts of GPUs by annotation included.
+pub fn requests(template: &serde_json::Value) -> BTreeMap<String, Quantity> {
+    pod::Pod::new(template).requests()
+}
+
+/// How many pods a component has at least; none when any number is right.
+pub fn pods(component: &serde_json::Value) -> Option<i64> {
+    components::pods(component)
 }
 
 /// Leaves out the end of the longest parts until the view is small enough.

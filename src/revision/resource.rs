@@ -128,6 +128,13 @@ pub struct Workload {
     pub uid: Uuid,
 }
 
+impl Workload {
+    /// The API group of its kind; empty for the core group.
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+}
+
 /// The field manager that made a change. A manager is a program, not a person.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Default)]
 pub struct Via {
@@ -296,6 +303,9 @@ pub struct RevisionStatus {
     /// Pods of this Revision that run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running_pods: Option<i32>,
+    /// Those of them that are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_pods: Option<i32>,
     /// Node pools that its pods run in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub node_pools: Vec<String>,

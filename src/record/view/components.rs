@@ -61,6 +61,13 @@ impl<'a> Component<'a> {
     }
 }
 
+/// How many pods a component has at least; none when any number is right: it scales to zero, or does not say.
+pub(super) fn pods(output: &Value) -> Option<i64> {
+    let component = Component::read(output)?;
+    let said = component.pods.or(component.replicas).or(component.min).is_some();
+    (said && component.min != Some(0)).then(|| component.count())
+}
+
 /// A number, also one in a text, as annotations hold it.
 fn number(value: &Value) -> Option<i64> {
     match value {

@@ -1,0 +1,191 @@
+//! The status of every Revision: its phase, its pods, where they run, what they hold, and how it ended.
+//!
+//! In: what `cache` hears of Revisions, the newest state of each workload from `record`, and, for who leads, pods and
+//! nodes. Out: JSON merge patches of `/status` that name its own fields only. Level-triggered, so this stage, unlike
+//! `record`, is a kube-rs `Controller` ([`writer`]). Best effort: it may merge, wait and skip, and recording never
+//! waits for it.
+//!
+//! Every replica hears of Revisions and workloads, so that each can take over at once; only the leader writes.
+
+mod attribute;
+mod judge;
+mod live;
+mod owners;
+mod phase;
+mod pod;
+mod status;
+mod subjects;
+mod watch;
+mod writer;
+
+use crate::kinds::Kind;
+use crate::kinds::runner::Runner;
+use crate::metrics::Metrics;
+use crate::record::queue::Queue;
+use crate::record::view::redact::Names;
+use crate::revision::Revision;
+use crate::workload::Change;
+use kube::Client;
+use owners::Owners;
+use pod::Pruner;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use subjects::Subjects;
+use tokio::sync::{Notify, watch as channel};
+use uuid::Uuid;
+
+/// What observing is told. Cloning shares it. Telling costs the teller next to nothing.
+#[derive(Clone, Default)]
+pub struct Observer {
+    /// None where nothing is observed.
+    shared: Option<Arc<Shared>>,
+}
+
+struct Shared {
+    subjects: Mutex<Subjects>,
+    /// The newest state of workloads that were written since it was last looked at.
+    written: Mutex<HashMap<Uuid, Box<RawValue>>>,
+    news: Notify,
+}
+
+/// What observing needs beside what it is told.
+pub struct Parts {
+    /// For watches.
+    pub watch: Client,
+    /// For everything else.
+    pub call: Client,
+    /// The kinds that are recorded.
+    pub kinds: Vec<Arc<Kind>>,
+    /// Runs their programs.
+    pub runner: Runner,
+    /// Which names hold secrets.
+    pub names: Names,
+    /// What waits here to be recorded goes first.
+    pub queue: Queue,
+    /// Whether this process leads.
+    pub leads: channel::Receiver<bool>,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Observer {
+    /// Observes workloads of `kinds`.
+    pub fn new(kinds: &[Arc<Kind>]) -> Self {
+        let subjects = Mutex::new(Subjects::new(kinds));
+        Self { shared: Some(Arc::new(Shared { subjects, written: Mutex::default(), news: Notify::new() })) }
+    }
+
+    /// Takes whatever it is told and does nothing.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    fn with(&self, tell: impl FnOnce(&mut Subjects)) {
+        if let Some(shared) = &self.shared {
+            tell(&mut lock(&shared.subjects));
+        }
+    }
+
+    /// Forgets everything: it was of another history.
+    pub fn clear(&self) {
+        if let Some(shared) = &self.shared {
+            lock(&shared.subjects).clear();
+            lock(&shared.written).clear();
+        }
+    }
+
+    /// A Revision came or changed.
+    pub fn revision(&self, revision: &Revision) {
+        self.with(|subjects| subjects.put(revision));
+    }
+
+    /// A Revision was deleted.
+    pub fn forget(&self, revision: &Revision) {
+        if revision.spec.gap.is_none() {
+            self.with(|subjects| subjects.remove(revision.spec.workload.uid, revision.spec.generation));
+        }
+    }
+
+    /// A list of Revisions begins: what it does not name by its end is gone.
+    pub fn listing(&self) {
+        self.with(Subjects::listing);
+    }
+
+    /// The list is complete.
+    pub fn listed(&self) {
+        self.with(Subjects::listed);
+    }
+
+    /// A recorded workload was written. Only its newest state counts: what nobody has looked at yet is replaced.
+    pub fn workload(&self, change: &Change) {
+        if let Some(shared) = &self.shared {
+            lock(&shared.written).insert(change.uid, change.raw.clone());
+            shared.news.notify_one();
+        }
+    }
+
+    /// Observes until it is dropped.
+    pub async fn run(self, parts: Parts) {
+        let Some(shared) = self.shared else { return std::future::pending().await };
+        let reading = read_workloads(&shared);
+        tokio::select! {
+            () = reading => {}
+            () = lead(&shared, parts) => {}
+        }
+    }
+}
+
+/// Keeps the newest state of each workload.
+async fn read_workloads(shared: &Shared) {
+    loop {
+        shared.news.notified().await;
+        let written = std::mem::take(&mut *lock(&shared.written));
+        for (uid, raw) in written {
+            lock(&shared.subjects).live(uid, raw.get());
+            // Parsing whole objects must not keep others from running.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Watches pods and nodes and writes, as long as this process leads.
+async fn lead(shared: &Arc<Shared>, mut parts: Parts) {
+    let Some(pruner) = Pruner::new(&parts.kinds, parts.names.clone()) else {
+        return std::future::pending().await;
+    };
+    let owners = Owners::new(parts.call.clone(), &parts.kinds, &parts.metrics);
+    loop {
+        if parts.leads.wait_for(|leads| *leads).await.is_err() {
+            return std::future::pending().await;
+        }
+        {
+            let mut subjects = lock(&shared.subjects);
+            subjects.leads = true;
+            let all = subjects.uids();
+            subjects.moved = all.iter().map(|uid| (*uid, true)).collect();
+            subjects.dirty.extend(all);
+        }
+        parts.metrics.leader.set(1);
+        tokio::select! {
+            () = watch::run(shared, &parts, &pruner, &owners) => {}
+            () = writer::run(shared.clone(), &parts) => {}
+            () = deposed(parts.leads.clone()) => {}
+        }
+        parts.metrics.leader.set(0);
+        let mut subjects = lock(&shared.subjects);
+        subjects.leads = false;
+        subjects.forget_pods();
+    }
+}
+
+/// Returns when this process does not lead any more; never where there is no election.
+async fn deposed(mut leads: channel::Receiver<bool>) {
+    if leads.wait_for(|leads| !*leads).await.is_err() {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,208 @@
+//! Which Revision pods are of. Pure.
+//!
+//! Pods that share a key (pod-template-hash and the like) are of the same generation. A kind's status may name the key of
+//! the newest one. Else likeness decides: of the Revisions that are not younger than the pods, that whose view looks most
+//! like them, and of equals the newest. Revisions that ask for the same pods share them, and then they count for the
+//! newest of those.
+
+use super::pod::Parts;
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+
+/// What makes the pods of a Revision, by component; hashes of this process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Templates {
+    /// By name of the component.
+    pub(super) components: BTreeMap<Box<str>, u64>,
+    /// Pods of all components together.
+    pub(super) pods: i64,
+    /// Where an autoscaler writes, what was there.
+    pub(super) replicas: Option<i64>,
+    /// Whether any number of pods is right, also none.
+    pub(super) elastic: bool,
+}
+
+impl Templates {
+    /// How many pods there should be while the workload asks for so many replicas; none when any number is right.
+    pub(super) fn expected(&self, replicas: Option<i64>) -> Option<i64> {
+        match (self.replicas, replicas) {
+            _ if self.elastic => None,
+            (Some(0), Some(now)) => Some(now),
+            (Some(then), Some(now)) => Some(self.pods.saturating_mul(now) / then),
+            // Where nobody wrote a number, it is the default that the components assume.
+            (None, Some(now)) if self.components.len() == 1 => Some(now),
+            _ => Some(self.pods),
+        }
+    }
+
+    /// Whether pods of `component`, or of all where it is not known, would be the same.
+    fn makes_the_same(&self, other: &Self, component: Option<&str>) -> bool {
+        let of = |templates: &Self| component.and_then(|name| templates.components.get(name).copied());
+        match (of(self), of(other)) {
+            (Some(a), Some(b)) => a == b,
+            _ => self.components == other.components,
+        }
+    }
+}
+
+/// A Revision that pods may be of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate<'a> {
+    pub(super) generation: i64,
+    /// When the change was made; whole seconds.
+    pub(super) changed: DateTime<Utc>,
+    pub(super) parts: &'a Parts,
+    /// None when its content is not known.
+    pub(super) templates: Option<&'a Templates>,
+}
+
+/// Pods with the same key and component.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group<'a> {
+    pub(super) key: Option<&'a str>,
+    pub(super) component: Option<&'a str>,
+    /// When the first of them was made; whole seconds of the same clock.
+    pub(super) born: DateTime<Utc>,
+    pub(super) parts: &'a Parts,
+}
+
+impl Candidate<'_> {
+    fn shares(&self, other: &Self, component: Option<&str>) -> bool {
+        match (self.templates, other.templates) {
+            (Some(a), Some(b)) => a.makes_the_same(b, component),
+            _ => false,
+        }
+    }
+}
+
+/// The generation that a group is of. `all` are in ascending order; `current` is the key of the newest one's pods, where
+/// the workload's status says so of that very generation.
+pub(super) fn generation(group: &Group<'_>, all: &[Candidate<'_>], current: Option<&str>) -> Option<i64> {
+    let newest = all.last()?;
+    let component = group.component;
+    let named = group.key.zip(current);
+    if named.is_some_and(|(key, current)| key == current) {
+        return Some(newest.generation);
+    }
+    // Its pods have another key, so these are none of its own.
+    let possible: Vec<_> =
+        all.iter().filter(|one| named.is_none() || one.generation != newest.generation).collect();
+    let in_time = possible.iter().filter(|one| one.changed <= group.born);
+    let best = in_time.max_by_key(|one| (one.parts.likeness(group.parts), one.generation));
+    // Older than all that is known: what a controller took up again, or has not got rid of yet.
+    let best = best.or_else(|| {
+        let oldest_first = possible.iter().rev();
+        oldest_first.max_by_key(|one| one.parts.likeness(group.parts))
+    })?;
+    let sharing = possible.iter().filter(|one| one.shares(best, component));
+    Some(sharing.map(|one| one.generation).chain([best.generation]).max().unwrap_or(best.generation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::revision::View;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_000_000 + second, 0).expect("a time")
+    }
+
+    fn parts(image: &str) -> Parts {
+        Parts::of(&View { images: vec![image.into()], ..View::default() })
+    }
+
+    fn templates(pairs: &[(&str, u64)]) -> Templates {
+        Templates {
+            components: pairs.iter().map(|(name, hash)| ((*name).into(), *hash)).collect(),
+            ..Templates::default()
+        }
+    }
+
+    /// A Revision: generation, second, image, hash of its only template.
+    type Row = (i64, i64, &'static str, u64);
+
+    fn decide(rows: &[Row], group: (Option<&str>, i64, &str), current: Option<&str>) -> Option<i64> {
+        let known: Vec<_> =
+            rows.iter().map(|row| (row, parts(row.2), templates(&[("main", row.3)]))).collect();
+        let all: Vec<_> = known
+            .iter()
+            .map(|((generation, second, ..), parts, templates)| Candidate {
+                generation: *generation,
+                changed: at(*second),
+                parts,
+                templates: Some(templates),
+            })
+            .collect();
+        let (key, born, image) = group;
+        generation(&Group { key, component: None, born: at(born), parts: &parts(image) }, &all, current)
+    }
+
+    #[test]
+    fn pods_are_of_the_revision_that_looks_like_them() {
+        let rows = [(1, 0, "a", 1), (2, 10, "b", 2)];
+        assert_eq!(decide(&rows, (Some("k1"), 1, "a"), None), Some(1));
+        assert_eq!(decide(&rows, (Some("k2"), 11, "b"), None), Some(2));
+        assert_eq!(decide(&rows, (Some("k1"), 11, "a"), None), Some(1), "a pod that was replaced");
+        assert_eq!(decide(&[], (None, 0, "a"), None), None);
+    }
+
+    #[test]
+    fn of_quick_edits_the_right_one_is_found_in_the_same_second() {
+        let rows = [(5, 3, "a", 1), (6, 3, "b", 2), (7, 3, "c", 3)];
+        assert_eq!(decide(&rows, (Some("x"), 3, "b"), None), Some(6));
+        assert_eq!(decide(&rows, (Some("y"), 3, "c"), None), Some(7));
+    }
+
+    #[test]
+    fn what_no_view_shows_is_told_by_time() {
+        let rows = [(1, 0, "a", 1), (2, 10, "a", 2)];
+        assert_eq!(decide(&rows, (Some("old"), 1, "a"), None), Some(1));
+        assert_eq!(decide(&rows, (Some("new"), 10, "a"), None), Some(2));
+    }
+
+    #[test]
+    fn shared_pods_count_for_the_newest() {
+        let scaled = [(1, 0, "a", 1), (2, 10, "a", 1)];
+        assert_eq!(decide(&scaled, (Some("k"), 1, "a"), None), Some(2));
+        let rolled_back = [(1, 0, "a", 1), (2, 10, "b", 2), (3, 20, "a", 1)];
+        assert_eq!(decide(&rolled_back, (Some("k1"), 1, "a"), None), Some(3));
+        assert_eq!(decide(&rolled_back, (Some("k2"), 11, "b"), None), Some(2));
+        // Generation 1 is not known any more: its pods are older than everything that is.
+        assert_eq!(decide(&rolled_back[1..], (Some("k1"), 1, "a"), None), Some(3));
+    }
+
+    #[test]
+    fn the_status_names_the_newest() {
+        let rows = [(1, 0, "a", 1), (2, 10, "a", 2)];
+        assert_eq!(decide(&rows, (Some("k"), 1, "a"), Some("k")), Some(2), "an edit that brings no pods");
+        assert_eq!(
+            decide(&rows, (Some("old"), 11, "a"), Some("k")),
+            Some(1),
+            "replaced meanwhile, and still old"
+        );
+        assert_eq!(decide(&rows[1..], (Some("old"), 1, "a"), Some("k")), None, "of something that is over");
+    }
+
+    #[test]
+    fn components_are_told_apart() {
+        let (a, b) = (
+            templates(&[("predictor", 1), ("transformer", 5)]),
+            templates(&[("predictor", 2), ("transformer", 5)]),
+        );
+        let (one, two) = (parts("a"), parts("b"));
+        let all = [
+            Candidate { generation: 1, changed: at(0), parts: &one, templates: Some(&a) },
+            Candidate { generation: 2, changed: at(10), parts: &two, templates: Some(&b) },
+        ];
+        let of = |component, image: &str| {
+            let parts = parts(image);
+            generation(
+                &Group { key: Some("k"), component: Some(component), born: at(1), parts: &parts },
+                &all,
+                None,
+            )
+        };
+        assert_eq!(of("predictor", "a"), Some(1));
+        assert_eq!(of("transformer", "t"), Some(2), "its template did not change");
+    }
+}

@@ -1,0 +1,235 @@
+use super::*;
+use crate::metrics::Metrics;
+use crate::observe::pod::tests::kind;
+use crate::revision::Phase;
+use serde_json::json;
+
+async fn judged(name: &str, object: &Value) -> (Ruling, Option<String>) {
+    let kind = kind(name);
+    let mut object = object.clone();
+    if object["metadata"].is_null() {
+        object["metadata"] = json!({"name": "w", "namespace": "n", "generation": 2});
+    }
+    let live = Live::read(&kind, &object.to_string()).expect("an object");
+    let metrics = Metrics::new();
+    let result = judge(&Runner::new(&metrics), &kind, &live).await;
+    assert!(!metrics.encode().contains("revisor_view_failures_total{"), "{name}: a program failed");
+    result
+}
+
+fn condition(name: &str, status: &str, reason: &str) -> Value {
+    json!({"type": name, "status": status, "reason": reason, "message": "because", "lastTransitionTime": "2026-01-02T03:04:05Z"})
+}
+
+/// Kind, status (or the whole object where it has metadata or a spec), phase of the rule that matches.
+#[tokio::test]
+async fn rules_of_every_kind() {
+    let with = |condition: Value| json!({"status": {"observedGeneration": 2, "conditions": [condition]}});
+    let stop = json!({"metadata": {"generation": 2, "annotations": {"serving.kserve.io/stop": "true"}}});
+    for (name, object, expected) in [
+        (
+            "Deployment",
+            with(condition("Progressing", "False", "ProgressDeadlineExceeded")),
+            Some(Phase::Failed),
+        ),
+        ("Deployment", with(condition("Progressing", "True", "ReplicaSetUpdated")), None),
+        (
+            "Deployment",
+            json!({"spec": {"paused": true}, "status": {"conditions": [condition("Progressing", "Unknown", "DeploymentPaused")]}}),
+            Some(Phase::Updating),
+        ),
+        ("Deployment", with(condition("ReplicaFailure", "True", "FailedCreate")), Some(Phase::Creating)),
+        (
+            "StatefulSet",
+            json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": 2}}}, "status": {"currentRevision": "a", "updateRevision": "b"}}),
+            Some(Phase::Updating),
+        ),
+        (
+            "StatefulSet",
+            json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": 2}}}, "status": {"currentRevision": "b", "updateRevision": "b"}}),
+            None,
+        ),
+        ("InferenceService", with(condition("Ready", "True", "")), Some(Phase::Running)),
+        ("InferenceService", with(condition("Stopped", "True", "Stopped")), Some(Phase::Stopped)),
+        ("InferenceService", stop.clone(), Some(Phase::Stopped)),
+        (
+            "InferenceService",
+            json!({"status": {"modelStatus": {"transitionStatus": "BlockedByFailedLoad", "lastFailureInfo": {"reason": "ModelLoadFailed", "message": "out of memory"}}}}),
+            Some(Phase::Failed),
+        ),
+        (
+            "InferenceService",
+            json!({"status": {"conditions": [condition("Ready", "True", "")], "modelStatus": {"transitionStatus": "InProgress"}}}),
+            Some(Phase::Running),
+        ),
+        ("LLMInferenceService", with(condition("PresetsCombined", "False", "Missing")), Some(Phase::Failed)),
+        ("LLMInferenceService", with(condition("Ready", "True", "")), Some(Phase::Running)),
+        ("LLMInferenceService", stop, Some(Phase::Stopped)),
+        ("Service", with(condition("Ready", "True", "")), Some(Phase::Running)),
+        ("Service", with(condition("ConfigurationsReady", "False", "RevisionFailed")), Some(Phase::Failed)),
+        ("Service", with(condition("Ready", "Unknown", "Deploying")), None),
+        ("LeaderWorkerSet", with(condition("Available", "True", "AllGroupsReady")), Some(Phase::Running)),
+        ("LeaderWorkerSet", with(condition("Available", "False", "AllGroupsReady")), None),
+        ("RayService", with(condition("Ready", "False", "InitializingTimeout")), Some(Phase::Failed)),
+        ("RayService", with(condition("Ready", "False", "Initializing")), None),
+        ("RayService", with(condition("Suspended", "True", "")), Some(Phase::Stopped)),
+        ("RayService", with(condition("Suspending", "True", "")), Some(Phase::Stopping)),
+        ("RayService", with(condition("Ready", "True", "NonZeroServeEndpoints")), Some(Phase::Running)),
+        (
+            "NIMService",
+            json!({"status": {"state": "Ready", "conditions": [condition("Failed", "False", "Ready")]}}),
+            Some(Phase::Running),
+        ),
+        (
+            "NIMService",
+            json!({"status": {"state": "Failed", "conditions": [condition("Failed", "True", "NIMCacheFailed")]}}),
+            Some(Phase::Failed),
+        ),
+        ("NIMService", json!({"status": {"state": "Failed"}}), Some(Phase::Failed)),
+        ("NIMService", json!({"status": {"state": "NotReady"}}), None),
+        (
+            "DynamoGraphDeployment",
+            json!({"status": {"state": "failed", "conditions": [condition("Ready", "False", "some_resources_are_not_ready")]}}),
+            Some(Phase::Failed),
+        ),
+        (
+            "DynamoGraphDeployment",
+            with(condition("Ready", "False", "insufficient_capacity")),
+            Some(Phase::Pending),
+        ),
+        (
+            "DynamoGraphDeployment",
+            with(condition("Ready", "True", "all_resources_are_ready")),
+            Some(Phase::Running),
+        ),
+        (
+            "Rollout",
+            json!({"status": {"observedGeneration": "2", "phase": "Degraded", "message": "ProgressDeadlineExceeded"}}),
+            Some(Phase::Failed),
+        ),
+        (
+            "Rollout",
+            json!({"status": {"observedGeneration": "2", "phase": "Paused", "message": "CanaryPauseStep"}}),
+            Some(Phase::Updating),
+        ),
+        ("Rollout", json!({"status": {"observedGeneration": "2", "phase": "Healthy"}}), Some(Phase::Running)),
+        ("InferenceWorkload", json!({"status": {"phase": "Running"}}), Some(Phase::Running)),
+        ("InferenceWorkload", json!({}), None),
+    ] {
+        let (ruling, _) = judged(name, &object).await;
+        let phase = match &ruling {
+            Ruling::Match { phase, .. } => Some(*phase),
+            _ => None,
+        };
+        assert_eq!(phase, expected, "{name}: {object}: {ruling:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_match_carries_reason_message_and_time() {
+    let failed = condition("Progressing", "False", "ProgressDeadlineExceeded");
+    let (ruling, _) =
+        judged("Deployment", &json!({"status": {"observedGeneration": 2, "conditions": [failed]}})).await;
+    let expected = Ruling::Match {
+        phase: Phase::Failed,
+        reason: Some("ProgressDeadlineExceeded".into()),
+        message: Some("because".into()),
+        since: "2026-01-02T03:04:05Z".parse().ok(),
+    };
+    assert_eq!(ruling, expected);
+}
+
+#[tokio::test]
+async fn a_status_of_the_generation_before_says_nothing() {
+    let failed = condition("Progressing", "False", "ProgressDeadlineExceeded");
+    let object = json!({"status": {"observedGeneration": 1, "conditions": [failed]}});
+    assert_eq!(judged("Deployment", &object).await.0, Ruling::Silent);
+}
+
+#[tokio::test]
+async fn the_key_of_the_newest_pods_is_read_where_the_status_names_it() {
+    for (name, status, expected) in [
+        ("StatefulSet", json!({"observedGeneration": 2, "updateRevision": "w-7d4"}), Some("w-7d4")),
+        ("StatefulSet", json!({"observedGeneration": 1, "updateRevision": "w-7d4"}), None),
+        (
+            "Service",
+            json!({"observedGeneration": 2, "latestCreatedRevisionName": "w-00002"}),
+            Some("w-00002"),
+        ),
+        ("Service", json!({"observedGeneration": 1, "latestCreatedRevisionName": "w-00001"}), None),
+        (
+            "RayService",
+            json!({"observedGeneration": 2, "activeServiceStatus": {"rayClusterName": "a"}, "pendingServiceStatus": {"rayClusterName": "b"}}),
+            Some("b"),
+        ),
+        (
+            "RayService",
+            json!({"observedGeneration": 2, "activeServiceStatus": {"rayClusterName": "a"}, "pendingServiceStatus": {"rayClusterName": ""}}),
+            Some("a"),
+        ),
+        ("Rollout", json!({"observedGeneration": "2", "currentPodHash": "abc"}), Some("abc")),
+        ("Rollout", json!({"observedGeneration": "1", "currentPodHash": "abc"}), None),
+        ("Deployment", json!({"observedGeneration": 2}), None),
+    ] {
+        assert_eq!(judged(name, &json!({"status": status})).await.1.as_deref(), expected, "{name} {status}");
+    }
+}
+
+#[tokio::test]
+async fn hostile_statuses_are_unreadable_and_never_stop_anything() {
+    let huge = "x".repeat(100_000);
+    for kind in crate::kinds::Catalogue::built_in().kinds() {
+        for status in [
+            json!("text"),
+            json!({"conditions": {"a": 1}}),
+            json!({"conditions": [[]]}),
+            json!({"message": huge}),
+        ] {
+            let object = json!({"metadata": {"generation": 2}, "status": status});
+            let live = Live::read(kind, &object.to_string()).expect("an object");
+            let (ruling, current) = judge(&Runner::new(&Metrics::new()), kind, &live).await;
+            assert!(
+                matches!(ruling, Ruling::Unreadable(_)) && current.is_none(),
+                "{}: {ruling:?}",
+                kind.kind
+            );
+        }
+        for field in
+            ["state", "phase", "modelStatus", "observedGeneration", "updateRevision", "pendingServiceStatus"]
+        {
+            for value in [json!([1]), json!({"a": 1}), json!(1.5), json!(null), json!("\u{0}")] {
+                let object = json!({"metadata": {"generation": 2}, "spec": value, "status": {field: value}});
+                let live = Live::read(kind, &object.to_string()).expect("an object");
+                judge(&Runner::new(&Metrics::new()), kind, &live).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn templates_say_what_makes_pods_and_how_many() {
+    let of = async |name: &str, object: Value| {
+        let gzip = crate::gzip::compress(object.to_string().as_bytes()).expect("memory");
+        templates(&Runner::new(&Metrics::new()), &kind(name), gzip.into()).await.expect("templates")
+    };
+    let deployment = |replicas: Value, image: &str| json!({"spec": {"replicas": replicas, "template": {"spec": {"containers": [{"image": image}]}}}});
+    let three = of("Deployment", deployment(json!(3), "a")).await;
+    let one = of("Deployment", deployment(json!(null), "a")).await;
+    assert_eq!(three.components, one.components);
+    assert_ne!(three.components, of("Deployment", deployment(json!(3), "b")).await.components);
+    assert_eq!(
+        (three.expected(Some(5)), three.expected(None), one.expected(Some(1))),
+        (Some(5), Some(3), Some(1))
+    );
+    assert_eq!(of("Deployment", deployment(json!(0), "a")).await.expected(Some(2)), Some(2));
+    let lws = of(
+        "LeaderWorkerSet",
+        json!({"spec": {"replicas": 2, "leaderWorkerTemplate": {"size": 4, "workerTemplate": {}}}}),
+    )
+    .await;
+    assert_eq!((lws.expected(Some(2)), lws.expected(Some(3))), (Some(8), Some(12)));
+    let knative = json!({"spec": {"template": {"spec": {"containers": [{"image": "a"}]}}}});
+    assert_eq!(of("Service", knative).await.expected(None), None, "it scales to zero");
+    let zero = json!({"spec": {"predictor": {"minReplicas": 0, "maxReplicas": 3, "model": {}}}});
+    assert_eq!(of("InferenceService", zero).await.expected(None), None);
+}

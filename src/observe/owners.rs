@@ -1,0 +1,121 @@
+//! From a pod to the workload that it is a part of, along who controls whom. Reads metadata only, each object once.
+
+use crate::client::page::is;
+use crate::kinds::Kind;
+use crate::metrics::Metrics;
+use http::{Request, header};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Client;
+use kube::api::ObjectMeta;
+use moka::future::Cache;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// A chain that is longer is none: the longest known has eight (Dynamo on LeaderWorkerSets).
+const MAX_HOPS: usize = 16;
+const MAX_KEPT: u64 = 50_000;
+/// An object that was not there may be there later.
+const KEPT_FOR: Duration = Duration::from_secs(600);
+const DEADLINE: Duration = Duration::from_secs(10);
+const ACCEPT: &str = "application/json;as=PartialObjectMetadata;v=v1";
+
+/// What stands between pods and workloads, beside the kinds that are recorded.
+const BETWEEN: &[(&str, &str, &str)] = &[
+    ("", "Pod", "pods"),
+    ("apps", "ReplicaSet", "replicasets"),
+    ("apps", "StatefulSet", "statefulsets"),
+    ("apps", "Deployment", "deployments"),
+    ("ray.io", "RayCluster", "rayclusters"),
+    ("serving.knative.dev", "Revision", "revisions"),
+    ("serving.knative.dev", "Configuration", "configurations"),
+    ("nvidia.com", "DynamoComponentDeployment", "dynamocomponentdeployments"),
+    ("grove.io", "PodClique", "podcliques"),
+    ("grove.io", "PodCliqueScalingGroup", "podcliquescalinggroups"),
+    ("grove.io", "PodCliqueSet", "podcliquesets"),
+];
+
+/// Finds workloads. Cloning shares what is kept.
+#[derive(Clone)]
+pub(super) struct Owners {
+    client: Client,
+    plurals: Arc<[(String, String, String)]>,
+    /// Who controls an object, by its uid; none when nobody does, or it cannot be read.
+    parents: Cache<Uuid, Option<OwnerReference>>,
+    metrics: Metrics,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    metadata: ObjectMeta,
+}
+
+impl Owners {
+    pub(super) fn new(client: Client, kinds: &[Arc<Kind>], metrics: &Metrics) -> Self {
+        let text = |(group, kind, plural): (&str, &str, &str)| {
+            (group.to_owned(), kind.to_owned(), plural.to_owned())
+        };
+        let recorded =
+            kinds.iter().map(|kind| (kind.group.as_str(), kind.kind.as_str(), kind.plural.as_str()));
+        Self {
+            client,
+            plurals: recorded.chain(BETWEEN.iter().copied()).map(text).collect(),
+            parents: Cache::builder().max_capacity(MAX_KEPT).time_to_live(KEPT_FOR).build(),
+            metrics: metrics.clone(),
+        }
+    }
+
+    /// The first workload above `owner` that is `known`: nothing that is a part of another is.
+    pub(super) async fn workload(
+        &self,
+        namespace: &str,
+        owner: OwnerReference,
+        known: impl Fn(Uuid) -> bool,
+    ) -> anyhow::Result<Option<Uuid>> {
+        let mut next = Some(owner);
+        for _ in 0..MAX_HOPS {
+            let Some(owner) = next else { return Ok(None) };
+            let Ok(uid) = Uuid::try_parse(&owner.uid) else { return Ok(None) };
+            if known(uid) {
+                return Ok(Some(uid));
+            }
+            next = match self.parents.get(&uid).await {
+                Some(parent) => parent,
+                None => {
+                    let parent = self.read(namespace, &owner).await?;
+                    self.parents.insert(uid, parent.clone()).await;
+                    parent
+                }
+            };
+        }
+        Ok(None)
+    }
+
+    /// Who controls an object.
+    async fn read(&self, namespace: &str, of: &OwnerReference) -> anyhow::Result<Option<OwnerReference>> {
+        let (group, _) = of.api_version.split_once('/').unwrap_or(("", ""));
+        let Some((.., plural)) = self.plurals.iter().find(|(g, kind, _)| g == group && *kind == of.kind)
+        else {
+            return Ok(None);
+        };
+        let root = if group.is_empty() { "/api" } else { "/apis" };
+        let path = format!("{root}/{}/namespaces/{namespace}/{plural}/{}", of.api_version, of.name);
+        self.metrics.owner_reads.inc();
+        let request = Request::get(path).header(header::ACCEPT, ACCEPT).body(Vec::new())?;
+        let answer =
+            timeout(DEADLINE, self.client.request::<Named>(request)).await?.map_err(anyhow::Error::from);
+        match answer {
+            // Another object of that name says nothing of this one.
+            Ok(Named { metadata }) if metadata.uid.as_deref() == Some(&of.uid) => Ok(metadata
+                .owner_references
+                .into_iter()
+                .flatten()
+                .find(|owner| owner.controller == Some(true))),
+            Ok(_) => Ok(None),
+            Err(error) if is(&error, 404) || is(&error, 403) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The phase of one Revision (section "Phases" of the REST contract). Pure.
+//!
+//! Pods come first. The workload's own status says what they cannot: that it is stopped, that there is nothing to come,
+//! that a rollout was given up or is paused. What is superseded is Running as long as it serves, then Terminating, then
+//! Stopped; a failure stays.
+
+use super::pod::{Pod, State};
+use crate::revision::Phase;
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// How far a workload is with its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lifecycle {
+    /// It is there.
+    Live,
+    /// Its deletion was asked for.
+    Deleting,
+    /// It is gone.
+    Deleted,
+}
+
+/// What the workload's status says of its newest generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ruling {
+    /// Nothing that a rule of its kind file knows.
+    Silent,
+    /// A rule matched.
+    Match {
+        /// Its phase.
+        phase: Phase,
+        /// In one CamelCase word.
+        reason: Option<String>,
+        /// For people.
+        message: Option<String>,
+        /// Since when, where it says that.
+        since: Option<DateTime<Utc>>,
+    },
+    /// It cannot be read, and why.
+    Unreadable(String),
+}
+
+/// What is known of a Revision.
+#[derive(Clone, Debug)]
+pub(super) struct Facts<'a> {
+    /// Whether it is the newest of its workload.
+    pub(super) newest: bool,
+    /// How far the workload is.
+    pub(super) lifecycle: Lifecycle,
+    /// Its pods.
+    pub(super) pods: &'a [&'a Pod],
+    /// How many it should have; none when any number is right.
+    pub(super) expected: Option<i64>,
+    /// What the workload's status says; of the newest only.
+    pub(super) ruling: &'a Ruling,
+    /// Whether the status is known to speak of this generation.
+    pub(super) trusted: bool,
+    /// When the change was made.
+    pub(super) changed: DateTime<Utc>,
+    /// Whether all of its pods were ready once.
+    pub(super) was_ready: bool,
+    /// Its phase, reason and message up to now.
+    pub(super) before: Option<Finding>,
+    /// Whether the one that supersedes it was ready.
+    pub(super) replaced: bool,
+    /// What the clock says.
+    pub(super) now: DateTime<Utc>,
+}
+
+/// A phase, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// The phase.
+    pub(super) phase: Phase,
+    /// In one CamelCase word.
+    pub(super) reason: Option<String>,
+    /// For people.
+    pub(super) message: Option<String>,
+}
+
+/// What says nothing of which generation it speaks is believed after so long.
+pub(super) const SETTLED: TimeDelta = TimeDelta::seconds(30);
+
+impl Finding {
+    pub(super) fn new(phase: Phase, reason: &str) -> Self {
+        Self { phase, reason: Some(reason.to_owned()), message: None }
+    }
+
+    fn because(self, message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), ..self }
+    }
+}
+
+/// The phase of a Revision.
+pub(super) fn phase(facts: &Facts<'_>) -> Finding {
+    let pods = Counts::of(facts.pods);
+    if !facts.newest || facts.lifecycle == Lifecycle::Deleted {
+        return ended(facts, &pods);
+    }
+    if facts.lifecycle == Lifecycle::Deleting {
+        return Finding::new(Phase::Deleting, "WorkloadDeleting");
+    }
+    let stopped = facts.expected == Some(0);
+    let found = from_pods(facts, &pods);
+    match (found, ruling(facts)) {
+        (Some(found), _) if found.phase == Phase::Failed => found,
+        (Some(_), Some(Finding { phase: Phase::Stopped | Phase::Stopping, reason, message })) => {
+            Finding { phase: Phase::Stopping, reason, message }
+        }
+        (Some(_), Some(ruled)) if ruled.phase == Phase::Failed => ruled,
+        (Some(_), None) if stopped => Finding::new(Phase::Stopping, "ScaledToZero"),
+        (Some(found), Some(ruled)) if overrules(ruled.phase, found.phase) => ruled,
+        (Some(found), _) => found,
+        (None, Some(ruled)) => ruled,
+        (None, None) => without_pods(facts, stopped),
+    }
+}
+
+/// A rollout that is paused is not on its way; one that runs with troubles does not just run.
+fn overrules(ruled: Phase, found: Phase) -> bool {
+    match ruled {
+        Phase::Updating => found != Phase::Running,
+        Phase::Degraded => found == Phase::Running,
+        _ => false,
+    }
+}
+
+fn without_pods(facts: &Facts<'_>, stopped: bool) -> Finding {
+    match facts.ruling {
+        Ruling::Unreadable(why) => Finding::new(Phase::Unknown, "StatusUnreadable").because(why.clone()),
+        _ if stopped => Finding::new(Phase::Stopped, "ScaledToZero"),
+        _ => Finding::new(Phase::Creating, "NoPods").because("no pods yet"),
+    }
+}
+
+/// What the workload's status says, unless that may be of the generation before.
+fn ruling(facts: &Facts<'_>) -> Option<Finding> {
+    let Ruling::Match { phase, reason, message, since } = facts.ruling else { return None };
+    let believed = facts.trusted
+        || since.is_some_and(|since| since >= facts.changed)
+        || (since.is_none() || *phase != Phase::Failed) && facts.now - facts.changed >= SETTLED;
+    // What its user does needs no generation.
+    let by_user = matches!(phase, Phase::Stopped | Phase::Stopping);
+    let reason = reason.clone().or_else(|| by_user.then(|| "StoppedByUser".to_owned()));
+    let reason = reason.unwrap_or_else(|| format!("Workload{phase}"));
+    (believed || by_user).then(|| Finding { phase: *phase, reason: Some(reason), message: message.clone() })
+}
+
+/// Superseded, or its workload is gone.
+fn ended(facts: &Facts<'_>, pods: &Counts<'_>) -> Finding {
+    if let Some(failed) = facts.before.as_ref().filter(|before| before.phase == Phase::Failed) {
+        return failed.clone();
+    }
+    let deleted = facts.lifecycle == Lifecycle::Deleted;
+    let reason = if deleted && facts.newest { "WorkloadDeleted" } else { "Superseded" };
+    match (pods.present, pods.ready) {
+        (0, _) => Finding::new(Phase::Stopped, reason),
+        (_, 1..) if !deleted && !facts.replaced => Finding::new(Phase::Running, "ServesUntilReplaced")
+            .because(format!("{} pods serve until its successor is ready", pods.ready)),
+        (present, _) => Finding::new(Phase::Terminating, reason).because(format!("{present} pods are going")),
+    }
+}
+
+/// Pods by how far they are.
+#[derive(Default)]
+struct Counts<'a> {
+    /// All that are not over.
+    present: i64,
+    /// Those of them that stay.
+    staying: i64,
+    ready: i64,
+    scheduled: i64,
+    succeeded: usize,
+    failing: Option<&'a str>,
+    unscheduled: Option<&'a str>,
+    over: Option<&'a str>,
+}
+
+impl<'a> Counts<'a> {
+    fn of(pods: &[&'a Pod]) -> Self {
+        let mut counts = Self::default();
+        for pod in pods {
+            counts.present += i64::from(!pod.state.is_over());
+            match &pod.state {
+                State::Succeeded => counts.succeeded += 1,
+                State::Ended(why) => counts.over = counts.over.or(Some(why)),
+                _ if pod.deleting => {}
+                State::Unscheduled(why) => {
+                    counts.staying += 1;
+                    counts.unscheduled = counts.unscheduled.or(why.as_deref());
+                }
+                state => {
+                    counts.staying += 1;
+                    counts.scheduled += 1;
+                    match state {
+                        State::Ready(_) => counts.ready += 1,
+                        State::Failing { why, .. } => counts.failing = counts.failing.or(Some(why)),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        counts
+    }
+}
+
+/// None when there are none that say anything.
+fn from_pods(facts: &Facts<'_>, pods: &Counts<'_>) -> Option<Finding> {
+    let wanted = facts.expected.unwrap_or(0).max(pods.staying.min(1));
+    let all = wanted.max(pods.staying);
+    if pods.staying == 0 {
+        return match pods.over {
+            Some(why) => Some(Finding::new(Phase::Failed, "PodsFailed").because(why)),
+            None if pods.succeeded > 0 => Some(Finding::new(Phase::Completed, "PodsSucceeded")),
+            None => None,
+        };
+    }
+    let enough = if facts.expected.is_some() { pods.ready >= wanted } else { pods.ready == pods.staying };
+    if enough && pods.ready > 0 {
+        return Some(
+            Finding::new(Phase::Running, "PodsReady").because(format!("{}/{wanted} pods ready", pods.ready)),
+        );
+    }
+    let serves = pods.ready > 0;
+    if let Some(why) = pods.failing {
+        let phase = if serves { Phase::Degraded } else { Phase::Failed };
+        return Some(Finding::new(phase, "ContainersFailing").because(why));
+    }
+    let (phase, reason, message) = if pods.scheduled < pods.staying {
+        let why = pods.unscheduled.map_or_else(|| "waiting for the scheduler".to_owned(), scheduling);
+        (Phase::Pending, "Unscheduled", format!("{}/{all} pods scheduled: {why}", pods.scheduled))
+    } else if pods.staying < wanted {
+        (Phase::Pending, "PodsMissing", format!("{}/{wanted} pods made", pods.staying))
+    } else {
+        (Phase::Initializing, "PodsNotReady", format!("{}/{all} pods ready", pods.ready))
+    };
+    // What was complete once and is not now has lost something.
+    let phase = if facts.was_ready && serves { Phase::Degraded } else { phase };
+    Some(Finding::new(phase, reason).because(message))
+}
+
+/// The scheduler's message in the words that say what to do: what is insufficient, or its first sentence.
+fn scheduling(message: &str) -> String {
+    let mut lacking: Vec<&str> = Vec::new();
+    for (at, word) in message.match_indices("Insufficient ") {
+        let rest = &message[at + word.len()..];
+        let end = rest.find([',', ' ']).unwrap_or(rest.len());
+        let name = rest[..end].trim_end_matches('.');
+        if !lacking.contains(&name) {
+            lacking.push(name);
+        }
+    }
+    if lacking.is_empty() {
+        let end = message.find(". ").unwrap_or(message.len());
+        return message[..end].to_owned();
+    }
+    format!("insufficient {}", lacking.join(", "))
+}
+
+#[cfg(test)]
+#[path = "phase_tests.rs"]
+mod tests;

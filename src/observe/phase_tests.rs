@@ -1,0 +1,238 @@
+use super::*;
+use crate::observe::pod::tests::pruned;
+use serde_json::{Value, json};
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_000_000, 0).expect("a time")
+}
+
+fn pod(status: &Value, node: Option<&str>, deleting: bool) -> Pod {
+    let deleted = deleting.then_some("2026-01-02T03:04:05Z");
+    pruned(
+        json!({"metadata": {"namespace": "n", "deletionTimestamp": deleted}, "spec": {"nodeName": node}, "status": status}),
+    )
+}
+
+/// Pods by a letter each: ready, starting, failing, unscheduled, succeeded, ended, going.
+fn pods(letters: &str) -> Vec<Pod> {
+    let one = |letter| match letter {
+        'r' => pod(
+            &json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}),
+            Some("a"),
+            false,
+        ),
+        's' => pod(&json!({"phase": "Running"}), Some("a"), false),
+        'f' => pod(
+            &json!({"phase": "Running", "containerStatuses": [{"name": "c", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}),
+            Some("a"),
+            false,
+        ),
+        'u' => {
+            let why = "0/4 nodes are available: 2 Insufficient nvidia.com/gpu, 2 node(s) had untolerated taint. preemption: 0/4.";
+            pod(
+                &json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "message": why}]}),
+                None,
+                false,
+            )
+        }
+        'S' => pod(&json!({"phase": "Succeeded"}), Some("a"), false),
+        'E' => pod(&json!({"phase": "Failed", "message": "node was low on memory"}), Some("a"), false),
+        _ => pod(
+            &json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}),
+            Some("a"),
+            true,
+        ),
+    };
+    letters.chars().map(one).collect()
+}
+
+struct Case {
+    newest: bool,
+    lifecycle: Lifecycle,
+    expected: Option<i64>,
+    ruling: Ruling,
+    trusted: bool,
+    age: i64,
+    was_ready: bool,
+    before: Option<Phase>,
+    replaced: bool,
+}
+
+impl Default for Case {
+    fn default() -> Self {
+        Self {
+            newest: true,
+            lifecycle: Lifecycle::Live,
+            expected: Some(3),
+            ruling: Ruling::Silent,
+            trusted: true,
+            age: 5,
+            was_ready: false,
+            before: None,
+            replaced: false,
+        }
+    }
+}
+
+fn decide(case: &Case, letters: &str) -> Finding {
+    let all = pods(letters);
+    let all: Vec<_> = all.iter().collect();
+    phase(&Facts {
+        newest: case.newest,
+        lifecycle: case.lifecycle,
+        pods: &all,
+        expected: case.expected,
+        ruling: &case.ruling,
+        trusted: case.trusted,
+        changed: now() - TimeDelta::seconds(case.age),
+        was_ready: case.was_ready,
+        before: case.before.map(|phase| Finding::new(phase, "Before")),
+        replaced: case.replaced,
+        now: now(),
+    })
+}
+
+fn rule(phase: Phase) -> Ruling {
+    Ruling::Match { phase, reason: None, message: Some("the workload says so".into()), since: None }
+}
+
+#[test]
+fn pods_of_the_newest_come_first() {
+    for (letters, expected, was_ready, phase, message) in [
+        ("", Some(3), false, Phase::Creating, "no pods yet"),
+        ("uuu", Some(3), false, Phase::Pending, "0/3 pods scheduled: insufficient nvidia.com/gpu"),
+        ("rsu", Some(3), false, Phase::Pending, "2/3 pods scheduled: insufficient nvidia.com/gpu"),
+        ("s", Some(3), false, Phase::Pending, "1/3 pods made"),
+        ("rss", Some(3), false, Phase::Initializing, "1/3 pods ready"),
+        ("rrr", Some(3), false, Phase::Running, "3/3 pods ready"),
+        ("rrrs", Some(3), false, Phase::Running, "3/3 pods ready"),
+        ("rrr", None, false, Phase::Running, "3/1 pods ready"),
+        ("rrs", None, false, Phase::Initializing, "2/3 pods ready"),
+        ("rrs", Some(3), true, Phase::Degraded, "2/3 pods ready"),
+        ("rru", Some(3), true, Phase::Degraded, "2/3 pods scheduled: insufficient nvidia.com/gpu"),
+        ("sss", Some(3), true, Phase::Initializing, "0/3 pods ready"),
+        ("fss", Some(3), false, Phase::Failed, "container c: CrashLoopBackOff"),
+        ("frr", Some(3), false, Phase::Degraded, "container c: CrashLoopBackOff"),
+        ("rrrE", Some(3), true, Phase::Running, "3/3 pods ready"),
+        ("E", Some(1), false, Phase::Failed, "node was low on memory"),
+        ("SSS", Some(3), true, Phase::Completed, ""),
+        ("ggg", Some(3), false, Phase::Creating, "no pods yet"),
+    ] {
+        let found = decide(&Case { expected, was_ready, ..Case::default() }, letters);
+        assert_eq!(
+            (found.phase, found.message.as_deref().unwrap_or_default()),
+            (phase, message),
+            "{letters}"
+        );
+    }
+}
+
+#[test]
+fn the_workload_says_what_pods_cannot() {
+    for (letters, ruled, expected) in [
+        ("", Phase::Running, Phase::Running),
+        ("", Phase::Failed, Phase::Failed),
+        ("", Phase::Creating, Phase::Creating),
+        ("", Phase::Stopped, Phase::Stopped),
+        ("rrr", Phase::Stopped, Phase::Stopping),
+        ("rrr", Phase::Failed, Phase::Failed),
+        ("uuu", Phase::Failed, Phase::Failed),
+        ("uuu", Phase::Running, Phase::Pending),
+        ("fff", Phase::Updating, Phase::Failed),
+        ("rss", Phase::Updating, Phase::Updating),
+        ("rrr", Phase::Updating, Phase::Running),
+        ("rrr", Phase::Degraded, Phase::Degraded),
+        ("sss", Phase::Degraded, Phase::Initializing),
+    ] {
+        let found = decide(&Case { ruling: rule(ruled), ..Case::default() }, letters);
+        assert_eq!(found.phase, expected, "{letters} {ruled}");
+    }
+}
+
+#[test]
+fn zero_replicas_are_stopped() {
+    let case = Case { expected: Some(0), ..Case::default() };
+    assert_eq!(decide(&case, ""), Finding::new(Phase::Stopped, "ScaledToZero"));
+    assert_eq!(decide(&case, "gg").phase, Phase::Stopped, "those are going");
+    assert_eq!(decide(&case, "rr").phase, Phase::Stopping);
+}
+
+#[test]
+fn a_status_that_may_be_of_the_generation_before_is_not_believed_at_once() {
+    let since = |seconds| Ruling::Match {
+        phase: Phase::Failed,
+        reason: Some("X".into()),
+        message: None,
+        since: Some(now() - TimeDelta::seconds(seconds)),
+    };
+    let case = |ruling, age, trusted| Case { ruling, age, trusted, ..Case::default() };
+    assert_eq!(decide(&case(since(9), 5, false), "").phase, Phase::Creating, "it failed before the change");
+    assert_eq!(decide(&case(since(9), 99, false), "").phase, Phase::Failed);
+    assert_eq!(decide(&case(since(9), 5, true), "").phase, Phase::Failed);
+    assert_eq!(decide(&case(rule(Phase::Running), 5, false), "").phase, Phase::Creating);
+    assert_eq!(decide(&case(rule(Phase::Running), 31, false), "").phase, Phase::Running);
+    assert_eq!(decide(&case(rule(Phase::Stopped), 5, false), "").reason.as_deref(), Some("StoppedByUser"));
+}
+
+#[test]
+fn what_cannot_be_read_is_unknown_unless_pods_tell() {
+    let case =
+        || Case { ruling: Ruling::Unreadable("status.conditions is not a list".into()), ..Case::default() };
+    let found = decide(&case(), "");
+    assert_eq!(
+        (found.phase, found.message.as_deref()),
+        (Phase::Unknown, Some("status.conditions is not a list"))
+    );
+    assert_eq!(decide(&case(), "rrr").phase, Phase::Running);
+}
+
+#[test]
+fn what_is_superseded_serves_then_goes_and_a_failure_stays() {
+    let case = |before, replaced| Case { newest: false, expected: None, before, replaced, ..Case::default() };
+    for (letters, before, replaced, expected) in [
+        ("rr", Some(Phase::Running), false, Phase::Running),
+        ("rg", Some(Phase::Running), false, Phase::Running),
+        ("rr", Some(Phase::Running), true, Phase::Terminating),
+        ("gg", Some(Phase::Running), false, Phase::Terminating),
+        ("ss", Some(Phase::Initializing), false, Phase::Terminating),
+        ("", Some(Phase::Running), true, Phase::Stopped),
+        ("E", Some(Phase::Running), true, Phase::Stopped),
+        ("", None, false, Phase::Stopped),
+        ("ff", Some(Phase::Failed), false, Phase::Failed),
+        ("", Some(Phase::Failed), true, Phase::Failed),
+    ] {
+        let found = decide(&case(before, replaced), letters);
+        assert_eq!(found.phase, expected, "{letters} {before:?} {replaced}");
+    }
+    assert_eq!(decide(&case(None, true), "").reason.as_deref(), Some("Superseded"));
+}
+
+#[test]
+fn deletion_has_its_own_phases() {
+    let case = |lifecycle, before| Case { lifecycle, before, ..Case::default() };
+    assert_eq!(decide(&case(Lifecycle::Deleting, None), "rrr").phase, Phase::Deleting);
+    assert_eq!(decide(&case(Lifecycle::Deleted, None), "rrr").phase, Phase::Terminating);
+    assert_eq!(decide(&case(Lifecycle::Deleted, None), ""), Finding::new(Phase::Stopped, "WorkloadDeleted"));
+    assert_eq!(decide(&case(Lifecycle::Deleted, Some(Phase::Failed)), "").phase, Phase::Failed);
+}
+
+#[test]
+fn the_schedulers_words_are_cut_to_what_to_do() {
+    for (message, expected) in [
+        (
+            "0/4 nodes are available: 4 Insufficient nvidia.com/gpu. preemption: x",
+            "insufficient nvidia.com/gpu",
+        ),
+        (
+            "0/4 nodes are available: 1 Insufficient cpu, 3 Insufficient memory, 1 Insufficient cpu.",
+            "insufficient cpu, memory",
+        ),
+        (
+            "0/4 nodes are available: 4 node(s) didn't match Pod's node affinity/selector. preemption: 0/4",
+            "0/4 nodes are available: 4 node(s) didn't match Pod's node affinity/selector",
+        ),
+        ("", ""),
+    ] {
+        assert_eq!(scheduling(message), expected);
+    }
+}

@@ -1,0 +1,227 @@
+//! The status of a Revision: what observing owns of it, and what has to be written when it changes. Pure.
+
+use super::phase::{Facts, Finding, phase};
+use super::pod::{Pod, State};
+use crate::quantity::Quantity;
+use crate::revision::{Condition, Phase, RevisionStatus};
+use chrono::{DateTime, SubsecRound, Utc};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The pool of a node without a label for it (REST contract).
+pub(super) const DEFAULT_POOL: &str = "default";
+/// Images that only pods know are at most so many.
+const MAX_IMAGES: usize = 32;
+const MAX_MESSAGE: usize = 512;
+
+/// The pool of each node, by name.
+pub(super) type Pools = HashMap<Arc<str>, Arc<str>>;
+
+/// How a Revision ends.
+mod outcome {
+    /// All of its pods were ready once.
+    pub(super) const SUCCEEDED: &str = "Succeeded";
+    /// It failed, and was superseded like that or still fails.
+    pub(super) const FAILED: &str = "Failed";
+    /// It was superseded before all of its pods were ready.
+    pub(super) const NEVER_READY: &str = "NeverReady";
+}
+
+/// What the status is made from beside the facts of the phase.
+pub(super) struct Surroundings<'a> {
+    /// Pools by node.
+    pub(super) pools: &'a Pools,
+    /// Whether the object does not name its images.
+    pub(super) images_unknown: bool,
+}
+
+/// The fields of `status` that observing owns; those of recording stay empty.
+pub(super) fn own(status: &RevisionStatus) -> RevisionStatus {
+    RevisionStatus { observed_through: None, workload_deletion_time: None, ..status.clone() }
+}
+
+/// The phase in a stored status.
+pub(super) fn finding(status: &RevisionStatus) -> Option<Finding> {
+    let phase = Phase::named(status.phase.as_deref()?)?;
+    Some(Finding { phase, reason: status.reason.clone(), message: status.message.clone() })
+}
+
+/// Whether nothing can change this status any more, of a Revision that is superseded or whose workload is deleted.
+pub(super) fn is_final(status: &RevisionStatus, deleted: bool) -> bool {
+    let over = finding(status).is_some_and(|found| matches!(found.phase, Phase::Stopped | Phase::Failed));
+    let superseded = |condition: &Condition| condition.r#type == "Superseded" && condition.status == "True";
+    over && status.outcome.is_some()
+        && status.running_pods.unwrap_or(0) == 0
+        && (deleted || status.conditions.iter().any(superseded))
+}
+
+/// The status that follows.
+pub(super) fn next(before: &RevisionStatus, facts: &Facts<'_>, around: &Surroundings<'_>) -> RevisionStatus {
+    let Finding { phase, reason, message } = phase(facts);
+    let pods = Held::by(facts.pods, around.pools);
+    let same = before.phase.as_deref() == Some(phase.as_str());
+    let first_ready_time = before.first_ready_time.or_else(|| first_ready(facts, phase));
+    let message = message.map(|text| text.chars().take(MAX_MESSAGE).collect::<String>());
+    RevisionStatus {
+        phase: Some(phase.to_string()),
+        phase_time: before.phase_time.filter(|_| same).or(Some(seconds(facts.now))),
+        outcome: outcome(facts, phase, first_ready_time.is_some()),
+        first_ready_time,
+        running_pods: Some(pods.running),
+        ready_pods: Some(pods.ready),
+        node_pools: pods.pools.iter().map(ToString::to_string).collect(),
+        allocated: pods
+            .allocated
+            .iter()
+            .map(|(name, amount)| ((*name).to_owned(), amount.to_string()))
+            .collect(),
+        images: if pods.images.is_empty() || !around.images_unknown {
+            before.images.clone()
+        } else {
+            pods.images
+        },
+        conditions: conditions(before, facts, phase, reason.as_deref(), message.as_deref()),
+        reason,
+        message,
+        observed_through: None,
+        workload_deletion_time: None,
+    }
+}
+
+fn seconds(time: DateTime<Utc>) -> DateTime<Utc> {
+    time.trunc_subsecs(0)
+}
+
+/// When its last pod became ready; pods that it shares may have been ready before.
+fn first_ready(facts: &Facts<'_>, phase: Phase) -> Option<DateTime<Utc>> {
+    if phase != Phase::Running || !facts.newest {
+        return None;
+    }
+    let since = facts.pods.iter().filter_map(|pod| match pod.state {
+        State::Ready(since) => Some(since),
+        _ => None,
+    });
+    Some(since.max().map_or(seconds(facts.now), |since| since.max(facts.changed)))
+}
+
+/// None as long as it is open.
+fn outcome(facts: &Facts<'_>, phase: Phase, was_ready: bool) -> Option<String> {
+    let over = !facts.newest || facts.lifecycle == super::phase::Lifecycle::Deleted;
+    let outcome = match phase {
+        Phase::Failed => outcome::FAILED,
+        _ if was_ready => outcome::SUCCEEDED,
+        Phase::Completed => outcome::SUCCEEDED,
+        // Pods that come up late may still be a success.
+        _ if over && phase == Phase::Stopped => outcome::NEVER_READY,
+        _ => return None,
+    };
+    Some(outcome.to_owned())
+}
+
+fn conditions(
+    before: &RevisionStatus,
+    facts: &Facts<'_>,
+    phase: Phase,
+    reason: Option<&str>,
+    message: Option<&str>,
+) -> Vec<Condition> {
+    let ready = match phase {
+        Phase::Running | Phase::Completed => "True",
+        Phase::Unknown => "Unknown",
+        _ => "False",
+    };
+    let on_its_way = matches!(
+        phase,
+        Phase::Creating | Phase::Pending | Phase::Initializing | Phase::Resuming | Phase::Updating
+    );
+    let yes = |yes: bool| if yes { "True" } else { "False" };
+    let superseded = !facts.newest;
+    let reason = reason.unwrap_or(phase.as_str());
+    [
+        ("Ready", ready, reason, message),
+        ("Progressing", yes(on_its_way), reason, None),
+        ("Superseded", yes(superseded), if superseded { "NewerRevision" } else { "Newest" }, None),
+    ]
+    .map(|(name, status, reason, message)| {
+        let known =
+            before.conditions.iter().find(|condition| condition.r#type == name && condition.status == status);
+        Condition {
+            r#type: name.to_owned(),
+            status: status.to_owned(),
+            reason: Some(reason.to_owned()),
+            message: message.map(str::to_owned),
+            last_transition_time: known
+                .and_then(|known| known.last_transition_time)
+                .or(Some(seconds(facts.now))),
+        }
+    })
+    .into()
+}
+
+/// What pods hold.
+#[derive(Default)]
+struct Held<'a> {
+    running: i32,
+    ready: i32,
+    pools: BTreeSet<&'a str>,
+    allocated: BTreeMap<&'a str, Quantity>,
+    images: Vec<String>,
+}
+
+impl<'a> Held<'a> {
+    fn by(pods: &[&'a Pod], pools: &'a Pools) -> Self {
+        let mut held = Self::default();
+        for pod in pods.iter().filter(|pod| !pod.state.is_over()) {
+            let counts = !pod.deleting;
+            held.running += i32::from(counts && pod.state.is_running());
+            held.ready += i32::from(counts && matches!(pod.state, State::Ready(_)));
+            if let Some(image) = pod.template.image.as_ref().filter(|image| !held.images.contains(*image))
+                && held.images.len() < MAX_IMAGES
+            {
+                held.images.push(image.clone());
+            }
+            let Some(node) = &pod.node else { continue };
+            held.pools.insert(pools.get(node).map_or(DEFAULT_POOL, |pool| pool));
+            for (name, amount) in &pod.template.requests {
+                let sum = held.allocated.get(name.as_str()).copied().unwrap_or_default() + *amount;
+                held.allocated.insert(name, sum);
+            }
+        }
+        held.images.sort();
+        held
+    }
+}
+
+/// Whether only numbers differ: not worth a write each time.
+pub(super) fn differs_in_numbers_only(before: &RevisionStatus, after: &RevisionStatus) -> bool {
+    let core = |status: &RevisionStatus| {
+        let states: Vec<_> = status.conditions.iter().map(|c| (c.r#type.clone(), c.status.clone())).collect();
+        (status.phase.clone(), status.outcome.clone(), status.first_ready_time, states)
+    };
+    core(before) == core(after)
+}
+
+/// The JSON merge patch (RFC 7386) of `status` from one to the other; none when they are equal.
+pub(super) fn patch(before: &RevisionStatus, after: &RevisionStatus) -> Option<Value> {
+    let value = |status| serde_json::to_value(status).unwrap_or_default();
+    let changed = merge(&value(before), &value(after))?;
+    Some(json!({ "status": changed }))
+}
+
+fn merge(before: &Value, after: &Value) -> Option<Value> {
+    let (Value::Object(old), Value::Object(new)) = (before, after) else {
+        return (before != after).then(|| after.clone());
+    };
+    let mut patch = Map::new();
+    for (key, value) in new {
+        let changed = old.get(key).map_or_else(|| Some(value.clone()), |old| merge(old, value));
+        patch.extend(changed.map(|changed| (key.clone(), changed)));
+    }
+    patch.extend(old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), Value::Null)));
+    (!patch.is_empty()).then_some(Value::Object(patch))
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -1,0 +1,478 @@
+//! Workloads, those of their Revisions whose status may still change, and their pods. In memory, no I/O.
+
+mod decide;
+
+use super::attribute::Templates;
+use super::live::Live;
+use super::pod::{Parts, Pod};
+use super::status::{Pools, is_final, own};
+use crate::kinds::Kind;
+use crate::record::snapshot;
+use crate::revision::{Revision, RevisionStatus};
+use chrono::{DateTime, Utc};
+pub(super) use decide::{Decision, Judgement};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// How many Revisions that are over are remembered of a workload, to know again what a rollback brings back.
+const REMEMBERED: usize = 16;
+
+/// A workload.
+pub(super) struct Subject {
+    pub(super) kind: Arc<Kind>,
+    pub(super) namespace: String,
+    name: String,
+    /// It as it is now.
+    pub(super) live: Option<Live>,
+    /// Whether its deletion is recorded.
+    deleted: bool,
+    revisions: BTreeMap<i64, Known>,
+    pods: HashMap<Uuid, Pod>,
+    /// When pods of a component and key were first made.
+    born: HashMap<(String, String), DateTime<Utc>>,
+}
+
+/// What is known of a Revision.
+pub(super) struct Known {
+    name: String,
+    changed: DateTime<Utc>,
+    parts: Parts,
+    images_unknown: bool,
+    templates: Option<Templates>,
+    /// Its compressed snapshot, until the templates are made from it.
+    gzip: Option<Arc<[u8]>>,
+    /// What is stored of the fields that observing owns; none when that is final.
+    status: Option<RevisionStatus>,
+    /// Whether it had pods when it was last looked at.
+    has_pods: bool,
+    /// The number of the list that named it last.
+    list: u32,
+}
+
+/// A Revision whose templates are wanted.
+pub(super) struct Unread {
+    pub(super) generation: i64,
+    pub(super) name: String,
+    pub(super) gzip: Option<Arc<[u8]>>,
+}
+
+/// A pod that no workload is known of yet.
+struct Parked {
+    pod: Pod,
+    owner: Option<OwnerReference>,
+}
+
+/// Where a pod is.
+enum Place {
+    Of(Uuid),
+    Parked(Box<Parked>),
+}
+
+struct Entry {
+    /// Which watches show it, a bit each.
+    sources: u32,
+    place: Place,
+}
+
+/// A pod whose owners have to be asked for its workload.
+pub(super) struct Lost {
+    pub(super) uid: Uuid,
+    pub(super) namespace: Arc<str>,
+    pub(super) owner: OwnerReference,
+}
+
+/// All of them.
+pub(super) struct Subjects {
+    kinds: Vec<Arc<Kind>>,
+    all: HashMap<Uuid, Subject>,
+    /// By kind, namespace and name.
+    names: HashMap<(String, String, String), Uuid>,
+    namespaces: HashMap<String, usize>,
+    pods: HashMap<Uuid, Entry>,
+    /// Pods whose owners have to be asked.
+    lost: Vec<Uuid>,
+    pub(super) pools: Pools,
+    list: u32,
+    /// Whether snapshots are of use here: only who leads makes templates.
+    pub(super) leads: bool,
+    /// What changed since it was last asked.
+    pub(super) dirty: HashSet<Uuid>,
+    /// Workloads that came, or went (false), since it was last asked.
+    pub(super) moved: Vec<(Uuid, bool)>,
+}
+
+impl Subjects {
+    /// None yet, of these kinds.
+    pub(super) fn new(kinds: &[Arc<Kind>]) -> Self {
+        Self {
+            kinds: kinds.to_vec(),
+            all: HashMap::new(),
+            names: HashMap::new(),
+            namespaces: HashMap::new(),
+            pods: HashMap::new(),
+            lost: Vec::new(),
+            pools: Pools::new(),
+            list: 0,
+            leads: false,
+            dirty: HashSet::new(),
+            moved: Vec::new(),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(&std::mem::take(&mut self.kinds));
+    }
+
+    pub(super) fn get(&self, uid: Uuid) -> Option<&Subject> {
+        self.all.get(&uid)
+    }
+
+    pub(super) fn has(&self, uid: Uuid) -> bool {
+        self.all.contains_key(&uid)
+    }
+
+    pub(super) fn uids(&self) -> Vec<Uuid> {
+        self.all.keys().copied().collect()
+    }
+
+    pub(super) fn pod_count(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// Whether there is a workload of one of these kinds.
+    pub(super) fn has_kind(&self, kinds: &[Arc<Kind>]) -> bool {
+        self.all.values().any(|subject| kinds.iter().any(|kind| Arc::ptr_eq(kind, &subject.kind)))
+    }
+
+    /// A Revision came or changed.
+    pub(super) fn put(&mut self, revision: &Revision) {
+        let spec = &revision.spec;
+        let (group, of) = (spec.workload.group(), &spec.workload.kind);
+        let kind = self.kinds.iter().find(|kind| kind.kind == *of && kind.group == group).cloned();
+        // Gaps have no pods, and kinds that are not recorded any more nobody looks after.
+        let Some(kind) = kind.filter(|_| spec.gap.is_none()) else { return };
+        let kind = &kind;
+        let (spec, stored) = (&revision.spec, revision.status.clone().unwrap_or_default());
+        let uid = spec.workload.uid;
+        self.add(uid, kind, revision);
+        let (leads, list) = (self.leads, self.list);
+        let Some(subject) = self.all.get_mut(&uid) else { return };
+        let deleted = stored.workload_deletion_time.is_some();
+        let status = own(&stored);
+        let known = subject.revisions.remove(&spec.generation);
+        let same = known.as_ref().is_some_and(|known| known.status.as_ref() == Some(&status))
+            && subject.deleted >= deleted;
+        subject.deleted |= deleted;
+        let mut known = known.unwrap_or_else(|| Known::new(revision, leads));
+        known.list = list;
+        known.status = Some(status);
+        subject.revisions.insert(spec.generation, known);
+        subject.settle();
+        if !same {
+            self.dirty.insert(uid);
+        }
+    }
+
+    fn add(&mut self, uid: Uuid, kind: &Arc<Kind>, revision: &Revision) {
+        if self.all.contains_key(&uid) {
+            return;
+        }
+        let namespace = revision.metadata.namespace.clone().unwrap_or_default();
+        let name = revision.spec.workload.name.clone();
+        let subject = Subject {
+            kind: kind.clone(),
+            namespace: namespace.clone(),
+            name: name.clone(),
+            live: None,
+            deleted: false,
+            revisions: BTreeMap::new(),
+            pods: HashMap::new(),
+            born: HashMap::new(),
+        };
+        self.all.insert(uid, subject);
+        self.names.insert((kind.group_kind().to_string(), namespace.clone(), name), uid);
+        *self.namespaces.entry(namespace.clone()).or_default() += 1;
+        self.moved.push((uid, true));
+        self.look_again(&namespace);
+    }
+
+    /// Pods that were there before their workload was known.
+    fn look_again(&mut self, namespace: &str) {
+        let waiting = |entry: &Entry| matches!(&entry.place, Place::Parked(parked) if *parked.pod.namespace == *namespace);
+        let uids: Vec<_> =
+            self.pods.iter().filter(|(_, entry)| waiting(entry)).map(|(uid, _)| *uid).collect();
+        for uid in uids {
+            self.assign(uid);
+        }
+    }
+
+    /// A Revision was deleted.
+    pub(super) fn remove(&mut self, workload: Uuid, generation: i64) {
+        let Some(subject) = self.all.get_mut(&workload) else { return };
+        subject.revisions.remove(&generation);
+        self.dirty.insert(workload);
+        self.drop_finished(workload);
+    }
+
+    /// A list of Revisions begins.
+    pub(super) fn listing(&mut self) {
+        self.list = self.list.wrapping_add(1);
+    }
+
+    /// It is complete: what it did not name is gone.
+    pub(super) fn listed(&mut self) {
+        let list = self.list;
+        for subject in self.all.values_mut() {
+            subject.revisions.retain(|_, known| known.list == list);
+        }
+        self.uids().into_iter().for_each(|uid| self.drop_finished(uid));
+    }
+
+    /// Forgets a workload of which nothing can change any more.
+    pub(super) fn drop_finished(&mut self, uid: Uuid) {
+        let Some(subject) = self.all.get(&uid) else { return };
+        let open = subject.revisions.values().any(|known| known.status.is_some());
+        if open || (!subject.deleted && !subject.revisions.is_empty()) || !subject.pods.is_empty() {
+            return;
+        }
+        let key = (subject.kind.group_kind().to_string(), subject.namespace.clone(), subject.name.clone());
+        if self.names.get(&key) == Some(&uid) {
+            self.names.remove(&key);
+        }
+        if let Some(count) = self.namespaces.get_mut(&subject.namespace) {
+            *count -= 1;
+            if *count == 0 {
+                self.namespaces.remove(&subject.namespace);
+            }
+        }
+        self.all.remove(&uid);
+        self.dirty.remove(&uid);
+        self.moved.push((uid, false));
+    }
+
+    /// A workload was written.
+    pub(super) fn live(&mut self, uid: Uuid, raw: &str) {
+        let Some(subject) = self.all.get_mut(&uid) else { return };
+        let live = Live::read(&subject.kind, raw);
+        if subject.live != live {
+            subject.live = live;
+            self.dirty.insert(uid);
+        }
+    }
+
+    /// A watch shows a pod.
+    pub(super) fn pod(&mut self, source: u32, uid: Uuid, pod: Pod, owner: Option<OwnerReference>) {
+        let known = self.pods.remove(&uid);
+        let sources = known.as_ref().map_or(0, |entry| entry.sources) | 1 << source;
+        if let Some(Entry { place: Place::Of(workload), .. }) = known {
+            self.pods.insert(uid, Entry { sources, place: Place::Of(workload) });
+            self.hold(workload, uid, pod);
+            return;
+        }
+        self.pods.insert(uid, Entry { sources, place: Place::Parked(Box::new(Parked { pod, owner })) });
+        self.assign(uid);
+    }
+
+    /// Finds the workload of a parked pod by its labels, or notes that its owners have to be asked.
+    fn assign(&mut self, uid: Uuid) {
+        let Some(Entry { place: Place::Parked(parked), .. }) = self.pods.get(&uid) else { return };
+        if !self.namespaces.contains_key(&*parked.pod.namespace) {
+            return;
+        }
+        if let Some(workload) = self.labelled(&parked.pod) {
+            self.claim(uid, workload);
+        } else if parked.owner.is_some() {
+            self.lost.push(uid);
+        }
+    }
+
+    /// The workload that a pod's labels name.
+    fn labelled(&self, pod: &Pod) -> Option<Uuid> {
+        self.kinds.iter().find_map(|kind| {
+            let name = pod.workload(&kind.pods)?;
+            let key = (kind.group_kind().to_string(), pod.namespace.to_string(), name.to_owned());
+            let uid = *self.names.get(&key)?;
+            self.all.get(&uid)?.may_own(pod).then_some(uid)
+        })
+    }
+
+    /// The pods whose owners have to be asked, since the last time.
+    pub(super) fn take_lost(&mut self) -> Vec<Lost> {
+        let lost = std::mem::take(&mut self.lost);
+        let parked = lost.into_iter().filter_map(|uid| match &self.pods.get(&uid)?.place {
+            Place::Parked(parked) => {
+                Some(Lost { uid, namespace: parked.pod.namespace.clone(), owner: parked.owner.clone()? })
+            }
+            Place::Of(_) => None,
+        });
+        parked.collect()
+    }
+
+    /// Its owners could not be asked: they will be again.
+    pub(super) fn still_lost(&mut self, uid: Uuid) {
+        self.lost.push(uid);
+    }
+
+    /// A parked pod is of this workload.
+    pub(super) fn claim(&mut self, uid: Uuid, workload: Uuid) {
+        if !self.all.contains_key(&workload) {
+            return;
+        }
+        let Some(entry) = self.pods.get_mut(&uid) else { return };
+        if let Place::Parked(parked) = std::mem::replace(&mut entry.place, Place::Of(workload)) {
+            self.hold(workload, uid, parked.pod);
+        }
+    }
+
+    fn hold(&mut self, workload: Uuid, uid: Uuid, mut pod: Pod) {
+        let Some(subject) = self.all.get_mut(&workload) else { return };
+        // Pods of one template share it.
+        let twin = subject.pods.values().find(|other| other.template == pod.template);
+        if let Some(twin) = twin {
+            pod.template = twin.template.clone();
+        }
+        let file = &subject.kind.pods;
+        let group = (
+            pod.component(file).unwrap_or_default().to_owned(),
+            pod.key(file).unwrap_or_default().to_owned(),
+        );
+        let born = subject.born.entry(group).or_insert(pod.created);
+        *born = (*born).min(pod.created);
+        subject.pods.insert(uid, pod);
+        self.dirty.insert(workload);
+    }
+
+    /// A watch does not show a pod any more.
+    pub(super) fn pod_gone(&mut self, source: u32, uid: Uuid) {
+        let Some(entry) = self.pods.get_mut(&uid) else { return };
+        entry.sources &= !(1 << source);
+        if entry.sources != 0 {
+            return;
+        }
+        if let Some(Entry { place: Place::Of(workload), .. }) = self.pods.remove(&uid)
+            && let Some(subject) = self.all.get_mut(&workload)
+        {
+            subject.pods.remove(&uid);
+            let file = &subject.kind.pods;
+            let there: HashSet<_> =
+                subject.pods.values().map(|pod| pod.key(file).unwrap_or_default()).collect();
+            // A key whose pods are all gone comes back only with pods that are newer, or by a rollback.
+            if subject.born.len() > REMEMBERED {
+                subject.born.retain(|(_, key), _| there.contains(key.as_str()));
+            }
+            self.dirty.insert(workload);
+        }
+    }
+
+    /// A watch has shown all it has: what it does not show any more is gone.
+    pub(super) fn pods_listed(&mut self, source: u32, there: &HashSet<Uuid>) {
+        let shown = self.pods.iter().filter(|(_, entry)| entry.sources & (1 << source) != 0);
+        let gone: Vec<_> = shown.map(|(uid, _)| *uid).filter(|uid| !there.contains(uid)).collect();
+        gone.into_iter().for_each(|uid| self.pod_gone(source, uid));
+    }
+
+    /// Pods and nodes are known to who leads only.
+    pub(super) fn forget_pods(&mut self) {
+        self.pods.clear();
+        self.lost.clear();
+        self.pools.clear();
+        self.all.values_mut().for_each(|subject| subject.pods.clear());
+    }
+
+    /// The pool of a node; none when the node is gone.
+    pub(super) fn pool(&mut self, node: Arc<str>, pool: Option<Arc<str>>) {
+        if self.pools.get(&node) == pool.as_ref() {
+            return;
+        }
+        let on_it = |subject: &Subject| subject.pods.values().any(|pod| pod.node.as_ref() == Some(&node));
+        self.dirty.extend(self.all.iter().filter(|(_, subject)| on_it(subject)).map(|(uid, _)| *uid));
+        match pool {
+            Some(pool) => self.pools.insert(node, pool),
+            None => self.pools.remove(&node),
+        };
+    }
+
+    /// A status was written.
+    pub(super) fn written(&mut self, workload: Uuid, generation: i64, status: RevisionStatus) {
+        let Some(subject) = self.all.get_mut(&workload) else { return };
+        if let Some(known) = subject.revisions.get_mut(&generation) {
+            known.status = Some(status);
+        }
+        subject.settle();
+        self.drop_finished(workload);
+    }
+
+    /// The templates of a Revision were made.
+    pub(super) fn learned(&mut self, workload: Uuid, generation: i64, templates: Templates) {
+        let known = self.all.get_mut(&workload).and_then(|subject| subject.revisions.get_mut(&generation));
+        if let Some(known) = known {
+            (known.templates, known.gzip) = (Some(templates), None);
+        }
+    }
+}
+
+impl Subject {
+    /// Whether a pod can be of this workload and not of an earlier one of that name.
+    fn may_own(&self, pod: &Pod) -> bool {
+        self.revisions.get(&1).is_none_or(|first| first.changed <= pod.created)
+    }
+
+    /// Closes what is final, and forgets the oldest of that.
+    fn settle(&mut self) {
+        let newest = self.revisions.keys().next_back().copied();
+        for (generation, known) in &mut self.revisions {
+            let over = self.deleted || Some(*generation) != newest;
+            if over && known.status.as_ref().is_some_and(|status| is_final(status, self.deleted)) {
+                (known.status, known.gzip, known.has_pods) = (None, None, false);
+            }
+        }
+        let closed: Vec<_> = self
+            .revisions
+            .iter()
+            .filter(|(_, known)| known.status.is_none())
+            .map(|(generation, _)| *generation)
+            .collect();
+        let many = closed.len().saturating_sub(REMEMBERED);
+        closed[..many].iter().for_each(|generation| {
+            self.revisions.remove(generation);
+        });
+    }
+
+    /// The Revisions whose templates are of use and not known: the newest, and those that have pods.
+    pub(super) fn unread(&self) -> Vec<Unread> {
+        let newest = self.revisions.keys().next_back().copied();
+        let wanted = |(generation, known): &(&i64, &Known)| {
+            known.templates.is_none()
+                && known.status.is_some()
+                && (Some(**generation) == newest || known.has_pods)
+        };
+        let unread = |(generation, known): (&i64, &Known)| Unread {
+            generation: *generation,
+            name: known.name.clone(),
+            gzip: known.gzip.clone(),
+        };
+        self.revisions.iter().filter(wanted).map(unread).collect()
+    }
+}
+
+impl Known {
+    fn new(revision: &Revision, leads: bool) -> Self {
+        let spec = &revision.spec;
+        let view = spec.view.as_ref();
+        let stored = spec.snapshot.as_ref().filter(|_| leads);
+        Self {
+            name: revision.metadata.name.clone().unwrap_or_default(),
+            changed: spec.change_time,
+            parts: view.map(Parts::of).unwrap_or_default(),
+            images_unknown: view
+                .is_some_and(|view| view.unresolved.iter().any(|what| what.starts_with("images"))),
+            templates: None,
+            gzip: stored.and_then(|snapshot| snapshot::compressed(snapshot).ok().flatten()),
+            status: None,
+            has_pods: false,
+            list: 0,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What the Revisions of a workload should say, from all that is known of it. Pure.
+
+use super::super::attribute::{Candidate, Group, generation};
+use super::super::phase::{Facts, Lifecycle, Ruling};
+use super::super::pod::Pod;
+use super::super::status::{Pools, Surroundings, differs_in_numbers_only, finding, next, patch};
+use super::{Known, Subject, Subjects};
+use crate::revision::{Phase, RevisionStatus};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// What the programs of the kind file said.
+pub(in super::super) struct Judgement {
+    /// Of the newest generation.
+    pub(in super::super) ruling: Ruling,
+    /// The key of the newest generation's pods.
+    pub(in super::super) current: Option<String>,
+}
+
+/// A status that is not what it should be.
+#[derive(Debug)]
+pub(in super::super) struct Decision {
+    pub(in super::super) generation: i64,
+    pub(in super::super) name: String,
+    /// What it should be.
+    pub(in super::super) status: RevisionStatus,
+    /// The merge patch that makes it so.
+    pub(in super::super) patch: Value,
+    /// Whether nobody waits for it.
+    pub(in super::super) numbers_only: bool,
+}
+
+impl Subjects {
+    /// What has to be written of a workload.
+    pub(in super::super) fn decide(
+        &mut self,
+        uid: Uuid,
+        judgement: &Judgement,
+        now: DateTime<Utc>,
+    ) -> Vec<Decision> {
+        let Self { all, pools, .. } = self;
+        all.get_mut(&uid).map(|subject| subject.decide(judgement, pools, now)).unwrap_or_default()
+    }
+}
+
+impl Subject {
+    fn decide(&mut self, judgement: &Judgement, pools: &Pools, now: DateTime<Utc>) -> Vec<Decision> {
+        let mut by_generation = self.attributed(judgement);
+        self.share(&mut by_generation, &judgement.ruling, now);
+        for (generation, known) in &mut self.revisions {
+            known.has_pods = by_generation.contains_key(generation);
+        }
+        let Some((&newest, known)) = self.revisions.last_key_value() else { return Vec::new() };
+        let none = Vec::new();
+        let pods = |generation: i64| by_generation.get(&generation).unwrap_or(&none);
+        let pods_of = |generation: i64| {
+            pods(generation).iter().filter_map(|uid| self.pods.get(uid)).collect::<Vec<_>>()
+        };
+        let own = pods_of(newest);
+        let facts = self.facts(newest, known, &own, judgement, now);
+        let first = decision(newest, known, &facts, pools);
+        let status = first.as_ref().map(|decision| &decision.status).or(known.status.as_ref());
+        let replaced = status.is_some_and(|status| {
+            status.first_ready_time.is_some() && status.phase.as_deref() == Some(Phase::Running.as_str())
+        });
+        let mut all: Vec<_> = first.into_iter().collect();
+        for (&generation, known) in self.revisions.range(..newest) {
+            let own = pods_of(generation);
+            let facts = Facts { replaced, ..self.facts(generation, known, &own, judgement, now) };
+            let facts = Facts { newest: false, expected: None, ruling: &Ruling::Silent, ..facts };
+            all.extend(decision(generation, known, &facts, pools));
+        }
+        all
+    }
+
+    fn facts<'a>(
+        &self,
+        _generation: i64,
+        known: &'a Known,
+        pods: &'a [&'a Pod],
+        judgement: &'a Judgement,
+        now: DateTime<Utc>,
+    ) -> Facts<'a> {
+        let live = self.live.as_ref();
+        let lifecycle = match live {
+            _ if self.deleted => Lifecycle::Deleted,
+            Some(live) if live.deleting => Lifecycle::Deleting,
+            _ => Lifecycle::Live,
+        };
+        let templates = known.templates.as_ref();
+        let status = known.status.as_ref();
+        Facts {
+            newest: true,
+            lifecycle,
+            pods,
+            expected: templates.and_then(|templates| templates.expected(live.and_then(|live| live.replicas))),
+            ruling: &judgement.ruling,
+            trusted: live.is_some_and(|live| live.observed.is_some()),
+            changed: known.changed,
+            was_ready: status.is_some_and(|status| status.first_ready_time.is_some()),
+            before: status.and_then(finding),
+            replaced: false,
+            now,
+        }
+    }
+
+    /// Pods by the generation that they are of.
+    fn attributed(&self, judgement: &Judgement) -> HashMap<i64, Vec<Uuid>> {
+        let newest = self.revisions.last_key_value().map(|(generation, _)| *generation);
+        let candidates: Vec<_> =
+            self.revisions.iter().map(|(generation, known)| known.candidate(*generation)).collect();
+        // The status speaks of the workload's generation, and that may be newer than what is recorded of it.
+        let current = judgement.current.as_deref().filter(|_| self.is_recorded(newest));
+        let file = &self.kind.pods;
+        let mut decided: HashMap<(&str, &str), Option<i64>> = HashMap::new();
+        let mut all: HashMap<i64, Vec<Uuid>> = HashMap::new();
+        for (uid, pod) in &self.pods {
+            let (component, key) = (pod.component(file), pod.key(file));
+            let names = (component.unwrap_or_default(), key.unwrap_or_default());
+            let of = || {
+                let born = self.born.get(&(names.0.to_owned(), names.1.to_owned())).copied();
+                let born = born.filter(|_| key.is_some()).unwrap_or(pod.created);
+                let parts = &pod.template.parts;
+                generation(&Group { key, component, born, parts }, &candidates, current)
+            };
+            // Without a key each pod stands for itself.
+            let generation = if key.is_some() { *decided.entry(names).or_insert_with(of) } else { of() };
+            if let Some(generation) = generation {
+                all.entry(generation).or_default().push(*uid);
+            }
+        }
+        all
+    }
+
+    /// Whether the newest Revision is that of the workload as it is now. Generations that changed nothing have none.
+    fn is_recorded(&self, newest: Option<i64>) -> bool {
+        let now = self.live.as_ref().map(|live| live.generation);
+        now.zip(newest).is_some_and(|(now, newest)| now == newest)
+    }
+
+    /// A change that brings no pods: the workload is content, and only its predecessor's are there.
+    fn share(&self, all: &mut HashMap<i64, Vec<Uuid>>, ruling: &Ruling, now: DateTime<Utc>) {
+        let Some((newest, known)) = self.revisions.last_key_value() else { return };
+        let content = matches!(ruling, Ruling::Match { phase: Phase::Running, .. });
+        if !content || all.contains_key(newest) || now - known.changed < super::super::phase::SETTLED {
+            return;
+        }
+        let Some(predecessor) = all.keys().max().copied() else { return };
+        if let Some(pods) = all.remove(&predecessor) {
+            all.insert(*newest, pods);
+        }
+    }
+}
+
+impl Known {
+    fn candidate(&self, generation: i64) -> Candidate<'_> {
+        Candidate {
+            generation,
+            changed: self.changed,
+            parts: &self.parts,
+            templates: self.templates.as_ref(),
+        }
+    }
+}
+
+/// None when the stored status says it already, or is final.
+fn decision(generation: i64, known: &Known, facts: &Facts<'_>, pools: &Pools) -> Option<Decision> {
+    let before = known.status.as_ref()?;
+    let status = next(before, facts, &Surroundings { pools, images_unknown: known.images_unknown });
+    let patch = patch(before, &status)?;
+    let numbers_only = differs_in_numbers_only(before, &status);
+    Some(Decision { generation, name: known.name.clone(), status, patch, numbers_only })
+}

@@ -1,0 +1,151 @@
+//! Watches pods and nodes: with the labels that kind files name, where they name any, and pruned at once.
+
+use super::owners::Owners;
+use super::pod::{PodObject, Pruner};
+use super::subjects::Lost;
+use super::{Parts, Shared, lock};
+use crate::kinds::Kind;
+use futures::stream::FuturesUnordered;
+use futures::{StreamExt, pin_mut};
+use k8s_openapi::api::core::v1::Node;
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, ResourceExt};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+/// A page is in memory as a whole.
+const PAGE: u32 = 100;
+/// How often it is looked whether there is a first workload of a kind, and for pods whose owners have to be asked.
+const TICK: Duration = Duration::from_millis(500);
+/// So many pods' owners are asked for at the same time.
+const SIDE_BY_SIDE: usize = 8;
+/// Labels of nodes that name their pool: KAI's, and Run:ai's older ones.
+const POOL_LABELS: &[&str] = &["kai.scheduler/node-pool", "runai/node-pool", "run.ai/node-pool"];
+
+/// Until it is dropped.
+pub(super) async fn run(shared: &Shared, parts: &Parts, pruner: &Pruner, owners: &Owners) {
+    let mut selectors: BTreeMap<String, Vec<Arc<Kind>>> = BTreeMap::new();
+    for kind in &parts.kinds {
+        selectors.entry(kind.pods.selector()).or_default().push(kind.clone());
+    }
+    let mut tasks = FuturesUnordered::new();
+    for (source, (selector, kinds)) in (0..).zip(selectors) {
+        tasks.push(pods(shared, parts, pruner, source, selector, kinds));
+    }
+    tokio::select! {
+        _ = tasks.next() => {}
+        () = nodes(shared, parts) => {}
+        () = find(shared, owners) => {}
+    }
+}
+
+/// The pods of some kinds, once there is a workload of one.
+async fn pods(
+    shared: &Shared,
+    parts: &Parts,
+    pruner: &Pruner,
+    source: u32,
+    selector: String,
+    kinds: Vec<Arc<Kind>>,
+) {
+    while !lock(&shared.subjects).has_kind(&kinds) {
+        sleep(TICK).await;
+    }
+    tracing::debug!(selector, "watching pods");
+    let config = watcher::Config::default().labels(&selector).page_size(PAGE);
+    let events = watcher(Api::<PodObject>::all(parts.watch.clone()), config).default_backoff();
+    pin_mut!(events);
+    let mut listed = HashSet::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Init) => listed.clear(),
+            Ok(Event::InitApply(pod)) => listed.extend(put(shared, pruner, source, pod)),
+            Ok(Event::InitDone) => lock(&shared.subjects).pods_listed(source, &std::mem::take(&mut listed)),
+            Ok(Event::Apply(pod)) => {
+                put(shared, pruner, source, pod);
+            }
+            Ok(Event::Delete(pod)) => {
+                if let Some(uid) = uid(&pod) {
+                    lock(&shared.subjects).pod_gone(source, uid);
+                }
+            }
+            Err(error) => tracing::warn!(%error, selector, "watching pods failed; statuses may be old"),
+        }
+        let count = lock(&shared.subjects).pod_count();
+        parts.metrics.observed_pods.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+}
+
+fn uid(pod: &PodObject) -> Option<Uuid> {
+    Uuid::try_parse(&pod.uid()?).ok()
+}
+
+fn put(shared: &Shared, pruner: &Pruner, source: u32, pod: PodObject) -> Option<Uuid> {
+    let uid = uid(&pod)?;
+    let (pod, owner) = pruner.prune(pod)?;
+    lock(&shared.subjects).pod(source, uid, pod, owner);
+    Some(uid)
+}
+
+/// Asks for the owners of pods whose labels do not name their workload.
+async fn find(shared: &Shared, owners: &Owners) {
+    loop {
+        sleep(TICK).await;
+        let lost = lock(&shared.subjects).take_lost();
+        let one = |Lost { uid, namespace, owner }: Lost| async move {
+            let known = |uid| lock(&shared.subjects).has(uid);
+            (uid, owners.workload(&namespace, owner, known).await)
+        };
+        let mut found = futures::stream::iter(lost).map(one).buffer_unordered(SIDE_BY_SIDE);
+        while let Some((uid, found)) = found.next().await {
+            match found {
+                Ok(Some(workload)) => lock(&shared.subjects).claim(uid, workload),
+                // It stays parked until there is a new workload in its namespace.
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "the owner of a pod could not be read");
+                    lock(&shared.subjects).still_lost(uid);
+                }
+            }
+        }
+    }
+}
+
+/// Which pool each node is in; nodes without a label are in none that has to be kept.
+async fn nodes(shared: &Shared, parts: &Parts) {
+    let api = Api::<PartialObjectMeta<Node>>::all(parts.watch.clone());
+    let events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();
+    pin_mut!(events);
+    let mut listed = HashSet::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Init) => listed.clear(),
+            Ok(Event::InitApply(node)) => {
+                listed.insert(tell(shared, &node));
+            }
+            Ok(Event::InitDone) => {
+                let mut subjects = lock(&shared.subjects);
+                let gone: Vec<_> =
+                    subjects.pools.keys().filter(|node| !listed.contains(*node)).cloned().collect();
+                gone.into_iter().for_each(|node| subjects.pool(node, None));
+            }
+            Ok(Event::Apply(node)) => {
+                tell(shared, &node);
+            }
+            Ok(Event::Delete(node)) => lock(&shared.subjects).pool(node.name_any().into(), None),
+            Err(error) => tracing::warn!(%error, "watching nodes failed; node pools may be old"),
+        }
+    }
+}
+
+fn tell(shared: &Shared, node: &PartialObjectMeta<Node>) -> Arc<str> {
+    let name: Arc<str> = node.name_any().into();
+    let pool = POOL_LABELS.iter().find_map(|label| node.labels().get(*label)).filter(|pool| !pool.is_empty());
+    lock(&shared.subjects).pool(name.clone(), pool.map(|pool| pool.as_str().into()));
+    name
+}

@@ -1,0 +1,269 @@
+//! Brings statuses up to date: a kube-rs `Controller` over workloads, and the only PATCH of what observing owns.
+//!
+//! It has the lowest priority there is: it waits while there is something to be recorded, writes little at a time, and
+//! merges whatever happens to a workload within a second. Numbers alone are written at most every few seconds.
+
+use super::judge::{judge, templates};
+use super::live::Live;
+use super::phase::Ruling;
+use super::subjects::{Decision, Judgement, Unread};
+use super::{Parts, Shared, lock};
+use crate::kinds::Kind;
+use crate::kinds::runner::Runner;
+use crate::metrics::{Metrics, kind as labels};
+use crate::record::queue::Queue;
+use crate::record::snapshot;
+use crate::revision::{FIELD_MANAGER, Revision};
+use chrono::Utc;
+use futures::channel::mpsc;
+use futures::stream::BoxStream;
+use futures::{StreamExt, future};
+use kube::api::{ObjectMeta, Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource};
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use uuid::Uuid;
+
+/// What happens to a workload within this time is written at once.
+const TOGETHER: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(100);
+/// Numbers alone are written at most so often.
+const NUMBERS: Duration = Duration::from_secs(10);
+/// What may come true by time alone is looked at again.
+const AGAIN: Duration = Duration::from_secs(35);
+/// So many workloads are written at the same time.
+const CONCURRENCY: u16 = 2;
+/// How long recording is let go first.
+const PATIENCE: Duration = Duration::from_secs(15);
+const DEADLINE: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_secs(5);
+
+/// A workload as the controller knows it: only by name, which is its uid.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Workload {
+    metadata: ObjectMeta,
+}
+
+impl Resource for Workload {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        "Workload".into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        crate::revision::GROUP.into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        crate::revision::VERSION.into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        "workloads".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl Workload {
+    fn new(uid: Uuid) -> Self {
+        Self { metadata: ObjectMeta { name: Some(uid.to_string()), ..ObjectMeta::default() } }
+    }
+}
+
+/// Why a status was not written.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{0}")]
+    Refused(#[from] kube::Error),
+    #[error("no answer within {} s", DEADLINE.as_secs())]
+    NoAnswer,
+}
+
+struct Context {
+    shared: Arc<Shared>,
+    client: Client,
+    runner: Runner,
+    queue: Queue,
+    metrics: Metrics,
+    /// When numbers alone were last written.
+    numbers: Mutex<HashMap<Uuid, Instant>>,
+}
+
+/// Until it is dropped.
+pub(super) async fn run(shared: Arc<Shared>, parts: &Parts) {
+    let (moves, moved) = mpsc::unbounded();
+    let (reader, writer) = reflector::store();
+    // It only fills the store: what is to be looked at, and when, is said below.
+    let known = reflector::reflector(writer, moved).applied_objects().filter(|_| future::ready(false));
+    let context = Context {
+        shared: shared.clone(),
+        client: parts.call.clone(),
+        runner: parts.runner.clone(),
+        queue: parts.queue.clone(),
+        metrics: parts.metrics.clone(),
+        numbers: Mutex::default(),
+    };
+    Controller::for_stream(known, reader)
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .reconcile_on(due(shared, moves))
+        .run(reconcile, |_, error, context: Arc<Context>| refused(error, &context), Arc::new(context))
+        .for_each(|_| future::ready(()))
+        .await;
+}
+
+type Moves = mpsc::UnboundedSender<Result<watcher::Event<Workload>, watcher::Error>>;
+
+/// The workloads that something happened to, each once it has had time for more to happen.
+fn due(shared: Arc<Shared>, moves: Moves) -> BoxStream<'static, ObjectRef<Workload>> {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let state = (ticks, shared, moves, HashMap::<Uuid, Instant>::new());
+    let batches = futures::stream::unfold(state, |(mut ticks, shared, moves, mut waiting)| async move {
+        let now = ticks.tick().await;
+        {
+            let mut subjects = lock(&shared.subjects);
+            for (uid, came) in subjects.moved.drain(..) {
+                let workload = Workload::new(uid);
+                let event =
+                    if came { watcher::Event::Apply(workload) } else { watcher::Event::Delete(workload) };
+                // Its reader ends with the controller, and this with it.
+                let _ = moves.unbounded_send(Ok(event));
+            }
+            for uid in subjects.dirty.drain() {
+                waiting.entry(uid).or_insert(now + TOGETHER);
+            }
+        }
+        let due: Vec<_> = waiting.extract_if(|_, at| *at <= now).map(|(uid, _)| uid).collect();
+        let due: Vec<_> = due.into_iter().map(|uid| ObjectRef::from_obj(&Workload::new(uid))).collect();
+        Some((futures::stream::iter(due), (ticks, shared, moves, waiting)))
+    });
+    batches.flatten().boxed()
+}
+
+fn refused(error: &Error, context: &Context) -> Action {
+    context.metrics.observe_failures.inc();
+    tracing::debug!(%error, "a status was not written");
+    Action::requeue(RETRY.mul_f64(0.5 + fastrand::f64()))
+}
+
+/// Looks at one workload, and writes what its Revisions should say.
+async fn reconcile(workload: Arc<Workload>, context: Arc<Context>) -> Result<Action, Error> {
+    let name = workload.metadata.name.as_deref().unwrap_or_default();
+    let Ok(uid) = Uuid::try_parse(name) else { return Ok(Action::await_change()) };
+    let Some((kind, namespace, live, unread)) = context.seen(uid) else { return Ok(Action::await_change()) };
+    for unread in unread {
+        context.learn(uid, &kind, &namespace, unread).await?;
+    }
+    let (ruling, current) = match &live {
+        Some(live) => judge(&context.runner, &kind, live).await,
+        None => (Ruling::Silent, None),
+    };
+    let decisions = context.decide(uid, &Judgement { ruling, current });
+    let (mut again, mut open) = (None, false);
+    for decision in decisions {
+        open |= decision.status.first_ready_time.is_none() && decision.status.outcome.is_none();
+        match context.must_wait(uid, &decision) {
+            Some(wait) => again = Some(wait),
+            None => context.write(uid, &kind, &namespace, decision).await?,
+        }
+    }
+    Ok(again.or_else(|| open.then_some(AGAIN)).map_or_else(Action::await_change, Action::requeue))
+}
+
+/// What is known of a workload before it is looked at.
+type Seen = (Arc<Kind>, String, Option<Live>, Vec<Unread>);
+
+impl Context {
+    fn seen(&self, uid: Uuid) -> Option<Seen> {
+        let subjects = lock(&self.shared.subjects);
+        let subject = subjects.get(uid)?;
+        Some((subject.kind.clone(), subject.namespace.clone(), subject.live.clone(), subject.unread()))
+    }
+
+    fn decide(&self, uid: Uuid, judgement: &Judgement) -> Vec<Decision> {
+        lock(&self.shared.subjects).decide(uid, judgement, Utc::now())
+    }
+
+    /// Makes the templates of a Revision, from its content: what the watch has shown, or a read.
+    async fn learn(&self, uid: Uuid, kind: &Arc<Kind>, namespace: &str, unread: Unread) -> Result<(), Error> {
+        let gzip = match unread.gzip {
+            Some(gzip) => Some(gzip),
+            None => self.content(namespace, &unread.name).await?,
+        };
+        let learned = match gzip {
+            Some(gzip) => templates(&self.runner, kind, gzip).await,
+            None => None,
+        };
+        // What cannot be told is not asked for again.
+        lock(&self.shared.subjects).learned(uid, unread.generation, learned.unwrap_or_default());
+        Ok(())
+    }
+
+    async fn content(&self, namespace: &str, name: &str) -> Result<Option<Arc<[u8]>>, Error> {
+        let api: Api<Revision> = Api::namespaced(self.client.clone(), namespace);
+        self.metrics.observe_reads.inc();
+        let revision = timeout(DEADLINE, api.get_opt(name)).await.map_err(|_| Error::NoAnswer)??;
+        let snapshot = revision.and_then(|revision| revision.spec.snapshot);
+        Ok(snapshot.and_then(|snapshot| snapshot::compressed(&snapshot).ok().flatten()))
+    }
+
+    /// How long numbers that nobody waits for have to wait.
+    fn must_wait(&self, uid: Uuid, decision: &Decision) -> Option<Duration> {
+        let mut numbers = lock(&self.numbers);
+        let now = Instant::now();
+        numbers.retain(|_, at| now.duration_since(*at) < NUMBERS);
+        if !decision.numbers_only {
+            return None;
+        }
+        match numbers.get(&uid) {
+            Some(at) => Some(NUMBERS.saturating_sub(now.duration_since(*at))),
+            None => {
+                numbers.insert(uid, now);
+                None
+            }
+        }
+    }
+
+    async fn write(&self, uid: Uuid, kind: &Kind, namespace: &str, decision: Decision) -> Result<(), Error> {
+        self.let_recording_go_first().await;
+        let Decision { generation, name, status, patch, .. } = decision;
+        let api: Api<Revision> = Api::namespaced(self.client.clone(), namespace);
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let patch = Patch::Merge(patch);
+        self.metrics.observe_patches.get_or_create(&labels(&kind.kind)).inc();
+        match timeout(DEADLINE, api.patch_status(&name, &params, &patch))
+            .await
+            .map_err(|_| Error::NoAnswer)?
+        {
+            Ok(_) => lock(&self.shared.subjects).written(uid, generation, status),
+            // Deleted meanwhile: its watch will say so.
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    async fn let_recording_go_first(&self) {
+        let until = Instant::now() + PATIENCE;
+        while !self.queue.is_empty() && Instant::now() < until {
+            sleep(TICK / 4).await;
+        }
+    }
+}
