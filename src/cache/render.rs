@@ -179,6 +179,10 @@ fn additional_fields<'a>(
         change_cause: spec.change_cause.as_deref(),
         revision_type: type_name(spec.r#type),
         outcome: status.outcome.as_deref(),
+        first_ready_time: status.first_ready_time,
+        time_to_ready_seconds: status
+            .first_ready_time
+            .map(|ready| (ready - spec.change_time).num_seconds().max(0)),
         content_digest: spec.content_digest.as_deref(),
         serving: status.ready_pods.is_some_and(|pods| pods > 0),
         latest: around.latest,
@@ -316,7 +320,7 @@ pub(super) mod tests {
                 },
             },
             "status": {
-                "phase": "Napping", "images": ["b", "c"], "nodePools": ["default"], "runningPods": 2, "readyPods": 1, "phaseTime": "2026-01-02T03:04:06Z",
+                "phase": "Napping", "images": ["b", "c"], "nodePools": ["default"], "runningPods": 2, "readyPods": 1, "firstReadyTime": "2026-01-02T03:04:09Z", "phaseTime": "2026-01-02T03:04:06Z",
                 "allocated": {"cpu": "250m", "memory": "nonsense", "nvidia.com/gpu": "1"},
                 "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-02T03:04:06Z"}],
             },
@@ -357,6 +361,7 @@ pub(super) mod tests {
             "additionalFields": {
                 "generation": 3, "kind": "Deployment", "apiVersion": "apps/v1", "namespace": "team-a", "summary": "image",
                 "via": "kubectl", "revisionType": "Change", "contentDigest": format!("sha256:{}", "ab".repeat(32)),
+                "firstReadyTime": "2026-01-02T03:04:09.000Z", "timeToReadySeconds": 4,
                 "serving": true, "latest": true, "missing": [{"from": 1, "to": 2, "reason": "Compacted"}],
             },
         });

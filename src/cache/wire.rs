@@ -247,6 +247,13 @@ pub struct AdditionalFields<'a> {
     /// The field manager that made the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub via: Option<&'a str>,
+    /// When all of its pods were first ready.
+    #[serde(serialize_with = "maybe_time", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    pub first_ready_time: Option<DateTime<Utc>>,
+    /// How long that took since the change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_to_ready_seconds: Option<i64>,
     /// Annotation kubernetes.io/change-cause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change_cause: Option<&'a str>,

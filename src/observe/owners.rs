@@ -20,7 +20,7 @@ const MAX_KEPT: u64 = 50_000;
 /// An object that was not there may be there later.
 const KEPT_FOR: Duration = Duration::from_secs(600);
 const DEADLINE: Duration = Duration::from_secs(10);
-const ACCEPT: &str = "application/json;as=PartialObjectMetadata;v=v1";
+const ACCEPT: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// What stands between pods and workloads, beside the kinds that are recorded.
 const BETWEEN: &[(&str, &str, &str)] = &[

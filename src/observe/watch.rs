@@ -22,6 +22,8 @@ use uuid::Uuid;
 const PAGE: u32 = 100;
 /// How often it is looked whether there is a first workload of a kind, and for pods whose owners have to be asked.
 const TICK: Duration = Duration::from_millis(500);
+/// After a failure it is waited for so long.
+const PAUSE: Duration = Duration::from_secs(5);
 /// So many pods' owners are asked for at the same time.
 const SIDE_BY_SIDE: usize = 8;
 /// Labels of nodes that name their pool: KAI's, and Run:ai's older ones.
@@ -102,16 +104,24 @@ async fn find(shared: &Shared, owners: &Owners) {
             (uid, owners.workload(&namespace, owner, known).await)
         };
         let mut found = futures::stream::iter(lost).map(one).buffer_unordered(SIDE_BY_SIDE);
+        let mut failed = None;
         while let Some((uid, found)) = found.next().await {
             match found {
                 Ok(Some(workload)) => lock(&shared.subjects).claim(uid, workload),
                 // It stays parked until there is a new workload in its namespace.
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::debug!(%error, "the owner of a pod could not be read");
+                    failed = Some(error);
                     lock(&shared.subjects).still_lost(uid);
                 }
             }
+        }
+        if let Some(error) = failed {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "owners of pods could not be read; they will be asked for again"
+            );
+            sleep(PAUSE).await;
         }
     }
 }

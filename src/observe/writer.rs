@@ -110,6 +110,10 @@ struct Context {
 pub(super) async fn run(shared: Arc<Shared>, parts: &Parts) {
     let (moves, moved) = mpsc::unbounded();
     let (reader, writer) = reflector::store();
+    // The controller waits for a first list; those that are there come as if they were made just now.
+    for event in [watcher::Event::Init, watcher::Event::InitDone] {
+        let _ = moves.unbounded_send(Ok(event));
+    }
     // It only fills the store: what is to be looked at, and when, is said below.
     let known = reflector::reflector(writer, moved).applied_objects().filter(|_| future::ready(false));
     let context = Context {

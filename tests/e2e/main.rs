@@ -6,6 +6,7 @@ mod crd;
 mod faults;
 mod input;
 mod kinds;
+mod observe;
 mod oracle;
 mod plugin;
 mod quiet;

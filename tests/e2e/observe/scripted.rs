@@ -1,0 +1,1 @@
+//! Kinds whose operators are not here.
