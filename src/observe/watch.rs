@@ -4,7 +4,7 @@ use super::owners::Owners;
 use super::pod::{PodObject, Pruner};
 use super::subjects::Lost;
 use super::{Parts, Shared, lock};
-use crate::kinds::Kind;
+use crate::kinds::{Kind, PodLabel};
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Node;
@@ -33,7 +33,11 @@ const POOL_LABELS: &[&str] = &["kai.scheduler/node-pool", "runai/node-pool", "ru
 pub(super) async fn run(shared: &Shared, parts: &Parts, pruner: &Pruner, owners: &Owners) {
     let mut selectors: BTreeMap<String, Vec<Arc<Kind>>> = BTreeMap::new();
     for kind in &parts.kinds {
-        selectors.entry(kind.pods.selector()).or_default().push(kind.clone());
+        // A workload may be made of workloads of other kinds, and then its pods look like theirs.
+        let named = kind.pods.labels.iter().any(|(_, label)| *label == PodLabel::Name);
+        let wholes = parts.kinds.iter().filter(|whole| named && kind.owned_by.contains(&whole.group_kind()));
+        let all = wholes.chain([kind]).cloned();
+        selectors.entry(kind.pods.selector()).or_default().extend(all);
     }
     let mut tasks = FuturesUnordered::new();
     for (source, (selector, kinds)) in (0..).zip(selectors) {
