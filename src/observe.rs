@@ -186,6 +186,6 @@ async fn lead(shared: &Arc<Shared>, mut parts: Parts) {
 /// Returns when this process does not lead any more; never where there is no election.
 async fn deposed(mut leads: channel::Receiver<bool>) {
     if leads.wait_for(|leads| !*leads).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -9,6 +9,7 @@ use http::Request;
 use kube::Client;
 use kube::api::WatchEvent;
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -163,6 +164,11 @@ async fn edit_at(world: &World, namespace: &str, rate: f64, times: &Shared) {
 
 /// Waits for the last Revision; every edit must have one.
 async fn collect(times: &Shared) -> Lag {
+    let lags = milliseconds(times).await;
+    Lag { p50: percentile(&lags, 0.5), p99: percentile(&lags, 0.99), edits: lags.len() }
+}
+
+async fn milliseconds(times: &Shared) -> Vec<f64> {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let lags = {
@@ -173,10 +179,44 @@ async fn collect(times: &Shared) -> Lag {
             times.acknowledged.iter().map(lag).collect::<Option<Vec<_>>>()
         };
         if let Some(lags) = lags {
-            let lags: Vec<_> = lags.into_iter().map(|lag| lag.as_secs_f64() * 1000.0).collect();
-            return Lag { p50: percentile(&lags, 0.5), p99: percentile(&lags, 0.99), edits: lags.len() };
+            return lags.into_iter().map(|lag| lag.as_secs_f64() * 1000.0).collect();
         }
         assert!(Instant::now() < deadline, "a Revision is missing");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Edits all at once over several connections, each as `edits` say by path; milliseconds from each answer until its
+/// Revision can be read.
+pub(crate) async fn of(
+    world: &World,
+    namespace: &str,
+    edits: Vec<(String, Value)>,
+    connections: usize,
+) -> Vec<f64> {
+    let api = world.client().await;
+    let times = Shared::default();
+    let seen = current(&api, &format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions")).await;
+    let watcher = tokio::spawn(watch(
+        client(world.cluster.kubeconfig()).await,
+        namespace.to_owned(),
+        seen,
+        times.clone(),
+    ));
+    let mut tasks = JoinSet::new();
+    for connection in 0..connections {
+        let own: Vec<_> = edits.iter().skip(connection).step_by(connections).cloned().collect();
+        let (client, times) = (client(world.cluster.kubeconfig()).await, times.clone());
+        tasks.spawn(async move {
+            for (path, change) in own {
+                let edited = patch(&client, &path, &change).await;
+                let key = (edited.name, edited.generation);
+                times.lock().expect("no panic").acknowledged.insert(key, Instant::now());
+            }
+        });
+    }
+    tasks.join_all().await;
+    let lags = milliseconds(&times).await;
+    watcher.abort();
+    lags
 }

@@ -18,6 +18,7 @@ mod floor;
 mod kept;
 mod lag;
 mod load;
+mod observe;
 mod outage;
 mod serve;
 
@@ -52,6 +53,9 @@ async fn main() -> ExitCode {
             std::env::var("REVISOR_BENCH_REVISIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000);
         let sizes: Vec<_> = [10_000, 100_000].into_iter().filter(|size| *size <= most).collect();
         serve::run(&sizes, rounds, &mut met).await;
+    }
+    if wants("observe") {
+        observe::run(rounds, &mut met).await;
     }
     if wants("outage") {
         outage::run(&[1_000, 10_000], &mut met).await;

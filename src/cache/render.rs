@@ -338,6 +338,12 @@ pub(super) mod tests {
         let around = Around { missing: &missing, deleted_at: DateTime::from_timestamp(0, 0), ..around() };
         let value: serde_json::Value =
             serde_json::from_slice(&render(&revision(3), &identity(), &around).json).expect("json");
+        let additional = json!({
+            "generation": 3, "kind": "Deployment", "apiVersion": "apps/v1", "namespace": "team-a", "summary": "image",
+            "via": "kubectl", "revisionType": "Change", "contentDigest": format!("sha256:{}", "ab".repeat(32)),
+            "firstReadyTime": "2026-01-02T03:04:09.000Z", "timeToReadySeconds": 4,
+            "serving": true, "latest": true, "missing": [{"from": 1, "to": 2, "reason": "Compacted"}],
+        });
         let expected = json!({
             "type": "runai-revision", "name": "llama", "id": Uuid::from_u128(3), "workloadId": Uuid::from_u128(5),
             "tenantId": 1001, "clusterId": Uuid::from_u128(9), "departmentId": "default", "projectId": "team-a",
@@ -358,12 +364,7 @@ pub(super) mod tests {
             },
             "allocatedResources": {"cpu": 0.25, "gpu": 1.0},
             "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-02T03:04:06.000Z"}],
-            "additionalFields": {
-                "generation": 3, "kind": "Deployment", "apiVersion": "apps/v1", "namespace": "team-a", "summary": "image",
-                "via": "kubectl", "revisionType": "Change", "contentDigest": format!("sha256:{}", "ab".repeat(32)),
-                "firstReadyTime": "2026-01-02T03:04:09.000Z", "timeToReadySeconds": 4,
-                "serving": true, "latest": true, "missing": [{"from": 1, "to": 2, "reason": "Compacted"}],
-            },
+            "additionalFields": additional,
         });
         assert_eq!(value, expected);
     }

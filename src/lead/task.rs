@@ -49,7 +49,7 @@ impl Elector {
             match timeout(left, self.attempt()).await {
                 Ok(Ok(leads)) => renewed = leads.then_some(started),
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, lease = LEASE, "the lease cannot be read or renewed")
+                    tracing::warn!(%error, lease = LEASE, "the lease cannot be read or renewed");
                 }
                 Err(_) => tracing::warn!(lease = LEASE, "the API server did not answer in time"),
             }

@@ -21,108 +21,45 @@ fn condition(name: &str, status: &str, reason: &str) -> Value {
     json!({"type": name, "status": status, "reason": reason, "message": "because", "lastTransitionTime": "2026-01-02T03:04:05Z"})
 }
 
-/// Kind, status (or the whole object where it has metadata or a spec), phase of the rule that matches.
+#[derive(serde::Deserialize)]
+struct Case {
+    kind: String,
+    #[serde(default)]
+    annotations: Value,
+    #[serde(default)]
+    spec: Value,
+    #[serde(default)]
+    status: Value,
+    #[serde(default)]
+    conditions: Vec<[String; 3]>,
+    phase: Option<String>,
+}
+
 #[tokio::test]
 async fn rules_of_every_kind() {
-    let with = |condition: Value| json!({"status": {"observedGeneration": 2, "conditions": [condition]}});
-    let stop = json!({"metadata": {"generation": 2, "annotations": {"serving.kserve.io/stop": "true"}}});
-    for (name, object, expected) in [
-        (
-            "Deployment",
-            with(condition("Progressing", "False", "ProgressDeadlineExceeded")),
-            Some(Phase::Failed),
-        ),
-        ("Deployment", with(condition("Progressing", "True", "ReplicaSetUpdated")), None),
-        (
-            "Deployment",
-            json!({"spec": {"paused": true}, "status": {"conditions": [condition("Progressing", "Unknown", "DeploymentPaused")]}}),
-            Some(Phase::Updating),
-        ),
-        ("Deployment", with(condition("ReplicaFailure", "True", "FailedCreate")), Some(Phase::Creating)),
-        (
-            "StatefulSet",
-            json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": 2}}}, "status": {"currentRevision": "a", "updateRevision": "b"}}),
-            Some(Phase::Updating),
-        ),
-        (
-            "StatefulSet",
-            json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": 2}}}, "status": {"currentRevision": "b", "updateRevision": "b"}}),
-            None,
-        ),
-        ("InferenceService", with(condition("Ready", "True", "")), Some(Phase::Running)),
-        ("InferenceService", with(condition("Stopped", "True", "Stopped")), Some(Phase::Stopped)),
-        ("InferenceService", stop.clone(), Some(Phase::Stopped)),
-        (
-            "InferenceService",
-            json!({"status": {"modelStatus": {"transitionStatus": "BlockedByFailedLoad", "lastFailureInfo": {"reason": "ModelLoadFailed", "message": "out of memory"}}}}),
-            Some(Phase::Failed),
-        ),
-        (
-            "InferenceService",
-            json!({"status": {"conditions": [condition("Ready", "True", "")], "modelStatus": {"transitionStatus": "InProgress"}}}),
-            Some(Phase::Running),
-        ),
-        ("LLMInferenceService", with(condition("PresetsCombined", "False", "Missing")), Some(Phase::Failed)),
-        ("LLMInferenceService", with(condition("Ready", "True", "")), Some(Phase::Running)),
-        ("LLMInferenceService", stop, Some(Phase::Stopped)),
-        ("Service", with(condition("Ready", "True", "")), Some(Phase::Running)),
-        ("Service", with(condition("ConfigurationsReady", "False", "RevisionFailed")), Some(Phase::Failed)),
-        ("Service", with(condition("Ready", "Unknown", "Deploying")), None),
-        ("LeaderWorkerSet", with(condition("Available", "True", "AllGroupsReady")), Some(Phase::Running)),
-        ("LeaderWorkerSet", with(condition("Available", "False", "AllGroupsReady")), None),
-        ("RayService", with(condition("Ready", "False", "InitializingTimeout")), Some(Phase::Failed)),
-        ("RayService", with(condition("Ready", "False", "Initializing")), None),
-        ("RayService", with(condition("Suspended", "True", "")), Some(Phase::Stopped)),
-        ("RayService", with(condition("Suspending", "True", "")), Some(Phase::Stopping)),
-        ("RayService", with(condition("Ready", "True", "NonZeroServeEndpoints")), Some(Phase::Running)),
-        (
-            "NIMService",
-            json!({"status": {"state": "Ready", "conditions": [condition("Failed", "False", "Ready")]}}),
-            Some(Phase::Running),
-        ),
-        (
-            "NIMService",
-            json!({"status": {"state": "Failed", "conditions": [condition("Failed", "True", "NIMCacheFailed")]}}),
-            Some(Phase::Failed),
-        ),
-        ("NIMService", json!({"status": {"state": "Failed"}}), Some(Phase::Failed)),
-        ("NIMService", json!({"status": {"state": "NotReady"}}), None),
-        (
-            "DynamoGraphDeployment",
-            json!({"status": {"state": "failed", "conditions": [condition("Ready", "False", "some_resources_are_not_ready")]}}),
-            Some(Phase::Failed),
-        ),
-        (
-            "DynamoGraphDeployment",
-            with(condition("Ready", "False", "insufficient_capacity")),
-            Some(Phase::Pending),
-        ),
-        (
-            "DynamoGraphDeployment",
-            with(condition("Ready", "True", "all_resources_are_ready")),
-            Some(Phase::Running),
-        ),
-        (
-            "Rollout",
-            json!({"status": {"observedGeneration": "2", "phase": "Degraded", "message": "ProgressDeadlineExceeded"}}),
-            Some(Phase::Failed),
-        ),
-        (
-            "Rollout",
-            json!({"status": {"observedGeneration": "2", "phase": "Paused", "message": "CanaryPauseStep"}}),
-            Some(Phase::Updating),
-        ),
-        ("Rollout", json!({"status": {"observedGeneration": "2", "phase": "Healthy"}}), Some(Phase::Running)),
-        ("InferenceWorkload", json!({"status": {"phase": "Running"}}), Some(Phase::Running)),
-        ("InferenceWorkload", json!({}), None),
-    ] {
-        let (ruling, _) = judged(name, &object).await;
-        let phase = match &ruling {
-            Ruling::Match { phase, .. } => Some(*phase),
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/phases.yaml");
+    let cases: Vec<Case> =
+        serde_saphyr::from_str(&std::fs::read_to_string(file).expect("a fixture")).expect("YAML");
+    let mut kinds = std::collections::BTreeSet::new();
+    for Case { kind, annotations, spec, mut status, conditions, phase } in cases {
+        if !conditions.is_empty() {
+            let all = conditions.iter().map(|[name, status, reason]| condition(name, status, reason));
+            status["conditions"] = all.collect();
+        }
+        let metadata = json!({"name": "w", "namespace": "n", "generation": 2, "annotations": annotations});
+        let (ruling, _) = judged(&kind, &json!({"metadata": metadata, "spec": spec, "status": status})).await;
+        let found = match &ruling {
+            Ruling::Match { phase, .. } => Some(phase.to_string()),
             _ => None,
         };
-        assert_eq!(phase, expected, "{name}: {object}: {ruling:?}");
+        assert_eq!(found, phase, "{kind}: {status}: {ruling:?}");
+        kinds.insert(kind);
     }
+    assert_eq!(
+        kinds.len(),
+        crate::kinds::Catalogue::built_in().kinds().len(),
+        "every built-in kind has a case"
+    );
 }
 
 #[tokio::test]

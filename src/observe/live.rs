@@ -35,11 +35,8 @@ impl Live {
         let object = document.root();
         let metadata = object.get("metadata")?;
         let observed = kind.observed_generation.as_ref().and_then(|path| number(path.find(object)?));
-        let replicas = kind
-            .replicas
-            .iter()
-            .filter_map(|path| number(path.find(object)?))
-            .reduce(|a, b| a.saturating_add(b));
+        let replicas =
+            kind.replicas.iter().filter_map(|path| number(path.find(object)?)).reduce(i64::saturating_add);
         let odd = odd(object.get("status"));
         Some(Self {
             generation: metadata.get("generation").and_then(number)?,

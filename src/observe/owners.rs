@@ -81,13 +81,12 @@ impl Owners {
             if known(uid) {
                 return Ok(Some(uid));
             }
-            next = match self.parents.get(&uid).await {
-                Some(parent) => parent,
-                None => {
-                    let parent = self.read(namespace, &owner).await?;
-                    self.parents.insert(uid, parent.clone()).await;
-                    parent
-                }
+            next = if let Some(parent) = self.parents.get(&uid).await {
+                parent
+            } else {
+                let parent = self.read(namespace, &owner).await?;
+                self.parents.insert(uid, parent.clone()).await;
+                parent
             };
         }
         Ok(None)

@@ -39,11 +39,22 @@ pub(super) enum Ruling {
     Unreadable(String),
 }
 
+/// Where a Revision stands among those of its workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is the newest.
+    Newest,
+    /// There is a newer one, and none of those was ready yet.
+    Superseded,
+    /// A newer one runs.
+    Replaced,
+}
+
 /// What is known of a Revision.
 #[derive(Clone, Debug)]
 pub(super) struct Facts<'a> {
-    /// Whether it is the newest of its workload.
-    pub(super) newest: bool,
+    /// Where it stands.
+    pub(super) standing: Standing,
     /// How far the workload is.
     pub(super) lifecycle: Lifecycle,
     /// Its pods.
@@ -60,10 +71,15 @@ pub(super) struct Facts<'a> {
     pub(super) was_ready: bool,
     /// Its phase, reason and message up to now.
     pub(super) before: Option<Finding>,
-    /// Whether the one that supersedes it was ready.
-    pub(super) replaced: bool,
     /// What the clock says.
     pub(super) now: DateTime<Utc>,
+}
+
+impl Facts<'_> {
+    /// Whether it is the newest of its workload.
+    pub(super) fn is_newest(&self) -> bool {
+        self.standing == Standing::Newest
+    }
 }
 
 /// A phase, and why.
@@ -93,7 +109,7 @@ impl Finding {
 /// The phase of a Revision.
 pub(super) fn phase(facts: &Facts<'_>) -> Finding {
     let pods = Counts::of(facts.pods);
-    if !facts.newest || facts.lifecycle == Lifecycle::Deleted {
+    if !facts.is_newest() || facts.lifecycle == Lifecycle::Deleted {
         return ended(facts, &pods);
     }
     if facts.lifecycle == Lifecycle::Deleting {
@@ -151,11 +167,13 @@ fn ended(facts: &Facts<'_>, pods: &Counts<'_>) -> Finding {
         return failed.clone();
     }
     let deleted = facts.lifecycle == Lifecycle::Deleted;
-    let reason = if deleted && facts.newest { "WorkloadDeleted" } else { "Superseded" };
+    let reason = if deleted && facts.is_newest() { "WorkloadDeleted" } else { "Superseded" };
     match (pods.present, pods.ready) {
         (0, _) => Finding::new(Phase::Stopped, reason),
-        (_, 1..) if !deleted && !facts.replaced => Finding::new(Phase::Running, "ServesUntilReplaced")
-            .because(format!("{} pods serve until its successor is ready", pods.ready)),
+        (_, 1..) if !deleted && facts.standing != Standing::Replaced => {
+            Finding::new(Phase::Running, "ServesUntilReplaced")
+                .because(format!("{} pods serve until its successor is ready", pods.ready))
+        }
         (present, _) => Finding::new(Phase::Terminating, reason).because(format!("{present} pods are going")),
     }
 }

@@ -47,7 +47,7 @@ fn pods(letters: &str) -> Vec<Pod> {
 }
 
 struct Case {
-    newest: bool,
+    standing: Standing,
     lifecycle: Lifecycle,
     expected: Option<i64>,
     ruling: Ruling,
@@ -55,13 +55,12 @@ struct Case {
     age: i64,
     was_ready: bool,
     before: Option<Phase>,
-    replaced: bool,
 }
 
 impl Default for Case {
     fn default() -> Self {
         Self {
-            newest: true,
+            standing: Standing::Newest,
             lifecycle: Lifecycle::Live,
             expected: Some(3),
             ruling: Ruling::Silent,
@@ -69,7 +68,6 @@ impl Default for Case {
             age: 5,
             was_ready: false,
             before: None,
-            replaced: false,
         }
     }
 }
@@ -78,7 +76,7 @@ fn decide(case: &Case, letters: &str) -> Finding {
     let all = pods(letters);
     let all: Vec<_> = all.iter().collect();
     phase(&Facts {
-        newest: case.newest,
+        standing: case.standing,
         lifecycle: case.lifecycle,
         pods: &all,
         expected: case.expected,
@@ -87,7 +85,6 @@ fn decide(case: &Case, letters: &str) -> Finding {
         changed: now() - TimeDelta::seconds(case.age),
         was_ready: case.was_ready,
         before: case.before.map(|phase| Finding::new(phase, "Before")),
-        replaced: case.replaced,
         now: now(),
     })
 }
@@ -165,7 +162,7 @@ fn a_status_that_may_be_of_the_generation_before_is_not_believed_at_once() {
         message: None,
         since: Some(now() - TimeDelta::seconds(seconds)),
     };
-    let case = |ruling, age, trusted| Case { ruling, age, trusted, ..Case::default() };
+    let case = |ruling, age, trusted| Case { ruling, trusted, age, ..Case::default() };
     assert_eq!(decide(&case(since(9), 5, false), "").phase, Phase::Creating, "it failed before the change");
     assert_eq!(decide(&case(since(9), 99, false), "").phase, Phase::Failed);
     assert_eq!(decide(&case(since(9), 5, true), "").phase, Phase::Failed);
@@ -188,7 +185,10 @@ fn what_cannot_be_read_is_unknown_unless_pods_tell() {
 
 #[test]
 fn what_is_superseded_serves_then_goes_and_a_failure_stays() {
-    let case = |before, replaced| Case { newest: false, expected: None, before, replaced, ..Case::default() };
+    let case = |before, replaced| {
+        let standing = if replaced { Standing::Replaced } else { Standing::Superseded };
+        Case { standing, expected: None, before, ..Case::default() }
+    };
     for (letters, before, replaced, expected) in [
         ("rr", Some(Phase::Running), false, Phase::Running),
         ("rg", Some(Phase::Running), false, Phase::Running),

@@ -304,7 +304,7 @@ pub(super) mod tests {
         Catalogue::built_in().kinds().iter().find(|kind| kind.kind == name).expect("built in").clone()
     }
 
-    fn with(status: Value) -> State {
+    fn with(status: &Value) -> State {
         pruned(json!({"metadata": {"namespace": "n"}, "spec": {"nodeName": "a"}, "status": status})).state
     }
 
@@ -368,7 +368,7 @@ pub(super) mod tests {
                 State::Starting { running: false },
             ),
         ] {
-            assert_eq!(with(status.clone()), expected, "{status}");
+            assert_eq!(with(&status), expected, "{status}");
         }
         let why = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu.";
         let pending = json!({"metadata": {"namespace": "n"}, "spec": {}, "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": why}]}});
@@ -377,7 +377,7 @@ pub(super) mod tests {
 
     #[test]
     fn messages_are_cut() {
-        let State::Ended(why) = with(json!({"phase": "Failed", "message": "é".repeat(100_000)})) else {
+        let State::Ended(why) = with(&json!({"phase": "Failed", "message": "é".repeat(100_000)})) else {
             panic!("failed")
         };
         assert_eq!(why.chars().count(), MAX_MESSAGE + 1);

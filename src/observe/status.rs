@@ -95,7 +95,7 @@ fn seconds(time: DateTime<Utc>) -> DateTime<Utc> {
 
 /// When its last pod became ready; pods that it shares may have been ready before.
 fn first_ready(facts: &Facts<'_>, phase: Phase) -> Option<DateTime<Utc>> {
-    if phase != Phase::Running || !facts.newest {
+    if phase != Phase::Running || !facts.is_newest() {
         return None;
     }
     let since = facts.pods.iter().filter_map(|pod| match pod.state {
@@ -107,7 +107,7 @@ fn first_ready(facts: &Facts<'_>, phase: Phase) -> Option<DateTime<Utc>> {
 
 /// None as long as it is open.
 fn outcome(facts: &Facts<'_>, phase: Phase, was_ready: bool) -> Option<String> {
-    let over = !facts.newest || facts.lifecycle == super::phase::Lifecycle::Deleted;
+    let over = !facts.is_newest() || facts.lifecycle == super::phase::Lifecycle::Deleted;
     let outcome = match phase {
         Phase::Failed => outcome::FAILED,
         _ if was_ready => outcome::SUCCEEDED,
@@ -136,7 +136,7 @@ fn conditions(
         Phase::Creating | Phase::Pending | Phase::Initializing | Phase::Resuming | Phase::Updating
     );
     let yes = |yes: bool| if yes { "True" } else { "False" };
-    let superseded = !facts.newest;
+    let superseded = !facts.is_newest();
     let reason = reason.unwrap_or(phase.as_str());
     [
         ("Ready", ready, reason, message),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::observe::phase::{Lifecycle, Ruling};
+use crate::observe::phase::{Lifecycle, Ruling, Standing};
 use crate::observe::pod::tests::pruned;
 
 fn at(second: i64) -> DateTime<Utc> {
@@ -18,7 +18,7 @@ fn pod(node: Option<&str>, ready_at: Option<i64>) -> Pod {
 
 fn facts<'a>(pods: &'a [&'a Pod], newest: bool, before: &RevisionStatus, now: i64) -> Facts<'a> {
     Facts {
-        newest,
+        standing: if newest { Standing::Newest } else { Standing::Replaced },
         lifecycle: Lifecycle::Live,
         pods,
         expected: newest.then_some(2),
@@ -27,7 +27,6 @@ fn facts<'a>(pods: &'a [&'a Pod], newest: bool, before: &RevisionStatus, now: i6
         changed: at(0),
         was_ready: before.first_ready_time.is_some(),
         before: finding(before),
-        replaced: !newest,
         now: at(now),
     }
 }

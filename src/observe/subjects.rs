@@ -370,7 +370,9 @@ impl Subjects {
     pub(super) fn pods_listed(&mut self, source: u32, there: &HashSet<Uuid>) {
         let shown = self.pods.iter().filter(|(_, entry)| entry.sources & (1 << source) != 0);
         let gone: Vec<_> = shown.map(|(uid, _)| *uid).filter(|uid| !there.contains(uid)).collect();
-        gone.into_iter().for_each(|uid| self.pod_gone(source, uid));
+        for uid in gone {
+            self.pod_gone(source, uid);
+        }
     }
 
     /// Pods and nodes are known to who leads only.

@@ -146,7 +146,9 @@ async fn nodes(shared: &Shared, parts: &Parts) {
                 let mut subjects = lock(&shared.subjects);
                 let gone: Vec<_> =
                     subjects.pools.keys().filter(|node| !listed.contains(*node)).cloned().collect();
-                gone.into_iter().for_each(|node| subjects.pool(node, None));
+                for node in gone {
+                    subjects.pool(node, None);
+                }
             }
             Ok(Event::Apply(node)) => {
                 tell(shared, &node);

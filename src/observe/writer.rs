@@ -236,13 +236,11 @@ impl Context {
         if !decision.numbers_only {
             return None;
         }
-        match numbers.get(&uid) {
-            Some(at) => Some(NUMBERS.saturating_sub(now.duration_since(*at))),
-            None => {
-                numbers.insert(uid, now);
-                None
-            }
+        if let Some(at) = numbers.get(&uid) {
+            return Some(NUMBERS.saturating_sub(now.duration_since(*at)));
         }
+        numbers.insert(uid, now);
+        None
     }
 
     async fn write(&self, uid: Uuid, kind: &Kind, namespace: &str, decision: Decision) -> Result<(), Error> {

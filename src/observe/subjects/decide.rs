@@ -1,7 +1,7 @@
 //! What the Revisions of a workload should say, from all that is known of it. Pure.
 
 use super::super::attribute::{Candidate, Group, generation};
-use super::super::phase::{Facts, Lifecycle, Ruling};
+use super::super::phase::{Facts, Lifecycle, Ruling, SETTLED, Standing};
 use super::super::pod::Pod;
 use super::super::status::{Pools, Surroundings, differs_in_numbers_only, finding, next, patch};
 use super::{Known, Subject, Subjects};
@@ -59,17 +59,16 @@ impl Subject {
             pods(generation).iter().filter_map(|uid| self.pods.get(uid)).collect::<Vec<_>>()
         };
         let own = pods_of(newest);
-        let facts = self.facts(newest, known, &own, judgement, now);
+        let facts = self.facts(known, &own, judgement, now);
         let first = decision(newest, known, &facts, pools);
         let status = first.as_ref().map(|decision| &decision.status).or(known.status.as_ref());
-        let replaced = status.is_some_and(|status| {
-            status.first_ready_time.is_some() && status.phase.as_deref() == Some(Phase::Running.as_str())
-        });
+        let runs = status.is_some_and(|status| status.phase.as_deref() == Some(Phase::Running.as_str()));
+        let standing = if runs { Standing::Replaced } else { Standing::Superseded };
         let mut all: Vec<_> = first.into_iter().collect();
         for (&generation, known) in self.revisions.range(..newest) {
             let own = pods_of(generation);
-            let facts = Facts { replaced, ..self.facts(generation, known, &own, judgement, now) };
-            let facts = Facts { newest: false, expected: None, ruling: &Ruling::Silent, ..facts };
+            let facts = self.facts(known, &own, judgement, now);
+            let facts = Facts { standing, expected: None, ruling: &Ruling::Silent, ..facts };
             all.extend(decision(generation, known, &facts, pools));
         }
         all
@@ -77,7 +76,6 @@ impl Subject {
 
     fn facts<'a>(
         &self,
-        _generation: i64,
         known: &'a Known,
         pods: &'a [&'a Pod],
         judgement: &'a Judgement,
@@ -92,7 +90,7 @@ impl Subject {
         let templates = known.templates.as_ref();
         let status = known.status.as_ref();
         Facts {
-            newest: true,
+            standing: Standing::Newest,
             lifecycle,
             pods,
             expected: templates.and_then(|templates| templates.expected(live.and_then(|live| live.replicas))),
@@ -101,7 +99,6 @@ impl Subject {
             changed: known.changed,
             was_ready: status.is_some_and(|status| status.first_ready_time.is_some()),
             before: status.and_then(finding),
-            replaced: false,
             now,
         }
     }
@@ -144,7 +141,7 @@ impl Subject {
     fn share(&self, all: &mut HashMap<i64, Vec<Uuid>>, ruling: &Ruling, now: DateTime<Utc>) {
         let Some((newest, known)) = self.revisions.last_key_value() else { return };
         let content = matches!(ruling, Ruling::Match { phase: Phase::Running, .. });
-        if !content || all.contains_key(newest) || now - known.changed < super::super::phase::SETTLED {
+        if !content || all.contains_key(newest) || now - known.changed < SETTLED {
             return;
         }
         let Some(predecessor) = all.keys().max().copied() else { return };

@@ -117,7 +117,7 @@ fn assert_times(rows: &[Row]) {
             let all = status["conditions"].as_array().expect("conditions");
             all.iter().find(|condition| condition["type"] == name).expect("the condition").clone()
         };
-        let newest = row.generation == rows.len() as i64;
+        let newest = usize::try_from(row.generation) == Ok(rows.len());
         assert_eq!(condition("Ready")["status"], if newest { "True" } else { "False" });
         assert_eq!(condition("Superseded")["status"], if newest { "False" } else { "True" });
         assert_eq!(condition("Progressing")["status"], "False");

@@ -1,121 +1,97 @@
 //! Kinds whose operators are not here: workloads, what they are made of, pods and statuses as those would write them.
 
 use super::{Row, rows};
-use crate::support::{Revisor, World, eventually, patch, post, send};
+use crate::support::{Revisor, World, eventually, fixtures, patch, post, send};
 use devcluster::Options;
 use http::Method;
 use kube::Client;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A kind, and how a workload of it lives.
+/// A kind, and how a workload of it lives; see the fixture.
+#[derive(Deserialize, Clone)]
+#[serde(rename_all = "camelCase")]
 struct Script {
-    group: &'static str,
-    version: &'static str,
-    kind: &'static str,
-    plural: &'static str,
-    /// What stands between the workload and its pods, from the outside in: group, version, kind, plural, name.
-    chain: &'static [(&'static str, &'static str, &'static str, &'static str, &'static str)],
-    /// Two specs, and how many pods each makes.
-    specs: [Value; 2],
+    api_version: String,
+    kind: String,
+    plural: String,
+    #[serde(default)]
+    chain: Vec<[String; 4]>,
+    spec: Value,
     pods: usize,
-    /// Labels of the pods of each.
-    labels: [Value; 2],
-    /// What the workload's status says once the second one is seen.
+    labels: Value,
     status: Value,
+}
+
+const IMAGES: [&str; 2] = ["m:1", "m:2"];
+const HASHES: [&str; 2] = ["a", "b"];
+
+fn scripts() -> Vec<Script> {
+    let text = std::fs::read_to_string(fixtures().join("pods.yaml")).expect("a fixture");
+    serde_saphyr::from_str(&text).expect("YAML")
+}
+
+fn script(kind: &str) -> Script {
+    scripts().into_iter().find(|script| script.kind == kind).expect("a script")
 }
 
 fn container(image: &str) -> Value {
     json!([{"name": "main", "image": image, "resources": {"limits": {"nvidia.com/gpu": "1"}}}])
 }
 
-fn scripts() -> Vec<Script> {
-    let template = |image| json!({"template": {"spec": {"containers": container(image)}}});
-    let hash = |label: &str, name: &str, hashes: [&str; 2]| {
-        hashes.map(|hash| json!({label: name, "pod-template-hash": hash}))
-    };
-    vec![
-        Script {
-            group: "serving.kserve.io", version: "v1beta1", kind: "InferenceService", plural: "inferenceservices",
-            chain: &[("apps", "v1", "Deployment", "deployments", "w-predictor"), ("apps", "v1", "ReplicaSet", "replicasets", "w-predictor-a")],
-            specs: ["s3://m/1", "s3://m/2"].map(|uri| json!({"predictor": {"minReplicas": 2, "model": {"storageUri": uri, "resources": {"limits": {"nvidia.com/gpu": "1"}}}}})),
-            pods: 2,
-            labels: hash("serving.kserve.io/inferenceservice", "w", ["a", "b"]),
-            status: json!({"conditions": [{"type": "Ready", "status": "True"}]}),
-        },
-        Script {
-            group: "serving.kserve.io", version: "v1alpha2", kind: "LLMInferenceService", plural: "llminferenceservices", chain: &[],
-            specs: ["m:1", "m:2"].map(|image| json!({"replicas": 2, "template": {"containers": container(image)}})),
-            pods: 2,
-            labels: ["a", "b"].map(|hash| json!({"app.kubernetes.io/name": "w", "app.kubernetes.io/part-of": "llminferenceservice", "pod-template-hash": hash})),
-            status: json!({"observedGeneration": 2}),
-        },
-        Script {
-            group: "serving.knative.dev", version: "v1", kind: "Service", plural: "services",
-            chain: &[("serving.knative.dev", "v1", "Configuration", "configurations", "w"), ("serving.knative.dev", "v1", "Revision", "revisions", "w-00001"),
-                ("apps", "v1", "Deployment", "deployments", "w-00001-deployment"), ("apps", "v1", "ReplicaSet", "replicasets", "w-00001-deployment-a")],
-            specs: ["m:1", "m:2"].map(template),
-            pods: 1,
-            labels: ["w-00001", "w-00002"].map(|name| json!({"serving.knative.dev/service": "w", "serving.knative.dev/revision": name})),
-            status: json!({"observedGeneration": 2, "latestCreatedRevisionName": "w-00002"}),
-        },
-        Script {
-            group: "leaderworkerset.x-k8s.io", version: "v1", kind: "LeaderWorkerSet", plural: "leaderworkersets",
-            chain: &[("apps", "v1", "StatefulSet", "statefulsets", "w")],
-            specs: ["m:1", "m:2"].map(|image| json!({"replicas": 1, "leaderWorkerTemplate": {"size": 2, "workerTemplate": {"spec": {"containers": container(image)}}}})),
-            pods: 2,
-            labels: ["a", "b"].map(|hash| json!({"leaderworkerset.sigs.k8s.io/name": "w", "leaderworkerset.sigs.k8s.io/template-revision-hash": hash})),
-            status: json!({"conditions": [{"type": "Available", "status": "True"}]}),
-        },
-        Script {
-            group: "ray.io", version: "v1", kind: "RayService", plural: "rayservices",
-            chain: &[("ray.io", "v1", "RayCluster", "rayclusters", "w-1")],
-            specs: ["m:1", "m:2"].map(|image| json!({"rayClusterConfig": {"headGroupSpec": {"template": {"spec": {"containers": container(image)}}},
-                "workerGroupSpecs": [{"groupName": "g", "replicas": 1, "minReplicas": 1, "maxReplicas": 2, "template": {"spec": {"containers": container(image)}}}]}})),
-            pods: 2,
-            labels: ["w-1", "w-2"].map(|cluster| json!({"ray.io/is-ray-node": "yes", "ray.io/cluster": cluster})),
-            status: json!({"observedGeneration": 2, "activeServiceStatus": {"rayClusterName": "w-1"}, "pendingServiceStatus": {"rayClusterName": "w-2"}}),
-        },
-        Script {
-            group: "apps.nvidia.com", version: "v1alpha1", kind: "NIMService", plural: "nimservices", chain: &[],
-            specs: ["1", "2"].map(|tag| json!({"replicas": 2, "image": {"repository": "nim", "tag": tag}, "resources": {"limits": {"nvidia.com/gpu": "1"}}})),
-            pods: 2,
-            labels: ["a", "b"].map(|hash| json!({"app.kubernetes.io/name": "w", "app.kubernetes.io/part-of": "nim-service", "pod-template-hash": hash})),
-            status: json!({"state": "Ready"}),
-        },
-        Script {
-            group: "nvidia.com", version: "v1beta1", kind: "DynamoGraphDeployment", plural: "dynamographdeployments",
-            chain: &[("nvidia.com", "v1beta1", "DynamoComponentDeployment", "dynamocomponentdeployments", "w-worker")],
-            specs: ["m:1", "m:2"].map(|image| json!({"components": [{"name": "worker", "replicas": 2, "podTemplate": {"spec": {"containers": container(image)}}}]})),
-            pods: 2,
-            labels: ["a", "b"].map(|hash| json!({"nvidia.com/dynamo-graph-deployment-name": "w", "nvidia.com/dynamo-component": "worker", "nvidia.com/dynamo-worker-hash": hash})),
-            status: json!({"observedGeneration": 2, "state": "successful"}),
-        },
-        Script {
-            group: "argoproj.io", version: "v1alpha1", kind: "Rollout", plural: "rollouts",
-            chain: &[("apps", "v1", "ReplicaSet", "replicasets", "w-a")],
-            specs: ["m:1", "m:2"].map(|image| json!({"replicas": 2, "template": {"spec": {"containers": container(image)}}})),
-            pods: 2,
-            labels: ["a", "b"].map(|hash| json!({"rollouts-pod-template-hash": hash})),
-            status: json!({"observedGeneration": "2", "currentPodHash": "b"}),
-        },
-        Script {
-            group: "run.ai", version: "v2alpha1", kind: "InferenceWorkload", plural: "inferenceworkloads", chain: &[],
-            specs: ["m:1", "m:2"].map(|image| json!({"image": {"value": image}, "gpu": {"value": "1"}, "minScale": {"value": 2}, "maxScale": {"value": 3}})),
-            pods: 2,
-            labels: ["w-00001", "w-00002"].map(|name| json!({"workloadName": "w", "serving.knative.dev/revision": name})),
-            status: json!({"phase": "Running"}),
-        },
-    ]
+impl Script {
+    fn filled(value: &Value, which: usize) -> Value {
+        let text = value.to_string().replace("\"PODS\"", &container(IMAGES[which]).to_string());
+        let text = text.replace("IMAGE", IMAGES[which]).replace("HASH", HASHES[which]);
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    fn spec(&self, which: usize) -> Value {
+        Self::filled(&self.spec, which)
+    }
+
+    fn labels(&self, which: usize) -> Value {
+        Self::filled(&self.labels, which)
+    }
+
+    fn path(&self, namespace: &str) -> String {
+        format!("/apis/{}/namespaces/{namespace}/{}", self.api_version, self.plural)
+    }
+
+    fn object(&self) -> Value {
+        json!({"apiVersion": self.api_version, "kind": self.kind,
+            "metadata": {"name": "w", "labels": {"revisor.dev/record": "true"}}, "spec": self.spec(0)})
+    }
 }
 
 /// A definition of the same group, version, kind and status subresource, without a schema.
-fn definition(group: &str, version: &str, kind: &str, plural: &str) -> Value {
+fn definition(api_version: &str, kind: &str, plural: &str) -> Value {
+    let (group, version) = api_version.split_once('/').expect("a group");
     let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("{plural}.{group}")},
         "spec": {"group": group, "scope": "Namespaced", "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()}, "versions": [
             {"name": version, "served": true, "storage": true, "subresources": {"status": {}},
              "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": any, "status": any}}}}]}})
+}
+
+/// The definitions of all kinds that the scripts name and that are not there.
+fn definitions() -> String {
+    let mut all = BTreeMap::new();
+    for script in scripts() {
+        let own = [script.api_version.clone(), script.kind.clone(), script.plural.clone(), String::new()];
+        for [api_version, kind, plural, _] in script.chain.iter().chain([&own]) {
+            all.insert(plural.clone(), definition(api_version, kind, plural));
+        }
+    }
+    let there = |plural: &str| {
+        ["deployments", "replicasets", "statefulsets", "inferenceservices", "leaderworkersets"]
+            .contains(&plural)
+    };
+    let missing: Vec<_> =
+        all.iter().filter(|(plural, _)| !there(plural)).map(|(_, definition)| definition).collect();
+    json!({"apiVersion": "v1", "kind": "List", "items": missing}).to_string()
 }
 
 struct Stage {
@@ -128,28 +104,7 @@ impl Stage {
     /// No controllers: nothing happens but what the script says.
     async fn set() -> Self {
         let world = World::start(&Options::minimal());
-        let mut seen = vec![
-            "apps".to_owned(),
-            "inferenceservices.serving.kserve.io".to_owned(),
-            "leaderworkersets.leaderworkerset.x-k8s.io".to_owned(),
-        ];
-        let mut all = String::new();
-        for script in scripts() {
-            let own = (script.group, script.version, script.kind, script.plural);
-            let between = script
-                .chain
-                .iter()
-                .map(|(group, version, kind, plural, _)| (*group, *version, *kind, *plural));
-            for (group, version, kind, plural) in between.chain([own]).filter(|(group, ..)| *group != "apps")
-            {
-                let name = format!("{plural}.{group}");
-                if !seen.contains(&name) {
-                    all += &format!("---\n{}\n", definition(group, version, kind, plural));
-                    seen.push(name);
-                }
-            }
-        }
-        world.cluster.apply(&all).expect("definitions");
+        world.cluster.apply(&definitions()).expect("definitions");
         world.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"]);
         let client = world.client().await;
         for (node, pool) in [("n1", Some("a100")), ("n2", None)] {
@@ -221,24 +176,19 @@ fn reference(api_version: &str, kind: &str, name: &str, uid: &str) -> Value {
 
 /// What stands between the workload and its pods; the last of it owns the pods.
 async fn chain(stage: &Stage, namespace: &str, script: &Script, uid: &str, ending: &str) -> Value {
-    let mut owner = reference(&format!("{}/{}", script.group, script.version), script.kind, "w", uid);
-    for (group, version, kind, plural, name) in script.chain {
-        let api_version = format!("{group}/{version}");
+    let mut owner = reference(&script.api_version, &script.kind, "w", uid);
+    for [api_version, kind, plural, name] in &script.chain {
         let name = format!("{name}{ending}");
         let labels = json!({"x": name});
         let template =
             json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
-        let spec = if *group == "apps" {
-            json!({"selector": {"matchLabels": labels}, "template": template, "serviceName": "s"})
-        } else {
-            json!({})
-        };
-        let spec = if *kind == "StatefulSet" { spec } else { without(spec, "serviceName") };
+        let spec = json!({"selector": {"matchLabels": labels}, "template": template, "serviceName": "s"});
+        let spec = if kind == "StatefulSet" { spec } else { without(spec, "serviceName") };
         let object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "ownerReferences": [owner]}, "spec": spec});
         let made =
             post(&stage.client, &format!("/apis/{api_version}/namespaces/{namespace}/{plural}"), &object)
                 .await;
-        owner = reference(&api_version, kind, &name, &made.uid);
+        owner = reference(api_version, kind, &name, &made.uid);
     }
     owner
 }
@@ -250,75 +200,58 @@ fn without(mut object: Value, field: &str) -> Value {
 
 async fn play(stage: &Stage, script: &Script) {
     let namespace = stage.namespace(script).await;
-    let api_version = format!("{}/{}", script.group, script.version);
-    let labels = json!({"revisor.dev/record": "true"});
-    let object = json!({"apiVersion": api_version, "kind": script.kind, "metadata": {"name": "w", "labels": labels}, "spec": script.specs[0]});
-    let collection = format!("/apis/{api_version}/namespaces/{namespace}/{}", script.plural);
-    let made = post(&stage.client, &collection, &object).await;
+    let collection = script.path(&namespace);
+    let made = post(&stage.client, &collection, &script.object()).await;
     let owner = chain(stage, &namespace, script, &made.uid, "").await;
     let names = |letter: char| (1..=script.pods).map(move |i| format!("{letter}{i}"));
     for name in names('a') {
-        stage.pod(&namespace, &name, &script.labels[0], "m:1", &owner, true).await;
+        stage.pod(&namespace, &name, &script.labels(0), "m:1", &owner, true).await;
     }
     let pods = i64::try_from(script.pods).expect("few");
-    let rows = stage
-        .wait(&namespace, "the first runs", |rows| {
-            rows.first().is_some_and(|row| row.phase == "Running" && row.ready == pods)
-        })
-        .await;
+    let first = |rows: &[Row]| rows.first().is_some_and(|row| row.phase == "Running" && row.ready == pods);
+    let rows = stage.wait(&namespace, "the first runs", first).await;
     let pools: &[&str] = if script.pods == 1 { &["a100"] } else { &["a100", "default"] };
-    assert_eq!(
-        (rows[0].pools.as_slice(), rows[0].gpus.as_str()),
-        (
-            pools.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>().as_slice(),
-            script.pods.to_string().as_str()
-        )
-    );
+    assert!(rows[0].pools == pools && rows[0].gpus == script.pods.to_string(), "{rows:?}");
 
     // Whole seconds tell a change from the pods before it.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let path = format!("{collection}/w");
-    patch(&stage.client, &path, &json!({"spec": script.specs[1]})).await;
+    patch(&stage.client, &path, &json!({"spec": script.spec(1)})).await;
     patch(&stage.client, &format!("{path}/status"), &json!({"status": script.status})).await;
     let owner = chain(stage, &namespace, script, &made.uid, "-next").await;
     for name in names('b') {
-        stage.pod(&namespace, &name, &script.labels[1], "m:2", &owner, false).await;
+        stage.pod(&namespace, &name, &script.labels(1), "m:2", &owner, false).await;
     }
-    stage
-        .wait(&namespace, "the second is not ready, and the first serves", |rows| {
-            rows.len() == 2
-                && rows[1].phase == "Initializing"
-                && rows[1].running == pods
-                && rows[0].phase == "Running"
-                && rows[0].ready == pods
-        })
-        .await;
+    let serves = |rows: &[Row]| {
+        let new = |row: &Row| row.phase == "Initializing" && row.running == pods;
+        rows.len() == 2 && new(&rows[1]) && rows[0].phase == "Running" && rows[0].ready == pods
+    };
+    stage.wait(&namespace, "the second is not ready, and the first serves", serves).await;
     for name in names('b') {
         stage.pod_is(&namespace, &name, true).await;
     }
-    stage
-        .wait(&namespace, "the first is replaced", |rows| {
-            rows[1].phase == "Running" && rows[0].phase == "Terminating"
-        })
-        .await;
+    let replaced = |rows: &[Row]| rows[1].phase == "Running" && rows[0].phase == "Terminating";
+    stage.wait(&namespace, "the first is replaced", replaced).await;
     for name in names('a') {
         stage.pod_goes(&namespace, &name).await;
     }
-    let rows = stage
-        .wait(&namespace, "the first is gone", |rows| rows[0].phase == "Stopped" && rows[0].running == 0)
-        .await;
+    let over = |rows: &[Row]| rows[0].phase == "Stopped" && rows[0].running == 0;
+    let rows = stage.wait(&namespace, "the first is gone", over).await;
     assert_eq!((rows[0].outcome.as_str(), rows[1].outcome.as_str()), ("Succeeded", "Succeeded"));
     if script.kind == "InferenceService" {
         assert_eq!(rows[1].status["images"], json!(["m:2"]), "what the object does not name");
     }
+    turns_hostile(stage, &namespace, &path, names('b')).await;
+}
 
-    // Whatever its status says, it is read or it is not; pods are believed first.
-    let hostile = json!({"status": {"conditions": {"type": "Ready"}, "message": "x".repeat(50_000), "state": [1], "observedGeneration": null}});
-    patch(&stage.client, &format!("{path}/status"), &hostile).await;
-    for name in names('b') {
-        stage.pod_goes(&namespace, &name).await;
+/// Whatever its status says, it is read or it is not; pods are believed first.
+async fn turns_hostile(stage: &Stage, namespace: &str, path: &str, pods: impl Iterator<Item = String>) {
+    let status = json!({"conditions": {"type": "Ready"}, "message": "x".repeat(50_000), "state": [1], "observedGeneration": null});
+    patch(&stage.client, &format!("{path}/status"), &json!({"status": status})).await;
+    for name in pods {
+        stage.pod_goes(namespace, &name).await;
     }
-    let rows = stage.wait(&namespace, "nothing can be said", |rows| rows[1].phase == "Unknown").await;
+    let rows = stage.wait(namespace, "nothing can be said", |rows| rows[1].phase == "Unknown").await;
     assert_eq!(rows[1].message, "status.conditions is not a list");
 }
 
@@ -335,75 +268,41 @@ async fn pods_of_every_kind_find_their_revision() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pods_of_a_part_are_those_of_the_whole() {
     let stage = Stage::set().await;
-    let all = scripts();
-    let nim = all.iter().find(|script| script.kind == "NIMService").expect("a script");
-    let namespace = stage.namespace(nim).await;
-    let object = json!({"apiVersion": "apps.nvidia.com/v1alpha1", "kind": "NIMService", "metadata": {"name": "w"}, "spec": nim.specs[0]});
-    let made = post(
-        &stage.client,
-        &format!("/apis/apps.nvidia.com/v1alpha1/namespaces/{namespace}/nimservices"),
-        &object,
-    )
-    .await;
-    let parts = Script {
-        chain: &[
-            ("serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices", "part"),
-            ("apps", "v1", "Deployment", "deployments", "part-predictor"),
-            ("apps", "v1", "ReplicaSet", "replicasets", "part-predictor-a"),
-        ],
-        specs: nim.specs.clone(),
-        labels: nim.labels.clone(),
-        status: json!({}),
-        ..*nim
-    };
+    let nim = script("NIMService");
+    let namespace = stage.namespace(&nim).await;
+    let made = post(&stage.client, &nim.path(&namespace), &nim.object()).await;
+    let between = script("InferenceService");
+    let part = [between.api_version, between.kind, between.plural, "part".to_owned()];
+    let parts = Script { chain: [vec![part], between.chain].concat(), ..nim };
     let owner = chain(&stage, &namespace, &parts, &made.uid, "").await;
     for name in ["a1", "a2"] {
         let labels = json!({"serving.kserve.io/inferenceservice": "part", "pod-template-hash": "a"});
         stage.pod(&namespace, name, &labels, "nim:1", &owner, true).await;
     }
-    stage
-        .wait(&namespace, "its pods are found", |rows| {
-            rows.len() == 1 && rows[0].phase == "Running" && rows[0].ready == 2
-        })
-        .await;
+    let found = |rows: &[Row]| rows.len() == 1 && rows[0].phase == "Running" && rows[0].ready == 2;
+    stage.wait(&namespace, "its pods are found", found).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_replica_takes_over() {
     let Stage { world, client, revisor: first } = Stage::set().await;
     let second = Revisor::start(world.cluster.kubeconfig(), &["--identity", "second"]);
-    assert!(
-        (first.metric("revisor_leader", "") - 1.0).abs() < 0.1
-            && second.metric("revisor_leader", "").abs() < 0.1
-    );
+    let leads = |revisor: &Revisor| revisor.metric("revisor_leader", "") > 0.5;
+    assert!(leads(&first) && !leads(&second));
     let stage = Stage { world, client, revisor: second };
-    let all = scripts();
-    let nim = all.iter().find(|script| script.kind == "NIMService").expect("a script");
-    let namespace = stage.namespace(nim).await;
-    let object = json!({"apiVersion": "apps.nvidia.com/v1alpha1", "kind": "NIMService", "metadata": {"name": "w"}, "spec": nim.specs[0]});
-    let made = post(
-        &stage.client,
-        &format!("/apis/apps.nvidia.com/v1alpha1/namespaces/{namespace}/nimservices"),
-        &object,
-    )
-    .await;
-    stage
-        .wait(&namespace, "the first says that there are no pods", |rows| {
-            rows.len() == 1 && rows[0].phase == "Creating"
-        })
-        .await;
-    assert!(
-        stage.revisor.metric("revisor_status_patches_total", "").abs() < 0.1,
-        "who follows writes nothing"
-    );
+    let nim = script("NIMService");
+    let namespace = stage.namespace(&nim).await;
+    let made = post(&stage.client, &nim.path(&namespace), &nim.object()).await;
+    let waits = |rows: &[Row]| rows.len() == 1 && rows[0].phase == "Creating";
+    stage.wait(&namespace, "the first says that there are no pods", waits).await;
+    assert!(stage.revisor.metric("revisor_status_patches_total", "") < 0.5, "who follows writes nothing");
     // Told to stop it gives the lease up, so that the other need not wait for it to expire.
     first.signal("TERM");
-    assert!(eventually(Duration::from_secs(10), || stage.revisor.metric("revisor_leader", "") > 0.5));
-    let owner = reference("apps.nvidia.com/v1alpha1", "NIMService", "w", &made.uid);
+    assert!(eventually(Duration::from_secs(10), || leads(&stage.revisor)));
+    let owner = reference(&nim.api_version, &nim.kind, "w", &made.uid);
     for name in ["a1", "a2"] {
-        stage.pod(&namespace, name, &nim.labels[0], "nim:1", &owner, true).await;
+        stage.pod(&namespace, name, &nim.labels(0), "nim:1", &owner, true).await;
     }
-    stage
-        .wait(&namespace, "the second goes on", |rows| rows[0].phase == "Running" && rows[0].ready == 2)
-        .await;
+    let goes_on = |rows: &[Row]| rows[0].phase == "Running" && rows[0].ready == 2;
+    stage.wait(&namespace, "the second goes on", goes_on).await;
 }

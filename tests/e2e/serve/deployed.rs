@@ -44,6 +44,17 @@ async fn its_rights_are_enough_and_no_more() {
         server.wait_recorded(kind, scaled.version());
         last.push((kind, made));
     }
+    let observed = async || {
+        let all = revisions(&client, &namespace).await;
+        all.len() == 2 && all.iter().all(|revision| revision["status"]["phase"].is_string())
+    };
+    for _ in 0..200 {
+        if observed().await {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(observed().await, "no status: {}", server.log());
     let people = People::of(&world, &namespace).await;
     let rest = Rest::tls(server.rest).with(&people.reader);
     for (_, made) in &last {
@@ -78,7 +89,9 @@ async fn its_rights_are_enough_and_no_more() {
 async fn assert_may_not(client: &Client) {
     for (verb, what) in [
         ("get", "secrets"),
-        ("list", "pods"),
+        ("delete", "pods"),
+        ("create", "pods"),
+        ("update", "nodes"),
         ("delete", "revisions.revisor.dev"),
         ("update", "deployments.apps"),
     ] {
