@@ -20,7 +20,7 @@ pub(super) fn history(history: &[Revision], format: Format) -> anyhow::Result<St
 fn table(history: &[Revision], wide: bool) -> String {
     let mut header = vec!["REV", "TIME", "CHANGE", "VIA", "PHASE", "PODS"];
     if wide {
-        header.extend(["TYPE", "OUTCOME", "IMAGE", "ID"]);
+        header.extend(["TYPE", "OUTCOME", "READY AFTER", "IMAGE", "ID"]);
     }
     let mut rows = vec![header.into_iter().map(str::to_owned).collect::<Vec<_>>()];
     rows.extend(history.iter().filter_map(|revision| row(revision, history, wide)));
@@ -51,6 +51,12 @@ fn row(revision: &Revision, history: &[Revision], wide: bool) -> Option<Vec<Stri
     if wide {
         row.push(kind(spec.r#type).to_owned());
         row.push(text(status.and_then(|s| s.outcome.as_ref())));
+        let ready = status.and_then(|s| s.first_ready_time);
+        row.push(
+            ready
+                .map(|ready| format!("{}s", (ready - spec.change_time).num_seconds().max(0)))
+                .unwrap_or_default(),
+        );
         row.push(printable(spec.view.as_ref().and_then(|v| v.images.first()).map_or("", |i| i)));
         row.push(spec.id.to_string());
     }

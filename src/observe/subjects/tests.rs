@@ -1,0 +1,150 @@
+use super::*;
+use crate::observe::phase::Ruling;
+use crate::observe::pod::tests::pruned;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use serde_json::{Value, json};
+
+const WORKLOAD: Uuid = Uuid::from_u128(1);
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_000_000 + second, 0).expect("a time")
+}
+
+fn revision(generation: i64, image: &str, status: &Value) -> Revision {
+    serde_json::from_value(json!({
+        "apiVersion": "revisor.dev/v1alpha1", "kind": "Revision", "metadata": {"name": format!("w-{generation}"), "namespace": "n"},
+        "spec": {
+            "id": Uuid::from_u128(u128::try_from(generation).expect("positive")), "type": "Change", "generation": generation,
+            "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "w", "uid": WORKLOAD},
+            "resourceVersion": "1", "observedVia": "Watch", "changeTime": at(10 * generation), "changeTimeSource": "Observed",
+            "view": {"version": 1, "summary": "s", "images": [image]},
+        },
+        "status": status,
+    }))
+    .expect("a Revision")
+}
+
+fn subjects() -> Subjects {
+    Subjects::new(crate::kinds::Catalogue::built_in().kinds())
+}
+
+fn pod(hash: &str, image: &str, second: i64) -> Pod {
+    pruned(
+        json!({"metadata": {"namespace": "n", "creationTimestamp": at(second), "labels": {"pod-template-hash": hash}},
+        "spec": {"nodeName": "a", "containers": [{"name": "c", "image": image}]},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": at(second)}]}}),
+    )
+}
+
+fn owner() -> Option<OwnerReference> {
+    Some(OwnerReference {
+        kind: "ReplicaSet".into(),
+        uid: Uuid::from_u128(7).to_string(),
+        ..OwnerReference::default()
+    })
+}
+
+fn decided(subjects: &mut Subjects, second: i64) -> Vec<(i64, String, Option<i32>)> {
+    let judgement = Judgement { ruling: Ruling::Silent, current: None };
+    let all = subjects.decide(WORKLOAD, &judgement, at(second));
+    let short = |decision: &Decision| {
+        (decision.generation, decision.status.phase.clone().unwrap_or_default(), decision.status.running_pods)
+    };
+    let mut short: Vec<_> = all.iter().map(short).collect();
+    short.sort_unstable();
+    for decision in all {
+        subjects.written(WORKLOAD, decision.generation, decision.status);
+    }
+    short
+}
+
+#[test]
+fn pods_may_come_before_their_workload_is_known() {
+    let (mut subjects, uid) = (subjects(), Uuid::from_u128(100));
+    subjects.pod(0, uid, pod("a", "i:1", 11), owner());
+    assert!(subjects.take_lost().is_empty(), "nothing is recorded in its namespace, so nobody is asked");
+    subjects.put(&revision(1, "i:1", &json!({})));
+    let lost = subjects.take_lost();
+    assert_eq!((lost.len(), lost[0].uid), (1, uid));
+    assert!(subjects.take_lost().is_empty(), "each is asked for once");
+    subjects.claim(uid, WORKLOAD);
+    assert_eq!(decided(&mut subjects, 15), [(1, "Running".into(), Some(1))]);
+    assert!(decided(&mut subjects, 16).is_empty(), "it is written");
+    assert_eq!(subjects.moved, [(WORKLOAD, true)]);
+}
+
+#[test]
+fn a_rollout_moves_pods_from_one_revision_to_the_next() {
+    let mut subjects = subjects();
+    subjects.put(&revision(1, "i:1", &json!({})));
+    subjects.put(&revision(2, "i:2", &json!({})));
+    for (number, hash, image, second) in [(1, "a", "i:1", 12), (2, "b", "i:2", 21)] {
+        subjects.pod(0, Uuid::from_u128(number), pod(hash, image, second), owner());
+        subjects.claim(Uuid::from_u128(number), WORKLOAD);
+    }
+    let expected = [(1, "Terminating".to_owned(), Some(1)), (2, "Running".to_owned(), Some(1))];
+    assert_eq!(decided(&mut subjects, 25), expected);
+    subjects.pod_gone(0, Uuid::from_u128(1));
+    assert_eq!(decided(&mut subjects, 26), [(1, "Stopped".to_owned(), Some(0))]);
+    // What is final is not looked at again.
+    subjects.put(&revision(2, "i:2", &json!({})));
+    assert_eq!(decided(&mut subjects, 27).len(), 1);
+}
+
+#[test]
+fn a_pod_goes_when_no_watch_shows_it_any_more() {
+    let (mut subjects, uid) = (subjects(), Uuid::from_u128(100));
+    subjects.put(&revision(1, "i:1", &json!({})));
+    subjects.pod(0, uid, pod("a", "i:1", 11), owner());
+    subjects.pod(1, uid, pod("a", "i:1", 11), owner());
+    subjects.claim(uid, WORKLOAD);
+    subjects.pod_gone(0, uid);
+    assert_eq!(subjects.pod_count(), 1);
+    subjects.pods_listed(1, &HashSet::new());
+    assert_eq!(subjects.pod_count(), 0);
+    assert_eq!(decided(&mut subjects, 15), [(1, "Creating".into(), Some(0))]);
+}
+
+#[test]
+fn deleted_workloads_are_forgotten_when_all_is_said() {
+    let mut subjects = subjects();
+    subjects.put(&revision(1, "i:1", &json!({"workloadDeletionTime": at(50)})));
+    assert_eq!(decided(&mut subjects, 60), [(1, "Stopped".into(), Some(0))]);
+    assert!(!subjects.has(WORKLOAD));
+    assert_eq!(subjects.moved, [(WORKLOAD, true), (WORKLOAD, false)]);
+    // A list after a restart shows it again, as it was stored.
+    let stored = json!({"phase": "Stopped", "outcome": "NeverReady", "runningPods": 0, "workloadDeletionTime": at(50)});
+    subjects.listing();
+    subjects.put(&revision(1, "i:1", &stored));
+    subjects.listed();
+    assert!(!subjects.has(WORKLOAD));
+}
+
+#[test]
+fn what_a_list_does_not_name_is_gone() {
+    let mut subjects = subjects();
+    subjects.put(&revision(1, "i:1", &json!({})));
+    subjects.put(&revision(2, "i:2", &json!({})));
+    subjects.listing();
+    subjects.put(&revision(2, "i:2", &json!({})));
+    subjects.listed();
+    assert_eq!(decided(&mut subjects, 30), [(2, "Creating".into(), Some(0))]);
+}
+
+#[test]
+fn old_pods_of_a_name_are_not_those_of_its_new_owner() {
+    let mut subjects = subjects();
+    let mut first = revision(1, "i:1", &json!({}));
+    first.spec.workload.kind = "LeaderWorkerSet".into();
+    first.spec.workload.api_version = "leaderworkerset.x-k8s.io/v1".into();
+    subjects.put(&first);
+    let labelled = |second: i64| {
+        pruned(
+            json!({"metadata": {"namespace": "n", "creationTimestamp": at(second), "labels": {"leaderworkerset.sigs.k8s.io/name": "w"}}, "spec": {}}),
+        )
+    };
+    subjects.pod(0, Uuid::from_u128(1), labelled(5), None);
+    assert_eq!(decided(&mut subjects, 15), [(1, "Creating".into(), Some(0))]);
+    subjects.pod(0, Uuid::from_u128(2), labelled(11), None);
+    assert_eq!(decided(&mut subjects, 16), [(1, "Pending".into(), Some(0))]);
+}
