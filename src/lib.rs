@@ -9,6 +9,8 @@
 //!                             ^                        |  LIST + WATCH
 //!                             |                        v
 //!                             +--------Head--------- cache ----JSON----> serve
+//!                                                       |
+//!  pods, nodes ------------------------------------> observe ---PATCH---> status of Revisions
 //! ```
 //!
 //! The modules in the order of the data; each file beside a folder is the contract of that stage.

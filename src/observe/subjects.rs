@@ -43,6 +43,8 @@ pub(super) struct Known {
     parts: Parts,
     images_unknown: bool,
     templates: Option<Templates>,
+    /// Whether they were asked for; they may not be had.
+    asked: bool,
     /// Its compressed snapshot, until the templates are made from it.
     gzip: Option<Arc<[u8]>>,
     /// What is stored of the fields that observing owns; none when that is final.
@@ -171,8 +173,15 @@ impl Subjects {
         self.all.insert(uid, subject);
         self.names.insert((kind.group_kind().to_string(), namespace.clone(), name), uid);
         *self.namespaces.entry(namespace.clone()).or_default() += 1;
-        self.moved.push((uid, true));
+        self.tell(uid, true);
         self.look_again(&namespace);
+    }
+
+    /// Nobody asks a replica that follows.
+    fn tell(&mut self, uid: Uuid, came: bool) {
+        if self.leads {
+            self.moved.push((uid, came));
+        }
     }
 
     /// A Revision was deleted.
@@ -216,7 +225,7 @@ impl Subjects {
         }
         self.all.remove(&uid);
         self.dirty.remove(&uid);
-        self.moved.push((uid, false));
+        self.tell(uid, false);
     }
 
     /// A workload was written.
@@ -239,11 +248,11 @@ impl Subjects {
         self.drop_finished(workload);
     }
 
-    /// The templates of a Revision were made.
-    pub(super) fn learned(&mut self, workload: Uuid, generation: i64, templates: Templates) {
+    /// The templates of a Revision were made, or cannot be.
+    pub(super) fn learned(&mut self, workload: Uuid, generation: i64, templates: Option<Templates>) {
         let known = self.all.get_mut(&workload).and_then(|subject| subject.revisions.get_mut(&generation));
         if let Some(known) = known {
-            (known.templates, known.gzip) = (Some(templates), None);
+            (known.templates, known.asked, known.gzip) = (templates, true, None);
         }
     }
 }
@@ -259,6 +268,10 @@ impl Subject {
         let newest = self.revisions.keys().next_back().copied();
         for (generation, known) in &mut self.revisions {
             let over = self.deleted || Some(*generation) != newest;
+            if Some(*generation) != newest && !known.has_pods {
+                // Should it get pods, it is read again.
+                known.gzip = None;
+            }
             if over && known.status.as_ref().is_some_and(|status| is_final(status, self.deleted)) {
                 (known.status, known.gzip, known.has_pods) = (None, None, false);
             }
@@ -279,9 +292,7 @@ impl Subject {
     pub(super) fn unread(&self) -> Vec<Unread> {
         let newest = self.revisions.keys().next_back().copied();
         let wanted = |(generation, known): &(&i64, &Known)| {
-            known.templates.is_none()
-                && known.status.is_some()
-                && (Some(**generation) == newest || known.has_pods)
+            !known.asked && known.status.is_some() && (Some(**generation) == newest || known.has_pods)
         };
         let unread = |(generation, known): (&i64, &Known)| Unread {
             generation: *generation,
@@ -304,6 +315,7 @@ impl Known {
             images_unknown: view
                 .is_some_and(|view| view.unresolved.iter().any(|what| what.starts_with("images"))),
             templates: None,
+            asked: false,
             gzip: stored.and_then(|snapshot| snapshot::compressed(snapshot).ok().flatten()),
             status: None,
             has_pods: false,

@@ -216,7 +216,7 @@ impl Context {
             None => None,
         };
         // What cannot be told is not asked for again.
-        lock(&self.shared.subjects).learned(uid, unread.generation, learned.unwrap_or_default());
+        lock(&self.shared.subjects).learned(uid, unread.generation, learned);
         Ok(())
     }
 

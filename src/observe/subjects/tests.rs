@@ -25,7 +25,9 @@ fn revision(generation: i64, image: &str, status: &Value) -> Revision {
 }
 
 fn subjects() -> Subjects {
-    Subjects::new(crate::kinds::Catalogue::built_in().kinds())
+    let mut subjects = Subjects::new(crate::kinds::Catalogue::built_in().kinds());
+    subjects.leads = true;
+    subjects
 }
 
 fn pod(hash: &str, image: &str, second: i64) -> Pod {
@@ -147,4 +149,32 @@ fn old_pods_of_a_name_are_not_those_of_its_new_owner() {
     assert_eq!(decided(&mut subjects, 15), [(1, "Creating".into(), Some(0))]);
     subjects.pod(0, Uuid::from_u128(2), labelled(11), None);
     assert_eq!(decided(&mut subjects, 16), [(1, "Pending".into(), Some(0))]);
+}
+
+#[test]
+fn content_is_kept_of_the_newest_only_and_by_who_leads_only() {
+    let with_content = |generation| {
+        let mut revision = revision(generation, "i", &json!({}));
+        let gzip = crate::gzip::compress(b"{}").expect("memory");
+        let data = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, gzip);
+        let snapshot = json!({"encoding": "gzip+base64", "size": 2, "data": data});
+        revision.spec.snapshot = serde_json::from_value(snapshot).expect("a snapshot");
+        revision
+    };
+    let kept = |subjects: &Subjects| {
+        let all = &subjects.get(WORKLOAD).expect("known").revisions;
+        all.iter()
+            .filter(|(_, known)| known.gzip.is_some())
+            .map(|(generation, _)| *generation)
+            .collect::<Vec<_>>()
+    };
+    let mut subjects = subjects();
+    (1..=3).for_each(|generation| subjects.put(&with_content(generation)));
+    assert_eq!(kept(&subjects), [3]);
+    assert_eq!(subjects.get(WORKLOAD).expect("known").unread().len(), 1);
+    subjects.learned(WORKLOAD, 3, None);
+    assert!(kept(&subjects).is_empty() && subjects.get(WORKLOAD).expect("known").unread().is_empty());
+    subjects.leads = false;
+    (4..=5).for_each(|generation| subjects.put(&with_content(generation)));
+    assert!(kept(&subjects).is_empty());
 }
