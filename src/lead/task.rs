@@ -123,3 +123,134 @@ impl Elector {
         Lease { metadata, spec: Some(spec) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{Method, Request, Response, StatusCode};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
+    use tokio::task::JoinHandle;
+
+    /// One Lease as the API server keeps it: with a resourceVersion that a PUT has to name.
+    #[derive(Clone, Default)]
+    struct Server(Arc<Mutex<Option<Value>>>);
+
+    impl Server {
+        fn answer(&self, method: &Method, body: &[u8]) -> (u16, Value) {
+            let mut kept = self.0.lock().expect("no panic");
+            let sent: Value = serde_json::from_slice(body).unwrap_or_default();
+            let version = |lease: &Value| lease["metadata"]["resourceVersion"].as_str().map(str::to_owned);
+            let failed = |code: u16| {
+                (
+                    code,
+                    json!({"kind": "Status", "status": "Failure", "code": code, "reason": "x", "message": "x"}),
+                )
+            };
+            match (method, kept.as_ref()) {
+                (&Method::GET, None) => (
+                    404,
+                    json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": "x"}),
+                ),
+                (&Method::GET, Some(lease)) => (200, lease.clone()),
+                (&Method::POST, Some(_)) => failed(409),
+                (&Method::PUT, Some(lease)) if version(lease) != version(&sent) => failed(409),
+                _ => {
+                    let next = kept
+                        .as_ref()
+                        .and_then(version)
+                        .map_or(1, |v| v.parse::<u32>().expect("a number") + 1);
+                    let mut lease = sent;
+                    lease["metadata"]["resourceVersion"] = next.to_string().into();
+                    *kept = Some(lease.clone());
+                    (200, lease)
+                }
+            }
+        }
+
+        /// A connection that may be cut.
+        fn client(&self, cut: Arc<AtomicBool>) -> Client {
+            let server = self.clone();
+            let service = tower::service_fn(move |request: Request<Body>| {
+                let (server, cut) = (server.clone(), cut.clone());
+                async move {
+                    let method = request.method().clone();
+                    let body = http_body_util::BodyExt::collect(request.into_body())
+                        .await
+                        .expect("a body")
+                        .to_bytes();
+                    if cut.load(Ordering::Relaxed) {
+                        std::future::pending::<()>().await;
+                    }
+                    let (code, body) = server.answer(&method, &body);
+                    let answer = Response::builder().status(StatusCode::from_u16(code).expect("a code"));
+                    answer.body(Body::from(body.to_string().into_bytes())).map_err(tower::BoxError::from)
+                }
+            });
+            Client::new(service, "default")
+        }
+    }
+
+    struct Replica {
+        leads: watch::Receiver<bool>,
+        cut: Arc<AtomicBool>,
+        stop: CancellationToken,
+        task: JoinHandle<()>,
+    }
+
+    fn start(server: &Server, identity: &str) -> Replica {
+        let (cut, stop) = (Arc::<AtomicBool>::default(), CancellationToken::new());
+        let (elector, leads) = Elector::new(server.client(cut.clone()), "default", identity);
+        let task = tokio::spawn(elector.run(stop.clone()));
+        Replica { leads, cut, stop, task }
+    }
+
+    /// Lets time pass; who led in each tenth of a second, and never two at once.
+    async fn pass(seconds: u64, replicas: &[&Replica]) -> Vec<Option<usize>> {
+        let mut led = Vec::new();
+        for _ in 0..seconds * 10 {
+            sleep(Duration::from_millis(100)).await;
+            let leaders: Vec<_> = (0..replicas.len()).filter(|i| *replicas[*i].leads.borrow()).collect();
+            assert!(leaders.len() < 2, "two lead");
+            led.push(leaders.first().copied());
+        }
+        led
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_cut_off_stops_leading_before_another_begins() {
+        let server = Server::default();
+        let first = start(&server, "a");
+        assert_eq!(pass(1, &[&first]).await.last(), Some(&Some(0)));
+        let second = start(&server, "b");
+        assert!(pass(60, &[&first, &second]).await.iter().all(|leader| *leader == Some(0)), "it renews");
+        first.cut.store(true, Ordering::Relaxed);
+        let led = pass(30, &[&first, &second]).await;
+        let ended = led.iter().position(|leader| *leader != Some(0)).expect("it ends");
+        let began = led.iter().position(|leader| *leader == Some(1)).expect("the other begins");
+        assert!(ended <= 120 && began > ended && began <= 200, "{ended} {began}");
+        first.cut.store(false, Ordering::Relaxed);
+        assert!(
+            pass(30, &[&first, &second]).await.iter().all(|leader| *leader == Some(1)),
+            "it does not come back"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_is_given_up_is_taken_at_once_and_so_is_ones_own() {
+        let server = Server::default();
+        let first = start(&server, "a");
+        pass(1, &[&first]).await;
+        let second = start(&server, "b");
+        pass(5, &[&first, &second]).await;
+        first.stop.cancel();
+        first.task.await.expect("it ends");
+        let led = pass(4, &[&second]).await;
+        assert_eq!(led.last(), Some(&Some(0)));
+        second.task.abort();
+        let again = start(&server, "b");
+        assert_eq!(pass(1, &[&again]).await.last(), Some(&Some(0)), "after a crash it is its own");
+    }
+}

@@ -44,6 +44,8 @@ const CONCURRENCY: u16 = 2;
 /// How long recording is let go first.
 const PATIENCE: Duration = Duration::from_secs(15);
 const DEADLINE: Duration = Duration::from_secs(10);
+/// Failures are said at most so often; a metric counts each.
+const SAY: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(5);
 
 /// A workload as the controller knows it: only by name, which is its uid.
@@ -104,6 +106,8 @@ struct Context {
     metrics: Metrics,
     /// When numbers alone were last written.
     numbers: Mutex<HashMap<Uuid, Instant>>,
+    /// When a failure was last said.
+    told: Mutex<Option<Instant>>,
 }
 
 /// Until it is dropped.
@@ -123,6 +127,7 @@ pub(super) async fn run(shared: Arc<Shared>, parts: &Parts) {
         queue: parts.queue.clone(),
         metrics: parts.metrics.clone(),
         numbers: Mutex::default(),
+        told: Mutex::default(),
     };
     Controller::for_stream(known, reader)
         .with_config(Config::default().concurrency(CONCURRENCY))
@@ -163,7 +168,11 @@ fn due(shared: Arc<Shared>, moves: Moves) -> BoxStream<'static, ObjectRef<Worklo
 
 fn refused(error: &Error, context: &Context) -> Action {
     context.metrics.observe_failures.inc();
-    tracing::debug!(%error, "a status was not written");
+    let mut told = lock(&context.told);
+    if told.is_none_or(|at| at.elapsed() > SAY) {
+        *told = Some(Instant::now());
+        tracing::warn!(%error, "statuses of Revisions are not up to date; they will be tried again");
+    }
     Action::requeue(RETRY.mul_f64(0.5 + fastrand::f64()))
 }
 

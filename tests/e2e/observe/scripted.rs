@@ -295,7 +295,9 @@ async fn another_replica_takes_over() {
     let made = post(&stage.client, &nim.path(&namespace), &nim.object()).await;
     let waits = |rows: &[Row]| rows.len() == 1 && rows[0].phase == "Creating";
     stage.wait(&namespace, "the first says that there are no pods", waits).await;
-    assert!(stage.revisor.metric("revisor_status_patches_total", "") < 0.5, "who follows writes nothing");
+    let follower = &stage.revisor;
+    assert!(follower.metric("revisor_status_patches_total", "") < 0.5, "who follows writes nothing");
+    assert!(follower.metric("revisor_observed_pods", "") < 0.5, "and watches no pods");
     // Told to stop it gives the lease up, so that the other need not wait for it to expire.
     first.signal("TERM");
     assert!(eventually(Duration::from_secs(10), || leads(&stage.revisor)));
@@ -305,4 +307,8 @@ async fn another_replica_takes_over() {
     }
     let goes_on = |rows: &[Row]| rows[0].phase == "Running" && rows[0].ready == 2;
     stage.wait(&namespace, "the second goes on", goes_on).await;
+    // Who was killed takes its own lease back at once.
+    stage.revisor.signal("KILL");
+    let third = Revisor::start(stage.world.cluster.kubeconfig(), &["--identity", "second"]);
+    assert!(eventually(Duration::from_secs(5), || leads(&third)));
 }
