@@ -10,12 +10,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Messages are cut to so many characters.
 const MAX_MESSAGE: usize = 200;
+
+/// So many names of nodes and namespaces are shared before it is looked whether they are still needed.
+const MAX_SHARED: usize = 10_000;
 
 /// Containers wait for one of these reasons when something has to be done about it.
 const FAILURES: &[&str] = &[
@@ -64,8 +67,8 @@ pub(super) struct Parts([Option<u64>; 5]);
 pub(super) struct Pod {
     pub(super) namespace: Arc<str>,
     pub(super) created: DateTime<Utc>,
-    /// The labels that some kind file names.
-    pub(super) labels: BTreeMap<Arc<str>, Box<str>>,
+    /// The labels that some kind file names; few, so a list takes less than a map.
+    labels: Box<[(Arc<str>, Box<str>)]>,
     pub(super) node: Option<Arc<str>>,
     pub(super) deleting: bool,
     pub(super) state: State,
@@ -139,6 +142,8 @@ pub(super) struct Pruner {
     labels: Vec<Arc<str>>,
     file: ViewFile,
     names: Names,
+    /// Names that many pods have in common: of nodes and namespaces.
+    shared: Mutex<HashSet<Arc<str>>>,
 }
 
 impl Pruner {
@@ -158,7 +163,21 @@ impl Pruner {
             .filter_map(|kind| kind.view.as_ref())
             .flat_map(|view| view.container.clone())
             .collect();
-        Some(Self { labels, file, names })
+        Some(Self { labels, file, names, shared: Mutex::default() })
+    }
+
+    fn share(&self, name: &str) -> Arc<str> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = shared.get(name) {
+            return known.clone();
+        }
+        // Nodes come and go; what no pod has any more is forgotten.
+        if shared.len() >= MAX_SHARED {
+            shared.retain(|name| Arc::strong_count(name) > 1);
+        }
+        let name: Arc<str> = name.into();
+        shared.insert(name.clone());
+        name
     }
 
     /// A pod, and who controls it.
@@ -171,9 +190,12 @@ impl Pruner {
             self.labels.iter().filter_map(|key| Some((key.clone(), own.remove(&**key)?.into_boxed_str())));
         let controller =
             metadata.owner_references.into_iter().flatten().find(|owner| owner.controller == Some(true));
-        let node = template["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()).map(Arc::from);
+        let node = template["spec"]["nodeName"]
+            .as_str()
+            .filter(|node| !node.is_empty())
+            .map(|node| self.share(node));
         let pod = Pod {
-            namespace: metadata.namespace?.into(),
+            namespace: self.share(&metadata.namespace?),
             created: metadata
                 .creation_timestamp
                 .and_then(|time| DateTime::from_timestamp(time.0.as_second(), 0))
@@ -195,14 +217,18 @@ impl Pruner {
 }
 
 impl Pod {
+    fn label(&self, key: &str) -> Option<&str> {
+        self.labels.iter().find(|(name, _)| **name == *key).map(|(_, value)| &**value)
+    }
+
     /// Whether it has the labels that pods of a workload of that name have.
     pub(super) fn is_labelled(&self, file: &PodsFile, name: &str) -> bool {
         let matches = |(key, label): &(String, PodLabel)| {
-            let value = self.labels.get(key.as_str());
+            let value = self.label(key);
             match label {
-                PodLabel::Name => value.is_some_and(|value| **value == *name),
+                PodLabel::Name => value == Some(name),
                 PodLabel::Any => value.is_some(),
-                PodLabel::Is(wanted) => value.is_some_and(|value| **value == **wanted),
+                PodLabel::Is(wanted) => value == Some(wanted),
             }
         };
         file.labels.iter().all(matches)
@@ -211,18 +237,18 @@ impl Pod {
     /// The workload's name, where a label says it.
     pub(super) fn workload(&self, file: &PodsFile) -> Option<&str> {
         let (key, _) = file.labels.iter().find(|(_, label)| *label == PodLabel::Name)?;
-        let name = self.labels.get(key.as_str())?;
+        let name = self.label(key)?;
         self.is_labelled(file, name).then_some(name)
     }
 
     /// What tells it from pods of other generations.
     pub(super) fn key(&self, file: &PodsFile) -> Option<&str> {
-        file.revision_key.iter().find_map(|key| self.labels.get(key.as_str())).map(|value| &**value)
+        file.revision_key.iter().find_map(|key| self.label(key))
     }
 
     /// Which component it is of.
     pub(super) fn component(&self, file: &PodsFile) -> Option<&str> {
-        file.component.as_ref().and_then(|key| self.labels.get(key.as_str())).map(|value| &**value)
+        file.component.as_ref().and_then(|key| self.label(key))
     }
 }
 
@@ -318,7 +344,7 @@ pub(super) mod tests {
         }));
         let deployment = kind("Deployment");
         assert_eq!((pod.key(&deployment.pods), pod.node.as_deref()), (Some("abc"), Some("a100-0")));
-        assert!(!pod.labels.contains_key("other"));
+        assert_eq!(pod.label("other"), None);
         assert_eq!(pod.state, State::Ready("2026-01-02T03:04:09Z".parse().expect("a time")));
         let requests: Vec<_> =
             pod.template.requests.iter().map(|(name, amount)| format!("{name}={amount}")).collect();

@@ -193,13 +193,36 @@ impl<'a> Held<'a> {
     }
 }
 
-/// Whether only numbers differ: not worth a write each time.
-pub(super) fn differs_in_numbers_only(before: &RevisionStatus, after: &RevisionStatus) -> bool {
-    let core = |status: &RevisionStatus| {
-        let states: Vec<_> = status.conditions.iter().map(|c| (c.r#type.clone(), c.status.clone())).collect();
-        (status.phase.clone(), status.outcome.clone(), status.first_ready_time, states)
-    };
-    core(before) == core(after)
+/// How soon a change of status should be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// Somebody may wait for it.
+    Now,
+    /// When it lasts: rollouts pass through such phases.
+    IfItLasts,
+    /// Only messages and numbers differ.
+    Whenever,
+}
+
+/// How soon the step from one status to the other should be written.
+pub(super) fn urgency(before: &RevisionStatus, after: &RevisionStatus) -> Urgency {
+    let passing = [
+        Phase::Creating,
+        Phase::Pending,
+        Phase::Initializing,
+        Phase::Resuming,
+        Phase::Terminating,
+        Phase::Stopping,
+    ];
+    let passes = passing.iter().any(|phase| after.phase.as_deref() == Some(phase.as_str()));
+    match before.phase == after.phase {
+        _ if before.phase.is_none() => Urgency::Now,
+        false if passes => Urgency::IfItLasts,
+        true if before.outcome == after.outcome && before.first_ready_time == after.first_ready_time => {
+            Urgency::Whenever
+        }
+        _ => Urgency::Now,
+    }
 }
 
 /// The JSON merge patch (RFC 7386) of `status` from one to the other; none when they are equal.

@@ -155,3 +155,24 @@ proptest::proptest! {
         proptest::prop_assert_eq!(status, after);
     }
 }
+
+#[test]
+fn what_settles_is_written_at_once_and_what_passes_is_not() {
+    let of = |phase: Option<&str>, pods: i32| RevisionStatus {
+        phase: phase.map(str::to_owned),
+        running_pods: Some(pods),
+        ..RevisionStatus::default()
+    };
+    for (before, after, expected) in [
+        (of(None, 0), of(Some("Creating"), 0), Urgency::Now),
+        (of(Some("Creating"), 0), of(Some("Pending"), 1), Urgency::IfItLasts),
+        (of(Some("Running"), 2), of(Some("Terminating"), 2), Urgency::IfItLasts),
+        (of(Some("Initializing"), 2), of(Some("Running"), 2), Urgency::Now),
+        (of(Some("Initializing"), 2), of(Some("Failed"), 2), Urgency::Now),
+        (of(Some("Initializing"), 2), of(Some("Initializing"), 3), Urgency::Whenever),
+    ] {
+        assert_eq!(urgency(&before, &after), expected, "{before:?} {after:?}");
+    }
+    let ready = RevisionStatus { first_ready_time: Some(at(1)), ..of(Some("Running"), 2) };
+    assert_eq!(urgency(&of(Some("Running"), 2), &ready), Urgency::Now);
+}

@@ -1,11 +1,12 @@
 //! Brings statuses up to date: a kube-rs `Controller` over workloads, and the only PATCH of what observing owns.
 //!
 //! It has the lowest priority there is: it waits while there is something to be recorded, writes little at a time, and
-//! merges whatever happens to a workload within a second. Numbers alone are written at most every few seconds.
+//! merges whatever happens to a workload within a second. What rollouts only pass through, and numbers, wait longer.
 
 use super::judge::{judge, templates};
 use super::live::Live;
 use super::phase::Ruling;
+use super::status::Urgency;
 use super::subjects::{Decision, Judgement, Unread};
 use super::{Parts, Shared, lock};
 use crate::kinds::Kind;
@@ -35,8 +36,10 @@ use uuid::Uuid;
 /// What happens to a workload within this time is written at once.
 const TOGETHER: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(100);
-/// Numbers alone are written at most so often.
-const NUMBERS: Duration = Duration::from_secs(10);
+/// Phases that rollouts pass through are written when they last so long.
+const LASTS: Duration = Duration::from_secs(5);
+/// Messages and numbers alone are written at most so often: of the newest Revision, and of others.
+const NUMBERS: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(30)];
 /// What may come true by time alone is looked at again.
 const AGAIN: Duration = Duration::from_secs(35);
 /// So many workloads are written at the same time.
@@ -104,8 +107,10 @@ struct Context {
     runner: Runner,
     queue: Queue,
     metrics: Metrics,
-    /// When numbers alone were last written.
-    numbers: Mutex<HashMap<Uuid, Instant>>,
+    /// When something was last written, by workload and generation.
+    written: Mutex<HashMap<(Uuid, i64), Instant>>,
+    /// Phases that are not written yet, and since when they are so.
+    passing: Mutex<HashMap<(Uuid, i64), (Option<String>, Instant)>>,
     /// When a failure was last said.
     told: Mutex<Option<Instant>>,
 }
@@ -126,7 +131,8 @@ pub(super) async fn run(shared: Arc<Shared>, parts: &Parts) {
         runner: parts.runner.clone(),
         queue: parts.queue.clone(),
         metrics: parts.metrics.clone(),
-        numbers: Mutex::default(),
+        written: Mutex::default(),
+        passing: Mutex::default(),
         told: Mutex::default(),
     };
     Controller::for_stream(known, reader)
@@ -189,11 +195,14 @@ async fn reconcile(workload: Arc<Workload>, context: Arc<Context>) -> Result<Act
         None => (Ruling::Silent, None),
     };
     let decisions = context.decide(uid, &Judgement { ruling, current });
+    // A phase that was passed through is not waited for any more.
+    let decided = |generation: i64| decisions.iter().any(|decision| decision.generation == generation);
+    lock(&context.passing).retain(|(workload, generation), _| *workload != uid || decided(*generation));
     let (mut again, mut open) = (None, false);
     for decision in decisions {
         open |= decision.status.first_ready_time.is_none() && decision.status.outcome.is_none();
         match context.must_wait(uid, &decision) {
-            Some(wait) => again = Some(wait),
+            Some(wait) => again = Some(again.map_or(wait, |again: Duration| again.min(wait))),
             None => context.write(uid, &kind, &namespace, decision).await?,
         }
     }
@@ -237,19 +246,30 @@ impl Context {
         Ok(snapshot.and_then(|snapshot| snapshot::compressed(&snapshot).ok().flatten()))
     }
 
-    /// How long numbers that nobody waits for have to wait.
+    /// How long a status has to wait that nobody waits for.
     fn must_wait(&self, uid: Uuid, decision: &Decision) -> Option<Duration> {
-        let mut numbers = lock(&self.numbers);
-        let now = Instant::now();
-        numbers.retain(|_, at| now.duration_since(*at) < NUMBERS);
-        if !decision.numbers_only {
-            return None;
+        let (key, now) = ((uid, decision.generation), Instant::now());
+        let mut passing = lock(&self.passing);
+        let left = match decision.urgency {
+            Urgency::Now => Duration::ZERO,
+            Urgency::IfItLasts => {
+                let (phase, since) =
+                    passing.entry(key).or_insert_with(|| (decision.status.phase.clone(), now));
+                if *phase != decision.status.phase {
+                    (*phase, *since) = (decision.status.phase.clone(), now);
+                }
+                LASTS.saturating_sub(now.duration_since(*since))
+            }
+            Urgency::Whenever => {
+                let rest = NUMBERS[usize::from(!decision.newest)];
+                let last = lock(&self.written).get(&key).copied();
+                last.map_or(Duration::ZERO, |at| rest.saturating_sub(now.duration_since(at)))
+            }
+        };
+        if decision.urgency != Urgency::IfItLasts || left.is_zero() {
+            passing.remove(&key);
         }
-        if let Some(at) = numbers.get(&uid) {
-            return Some(NUMBERS.saturating_sub(now.duration_since(*at)));
-        }
-        numbers.insert(uid, now);
-        None
+        (!left.is_zero()).then_some(left)
     }
 
     async fn write(&self, uid: Uuid, kind: &Kind, namespace: &str, decision: Decision) -> Result<(), Error> {
@@ -263,7 +283,12 @@ impl Context {
             .await
             .map_err(|_| Error::NoAnswer)?
         {
-            Ok(_) => lock(&self.shared.subjects).written(uid, generation, status),
+            Ok(_) => {
+                lock(&self.shared.subjects).written(uid, generation, status);
+                let (mut written, now) = (lock(&self.written), Instant::now());
+                written.retain(|_, at| now.duration_since(*at) < NUMBERS[1]);
+                written.insert((uid, generation), now);
+            }
             // Deleted meanwhile: its watch will say so.
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(error) => return Err(error.into()),

@@ -3,7 +3,7 @@
 use super::super::attribute::{Candidate, Group, generation};
 use super::super::phase::{Facts, Lifecycle, Ruling, SETTLED, Standing};
 use super::super::pod::Pod;
-use super::super::status::{Pools, Surroundings, differs_in_numbers_only, finding, next, patch};
+use super::super::status::{Pools, Surroundings, Urgency, finding, next, patch, urgency};
 use super::{Known, Subject, Subjects};
 use crate::revision::{Phase, RevisionStatus};
 use chrono::{DateTime, Utc};
@@ -28,8 +28,10 @@ pub(in super::super) struct Decision {
     pub(in super::super) status: RevisionStatus,
     /// The merge patch that makes it so.
     pub(in super::super) patch: Value,
-    /// Whether nobody waits for it.
-    pub(in super::super) numbers_only: bool,
+    /// How soon that should be.
+    pub(in super::super) urgency: Urgency,
+    /// Whether it is of the newest.
+    pub(in super::super) newest: bool,
 }
 
 impl Subjects {
@@ -167,6 +169,6 @@ fn decision(generation: i64, known: &Known, facts: &Facts<'_>, pools: &Pools) ->
     let before = known.status.as_ref()?;
     let status = next(before, facts, &Surroundings { pools, images_unknown: known.images_unknown });
     let patch = patch(before, &status)?;
-    let numbers_only = differs_in_numbers_only(before, &status);
-    Some(Decision { generation, name: known.name.clone(), status, patch, numbers_only })
+    let urgency = urgency(before, &status);
+    Some(Decision { generation, name: known.name.clone(), status, patch, urgency, newest: facts.is_newest() })
 }
