@@ -3,6 +3,7 @@
 
 mod continuity;
 mod crd;
+mod demo;
 mod faults;
 mod input;
 mod kinds;
