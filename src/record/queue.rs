@@ -1,13 +1,18 @@
 //! The bounded queue between deciding and writing. When it is full the watch stops reading; nothing is dropped.
 
+mod gate;
+mod holds;
 mod lanes;
 
-pub(crate) use lanes::Scope;
-use lanes::{Lanes, Next};
+use gate::Streak;
+use holds::Holds;
+pub(crate) use holds::{Place, Proof};
+use lanes::{Failed, Lanes, Next};
+pub(crate) use lanes::{Cause, Scope};
 
 use super::ledger::Ledger;
 pub use super::write::{StatusPatch, Unviewed, Write};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, ReasonLabels};
 use crate::workload::ResourceVersion;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +24,8 @@ use uuid::Uuid;
 const UNIT: usize = 1024;
 /// What a Revision takes beside its snapshot's data, roughly.
 const OVERHEAD: usize = 2 * UNIT;
+/// What passes by itself and does not, for so many attempts or so long, is told like everything that holds writing.
+const LASTING: (u32, Duration) = (5, Duration::from_secs(30));
 
 /// One write on its way.
 #[derive(Debug)]
@@ -42,6 +49,7 @@ pub(super) struct Queued {
     pub(super) item: Item,
     bytes: usize,
     permit: Option<OwnedSemaphorePermit>,
+    epoch: u64,
 }
 
 impl lanes::Item for Queued {
@@ -72,7 +80,10 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     lanes: Lanes<Queued>,
+    holds: Holds,
     closed: bool,
+    /// How often the queue was cleared.
+    epoch: u64,
 }
 
 impl Queue {
@@ -106,7 +117,10 @@ impl Queue {
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         // The semaphore is never closed.
         let permit = self.shared.budget.clone().acquire_many_owned(units).await.ok();
-        self.state().lanes.push(Queued { item, bytes, permit });
+        let mut state = self.state();
+        let epoch = state.epoch;
+        state.lanes.push(Queued { item, bytes, permit, epoch }, Instant::now());
+        drop(state);
         self.shared.metrics.queue_length.inc();
         self.shared.metrics.queue_bytes.inc_by(size(bytes));
         self.shared.changed.notify_one();
@@ -144,33 +158,81 @@ impl Queue {
     }
 
     /// `queued` has arrived, or never will.
-    pub(super) fn done(&self, queued: Queued) {
-        let Queued { item, bytes, permit } = queued;
-        item.ledger.done(item.at);
-        if let Some(also) = item.also {
-            item.ledger.done(also);
-        }
-        drop(permit);
-        self.shared.metrics.queue_length.dec();
-        self.shared.metrics.queue_bytes.dec_by(size(bytes));
+    pub(super) fn done(&self, queued: Queued, proof: Proof) {
         let mut state = self.state();
-        let opened = state.lanes.done(item.workload);
+        // Of another history, nobody waits for it.
+        if queued.epoch == state.epoch {
+            queued.item.ledger.done(queued.item.at);
+            if let Some(also) = queued.item.also {
+                queued.item.ledger.done(also);
+            }
+        }
+        self.settle(&mut state, queued, proof);
+    }
+
+    fn settle(&self, state: &mut State, queued: Queued, proof: Proof) {
+        let (workload, namespace) = (queued.item.workload, queued.item.write.namespace());
+        let opened = state.lanes.done(workload, namespace, proof, Instant::now());
+        let over = state.holds.settle(proof, workload, namespace, state.lanes.len() == 0);
+        self.over(state, &over);
+        self.shared.metrics.queue_length.dec();
+        self.shared.metrics.queue_bytes.dec_by(size(queued.bytes));
+        drop(queued);
         if opened || state.closed {
             self.shared.changed.notify_waiters();
         }
         self.shared.changed.notify_one();
     }
 
-    /// `queued` comes again later.
-    pub(super) fn failed(&self, queued: Queued, scope: Scope, delay: impl Fn(u32) -> Duration) {
-        self.state().lanes.failed(queued, scope, Instant::now(), delay);
+    /// `queued` comes again later, unless the queue was cleared since it was handed in. Whom that holds, when it is
+    /// news that has to be told.
+    pub(super) fn failed(
+        &self,
+        queued: Queued,
+        cause: Cause,
+        reason: &'static str,
+        delay: impl Fn(u32) -> Duration,
+    ) -> Option<Place> {
+        let mut state = self.state();
+        if queued.epoch != state.epoch {
+            self.settle(&mut state, queued, Proof::Answered);
+            return None;
+        }
+        let (workload, namespace) = (queued.item.workload, queued.item.write.namespace().to_owned());
+        let now = Instant::now();
+        let failed = state.lanes.failed(queued, cause, now, delay);
+        if !cause.passing {
+            let over = state.holds.answered();
+            self.over(&state, &over);
+        }
+        let place = place(cause, &failed, now, workload, namespace);
+        let news = place.filter(|place| state.holds.raise(reason, place.clone(), cause.passing));
+        if news.is_some() {
+            self.shared.metrics.held.get_or_create(&ReasonLabels { reason }).set(1);
+        }
         self.shared.changed.notify_waiters();
         self.shared.changed.notify_one();
+        news
     }
 
-    /// Drops everything that waits: it was of another history. What is being written is written.
+    /// These hold nobody any more.
+    fn over(&self, state: &State, over: &[(&'static str, Place)]) {
+        for (reason, place) in over {
+            let held = self.shared.metrics.held.get_or_create(&ReasonLabels { reason });
+            held.set(state.holds.holds(reason).into());
+            tracing::info!(reason, ?place, "writing Revisions goes on");
+        }
+    }
+
+    /// Drops everything that waits: it was of another history. What is being written is written, or dropped when that
+    /// fails.
     pub fn clear(&self) {
-        let dropped = self.state().lanes.clear();
+        let mut state = self.state();
+        state.epoch += 1;
+        let dropped = state.lanes.clear();
+        let over = state.holds.clear();
+        self.over(&state, &over);
+        drop(state);
         for Queued { bytes, .. } in dropped {
             self.shared.metrics.queue_length.dec();
             self.shared.metrics.queue_bytes.dec_by(size(bytes));
@@ -196,4 +258,18 @@ impl Queue {
 
 fn size(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// Whom a failure holds; nobody when it will probably have passed soon.
+fn place(cause: Cause, failed: &Failed, now: Instant, workload: Uuid, namespace: String) -> Option<Place> {
+    let lasts = |streak: Streak| {
+        let long = streak.since.is_some_and(|since| now.duration_since(since) >= LASTING.1);
+        !cause.passing || streak.failures >= LASTING.0 || long
+    };
+    match failed.scope {
+        Scope::All | Scope::Unclear if lasts(failed.gate) => Some(Place::All),
+        Scope::Namespace if lasts(failed.lane) => Some(Place::Namespace(namespace)),
+        _ if lasts(failed.lane) => Some(Place::Workload(workload)),
+        _ => None,
+    }
 }

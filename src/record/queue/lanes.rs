@@ -1,9 +1,11 @@
 //! Which item is written next: in order within a workload, side by side across workloads. Pure; time is passed in.
 //!
-//! A failure delays one lane (a workload), one namespace, or everything. Everything is delayed behind a gate: when its
-//! time is up one item goes through as a probe, and only when that arrives do the others follow.
+//! A failure delays one lane (a workload), one namespace, or everything. The last two are delayed behind a gate: when
+//! its time is up one item goes through as a probe, and only what shows that the failure is over lets the others follow.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use super::gate::{Gate, Streak, later};
+use super::holds::Proof;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -17,6 +19,27 @@ pub(crate) enum Scope {
     Workload,
     Namespace,
     All,
+    /// Everything, unless Revisions of other namespaces were created since the last such failure: then the namespace.
+    Unclear,
+}
+
+/// What a failure means for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cause {
+    pub(crate) scope: Scope,
+    /// Whether it passes by itself: any answer shows that it is over. Otherwise only a Revision that is created does.
+    pub(crate) passing: bool,
+}
+
+/// What a failure came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Failed {
+    /// Never [`Scope::Unclear`].
+    pub(super) scope: Scope,
+    /// Failures in a row of its lane.
+    pub(super) lane: Streak,
+    /// Failures in a row of everything.
+    pub(super) gate: Streak,
 }
 
 /// An answer to "what next".
@@ -36,10 +59,15 @@ pub(super) trait Item {
 #[derive(Debug)]
 pub(super) struct Lanes<T> {
     workloads: HashMap<Uuid, Lane<T>>,
+    /// A lane that has items and is not busy is in one of `ready`, `delayed` and the `waiting` of its namespace.
     ready: VecDeque<Uuid>,
     delayed: BTreeSet<(Instant, Uuid)>,
-    parked: HashMap<String, Instant>,
+    parked: HashMap<String, Parked>,
     gate: Gate,
+    /// Whether the gate is closed by a failure of which it is not clear whom it concerns.
+    unclear: bool,
+    /// Namespaces in which Revisions were created since the last failure of which it is not clear whom it concerns.
+    created: HashSet<String>,
     len: usize,
 }
 
@@ -47,14 +75,16 @@ pub(super) struct Lanes<T> {
 struct Lane<T> {
     items: VecDeque<T>,
     busy: bool,
-    failures: u32,
+    streak: Streak,
 }
 
+/// A namespace that is delayed.
 #[derive(Debug, Default)]
-struct Gate {
-    until: Option<Instant>,
-    probing: bool,
-    failures: u32,
+struct Parked {
+    gate: Gate,
+    waiting: VecDeque<Uuid>,
+    /// Whether it is known that others are not concerned.
+    alone: bool,
 }
 
 impl<T> Default for Lanes<T> {
@@ -65,6 +95,8 @@ impl<T> Default for Lanes<T> {
             delayed: BTreeSet::new(),
             parked: HashMap::new(),
             gate: Gate::default(),
+            unclear: false,
+            created: HashSet::new(),
             len: 0,
         }
     }
@@ -80,12 +112,16 @@ impl<T: Item> Lanes<T> {
         !self.ready.is_empty()
     }
 
-    pub(super) fn push(&mut self, item: T) {
+    pub(super) fn push(&mut self, item: T, now: Instant) {
         self.len += 1;
+        if self.unclear && !self.parked.contains_key(item.namespace()) {
+            // One of another namespace makes it clear.
+            self.gate.hurry(now);
+        }
         let workload = item.workload();
         let lane = self.workloads.entry(workload).or_insert_with(|| {
             self.ready.push_back(workload);
-            Lane { items: VecDeque::new(), busy: false, failures: 0 }
+            Lane { items: VecDeque::new(), busy: false, streak: Streak::default() }
         });
         lane.items.push_back(item);
     }
@@ -97,6 +133,7 @@ impl<T: Item> Lanes<T> {
         self.workloads.retain(|_, lane| lane.busy);
         self.ready.clear();
         self.delayed.clear();
+        self.parked.clear();
         self.len -= dropped.len();
         dropped
     }
@@ -104,28 +141,38 @@ impl<T: Item> Lanes<T> {
     /// Gives out the next item; its lane waits until [`Lanes::done`] or [`Lanes::failed`].
     pub(super) fn take(&mut self, now: Instant) -> Next<T> {
         self.release(now);
-        if let Some(until) = self.gate.until {
-            if until > now {
-                return Next::Wait(Some(until));
+        if !self.gate.lets(now) {
+            return Next::Wait(self.gate.until());
+        }
+        loop {
+            while let Some(workload) = self.ready.pop_front() {
+                if let Some(item) = self.give(workload) {
+                    return Next::Item(item);
+                }
             }
-            if self.gate.probing {
-                return Next::Wait(None);
+            // Nothing else is there: those whose namespace may be tried again.
+            if !self.elect(now) {
+                let parked = self.parked.values().filter(|parked| !parked.waiting.is_empty());
+                let next = parked.filter_map(|parked| parked.gate.until());
+                return Next::Wait(next.chain(self.delayed.first().map(|(at, _)| *at)).min());
             }
         }
-        while let Some(workload) = self.ready.pop_front() {
-            let Some(lane) = self.workloads.get_mut(&workload) else { continue };
-            let parked = lane.items.front().and_then(|item| self.parked.get(item.namespace()));
-            if let Some(until) = parked.filter(|until| **until > now) {
-                self.delayed.insert((*until, workload));
-                continue;
-            }
-            if let Some(item) = lane.items.pop_front() {
-                lane.busy = true;
-                self.gate.probing = self.gate.until.is_some();
-                return Next::Item(item);
-            }
+    }
+
+    /// The next item of a lane, unless its namespace is delayed.
+    fn give(&mut self, workload: Uuid) -> Option<T> {
+        let lane = self.workloads.get_mut(&workload)?;
+        let parked = lane.items.front().and_then(|item| self.parked.get_mut(item.namespace()));
+        if let Some(parked) = parked
+            && !parked.gate.is_probe(workload)
+        {
+            parked.waiting.push_back(workload);
+            return None;
         }
-        Next::Wait(self.delayed.first().map(|(at, _)| *at))
+        let item = lane.items.pop_front()?;
+        lane.busy = true;
+        self.gate.pass(workload);
+        Some(item)
     }
 
     /// Lanes whose delay is over are ready again.
@@ -134,58 +181,125 @@ impl<T: Item> Lanes<T> {
             self.delayed.remove(&(at, workload));
             self.ready.push_back(workload);
         }
-        self.parked.retain(|_, until| *until > now);
+        self.elect(now);
     }
 
-    /// The item of `workload` that was given out is settled. True when that opened the gate for the others.
-    pub(super) fn done(&mut self, workload: Uuid) -> bool {
+    /// One lane of every namespace whose time is up becomes ready, as a probe; behind all that are ready.
+    fn elect(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        for parked in self.parked.values_mut().filter(|parked| parked.gate.lets(now)) {
+            if let Some(workload) = parked.waiting.pop_front() {
+                parked.gate.pass(workload);
+                self.ready.push_back(workload);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// The item of `workload` that was given out is settled. True when that let others go on.
+    pub(super) fn done(&mut self, workload: Uuid, namespace: &str, proof: Proof, now: Instant) -> bool {
         self.len -= 1;
-        let opened = self.gate.until.is_some();
-        self.gate = Gate::default();
+        let opened = self.shown(workload, namespace, proof, now);
         let Some(lane) = self.workloads.get_mut(&workload) else { return opened };
         lane.busy = false;
-        lane.failures = 0;
+        lane.streak = Streak::default();
         if lane.items.is_empty() {
             self.workloads.remove(&workload);
         } else {
             self.ready.push_back(workload);
         }
+        if self.len == 0 {
+            self.parked.clear();
+            self.gate.open();
+        }
         opened
     }
 
-    /// The item that was given out comes back. `delay` is given the number of failures so far, from 1.
-    pub(super) fn failed(&mut self, item: T, scope: Scope, now: Instant, delay: impl Fn(u32) -> Duration) {
-        let workload = item.workload();
-        let Some(lane) = self.workloads.get_mut(&workload) else { return };
-        lane.busy = false;
-        lane.failures = lane.failures.saturating_add(1);
-        let own = now + delay(lane.failures);
-        let namespace = item.namespace().to_owned();
-        lane.items.push_front(item);
-        match scope {
-            Scope::All => {
-                // Several failures of one outage count as one: only the probe's failure lengthens the wait.
-                if self.gate.until.is_none() || self.gate.probing {
-                    self.gate.failures = self.gate.failures.saturating_add(1);
-                    self.gate.until = Some(now + delay(self.gate.failures));
-                }
-                self.gate.probing = false;
-                if lane.failures > PATIENCE {
-                    self.delayed.insert((own, workload));
-                } else {
-                    self.ready.push_back(workload);
-                }
-            }
-            Scope::Namespace => {
-                self.gate = Gate::default();
-                self.parked.insert(namespace, own);
-                self.delayed.insert((own, workload));
-            }
-            Scope::Workload => {
-                self.gate = Gate::default();
-                self.delayed.insert((own, workload));
-            }
+    /// Opens what `proof` opens.
+    fn shown(&mut self, workload: Uuid, namespace: &str, proof: Proof, now: Instant) -> bool {
+        if proof == Proof::Created && !self.created.contains(namespace) {
+            self.created.insert(namespace.to_owned());
         }
+        if proof == Proof::Answered {
+            self.give_back(workload, namespace);
+            return self.gate.answered(workload);
+        }
+        let freed = self.parked.remove(namespace);
+        let mut opened = freed.is_some();
+        self.ready.extend(freed.into_iter().flat_map(|parked| parked.waiting));
+        if proof == Proof::NamespaceGone {
+            return self.gate.answered(workload) || opened;
+        }
+        if self.gate.open() {
+            opened = true;
+            self.parked.values_mut().for_each(|parked| parked.gate.hurry(now));
+        }
+        opened
+    }
+
+    /// `workload` was perhaps the probe of its namespace, and tells nothing of that.
+    fn give_back(&mut self, workload: Uuid, namespace: &str) {
+        if let Some(parked) = self.parked.get_mut(namespace) {
+            parked.gate.give_back(workload);
+        }
+    }
+
+    /// The item that was given out comes back. `delay` is given the number of failures so far, from 1.
+    pub(super) fn failed(
+        &mut self,
+        item: T,
+        cause: Cause,
+        now: Instant,
+        delay: impl Fn(u32) -> Duration,
+    ) -> Failed {
+        let (workload, namespace) = (item.workload(), item.namespace().to_owned());
+        let scope = self.resolve(cause.scope, &namespace);
+        let lane = self.workloads.entry(workload).or_insert_with(|| Lane {
+            items: VecDeque::new(),
+            busy: true,
+            streak: Streak::default(),
+        });
+        lane.busy = false;
+        lane.items.push_front(item);
+        lane.streak.grow(now);
+        let own = lane.streak;
+        let parks = matches!(cause.scope, Scope::Namespace | Scope::Unclear);
+        if parks {
+            let parked = self.parked.entry(namespace.clone()).or_default();
+            parked.gate.close(workload, true, now, &delay);
+            parked.alone |= scope == Scope::Namespace;
+        } else {
+            self.give_back(workload, &namespace);
+        }
+        match scope {
+            Scope::All | Scope::Unclear => {
+                self.gate.close(workload, !cause.passing, now, &delay);
+                self.unclear = cause.scope == Scope::Unclear;
+            }
+            _ if cause.passing => self.gate.give_back(workload),
+            _ => drop(self.gate.answered(workload)),
+        }
+        if scope == Scope::Workload || own.failures > PATIENCE {
+            self.delayed.insert((later(now, delay(own.failures)), workload));
+        } else if let Some(parked) = self.parked.get_mut(&namespace).filter(|_| parks) {
+            parked.waiting.push_back(workload);
+        } else {
+            self.ready.push_back(workload);
+        }
+        Failed { scope, lane: own, gate: self.gate.streak() }
+    }
+
+    fn resolve(&mut self, scope: Scope, namespace: &str) -> Scope {
+        if scope != Scope::Unclear {
+            return scope;
+        }
+        if self.parked.get(namespace).is_some_and(|parked| parked.alone) {
+            return Scope::Namespace;
+        }
+        let elsewhere = self.created.iter().any(|created| created != namespace);
+        self.created.clear();
+        if elsewhere { Scope::Namespace } else { Scope::All }
     }
 }
 
@@ -212,9 +326,25 @@ mod tests {
     fn lanes(edits: &[Edit]) -> (Lanes<Edit>, Instant) {
         let mut lanes = Lanes::default();
         for edit in edits {
-            lanes.push(*edit);
+            lanes.push(*edit, Instant::now());
         }
         (lanes, Instant::now())
+    }
+
+    const PASSING: Cause = Cause { scope: Scope::All, passing: true };
+
+    fn held(scope: Scope) -> Cause {
+        Cause { scope, passing: false }
+    }
+
+    impl Lanes<Edit> {
+        fn created(&mut self, edit: Edit, now: Instant) -> bool {
+            self.done(edit.workload(), edit.1, Proof::Created, now)
+        }
+
+        fn answered(&mut self, edit: Edit, now: Instant) -> bool {
+            self.done(edit.workload(), edit.1, Proof::Answered, now)
+        }
     }
 
     #[test]
@@ -224,10 +354,10 @@ mod tests {
         assert_eq!(lanes.take(now), Next::Item(a1));
         assert_eq!(lanes.take(now), Next::Item(b1));
         assert_eq!(lanes.take(now), Next::Wait(None));
-        lanes.done(a1.workload());
+        lanes.created(a1, now);
         assert_eq!(lanes.take(now), Next::Item(a2));
-        lanes.done(a2.workload());
-        lanes.done(b1.workload());
+        lanes.created(a2, now);
+        lanes.created(b1, now);
         assert_eq!((lanes.len(), lanes.workloads.len()), (0, 0));
     }
 
@@ -235,24 +365,36 @@ mod tests {
     fn a_failed_item_comes_again_first_and_later() {
         let (a1, a2, b1) = (Edit(1, "n", 1), Edit(1, "n", 2), Edit(2, "n", 1));
         let (mut lanes, now) = lanes(&[a1, a2, b1]);
+        let own = held(Scope::Workload);
         assert_eq!(lanes.take(now), Next::Item(a1));
-        lanes.failed(a1, Scope::Workload, now, second);
+        lanes.failed(a1, own, now, second);
         assert_eq!(lanes.take(now), Next::Item(b1));
         assert_eq!(lanes.take(now), Next::Wait(Some(now + second(1))));
         assert_eq!(lanes.take(now + second(1)), Next::Item(a1));
-        lanes.failed(a1, Scope::Workload, now + second(1), second);
+        let failed = lanes.failed(a1, own, now + second(1), second);
+        assert_eq!((failed.lane.failures, failed.lane.since, failed.gate.failures), (2, Some(now), 0));
         assert_eq!(lanes.take(now + second(2)), Next::Wait(Some(now + second(3))));
     }
 
     #[test]
-    fn a_parked_namespace_holds_no_other() {
+    fn a_parked_namespace_holds_no_other_and_lets_one_probe_for_all_of_it() {
         let (a, b, c) = (Edit(1, "full", 1), Edit(2, "full", 1), Edit(3, "n", 1));
         let (mut lanes, now) = lanes(&[a, b, c]);
+        let full = held(Scope::Namespace);
         assert_eq!(lanes.take(now), Next::Item(a));
-        lanes.failed(a, Scope::Namespace, now, second);
+        lanes.failed(a, full, now, second);
         assert_eq!(lanes.take(now), Next::Item(c));
+        lanes.created(c, now);
         assert_eq!(lanes.take(now), Next::Wait(Some(now + second(1))));
-        assert!(matches!(lanes.take(now + second(1)), Next::Item(Edit(_, "full", _))));
+        let later = now + second(1);
+        assert_eq!(lanes.take(later), Next::Item(b), "the one that failed is behind");
+        assert_eq!(lanes.take(later), Next::Wait(None), "only one probe");
+        lanes.failed(b, full, later, second);
+        assert_eq!(lanes.take(later), Next::Wait(Some(later + second(2))), "the namespace's failures count");
+        let later = later + second(2);
+        assert_eq!(lanes.take(later), Next::Item(a));
+        assert!(lanes.created(a, later));
+        assert_eq!(lanes.take(later), Next::Item(b));
     }
 
     #[test]
@@ -261,49 +403,149 @@ mod tests {
         let (mut lanes, now) = lanes(&[a, b, c]);
         assert_eq!(lanes.take(now), Next::Item(a));
         assert_eq!(lanes.take(now), Next::Item(b));
-        lanes.failed(a, Scope::All, now, second);
-        lanes.failed(b, Scope::All, now, second);
+        lanes.failed(a, PASSING, now, second);
+        lanes.failed(b, PASSING, now, second);
         assert_eq!(lanes.take(now), Next::Wait(Some(now + second(1))), "one outage, one failure");
         let later = now + second(1);
         assert_eq!(lanes.take(later), Next::Item(c));
         assert_eq!(lanes.take(later), Next::Wait(None), "only one probe");
-        lanes.failed(c, Scope::All, later, second);
+        assert_eq!(lanes.failed(c, PASSING, later, second).gate.failures, 2);
         assert_eq!(lanes.take(later), Next::Wait(Some(later + second(2))));
         let later = later + second(2);
         assert_eq!(lanes.take(later), Next::Item(a));
-        assert!(lanes.done(a.workload()));
+        assert!(lanes.answered(a, later), "any answer shows that the API server is back");
         assert_eq!(lanes.take(later), Next::Item(b));
         assert_eq!(lanes.take(later), Next::Item(c));
     }
 
+    #[test]
+    fn what_must_be_mended_ends_only_when_a_revision_is_created() {
+        for scope in [Scope::All, Scope::Unclear] {
+            let (a, status, b, c) = (Edit(1, "n", 1), Edit(2, "m", 1), Edit(3, "o", 1), Edit(4, "p", 1));
+            let (mut lanes, now) = lanes(&[a, status, b, c]);
+            assert_eq!(lanes.take(now), Next::Item(a));
+            assert_eq!(lanes.failed(a, held(scope), now, second).scope, Scope::All, "nothing else is known");
+            let later = now + second(1);
+            assert_eq!(lanes.take(later), Next::Item(status));
+            assert!(!lanes.answered(status, later), "a status or a refusal is no proof");
+            assert_eq!(lanes.take(later), Next::Item(b), "the next one probes");
+            assert_eq!(lanes.take(later), Next::Wait(None), "and only that one");
+            assert!(lanes.created(b, later));
+            assert_eq!(lanes.take(later), Next::Item(c));
+            assert!(matches!(lanes.take(later), Next::Item(Edit(1, ..))), "the one that failed may try at once");
+        }
+    }
+
+    #[test]
+    fn a_denial_concerns_its_namespace_when_others_are_created_in_between() {
+        let bad: Vec<_> = (1..=3).map(|workload| Edit(workload, "bad", 1)).collect();
+        let good: Vec<_> = (4..=6).map(|workload| Edit(workload, "good", 1)).collect();
+        let (mut lanes, now) = lanes(&[bad[0], bad[1], bad[2], good[0], good[1], good[2]]);
+        let denied = held(Scope::Unclear);
+        assert_eq!(lanes.take(now), Next::Item(bad[0]));
+        assert_eq!(lanes.failed(bad[0], denied, now, second).scope, Scope::All);
+        let later = now + second(1);
+        assert_eq!(lanes.take(later), Next::Item(good[0]), "the probe is of another namespace");
+        assert!(lanes.created(good[0], later));
+        assert_eq!(lanes.take(later), Next::Item(good[1]));
+        assert_eq!(lanes.take(later), Next::Item(good[2]));
+        let Next::Item(again) = lanes.take(later) else { panic!("the denied namespace is tried") };
+        assert_eq!(lanes.failed(again, denied, later, second).scope, Scope::Namespace);
+        lanes.created(good[1], later);
+        lanes.created(good[2], later);
+        // Nothing is created for a while: it is still known whom it concerns.
+        let later = later + second(5);
+        let Next::Item(again) = lanes.take(later) else { panic!("the denied namespace is tried") };
+        assert_eq!(lanes.failed(again, denied, later, second).scope, Scope::Namespace);
+        let new = Edit(7, "good", 1);
+        lanes.push(new, later);
+        assert_eq!(lanes.take(later), Next::Item(new));
+    }
+
+    #[test]
+    fn a_new_namespace_does_not_wait_for_a_denied_one() {
+        let (mut lanes, now) = lanes(&[Edit(1, "bad", 1)]);
+        let Next::Item(bad) = lanes.take(now) else { panic!("there is one") };
+        lanes.failed(bad, held(Scope::Unclear), now, |_| second(10));
+        let (same, other) = (Edit(2, "bad", 1), Edit(3, "good", 1));
+        lanes.push(same, now);
+        assert_eq!(lanes.take(now), Next::Wait(Some(now + second(10))));
+        lanes.push(other, now);
+        assert_eq!(lanes.take(now), Next::Item(other));
+    }
+
+    #[test]
+    fn a_namespace_that_is_gone_frees_what_is_left_of_it() {
+        let all: Vec<_> = (1..=4).map(|workload| Edit(workload, "gone", 1)).collect();
+        let (mut lanes, now) = lanes(&all);
+        let Next::Item(first) = lanes.take(now) else { panic!("there is one") };
+        lanes.failed(first, held(Scope::Namespace), now, second);
+        let later = now + second(1);
+        let Next::Item(probe) = lanes.take(later) else { panic!("there is one") };
+        assert!(lanes.done(probe.workload(), "gone", Proof::NamespaceGone, later));
+        assert!(matches!(lanes.take(later), Next::Item(_)) && matches!(lanes.take(later), Next::Item(_)));
+    }
+
+    #[test]
+    fn a_wait_without_end_is_no_panic() {
+        let (mut lanes, now) = lanes(&[Edit(1, "n", 1)]);
+        let Next::Item(edit) = lanes.take(now) else { panic!("there is one") };
+        lanes.failed(edit, PASSING, now, |_| Duration::MAX);
+        assert!(matches!(lanes.take(now), Next::Wait(Some(_))));
+    }
+
     proptest::proptest! {
         #[test]
-        fn every_item_arrives_once_and_in_order(script in proptest::collection::vec((0..5u128, 0..4u8), 1..200)) {
+        fn every_item_arrives_once_and_in_order(script in proptest::collection::vec((0..6u128, 0..9u8), 1..200)) {
+            let namespaces = ["n", "m", "o"];
             let mut lanes = Lanes::default();
             let mut now = Instant::now();
-            let mut counts = [0; 5];
+            let mut counts = [0; 6];
             for (workload, _) in &script {
                 let at = usize::try_from(*workload).expect("small");
                 counts[at] += 1;
-                lanes.push(Edit(*workload, "n", counts[at]));
+                lanes.push(Edit(*workload, namespaces[at % 3], counts[at]), now);
             }
-            let mut arrived = [0; 5];
-            let mut fates = script.iter().map(|(_, fate)| *fate).chain(std::iter::repeat(3));
+            let mut arrived = [0; 6];
+            let mut out = VecDeque::new();
+            let mut fates = script.iter().map(|(_, fate)| *fate).chain(std::iter::repeat(8));
             while lanes.len() > 0 {
-                match lanes.take(now) {
-                    Next::Item(item) => match fates.next() {
-                        Some(0) => lanes.failed(item, Scope::Workload, now, second),
-                        Some(1) => lanes.failed(item, Scope::Namespace, now, second),
-                        Some(2) => lanes.failed(item, Scope::All, now, second),
-                        _ => {
-                            let at = usize::try_from(item.0).expect("small");
-                            arrived[at] += 1;
-                            proptest::prop_assert_eq!(arrived[at], item.2);
-                            lanes.done(item.workload());
+                // Up to three are being written at the same time.
+                if out.len() < 3 {
+                    match lanes.take(now) {
+                        Next::Item(item) => {
+                            out.push_back(item);
+                            continue;
                         }
-                    },
-                    Next::Wait(until) => now = until.expect("something is waiting"),
+                        Next::Wait(until) if out.is_empty() => {
+                            now = now.max(until.expect("something is waiting"));
+                            continue;
+                        }
+                        Next::Wait(_) => {}
+                    }
                 }
+                let item = out.pop_front().expect("one is being written");
+                let cause = match fates.next() {
+                    Some(0) => held(Scope::Workload),
+                    Some(1) => held(Scope::Namespace),
+                    Some(2) => held(Scope::All),
+                    Some(3) => held(Scope::Unclear),
+                    Some(4) => PASSING,
+                    Some(5) => Cause { scope: Scope::Workload, passing: true },
+                    fate => {
+                        let at = usize::try_from(item.0).expect("small");
+                        arrived[at] += 1;
+                        proptest::prop_assert_eq!(arrived[at], item.2);
+                        let proof = match fate {
+                            Some(6) => Proof::Answered,
+                            Some(7) => Proof::NamespaceGone,
+                            _ => Proof::Created,
+                        };
+                        lanes.done(item.workload(), item.1, proof, now);
+                        continue;
+                    }
+                };
+                lanes.failed(item, cause, now, second);
             }
             proptest::prop_assert_eq!(arrived, counts);
         }

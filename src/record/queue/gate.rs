@@ -1,0 +1,106 @@
+//! A door that a failure closes. When its time is up one item goes through as a probe, and the others follow only when
+//! something has shown that the failure is over. Pure; time is passed in.
+
+use std::time::Duration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// No wait is longer, whatever it was computed from.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// A moment after `now`.
+pub(super) fn later(now: Instant, delay: Duration) -> Instant {
+    now.checked_add(delay.min(LONGEST)).unwrap_or(now)
+}
+
+/// Failures in a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Streak {
+    /// How many.
+    pub(super) failures: u32,
+    /// When the first of them was.
+    pub(super) since: Option<Instant>,
+}
+
+impl Streak {
+    /// One more.
+    pub(super) fn grow(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.since.get_or_insert(now);
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    until: Option<Instant>,
+    probe: Option<Uuid>,
+    streak: Streak,
+    /// Whether only a write of the kind that failed opens it; otherwise any answer does.
+    strict: bool,
+}
+
+impl Gate {
+    pub(super) fn is_closed(&self) -> bool {
+        self.until.is_some()
+    }
+
+    /// Whether somebody may pass now; when it is closed, as a probe.
+    pub(super) fn lets(&self, now: Instant) -> bool {
+        self.probe.is_none() && self.until.is_none_or(|until| until <= now)
+    }
+
+    /// When the next probe may go, if none is on its way.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.until.filter(|_| self.probe.is_none())
+    }
+
+    pub(super) fn is_probe(&self, workload: Uuid) -> bool {
+        self.probe == Some(workload)
+    }
+
+    pub(super) fn streak(&self) -> Streak {
+        self.streak
+    }
+
+    /// `workload` passes.
+    pub(super) fn pass(&mut self, workload: Uuid) {
+        self.probe = self.until.map(|_| workload);
+    }
+
+    /// `workload` has failed. `delay` is given the number of failures so far, from 1.
+    pub(super) fn close(&mut self, workload: Uuid, strict: bool, now: Instant, delay: impl Fn(u32) -> Duration) {
+        // Several failures of one outage count as one: only the probe's failure lengthens the wait.
+        if self.until.is_none() || self.is_probe(workload) {
+            self.streak.grow(now);
+            self.until = Some(later(now, delay(self.streak.failures)));
+        }
+        self.strict |= strict;
+        self.give_back(workload);
+    }
+
+    /// The probe is back and tells nothing: the next may go at once.
+    pub(super) fn give_back(&mut self, workload: Uuid) {
+        self.probe = self.probe.filter(|probe| *probe != workload);
+    }
+
+    /// `workload` had an answer, though not that it was created. True when that opened the gate.
+    pub(super) fn answered(&mut self, workload: Uuid) -> bool {
+        if self.strict {
+            self.give_back(workload);
+            return false;
+        }
+        self.open()
+    }
+
+    /// True when it was closed.
+    pub(super) fn open(&mut self) -> bool {
+        let closed = self.is_closed();
+        *self = Self::default();
+        closed
+    }
+
+    /// What closed it is probably over: the next probe need not wait.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.until = self.until.map(|until| until.min(now));
+    }
+}
