@@ -6,7 +6,7 @@ use kube::core::Status;
 use std::time::Duration;
 
 /// An answer other than "created".
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// A Revision of this name is there: compare.
     Exists,
@@ -22,6 +22,9 @@ pub(crate) enum Fault {
     Passing(&'static str, Option<Duration>),
 }
 
+/// How etcd, and the API server's client of it, say that something is too large.
+const TOO_LARGE: [&str; 2] = ["request is too large", "trying to send message larger than max"];
+
 /// Reads an answer.
 pub(crate) fn classify(code: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Fault {
     let status: Status = serde_json::from_slice(body).unwrap_or_default();
@@ -30,14 +33,12 @@ pub(crate) fn classify(code: StatusCode, retry_after: Option<Duration>, body: &[
     } else {
         status.message.as_str().into()
     };
-    if text.contains("database space exceeded") {
-        return Fault::Held("EtcdFull", Scope::All);
-    }
     match code.as_u16() {
+        500.. if text.contains("database space exceeded") => Fault::Held("EtcdFull", Scope::All),
         409 if status.reason == "AlreadyExists" => Fault::Exists,
         409 => Fault::Passing("Conflict", retry_after),
         413 => Fault::TooLarge,
-        500 if text.contains("request is too large") => Fault::TooLarge,
+        500 if TOO_LARGE.iter().any(|says| text.contains(says)) => Fault::TooLarge,
         422 => Fault::Refused("Invalid"),
         403 => forbidden(&status, &text),
         404 if details(&status).is_some_and(|d| d.kind == "namespaces") => Fault::NamespaceGone,
@@ -65,7 +66,8 @@ fn forbidden(status: &Status, text: &str) -> Fault {
     {
         Fault::Held("QuotaExceeded", Scope::Namespace)
     } else {
-        Fault::Held("Forbidden", Scope::All)
+        // A right that was taken away concerns everything, a policy or a webhook often one namespace only.
+        Fault::Held("Forbidden", Scope::Unclear)
     }
 }
 
@@ -86,6 +88,9 @@ mod tests {
         };
         let all = |reason| Fault::Held(reason, Scope::All);
         let after = Some(Duration::from_secs(3));
+        let denied = Fault::Held("Forbidden", Scope::Unclear);
+        let message = "rpc error: code = ResourceExhausted desc = trying to send message larger than max \
+            (2097333 vs. 2097152)";
         for (code, body, expected) in [
             (409, status("exists", "AlreadyExists", "{}"), Fault::Exists),
             (
@@ -95,6 +100,8 @@ mod tests {
             ),
             (413, "limit is 3145728".into(), Fault::TooLarge),
             (500, status("etcdserver: request is too large", "", "{}"), Fault::TooLarge),
+            (500, status(message, "", "{}"), Fault::TooLarge),
+            (503, status("etcdserver: mvcc: database space exceeded", "", "{}"), all("EtcdFull")),
             (500, status("etcdserver: mvcc: database space exceeded", "", "{}"), all("EtcdFull")),
             (500, status("boom", "InternalError", "{}"), Fault::Passing("ServerError", after)),
             (503, "no endpoints".into(), Fault::Passing("ServerError", after)),
@@ -118,7 +125,9 @@ mod tests {
                 status("exceeded quota: q", "Forbidden", "{}"),
                 Fault::Held("QuotaExceeded", Scope::Namespace),
             ),
-            (403, status("cannot create resource", "Forbidden", "{}"), all("Forbidden")),
+            (403, status("cannot create resource", "Forbidden", "{}"), denied.clone()),
+            (403, status("denied: etcdserver: mvcc: database space exceeded", "Forbidden", "{}"), denied),
+            (422, status("database space exceeded", "Invalid", "{}"), Fault::Refused("Invalid")),
             (
                 404,
                 status("namespaces n not found", "NotFound", r#"{"kind":"namespaces"}"#),

@@ -7,8 +7,8 @@ mod lanes;
 use gate::Streak;
 use holds::Holds;
 pub(crate) use holds::{Place, Proof};
-use lanes::{Failed, Lanes, Next};
 pub(crate) use lanes::{Cause, Scope};
+use lanes::{Failed, Lanes, Next};
 
 use super::ledger::Ledger;
 pub use super::write::{StatusPatch, Unviewed, Write};
@@ -177,7 +177,7 @@ impl Queue {
         self.over(state, &over);
         self.shared.metrics.queue_length.dec();
         self.shared.metrics.queue_bytes.dec_by(size(queued.bytes));
-        drop(queued);
+        drop(queued.permit);
         if opened || state.closed {
             self.shared.changed.notify_waiters();
         }
@@ -206,6 +206,7 @@ impl Queue {
             self.over(&state, &over);
         }
         let place = place(cause, &failed, now, workload, namespace);
+        let place = place.filter(|_| !state.holds.knows(reason, workload));
         let news = place.filter(|place| state.holds.raise(reason, place.clone(), cause.passing));
         if news.is_some() {
             self.shared.metrics.held.get_or_create(&ReasonLabels { reason }).set(1);

@@ -46,7 +46,12 @@ impl Reporter {
 
     /// Warns about a Revision of a workload. `reason` is one CamelCase word.
     pub(crate) fn warn(&self, revision: &Revision, reason: &'static str, note: String) {
-        self.send(reference(revision), warning(reason, note));
+        self.warn_of(reference(revision), reason, note);
+    }
+
+    /// Warns about a workload. `reason` is one CamelCase word.
+    pub(crate) fn warn_of(&self, workload: ObjectReference, reason: &'static str, note: String) {
+        self.send(workload, warning(reason, note));
     }
 
     /// Warns about something that belongs to no workload. `reason` is one CamelCase word.
@@ -72,7 +77,8 @@ fn installation(namespace: &str) -> ObjectReference {
     }
 }
 
-fn reference(revision: &Revision) -> ObjectReference {
+/// The workload of a Revision.
+pub(crate) fn reference(revision: &Revision) -> ObjectReference {
     let workload = &revision.spec.workload;
     ObjectReference {
         api_version: Some(workload.api_version.clone()),

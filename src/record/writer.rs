@@ -1,8 +1,8 @@
 //! The only place that creates Revisions: POST, never anything that could overwrite one.
 
 use super::fault::{Fault, classify};
-use super::queue::{Queue, Queued, Scope, StatusPatch, Write};
-use super::report::Reporter;
+use super::queue::{Cause, Place, Proof, Queue, Queued, Scope, StatusPatch, Write};
+use super::report::{Reporter, reference};
 use crate::client::backoff::{Waits, backoff};
 use crate::metrics::{Metrics, ReasonLabels, kind, kind_reason};
 use crate::revision::{FIELD_MANAGER, GROUP, PLURAL, Revision, VERSION};
@@ -21,6 +21,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const PASSING: Waits = (Duration::from_millis(100), Duration::from_secs(5));
 /// First wait while something has to be mended, and the longest.
 const HELD: Waits = (Duration::from_millis(500), Duration::from_secs(10));
+/// An API server, or what stands before it, cannot make it wait for longer.
+const LONGEST_RETRY_AFTER: u64 = 60;
+/// So many namespaces that are gone are remembered, to tell of each once.
+const GONE: usize = 1000;
 
 /// Asks for metadata only: the answer to a create is not read.
 const ACCEPT: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -32,47 +36,86 @@ pub struct Writer {
     queue: Queue,
     reporter: Reporter,
     metrics: Metrics,
-    held: Arc<Mutex<HashSet<&'static str>>>,
+    gone: Arc<Mutex<HashSet<String>>>,
 }
 
 /// How one attempt ended.
 enum Outcome {
-    Settled,
-    Again(Scope, &'static str, Option<Duration>),
-    Hold(Scope, &'static str, String),
+    Settled(Proof),
+    Failed(Failure),
+}
+
+/// An attempt that is repeated.
+struct Failure {
+    cause: Cause,
+    reason: &'static str,
+    message: String,
+    after: Option<Duration>,
+}
+
+/// Something that passes by itself.
+fn again(scope: Scope, reason: &'static str, message: String, after: Option<Duration>) -> Outcome {
+    Outcome::Failed(Failure { cause: Cause { scope, passing: true }, reason, message, after })
+}
+
+/// Something that somebody has to mend.
+fn hold(scope: Scope, reason: &'static str, message: String) -> Outcome {
+    Outcome::Failed(Failure { cause: Cause { scope, passing: false }, reason, message, after: None })
 }
 
 impl Writer {
     /// `client` must not retry by itself.
     pub fn new(client: Client, queue: Queue, reporter: Reporter, metrics: &Metrics) -> Self {
-        Self { client, queue, reporter, metrics: metrics.clone(), held: Arc::default() }
+        Self { client, queue, reporter, metrics: metrics.clone(), gone: Arc::default() }
     }
 
     /// Writes one item after the other until the queue is closed and empty. Several of these run side by side.
     pub async fn run(self) {
         while let Some(mut queued) = self.queue.next().await {
             match self.attempt(&mut queued.item.write).await {
-                Outcome::Settled => {
+                Outcome::Settled(proof) => {
                     self.metrics.record_seconds.observe(queued.item.seen.elapsed());
-                    self.queue.done(queued);
-                    self.resume();
+                    self.queue.done(queued, proof);
                 }
-                Outcome::Again(scope, reason, after) => {
-                    self.retry(queued, scope, reason, |failures| {
-                        backoff(PASSING, failures).max(after.unwrap_or_default())
-                    });
-                }
-                Outcome::Hold(scope, reason, message) => {
-                    self.hold(&queued, scope, reason, &message);
-                    self.retry(queued, scope, reason, |failures| backoff(HELD, failures));
-                }
+                Outcome::Failed(failure) => self.failed(queued, &failure),
             }
         }
     }
 
-    fn retry(&self, queued: Queued, scope: Scope, reason: &'static str, delay: impl Fn(u32) -> Duration) {
+    /// Says so once for everybody whom it holds, until that goes on; the metric says so all the time.
+    fn failed(&self, queued: Queued, failure: &Failure) {
+        let Failure { cause, reason, message, after } = failure;
         self.metrics.retries.get_or_create(&ReasonLabels { reason }).inc();
-        self.queue.failed(queued, scope, delay);
+        let namespace = queued.item.write.namespace().to_owned();
+        let workload = match &queued.item.write {
+            Write::Create(revision, _) => Some(reference(revision)),
+            Write::Status(_) => None,
+        };
+        let waits = if cause.passing { PASSING } else { HELD };
+        let delay = |failures| backoff(waits, failures).max(after.unwrap_or_default());
+        let Some(place) = self.queue.failed(queued, *cause, reason, delay) else { return };
+        let waiting = self.queue.len();
+        if cause.passing {
+            tracing::warn!(reason, ?place, namespace, waiting, message, "writing Revisions goes on failing");
+        } else {
+            tracing::error!(
+                reason,
+                ?place,
+                namespace,
+                waiting,
+                message,
+                "writing Revisions is held until this is mended"
+            );
+        }
+        let whom = match place {
+            Place::All => String::new(),
+            Place::Namespace(name) => format!(" in namespace {name}"),
+            Place::Workload(_) => " for this workload".to_owned(),
+        };
+        if let Some(workload) = workload {
+            let note = format!("Recording is held{whom} ({reason}), nothing is lost yet: {message}");
+            self.reporter.warn_of(workload, "RecordingHeld", note);
+        }
     }
 
     async fn attempt(&self, write: &mut Write) -> Outcome {
@@ -94,27 +137,21 @@ impl Writer {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::debug!(%error, revision = revision.metadata.name, "create failed");
-                return Outcome::Again(Scope::All, "Network", None);
+                return again(Scope::All, "Network", format!("{error:#}"), None);
             }
         };
         if code.is_success() {
             self.metrics.recorded.get_or_create(&kind(&revision.spec.workload.kind)).inc();
-            return Outcome::Settled;
+            return Outcome::Settled(Proof::Created);
         }
         let message = || message(&body);
         match classify(code, after, &body) {
             Fault::Exists => self.compare(revision).await,
             Fault::TooLarge => self.shrink(revision),
-            Fault::NamespaceGone => {
-                tracing::debug!(
-                    revision = revision.metadata.name,
-                    "its namespace is gone, and its history with it"
-                );
-                Outcome::Settled
-            }
+            Fault::NamespaceGone => self.leave(revision),
             Fault::Refused(reason) => self.refuse(revision, reason, &message()),
-            Fault::Held(reason, scope) => Outcome::Hold(scope, reason, message()),
-            Fault::Passing(reason, after) => Outcome::Again(Scope::All, reason, after),
+            Fault::Held(reason, scope) => hold(scope, reason, message()),
+            Fault::Passing(reason, after) => again(Scope::All, reason, message(), after),
         }
     }
 
@@ -149,20 +186,22 @@ impl Writer {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::debug!(%error, name, "a status could not be written");
-                return Outcome::Again(Scope::All, "Network", None);
+                return again(Scope::All, "Network", format!("{error:#}"), None);
             }
         };
+        // None of these shows that a Revision could be created.
+        let settled = Outcome::Settled(Proof::Answered);
         match classify(code, after, &body) {
-            _ if code.is_success() => Outcome::Settled,
+            _ if code.is_success() => settled,
             // Deleted by retention, or refused when it was created.
-            Fault::Held("CustomResourceDefinitionMissing", _) if is_revision(&body, name) => Outcome::Settled,
+            Fault::Held("CustomResourceDefinitionMissing", _) if is_revision(&body, name) => settled,
             // Creates of other workloads matter more than a status.
-            Fault::Held(reason, _) => Outcome::Hold(Scope::Workload, reason, message(&body)),
-            Fault::Passing(reason, after) => Outcome::Again(Scope::Workload, reason, after),
-            Fault::NamespaceGone => Outcome::Settled,
+            Fault::Held(reason, _) => hold(Scope::Workload, reason, message(&body)),
+            Fault::Passing(reason, after) => again(Scope::Workload, reason, message(&body), after),
+            Fault::NamespaceGone => Outcome::Settled(Proof::NamespaceGone),
             Fault::Exists | Fault::TooLarge | Fault::Refused(_) => {
                 tracing::warn!(name, namespace, message = message(&body), "a status was refused");
-                Outcome::Settled
+                settled
             }
         }
     }
@@ -176,9 +215,9 @@ impl Writer {
             Ok(Ok(present)) => present,
             Ok(Err(error)) => {
                 tracing::debug!(%error, revision = name, "a present Revision could not be read");
-                return Outcome::Again(Scope::Workload, "Compare", None);
+                return again(Scope::Workload, "Compare", error.to_string(), None);
             }
-            Err(_) => return Outcome::Again(Scope::Workload, "Compare", None),
+            Err(late) => return again(Scope::Workload, "Compare", late.to_string(), None),
         };
         let identity = |r: &Revision| (r.spec.workload.uid, r.spec.generation, r.spec.content_digest.clone());
         let labels = kind(&revision.spec.workload.kind);
@@ -199,7 +238,26 @@ impl Writer {
                 format!("Revision {name} exists with other content and was kept"),
             );
         }
-        Outcome::Settled
+        // Everything that could refuse a Revision has let it pass before it was found to be there.
+        Outcome::Settled(Proof::Created)
+    }
+
+    /// Its history goes with its namespace; that is counted, and told once for each namespace.
+    fn leave(&self, revision: &Revision) -> Outcome {
+        let labels = kind_reason(&revision.spec.workload.kind, "NamespaceGone");
+        self.metrics.refused.get_or_create(&labels).inc();
+        let namespace = revision.metadata.namespace.as_deref().unwrap_or_default();
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        if gone.len() >= GONE {
+            gone.clear();
+        }
+        if gone.insert(namespace.to_owned()) {
+            tracing::info!(
+                namespace,
+                "the namespace is gone, and its history with it; no more is recorded there"
+            );
+        }
+        Outcome::Settled(Proof::NamespaceGone)
     }
 
     fn shrink(&self, revision: &mut Revision) -> Outcome {
@@ -217,7 +275,7 @@ impl Writer {
             "Revision {name} holds the digest but not the content: the workload is too large to be stored twice"
         );
         self.reporter.warn(revision, "RevisionOversize", note);
-        Outcome::Again(Scope::Workload, "TooLarge", None)
+        again(Scope::Workload, "TooLarge", String::new(), None)
     }
 
     fn refuse(&self, revision: &Revision, reason: &'static str, message: &str) -> Outcome {
@@ -234,38 +292,7 @@ impl Writer {
             "RevisionRefused",
             format!("Revision {name} was refused ({reason}): {message}"),
         );
-        Outcome::Settled
-    }
-
-    /// Says so once per reason, until something arrives again; the metric says so all the time.
-    fn hold(&self, queued: &Queued, scope: Scope, reason: &'static str, message: &str) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        self.metrics.held.get_or_create(&ReasonLabels { reason }).set(1);
-        if !held.insert(reason) {
-            return;
-        }
-        let namespace = queued.item.write.namespace();
-        let waiting = self.queue.len();
-        tracing::error!(
-            reason,
-            ?scope,
-            namespace,
-            waiting,
-            message,
-            "writing Revisions is held until this is mended"
-        );
-        let note = format!("Recording is held ({reason}), nothing is lost yet: {message}");
-        if let Write::Create(revision, _) = &queued.item.write {
-            self.reporter.warn(revision, "RecordingHeld", note);
-        }
-    }
-
-    fn resume(&self) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        for reason in held.drain() {
-            self.metrics.held.get_or_create(&ReasonLabels { reason }).set(0);
-            tracing::info!(reason, "a Revision was written again");
-        }
+        Outcome::Settled(Proof::Answered)
     }
 }
 
@@ -274,10 +301,11 @@ async fn read(
 ) -> anyhow::Result<(StatusCode, Option<Duration>, Vec<u8>)> {
     let answer = answer.await?;
     let code = answer.status();
-    let after = answer.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+    let after = answer.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let after = after.map(|seconds| Duration::from_secs(seconds.min(LONGEST_RETRY_AFTER)));
     // The body is read even when nobody looks at it, so that the connection can be used again.
     let body = answer.into_body().collect().await?.to_bytes();
-    Ok((code, after.map(Duration::from_secs), if code.is_success() { Vec::new() } else { body.to_vec() }))
+    Ok((code, after, if code.is_success() { Vec::new() } else { body.to_vec() }))
 }
 
 /// Whether a 404 is about the Revision itself.

@@ -1,17 +1,27 @@
 //! An API server that answers as it is told.
 
-use http::{Request, Response};
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use http::{Request, Response, response};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
 use kube::Client;
 use kube::client::Body;
 use std::sync::{Arc, Mutex};
+use tower::BoxError;
 
-/// What it answers: a status and a body, a broken connection, or silence.
+/// What it answers.
 #[derive(Clone, Debug)]
 pub enum Answer {
     Body(u16, String),
     RetryAfter(u16, u64),
+    /// The connection is reset.
     Broken,
+    /// Nothing, ever.
+    Silent,
+    /// A good answer that begins like this and never goes on.
+    Stalls(String),
 }
 
 impl Answer {
@@ -43,20 +53,33 @@ pub fn client(answer: impl Fn(&str, &str, usize) -> Answer + Send + Sync + 'stat
                 seen.push((line.clone(), body.clone()));
                 before
             };
-            respond(answer(&line, &body, before))
+            match answer(&line, &body, before) {
+                Answer::Silent => std::future::pending().await,
+                answer => respond(answer),
+            }
         }
     });
     (Client::new(service, "default"), log)
 }
 
-fn respond(answer: Answer) -> Result<Response<Body>, tower::BoxError> {
+type Answered = Response<UnsyncBoxBody<Bytes, BoxError>>;
+
+fn whole(answer: response::Builder, text: String) -> Result<Answered, BoxError> {
+    let body = Full::new(Bytes::from(text)).map_err(|never| match never {});
+    Ok(answer.body(body.boxed_unsync())?)
+}
+
+fn respond(answer: Answer) -> Result<Answered, BoxError> {
     match answer {
-        Answer::Body(code, text) => {
-            Ok(Response::builder().status(code).body(Body::from(text.into_bytes()))?)
-        }
+        Answer::Body(code, text) => whole(Response::builder().status(code), text),
         Answer::RetryAfter(code, seconds) => {
-            Ok(Response::builder().status(code).header("retry-after", seconds).body(Body::empty())?)
+            whole(Response::builder().status(code).header("retry-after", seconds), String::new())
         }
-        Answer::Broken => Err("the connection was reset".into()),
+        Answer::Stalls(text) => {
+            let begun = stream::iter([Ok(Frame::data(Bytes::from(text)))]);
+            let body = StreamBody::new(begun.chain(stream::pending()));
+            Ok(Response::builder().status(200).body(body.boxed_unsync())?)
+        }
+        Answer::Broken | Answer::Silent => Err("the connection was reset".into()),
     }
 }

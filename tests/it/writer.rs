@@ -1,7 +1,7 @@
 //! Writing under faults. Time is paused: waits cost nothing.
 
 use crate::script::{Answer, Log, client};
-use revisor::metrics::{Metrics, kind};
+use revisor::metrics::{Metrics, ReasonLabels, kind, kind_reason};
 use revisor::record::ledger::Ledger;
 use revisor::record::queue::{Item, Queue, Write};
 use revisor::record::report::Reporter;
@@ -13,9 +13,13 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 fn revision(workload: u128, generation: i64) -> Revision {
+    revision_in("n", workload, generation)
+}
+
+fn revision_in(namespace: &str, workload: u128, generation: i64) -> Revision {
     serde_json::from_value(json!({
         "apiVersion": "revisor.dev/v1alpha1", "kind": "Revision",
-        "metadata": {"name": format!("w{workload}-{generation:05}"), "namespace": "n"},
+        "metadata": {"name": format!("w{workload}-{generation:05}"), "namespace": namespace},
         "spec": {
             "id": Uuid::nil(), "type": "Change", "generation": generation, "resourceVersion": "1", "observedVia": "Watch",
             "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "w", "uid": Uuid::from_u128(workload)},
@@ -43,6 +47,12 @@ impl Run {
         log.iter().filter(|(line, _)| line.starts_with("POST")).filter_map(post).collect()
     }
 
+    /// How many Events with this reason were sent.
+    fn events(&self, reason: &str) -> usize {
+        let log = self.log.lock().expect("no panic");
+        log.iter().filter(|(line, body)| line.contains("/events") && body.contains(reason)).count()
+    }
+
     fn count(&self, pick: impl Fn(&Metrics) -> u64) -> u64 {
         pick(&self.metrics)
     }
@@ -53,13 +63,33 @@ async fn write(
     revisions: Vec<Revision>,
     answer: impl Fn(&str, &str, usize) -> Answer + Send + Sync + 'static,
 ) -> Run {
+    write_counted(&Metrics::new(), revisions, answer).await
+}
+
+/// The same, counted where the server can look.
+async fn write_counted(
+    metrics: &Metrics,
+    revisions: Vec<Revision>,
+    answer: impl Fn(&str, &str, usize) -> Answer + Send + Sync + 'static,
+) -> Run {
     let (client, log) = client(answer);
-    let metrics = Metrics::new();
+    let metrics = metrics.clone();
     let queue = Queue::new(1 << 30, &metrics);
-    let ledger = Ledger::new(&metrics, "Deployment");
-    let (reporter, reporting) = Reporter::new(client.clone(), "revisor", &metrics);
-    tokio::spawn(reporting);
     let started = Instant::now();
+    push(&queue, &metrics, revisions).await;
+    queue.close();
+    let writers = writers(&client, &queue, &metrics);
+    timeout(Duration::from_secs(3600), writers.join_all()).await.expect("everything settles");
+    assert!(queue.is_empty());
+    assert_eq!((metrics.queue_bytes.get(), metrics.queue_length.get()), (0, 0));
+    let elapsed = started.elapsed();
+    // What is told is on its way.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    Run { metrics, log, elapsed }
+}
+
+async fn push(queue: &Queue, metrics: &Metrics, revisions: Vec<Revision>) {
+    let ledger = Ledger::new(metrics, "Deployment");
     for revision in revisions {
         let workload = revision.spec.workload.uid;
         let at = "7".parse().expect("a number");
@@ -68,19 +98,22 @@ async fn write(
             workload,
             at,
             also: None,
-            seen: started,
+            seen: Instant::now(),
             ledger: ledger.clone(),
         };
         queue.push(item).await;
     }
-    queue.close();
-    let writers: tokio::task::JoinSet<()> = (0..4)
-        .map(|_| Writer::new(client.clone(), queue.clone(), reporter.clone(), &metrics).run())
-        .collect();
-    timeout(Duration::from_secs(3600), writers.join_all()).await.expect("everything settles");
-    assert!(queue.is_empty());
-    assert_eq!(metrics.queue_bytes.get(), 0);
-    Run { metrics, log, elapsed: started.elapsed() }
+}
+
+fn writers(client: &kube::Client, queue: &Queue, metrics: &Metrics) -> tokio::task::JoinSet<()> {
+    let (reporter, reporting) = Reporter::new(client.clone(), "revisor", metrics);
+    tokio::spawn(reporting);
+    (0..4).map(|_| Writer::new(client.clone(), queue.clone(), reporter.clone(), metrics).run()).collect()
+}
+
+/// Whether writing is held for `reason`, as the metric says.
+fn held(metrics: &Metrics, reason: &'static str) -> bool {
+    metrics.held.get_or_create(&ReasonLabels { reason }).get() == 1
 }
 
 fn created() -> Answer {
@@ -192,23 +225,10 @@ async fn what_will_never_be_taken_is_reported_and_passed() {
         }
     })
     .await;
-    let refused = revisor::metrics::kind_reason("Deployment", "Invalid");
+    let refused = kind_reason("Deployment", "Invalid");
     assert_eq!(run.count(|m| m.refused.get_or_create(&refused).get()), 1);
     assert_eq!(run.count(recorded), 1);
-    let event = || {
-        run.log
-            .lock()
-            .expect("no panic")
-            .iter()
-            .any(|(line, body)| line.contains("/events") && body.contains("RevisionRefused"))
-    };
-    for _ in 0..50 {
-        if event() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("no Event was sent");
+    assert_eq!(run.events("RevisionRefused"), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -223,8 +243,197 @@ async fn too_large_is_stored_without_data_and_refused_only_then() {
     .await;
     assert_eq!(run.count(recorded), 1);
     assert_eq!(run.count(|m| m.oversize.get_or_create(&kind("Deployment")).get()), 2);
-    let refused = revisor::metrics::kind_reason("Deployment", "TooLarge");
+    let refused = kind_reason("Deployment", "TooLarge");
     assert_eq!(run.count(|m| m.refused.get_or_create(&refused).get()), 1);
     let log = run.log.lock().expect("no panic");
     assert!(log.iter().any(|(_, body)| body.contains("\"oversize\":true") && body.contains("contentDigest")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_lasts_is_told_once_until_it_is_over() {
+    for (reason, answer) in [
+        ("Network", Answer::Broken),
+        ("Network", Answer::Silent),
+        ("ServerError", Answer::status(503, "ServiceUnavailable", "not now")),
+        ("TooManyRequests", Answer::RetryAfter(429, 1)),
+    ] {
+        let started = Instant::now();
+        let metrics = Metrics::new();
+        let (seen, revisions) = (metrics.clone(), (1..=20).map(|workload| revision(workload, 1)).collect());
+        let run = write_counted(&metrics, revisions, move |line, _, _| {
+            let outage = started.elapsed();
+            if line.contains("/events") {
+                return created();
+            }
+            if outage > Duration::from_secs(300) {
+                return created();
+            }
+            assert!(outage > Duration::from_millis(700) || !held(&seen, reason), "{reason}: too soon");
+            assert!(outage < Duration::from_secs(45) || held(&seen, reason), "{reason}: nobody is told");
+            answer.clone()
+        })
+        .await;
+        assert_eq!(run.count(recorded), 20);
+        assert_eq!(run.events("RecordingHeld"), 1, "{reason}");
+        assert!(!held(&metrics, reason), "{reason}: it is over");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_passes_soon_is_not_told() {
+    let metrics = Metrics::new();
+    let seen = metrics.clone();
+    let run = write_counted(&metrics, vec![revision(1, 1)], move |_, _, before| {
+        assert!(!held(&seen, "Network"));
+        if before < 4 { Answer::Broken } else { created() }
+    })
+    .await;
+    assert_eq!((run.count(recorded), run.events("RecordingHeld")), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workload_that_goes_on_failing_is_told_though_others_are_written() {
+    let metrics = Metrics::new();
+    let gives_in = Instant::now() + Duration::from_secs(300);
+    let seen = metrics.clone();
+    let revisions = (1..=20).map(|workload| revision(workload, 1)).collect();
+    let run = write_counted(&metrics, revisions, move |line, body, _| {
+        if line.contains("/revisions") && body.contains("\"w1-00001\"") && Instant::now() < gives_in {
+            return Answer::status(500, "InternalError", "boom");
+        }
+        assert!(Instant::now() < gives_in || held(&seen, "ServerError"));
+        created()
+    })
+    .await;
+    assert_eq!((run.count(recorded), run.events("RecordingHeld")), (20, 1));
+    assert!(!held(&metrics, "ServerError"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_namespace_is_held_for_as_long_as_it_is_full() {
+    let full = Instant::now() + Duration::from_secs(120);
+    let metrics = Metrics::new();
+    let seen = metrics.clone();
+    let mut revisions: Vec<_> = (1..=5).map(|workload| revision_in("full", workload, 1)).collect();
+    revisions.extend((6..=8).flat_map(|workload| (1..=200).map(move |g| revision_in("free", workload, g))));
+    let written = std::sync::atomic::AtomicUsize::new(0);
+    let run = write_counted(&metrics, revisions, move |line, body, _| {
+        if line.contains("/namespaces/full/revisions") && Instant::now() < full {
+            return Answer::status(403, "Forbidden", "exceeded quota: q");
+        }
+        if line.contains("/namespaces/free/revisions") {
+            let before = written.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            assert!(before < 10 || held(&seen, "QuotaExceeded"), "others are no proof");
+            if body.contains("w6-00100") {
+                return Answer::status(422, "Invalid", "neither is a refusal");
+            }
+        }
+        created()
+    })
+    .await;
+    assert_eq!(run.count(recorded), 604);
+    assert!(!held(&metrics, "QuotaExceeded"));
+    assert_eq!(run.events("RecordingHeld"), 1);
+    let attempts = run.count(|m| m.retries.get_or_create(&ReasonLabels { reason: "QuotaExceeded" }).get());
+    assert!(attempts < 60, "{attempts} attempts in two minutes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_in_one_namespace_does_not_starve_the_others() {
+    let denied = Instant::now() + Duration::from_secs(600);
+    let started = Instant::now();
+    let mut revisions: Vec<_> = (1..=50).map(|workload| revision_in("bad", workload, 1)).collect();
+    revisions.extend((51..=100).flat_map(|workload| (1..=4).map(move |g| revision_in("good", workload, g))));
+    let metrics = Metrics::new();
+    let seen = metrics.clone();
+    let good = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let noted = good.clone();
+    let run = write_counted(&metrics, revisions, move |line, _, _| {
+        if line.contains("/namespaces/bad/revisions") && Instant::now() < denied {
+            assert!(started.elapsed() < Duration::from_secs(5) || held(&seen, "Forbidden"));
+            return Answer::status(403, "Forbidden", "admission webhook \"policy\" denied the request");
+        }
+        if line.contains("/namespaces/good/revisions") {
+            noted.lock().expect("no panic").push(started.elapsed());
+        }
+        created()
+    })
+    .await;
+    assert_eq!(run.count(recorded), 250);
+    let good = good.lock().expect("no panic");
+    let last = good.last().expect("written");
+    assert!((good.len(), *last < Duration::from_secs(2)) == (200, true), "the others took {last:?}");
+    assert!(!held(&metrics, "Forbidden"));
+    let denials = run.count(|m| m.retries.get_or_create(&ReasonLabels { reason: "Forbidden" }).get());
+    assert!(denials < 400, "{denials} attempts in ten minutes");
+    assert!(run.elapsed < Duration::from_secs(625), "back soon after: {:?}", run.elapsed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_can_make_it_wait_for_longer_than_a_minute() {
+    for seconds in [86_400, u64::MAX] {
+        let run = write(vec![revision(1, 1)], move |_, _, before| match before {
+            0 => Answer::RetryAfter(429, seconds),
+            _ => created(),
+        })
+        .await;
+        let minute = Duration::from_secs(59)..Duration::from_secs(62);
+        assert!(minute.contains(&run.elapsed), "{seconds}: {:?}", run.elapsed);
+        assert_eq!(run.count(recorded), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_with_its_namespace_is_counted() {
+    let run = write(vec![revision(1, 1), revision(2, 1), revision_in("stays", 3, 1)], |line, _, _| {
+        if line.contains("/namespaces/n/revisions") {
+            let details = json!({"kind": "namespaces", "name": "n"});
+            return Answer::Body(
+                404,
+                json!({"kind": "Status", "reason": "NotFound", "details": details}).to_string(),
+            );
+        }
+        created()
+    })
+    .await;
+    let gone = kind_reason("Deployment", "NamespaceGone");
+    assert_eq!((run.count(|m| m.refused.get_or_create(&gone).get()), run.count(recorded)), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_without_an_answer_is_repeated_after_ten_seconds() {
+    let run = write(vec![revision(1, 1)], |_, _, before| match before {
+        0 => Answer::Silent,
+        1 => Answer::Stalls("{".to_owned()),
+        _ => created(),
+    })
+    .await;
+    let seconds = Duration::from_secs(20)..Duration::from_secs(22);
+    assert!(seconds.contains(&run.elapsed), "{:?}", run.elapsed);
+    assert_eq!((run.count(recorded), run.posts().len()), (1, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_being_written_when_the_queue_was_cleared_does_not_come_again() {
+    let (client, log) =
+        client(
+            |line, body, _| {
+                if body.contains("w1-") || !line.contains("/revisions") { Answer::Silent } else { created() }
+            },
+        );
+    let metrics = Metrics::new();
+    let queue = Queue::new(1 << 30, &metrics);
+    push(&queue, &metrics, vec![revision(1, 1), revision(1, 2)]).await;
+    let writers = writers(&client, &queue, &metrics);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(queue.len(), 2, "one is being written, one waits");
+    queue.clear();
+    assert_eq!(queue.len(), 1);
+    push(&queue, &metrics, vec![revision(2, 1)]).await;
+    queue.close();
+    timeout(Duration::from_secs(60), writers.join_all()).await.expect("everything settles");
+    assert_eq!((recorded(&metrics), metrics.queue_length.get(), metrics.queue_bytes.get()), (1, 0, 0));
+    let log = log.lock().expect("no panic");
+    let posts = log.iter().filter(|(line, body)| line.contains("/revisions") && body.contains("w1-"));
+    assert_eq!(posts.count(), 1, "what was of another history is not repeated");
 }

@@ -68,7 +68,13 @@ impl Gate {
     }
 
     /// `workload` has failed. `delay` is given the number of failures so far, from 1.
-    pub(super) fn close(&mut self, workload: Uuid, strict: bool, now: Instant, delay: impl Fn(u32) -> Duration) {
+    pub(super) fn close(
+        &mut self,
+        workload: Uuid,
+        strict: bool,
+        now: Instant,
+        delay: impl Fn(u32) -> Duration,
+    ) {
         // Several failures of one outage count as one: only the probe's failure lengthens the wait.
         if self.until.is_none() || self.is_probe(workload) {
             self.streak.grow(now);

@@ -34,6 +34,11 @@ impl Holds {
         self.present.insert((reason, place), passing).is_none()
     }
 
+    /// Whether it is known that `workload` fails by itself.
+    pub(super) fn knows(&self, reason: &'static str, workload: Uuid) -> bool {
+        self.present.contains_key(&(reason, Place::Workload(workload)))
+    }
+
     /// Whether anything is held for `reason`.
     pub(super) fn holds(&self, reason: &str) -> bool {
         self.present.keys().any(|(held, _)| *held == reason)

@@ -282,8 +282,6 @@ impl<T: Item> Lanes<T> {
         }
         if scope == Scope::Workload || own.failures > PATIENCE {
             self.delayed.insert((later(now, delay(own.failures)), workload));
-        } else if let Some(parked) = self.parked.get_mut(&namespace).filter(|_| parks) {
-            parked.waiting.push_back(workload);
         } else {
             self.ready.push_back(workload);
         }
@@ -432,7 +430,10 @@ mod tests {
             assert_eq!(lanes.take(later), Next::Wait(None), "and only that one");
             assert!(lanes.created(b, later));
             assert_eq!(lanes.take(later), Next::Item(c));
-            assert!(matches!(lanes.take(later), Next::Item(Edit(1, ..))), "the one that failed may try at once");
+            assert!(
+                matches!(lanes.take(later), Next::Item(Edit(1, ..))),
+                "the one that failed may try at once"
+            );
         }
     }
 
