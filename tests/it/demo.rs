@@ -101,7 +101,10 @@ fn a_recorder_that_is_never_ready_fails_the_demo_which_cleans_up_after_itself() 
     let (text, errors) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert_eq!(out.status.code(), Some(1), "{errors}");
     assert!(!text.contains("ready:"), "{text}");
-    assert!(errors.contains("no cluster to connect to") && errors.contains("did not become ready"), "{errors}");
+    assert!(
+        errors.contains("no cluster to connect to") && errors.contains("did not become ready"),
+        "{errors}"
+    );
     let calls = calls(folder.path());
     let made = calls.lines().find_map(|line| line.strip_prefix("kubectl create namespace "));
     let made = made.expect("a namespace");

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 /// Notes what it is given: `list`, `listed`, `1@10 Watch` for a change, `at 10` for a place.
@@ -246,4 +246,39 @@ async fn a_list_comes_in_pages_and_is_tried_again() {
     assert_eq!(notes.iter().filter(|n| *n == "list").count(), 3);
     assert_eq!(notes[notes.len() - 4..], ["1@5 List Added", "2@6 List Added", "listed", "at 9"]);
     assert!(asked.iter().any(|line| line.ends_with("&continue=abc")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_without_an_answer_is_repeated_after_half_a_minute() {
+    let (started, first) =
+        (Instant::now(), json!({"metadata": {"resourceVersion": "9", "continue": "abc"}, "items": []}));
+    let pages = vec![Answer::Silent, Answer::Body(200, first.to_string()), Answer::Stalls("{".to_owned())];
+    let (notes, _, _) =
+        follow(pages.into_iter().chain([list(9, &[object(1, 5)])]).collect(), vec![], "at 9").await;
+    assert_eq!(notes.iter().filter(|note| *note == "list").count(), 3);
+    let seconds = Duration::from_secs(60)..Duration::from_secs(63);
+    assert!(seconds.contains(&started.elapsed()), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_does_not_open_is_repeated_after_half_a_minute() {
+    let started = Instant::now();
+    let watches = vec![Answer::Silent, events(&[event("ADDED", &object(1, 12))])];
+    let (_, _, asked) = follow(vec![list(10, &[])], watches, "at 12").await;
+    let seconds = Duration::from_secs(30)..Duration::from_secs(33);
+    assert!(seconds.contains(&started.elapsed()), "{:?}", started.elapsed());
+    assert_eq!(asked.iter().filter(|line| line.contains("resourceVersion=10")).count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_falls_silent_is_resumed_where_it_was() {
+    let started = Instant::now();
+    let watches =
+        vec![Answer::Stalls(event("ADDED", &object(1, 12))), events(&[event("MODIFIED", &object(2, 14))])];
+    let (notes, metrics, asked) = follow(vec![list(10, &[])], watches, "at 14").await;
+    let silence = Duration::from_secs(55)..Duration::from_secs(58);
+    assert!(silence.contains(&started.elapsed()), "{:?}", started.elapsed());
+    assert!(asked.iter().any(|line| line.contains("watch=true") && line.ends_with("resourceVersion=12")));
+    assert_eq!(notes.iter().filter(|note| *note == "list").count(), 1, "nothing is listed again");
+    assert_eq!(metrics.watch_expired.get_or_create(&kind("Deployment")).get(), 0);
 }
