@@ -79,16 +79,17 @@ impl Binaries {
 /// # Errors
 /// When a program is missing and cannot be built; says what is needed for it.
 pub fn binaries() -> Result<Binaries> {
-    let cache = cache_folder()?;
+    let places = Places::of_this_process()?;
     let mut found = BTreeMap::new();
-    let missing: Vec<_> = Program::ALL.into_iter().filter(|p| !find(*p, &cache, &mut found)).collect();
+    let missing = places.find_all(&mut found);
     if missing.is_empty() {
         return Ok(Binaries(found));
     }
-    fs::create_dir_all(&cache).map_err(Error::io(format!("create {}", cache.display())))?;
-    let _lock = lock(&cache)?;
+    let cache = &places.cache;
+    fs::create_dir_all(cache).map_err(Error::io(format!("create {}", cache.display())))?;
+    let _lock = lock(cache)?;
     // Another process may have built them while this one waited.
-    let missing: Vec<_> = missing.into_iter().filter(|p| !find(*p, &cache, &mut found)).collect();
+    let missing = places.find_all(&mut found);
     for (i, program) in missing.iter().enumerate() {
         let to = cache.join(program.name());
         build(*program, &to, &format!("[{} of {}]", i + 1, missing.len()))?;
@@ -97,16 +98,37 @@ pub fn binaries() -> Result<Binaries> {
     Ok(Binaries(found))
 }
 
-fn find(program: Program, cache: &Path, found: &mut BTreeMap<Program, PathBuf>) -> bool {
-    let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
-    let mut folders: Vec<PathBuf> = assets.into_iter().chain([cache.to_owned()]).collect();
-    if program == Program::Kubectl {
-        folders.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
+/// Where programs are looked for.
+struct Places {
+    /// The folder of `KUBEBUILDER_ASSETS`.
+    assets: Option<PathBuf>,
+    cache: PathBuf,
+    /// The folders of the PATH.
+    path: Vec<PathBuf>,
+}
+
+impl Places {
+    fn of_this_process() -> Result<Self> {
+        let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+        let path = std::env::var_os("PATH").iter().flat_map(std::env::split_paths).collect();
+        Ok(Self { assets, cache: cache_folder()?, path })
     }
-    let file = folders.into_iter().map(|folder| folder.join(program.name())).find(|file| file.is_file());
-    let is_found = file.is_some();
-    found.extend(file.map(|file| (program, file)));
-    is_found
+
+    /// Adds what is there, and returns what is not.
+    fn find_all(&self, found: &mut BTreeMap<Program, PathBuf>) -> Vec<Program> {
+        for program in Program::ALL {
+            if let Some(file) = self.find(program) {
+                found.insert(program, file);
+            }
+        }
+        Program::ALL.into_iter().filter(|program| !found.contains_key(program)).collect()
+    }
+
+    fn find(&self, program: Program) -> Option<PathBuf> {
+        let path = if program == Program::Kubectl { self.path.as_slice() } else { &[] };
+        let folders = self.assets.iter().chain([&self.cache]).chain(path);
+        folders.map(|folder| folder.join(program.name())).find(|file| file.is_file())
+    }
 }
 
 fn sources() -> PathBuf {
@@ -203,5 +225,58 @@ mod tests {
             module.contains(&format!("k8s.io/kubernetes {KUBERNETES}")),
             "KUBERNETES is not what go.mod pins"
         );
+    }
+    fn folder(programs: &[Program]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        for program in programs {
+            fs::write(folder.path().join(program.name()), "").expect("written");
+        }
+        folder
+    }
+
+    #[test]
+    fn assets_come_before_the_cache_and_only_kubectl_from_the_path() {
+        let assets = folder(&[Program::Etcd, Program::ApiServer]);
+        let cache = folder(&[Program::Etcd, Program::Kwok]);
+        let path = folder(&Program::ALL);
+        let in_folder = |folder: &tempfile::TempDir, program: Program| folder.path().join(program.name());
+        let mut places = Places {
+            assets: Some(assets.path().to_owned()),
+            cache: cache.path().to_owned(),
+            path: vec![path.path().to_owned()],
+        };
+        let mut found = BTreeMap::new();
+        let missing = places.find_all(&mut found);
+        assert_eq!(missing, [Program::ControllerManager, Program::Scheduler]);
+        let expected = [
+            (Program::Etcd, in_folder(&assets, Program::Etcd)),
+            (Program::ApiServer, in_folder(&assets, Program::ApiServer)),
+            (Program::Kwok, in_folder(&cache, Program::Kwok)),
+            (Program::Kubectl, in_folder(&path, Program::Kubectl)),
+        ];
+        assert_eq!(found, BTreeMap::from(expected));
+        // Built meanwhile.
+        fs::write(in_folder(&cache, Program::Kubectl), "").expect("written");
+        assert_eq!(places.find(Program::Kubectl), Some(in_folder(&cache, Program::Kubectl)));
+        places.assets = None;
+        assert_eq!(places.find(Program::Etcd), Some(in_folder(&cache, Program::Etcd)));
+        assert_eq!(places.find(Program::ApiServer), None);
+    }
+
+    #[test]
+    fn a_second_build_waits_for_the_first() {
+        let cache = folder(&[]);
+        let first = lock(cache.path()).expect("locked");
+        let (done, waits) = std::sync::mpsc::channel();
+        let path = cache.path().to_owned();
+        let second = std::thread::spawn(move || {
+            let held = lock(&path).expect("locked");
+            done.send(()).expect("somebody waits");
+            drop(held);
+        });
+        assert!(waits.recv_timeout(Duration::from_millis(300)).is_err(), "both build at the same time");
+        drop(first);
+        waits.recv_timeout(Duration::from_secs(10)).expect("the second goes on");
+        second.join().expect("no panic");
     }
 }
