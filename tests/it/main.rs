@@ -4,6 +4,7 @@ mod audit;
 mod demo;
 mod generated;
 mod kinds;
+mod make;
 mod script;
 mod stream;
 mod writer;
