@@ -12,6 +12,7 @@ use kube::Client;
 use kube::api::WatchEvent;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -73,19 +74,28 @@ struct PageMetadata {
 }
 
 #[derive(Deserialize)]
-struct Head {
+struct Object<'a> {
     metadata: Metadata,
+    #[serde(borrow)]
+    spec: &'a RawValue,
 }
 
 #[derive(Deserialize)]
 struct Metadata {
     name: String,
+    namespace: String,
     uid: String,
     generation: i64,
 }
 
-/// Watches InferenceServices of `namespace` and creates one Revision per event, of the same size as the product's.
-pub(crate) async fn watch_and_post(client: Client, namespace: String, resource_version: String) {
+/// Watches InferenceServices of `namespace` and creates one Revision per event, of about the same size as the
+/// product's: with `view`, which is one of the product's own.
+pub(crate) async fn watch_and_post(
+    client: Client,
+    namespace: String,
+    resource_version: String,
+    view: Arc<str>,
+) {
     let path = format!("/apis/serving.kserve.io/v1beta1/namespaces/{namespace}/inferenceservices");
     let request =
         Request::get(format!("{path}?watch=true&resourceVersion={resource_version}")).body(Vec::new());
@@ -94,24 +104,40 @@ pub(crate) async fn watch_and_post(client: Client, namespace: String, resource_v
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     while let Some(event) = events.next().await {
         let Ok(WatchEvent::Added(raw) | WatchEvent::Modified(raw)) = event else { continue };
-        let (client, namespace) = (client.clone(), namespace.clone());
+        let (client, namespace, view) = (client.clone(), namespace.clone(), view.clone());
         let place = places.clone().acquire_owned().await.expect("open");
         tokio::spawn(async move {
-            create(&client, &namespace, revision(&raw)).await;
+            create(&client, &namespace, revision(&raw, &view)).await;
             drop(place);
         });
     }
 }
 
-fn revision(raw: &RawValue) -> String {
-    let head: Head = serde_json::from_str(raw.get()).expect("an object");
+fn revision(raw: &RawValue, view: &str) -> String {
+    let Object { metadata, spec } = serde_json::from_str(raw.get()).expect("an object");
+    let Metadata { name, namespace, uid, generation } = metadata;
+    // As much of the object as a snapshot has.
+    let kept = format!(
+        r#"{{"apiVersion":"serving.kserve.io/v1beta1","kind":"InferenceService","metadata":{{"name":"{name}","namespace":"{namespace}"}},"spec":{spec}}}"#
+    );
     let mut gzip = GzEncoder::new(Vec::new(), Compression::new(6));
-    gzip.write_all(raw.get().as_bytes()).expect("memory");
+    gzip.write_all(kept.as_bytes()).expect("memory");
     let data = BASE64_STANDARD.encode(gzip.finish().expect("memory"));
-    let Metadata { name, uid, generation } = head.metadata;
     format!(
-        r#"{{"apiVersion":"revisor.dev/v1alpha1","kind":"Revision","metadata":{{"name":"{name}-floor-{generation:05}","labels":{{"revisor.dev/workload-uid":"{uid}","revisor.dev/workload-kind":"InferenceService"}}}},"spec":{{"id":"{uid}","type":"Change","workload":{{"apiVersion":"serving.kserve.io/v1beta1","kind":"InferenceService","name":"{name}","uid":"{uid}"}},"generation":{generation},"resourceVersion":"1","observedVia":"Watch","changeTime":"2026-01-01T00:00:00Z","changeTimeSource":"Observed","via":{{"manager":"e2e","operation":"Update"}},"contentDigest":"sha256:{:064}","snapshot":{{"encoding":"gzip+base64","size":{},"data":"{data}"}},"view":{{"version":1,"summary":"model.storageUri","changes":[{{"path":"spec.predictor.model.storageUri","from":"s3://models/llama/1","to":"s3://models/llama/2"}}],"images":["registry.example.com/search/prompt-transformer:2.3.1"]}}}}}}"#,
+        r#"{{"apiVersion":"revisor.dev/v1alpha1","kind":"Revision","metadata":{{"name":"{name}-floor-{generation:05}","labels":{{"revisor.dev/workload-uid":"{uid}","revisor.dev/workload-kind":"InferenceService"}}}},"spec":{{"id":"{uid}","type":"Change","workload":{{"apiVersion":"serving.kserve.io/v1beta1","kind":"InferenceService","name":"{name}","uid":"{uid}"}},"generation":{generation},"resourceVersion":"1","observedVia":"Watch","changeTime":"2026-01-01T00:00:00Z","changeTimeSource":"Observed","via":{{"manager":"e2e","operation":"Update"}},"contentDigest":"sha256:{:064}","snapshot":{{"encoding":"gzip+base64","size":{},"data":"{data}"}},"view":{view}}}}}"#,
         0,
-        raw.get().len()
+        kept.len()
     )
+}
+
+/// Bytes of what was posted to create a Revision, on average: what is stored, without what the API server adds.
+pub(crate) fn mean_size(stored: &[Value]) -> f64 {
+    let size = |revision: &Value| {
+        let metadata =
+            json!({"name": revision["metadata"]["name"], "labels": revision["metadata"]["labels"]});
+        json!({"metadata": metadata, "spec": revision["spec"]}).to_string().len()
+    };
+    #[allow(clippy::cast_precision_loss)]
+    let mean = stored.iter().map(size).sum::<usize>() as f64 / stored.len() as f64;
+    mean
 }

@@ -1,7 +1,7 @@
 //! How long after the writer's 200 a Revision can be read, against a bare watch-and-create loop.
 
 use crate::drain::{edit, path, workload};
-use crate::support::{INFERENCE_SERVICE, Revisor, World, client, patch, post, read};
+use crate::support::{INFERENCE_SERVICE, Revisor, World, client, patch, post, read, revisions};
 use crate::{floor, median, percentile};
 use devcluster::Options;
 use futures::StreamExt;
@@ -17,7 +17,11 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 const WORKLOADS: usize = 20;
-const SECONDS: u64 = 6;
+/// How long each round lasts at least, and how many edits it has at least: p99 of a few is just the slowest.
+const SECONDS: f64 = 6.0;
+const EDITS: f64 = 150.0;
+/// How much the size of what the bare loop posts may differ from what Revisor posts.
+const SIZES: f64 = 0.15;
 const LOADS: [f64; 3] = [0.1, 0.3, 0.6];
 const TARGET: f64 = 2.0;
 
@@ -36,6 +40,8 @@ struct Lag {
     p50: f64,
     p99: f64,
     edits: usize,
+    /// Bytes of a Revision, on average.
+    size: f64,
 }
 
 /// Measures and prints; `capacity` is how many edits a second can be made and recorded at the same time.
@@ -44,16 +50,17 @@ pub(crate) async fn run(rounds: usize, capacity: f64, met: &mut bool) {
     println!(
         "| load | Revisor p50 / p99 | bare loop p50 / p99 | ratio of p99 (target ≤ {TARGET}) |\n|---|---|---|---|"
     );
+    let view: Arc<str> = view().await.into();
     for load in LOADS {
         let rate = capacity * load;
         let (mut ours, mut bare) = (Vec::new(), Vec::new());
         for number in 0..rounds {
             for ours_now in [number % 2 == 0, number % 2 != 0] {
-                let lag = measure(rate, ours_now).await;
+                let lag = measure(rate, (!ours_now).then(|| view.clone())).await;
                 let who = if ours_now { "Revisor" } else { "bare loop" };
                 eprintln!(
-                    "lag at {rate:.0}/s, {who}: p50 {:.1} ms, p99 {:.1} ms of {} edits",
-                    lag.p50, lag.p99, lag.edits
+                    "lag at {rate:.0}/s, {who}: p50 {:.1} ms, p99 {:.1} ms of {} edits of {:.0} bytes",
+                    lag.p50, lag.p99, lag.edits, lag.size
                 );
                 if ours_now { ours.push(lag) } else { bare.push(lag) }
             }
@@ -61,6 +68,8 @@ pub(crate) async fn run(rounds: usize, capacity: f64, met: &mut bool) {
         let of = |lags: &[Lag], pick: fn(&Lag) -> f64| median(&lags.iter().map(pick).collect::<Vec<_>>());
         let (p50, p99) = (of(&ours, |l| l.p50), of(&ours, |l| l.p99));
         let (floor50, floor99) = (of(&bare, |l| l.p50), of(&bare, |l| l.p99));
+        let (size, bare_size) = (of(&ours, |l| l.size), of(&bare, |l| l.size));
+        assert!((bare_size / size - 1.0).abs() <= SIZES, "{bare_size:.0} bytes are no floor for {size:.0}");
         let ratio = median(&ours.iter().zip(&bare).map(|(a, b)| a.p99 / b.p99).collect::<Vec<_>>());
         *met &= ratio <= TARGET;
         let percent = load * 100.0;
@@ -70,29 +79,46 @@ pub(crate) async fn run(rounds: usize, capacity: f64, met: &mut bool) {
     }
 }
 
-/// One round on a cluster of its own.
-async fn measure(rate: f64, ours: bool) -> Lag {
+/// The view of an edit, as Revisor makes it.
+async fn view() -> String {
+    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal())).await.expect("a cluster");
+    let api = world.client().await;
+    let namespace = world.namespace("view").await;
+    let revisor = Revisor::start(world.cluster.kubeconfig(), &[]);
+    post(&api, &INFERENCE_SERVICE.path(&namespace), &workload("w0")).await;
+    let edited = patch(&api, &path(&namespace, "w0"), &edit(1)).await;
+    revisor.wait_recorded(INFERENCE_SERVICE, edited.version());
+    let all = revisions(&api, &namespace).await;
+    let newest = all.iter().find(|r| r["spec"]["generation"] == edited.generation).expect("recorded");
+    newest["spec"]["view"].to_string()
+}
+
+/// One round on a cluster of its own; with a view, of the bare loop that posts that.
+async fn measure(rate: f64, view: Option<Arc<str>>) -> Lag {
     let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal())).await.expect("a cluster");
     let api = world.client().await;
     let namespace = world.namespace("lag").await;
-    let revisor = ours.then(|| Revisor::start(world.cluster.kubeconfig(), &[]));
+    let revisor = view.is_none().then(|| Revisor::start(world.cluster.kubeconfig(), &[]));
     for i in 0..WORKLOADS {
         post(&api, &INFERENCE_SERVICE.path(&namespace), &workload(&format!("w{i}"))).await;
     }
     let times = Shared::default();
     let version = current(&api, &INFERENCE_SERVICE.path(&namespace)).await;
-    if !ours {
+    if let Some(view) = view {
         tokio::spawn(floor::watch_and_post(
             client(world.cluster.kubeconfig()).await,
             namespace.clone(),
             version,
+            view,
         ));
     }
     let seen = current(&api, &format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions")).await;
     let watcher =
         tokio::spawn(watch(client(world.cluster.kubeconfig()).await, namespace.clone(), seen, times.clone()));
     edit_at(&world, &namespace, rate, &times).await;
-    let lag = collect(&times).await;
+    let lags = collect(&times).await;
+    let size = floor::mean_size(&revisions(&api, &namespace).await);
+    let lag = Lag { p50: percentile(&lags, 0.5), p99: percentile(&lags, 0.99), edits: lags.len(), size };
     watcher.abort();
     drop(revisor);
     lag
@@ -138,8 +164,10 @@ async fn watch(client: Client, namespace: String, version: String, times: Shared
 async fn edit_at(world: &World, namespace: &str, rate: f64, times: &Shared) {
     let mut tasks = JoinSet::new();
     #[allow(clippy::cast_precision_loss)]
-    let every = Duration::from_secs_f64(WORKLOADS as f64 / rate);
-    let end = Instant::now() + Duration::from_secs(SECONDS);
+    let workloads = WORKLOADS as f64;
+    let every = Duration::from_secs_f64(workloads / rate);
+    // The first edit of each waits for its turn, so that up to one round of them is missing at the end.
+    let end = Instant::now() + Duration::from_secs_f64(SECONDS.max((EDITS + workloads) / rate));
     for number in 0..WORKLOADS {
         let (client, times) = (client(world.cluster.kubeconfig()).await, times.clone());
         let (name, path) = (format!("w{number}"), path(namespace, &format!("w{number}")));
@@ -162,13 +190,8 @@ async fn edit_at(world: &World, namespace: &str, rate: f64, times: &Shared) {
     tasks.join_all().await;
 }
 
-/// Waits for the last Revision; every edit must have one.
-async fn collect(times: &Shared) -> Lag {
-    let lags = milliseconds(times).await;
-    Lag { p50: percentile(&lags, 0.5), p99: percentile(&lags, 0.99), edits: lags.len() }
-}
-
-async fn milliseconds(times: &Shared) -> Vec<f64> {
+/// Waits for the last Revision; every edit must have one. The lags in milliseconds.
+async fn collect(times: &Shared) -> Vec<f64> {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let lags = {
@@ -216,7 +239,7 @@ pub(crate) async fn of(
         });
     }
     tasks.join_all().await;
-    let lags = milliseconds(&times).await;
+    let lags = collect(&times).await;
     watcher.abort();
     lags
 }
