@@ -117,6 +117,31 @@ async fn etcd_and_the_api_server_restart_during_edits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_freezes_in_the_midst_of_edits_loses_nothing() {
+    let own = World::start(&Options::minimal());
+    let namespace = own.namespace("frozen").await;
+    create(&own.client().await, &namespace, 5).await;
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let traffic = Traffic::start(&own.cluster, &namespace, 5, 100).await;
+    // Shorter than every deadline, then longer than that of a create: it accepts connections and never answers.
+    for frozen in [4, 14] {
+        sleep(Duration::from_secs(3)).await;
+        // Revisor finds events that were sent before, and writes what nobody answers.
+        revisor.signal("STOP");
+        sleep(Duration::from_secs(1)).await;
+        own.cluster.freeze(API_SERVER).expect("frozen");
+        revisor.signal("CONT");
+        sleep(Duration::from_secs(frozen)).await;
+        own.cluster.thaw(API_SERVER).expect("thawed");
+    }
+    sleep(Duration::from_secs(3)).await;
+    let last = traffic.stop().await;
+    assert!(assert_complete(&own, &revisor, &namespace, &last).await > 200);
+    assert!(revisor.metric("revisor_write_retries_total", "Network") > 0.5, "no create met its deadline");
+    assert!(revisor.metric("revisor_write_held", "").abs() < 0.5, "{}", revisor.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_compacted_becomes_gaps_with_exact_ranges() {
     let options = Options { compaction_interval: Some(Duration::from_secs(20)), ..Options::minimal() };
     let own = World::start(&options);

@@ -1,10 +1,12 @@
 //! Whatever the API server accepts as a workload is recorded, and whatever a person writes wrong is named.
 
 use crate::support::{
-    INFERENCE_SERVICE, Kind, Meta, command, patch, post, post_text, revisions, revisor, snapshot, world,
+    DEPLOYMENT, INFERENCE_SERVICE, Kind, Meta, Revisor, command, eventually, patch, post, post_text,
+    revisions, revisor, snapshot, world,
 };
 use serde_json::{Value, json};
 use std::io::Write;
+use std::time::Duration;
 
 const KIND: Kind = INFERENCE_SERVICE;
 
@@ -51,8 +53,8 @@ async fn a_large_spec_that_compresses_is_stored_whole() {
     assert!(text.len() > 1_400_000 && text.contains(&spec));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_large_spec_that_does_not_is_recorded_by_its_digest_and_holds_up_nobody() {
+/// Text that is too large to be stored a second time.
+fn noise() -> String {
     // Printable characters from a linear congruential generator: gzip gains a fifth, base64 costs a third. Without
     // those that Go escapes with six characters: with them the workload itself would be too large for etcd.
     let mut seed = 12_345_u32;
@@ -60,8 +62,12 @@ async fn a_large_spec_that_does_not_is_recorded_by_its_digest_and_holds_up_nobod
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         char::from(u8::try_from(32 + (seed >> 16) % 95).expect("printable"))
     };
-    let blob: String =
-        std::iter::from_fn(|| Some(letter())).filter(|c| !"<>&".contains(*c)).take(1_468_006).collect();
+    std::iter::from_fn(|| Some(letter())).filter(|c| !"<>&".contains(*c)).take(1_468_006).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_spec_that_does_not_is_recorded_by_its_digest_and_holds_up_nobody() {
+    let blob = noise();
     let (created, revision) = recorded("noise", "noise", &json!({"blob": blob}).to_string()).await;
     let stored = &revision["spec"]["snapshot"];
     assert_eq!((&stored["oversize"], stored.get("data")), (&json!(true), None));
@@ -102,6 +108,53 @@ async fn unicode_and_large_numbers_keep_every_character() {
     {
         assert!(text.contains(part), "{part} is not in {text}");
     }
+}
+
+/// The digest of a spec, by its definition and by nothing of the product.
+fn digest(spec: &Value) -> String {
+    use sha2::Digest;
+    let hash = sha2::Sha256::digest(format!("v1\n{}", canonical(spec)));
+    let hex: Vec<_> = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{}", hex.concat())
+}
+
+/// Keys sorted by their bytes, no spaces.
+fn canonical(value: &Value) -> String {
+    let joined = |parts: Vec<String>| parts.join(",");
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_by_key(|(key, _)| key.as_bytes());
+            let field = |(key, value): &(&String, &Value)| format!("{}:{}", json!(key), canonical(value));
+            format!("{{{}}}", joined(fields.iter().map(field).collect()))
+        }
+        Value::Array(items) => format!("[{}]", joined(items.iter().map(canonical).collect())),
+        plain => plain.to_string(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn digests_are_those_of_what_etcd_stored() {
+    let plain = KIND.example()["spec"].to_string();
+    let odd = r#"{"z":null,"ä":"grüße \u0007 \" \\ \n","Z":{"b":[1,{"d":[],"c":{}}],"a":9007199254740993},"half":0.5}"#;
+    let large = json!({"blob": noise()}).to_string();
+    for (name, spec, oversize) in
+        [("plain", plain.as_str(), false), ("odd", odd, false), ("huge", &large, true)]
+    {
+        let (created, revision) = recorded("digest", name, spec).await;
+        let namespace = revision["metadata"]["namespace"].as_str().expect("a namespace");
+        let stored = &world().oracle.expected(KIND.registry, namespace)[&(created.uid, 1)];
+        assert_eq!(revision["spec"]["contentDigest"], digest(&stored.value()), "{name}");
+        assert_eq!(revision["spec"]["snapshot"]["oversize"] == true, oversize, "{name}");
+    }
+    let client = world().client().await;
+    let namespace = world().namespace("digest").await;
+    let created = post(&client, &DEPLOYMENT.path(&namespace), &DEPLOYMENT.example()).await;
+    world().oracle.wait_for(DEPLOYMENT.registry, &created.uid, 1);
+    revisor().wait_recorded(DEPLOYMENT, created.version());
+    let stored = &world().oracle.expected(DEPLOYMENT.registry, &namespace)[&(created.uid, 1)];
+    let revision = &revisions(&client, &namespace).await[0];
+    assert_eq!(revision["spec"]["contentDigest"], digest(&stored.value()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,5 +211,29 @@ async fn kinds_counts_what_is_selected() {
     assert!(
         numbers[0] >= 1 && numbers[0] == numbers[1] && numbers[1].abs_diff(live) <= 2,
         "{line}, {live} live"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_of_a_json_log_is_an_object() {
+    let revisor = Revisor::start(world().cluster.kubeconfig(), &["--log-format", "json"]);
+    let namespace = world().namespace("log").await;
+    let created = post(&world().client().await, &KIND.path(&namespace), &KIND.example()).await;
+    revisor.wait_recorded(KIND, created.version());
+    revisor.signal("TERM");
+    let ended = || revisor.log().contains("everything is written");
+    assert!(eventually(Duration::from_secs(20), ended), "{}", revisor.log());
+    let log = revisor.log();
+    let lines: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
+    for line in &lines {
+        for field in ["timestamp", "level", "target", "message"] {
+            assert!(line[field].is_string(), "{field}: {line}");
+        }
+    }
+    // Fields stand beside the message, so that they can be searched for by name.
+    assert!(
+        lines.iter().any(|line| line["message"] == "watching" && line["kind"] == "InferenceService"),
+        "{log}"
     );
 }

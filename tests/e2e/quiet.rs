@@ -16,6 +16,12 @@ async fn current(client: &Client, path: &str) -> Meta {
     serde_json::from_value(read(client, path).await["metadata"].clone()).expect("metadata")
 }
 
+/// Everything is recorded, up to `last` at least.
+async fn assert_recorded_through(namespace: &str, last: &Meta) {
+    world().oracle.wait_for(DEPLOYMENT.registry, &last.uid, last.generation);
+    world().assert_recorded(namespace, &[DEPLOYMENT]).await;
+}
+
 fn summaries(all: &[Value]) -> Vec<String> {
     let summary = |r: &Value| r["spec"]["view"]["summary"].as_str().expect("a summary").to_owned();
     all.iter().map(summary).collect()
@@ -29,14 +35,15 @@ async fn scale_and_restart_by_hand_are_one_change_each() {
     let path = deployment(&client, &namespace).await;
     world().kubectl(&["-n", &namespace, "scale", "deployment/llama-8b", "--replicas=3"]);
     world().kubectl(&["-n", &namespace, "rollout", "restart", "deployment/llama-8b"]);
-    revisor().wait_recorded(DEPLOYMENT, current(&client, &path).await.version());
+    let last = current(&client, &path).await;
+    revisor().wait_recorded(DEPLOYMENT, last.version());
     let all = revisions(&client, &namespace).await;
     assert_eq!(summaries(&all), ["created", "replicas 1→3", "restarted"]);
     assert_eq!(
         all[1]["spec"]["via"],
         json!({"manager": "kubectl", "operation": "Update", "subresource": "scale"})
     );
-    world().assert_recorded(&namespace, &[DEPLOYMENT]).await;
+    assert_recorded_through(&namespace, &last).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +79,7 @@ async fn a_real_autoscaler_makes_no_revision() {
     .await;
     revisor().wait_recorded(DEPLOYMENT, edited.version());
     assert_eq!(summaries(&revisions(&client, &namespace).await), ["created", "+paused"]);
-    world().assert_recorded(&namespace, &[DEPLOYMENT]).await;
+    assert_recorded_through(&namespace, &edited).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,7 +99,7 @@ async fn annotations_move_a_deployments_generation_and_make_no_revision() {
     let all = revisions(&client, &namespace).await;
     assert_eq!(summaries(&all), ["created", "+minReadySeconds"]);
     assert_eq!(all[1]["spec"]["generation"], edited.generation);
-    world().assert_recorded(&namespace, &[DEPLOYMENT]).await;
+    assert_recorded_through(&namespace, &edited).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -184,9 +184,15 @@ pub struct Revisor {
     log: tempfile::NamedTempFile,
 }
 
-/// The shell tells the process id, and kills the process when its standard input ends.
-const SUPERVISOR: &str =
-    r#""$@" </dev/null & child=$!; echo "$child"; cat >/dev/null; kill -KILL "$child" 2>/dev/null"#;
+/// The shell tells the process id, then the exit code, and kills the process when its standard input ends.
+const SUPERVISOR: &str = r#"exec 3<&0
+"$@" </dev/null & child=$!
+echo "$child"
+{ cat; kill -KILL "$child"; } <&3 >/dev/null 2>&1 & killer=$!
+wait "$child"; code=$?
+kill "$killer" 2>/dev/null
+echo "$code"
+"#;
 
 impl Revisor {
     /// Starts it and waits until it is ready.
@@ -217,16 +223,10 @@ impl Revisor {
         let rest = free_port();
         let number = admin.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
         let log = tempfile::NamedTempFile::new().expect("a log");
+        let format: &[&str] = if flags.contains(&"--log-format") { &[] } else { &["--log-format", "text"] };
         let mut supervisor = Command::new("sh")
-            .args([
-                "-c",
-                SUPERVISOR,
-                "supervisor",
-                env!("CARGO_BIN_EXE_revisor"),
-                "run",
-                "--log-format",
-                "text",
-            ])
+            .args(["-c", SUPERVISOR, "supervisor", env!("CARGO_BIN_EXE_revisor"), "run"])
+            .args(format)
             .arg("--kubeconfig")
             .arg(kubeconfig)
             .args(["--admin-listen", admin, "--listen", &format!("127.0.0.1:{rest}")])
@@ -260,6 +260,14 @@ impl Revisor {
     pub fn is_alive(&self) -> bool {
         let out = Command::new("ps").args(["-o", "stat=", "-p", &self.pid.to_string()]).output().expect("ps");
         out.status.success() && !out.stdout.trim_ascii_start().starts_with(b"Z")
+    }
+
+    /// Waits for the end, and returns its exit code.
+    pub fn exit_code(&mut self) -> i32 {
+        let mut code = String::new();
+        let mut output = self.supervisor.stdout.take().expect("asked once");
+        output.read_to_string(&mut code).expect("an exit code");
+        code.trim().parse().expect("a number")
     }
 
     pub fn signal(&self, signal: &str) {
