@@ -101,6 +101,9 @@ enum Error {
     NoAnswer,
 }
 
+/// A phase, and since when it is that.
+type Passing = (Option<String>, Instant);
+
 struct Context {
     shared: Arc<Shared>,
     client: Client,
@@ -110,7 +113,7 @@ struct Context {
     /// When something was last written, by workload and generation.
     written: Mutex<HashMap<(Uuid, i64), Instant>>,
     /// Phases that are not written yet, and since when they are so.
-    passing: Mutex<HashMap<(Uuid, i64), (Option<String>, Instant)>>,
+    passing: Mutex<HashMap<(Uuid, i64), Passing>>,
     /// When a failure was last said.
     told: Mutex<Option<Instant>>,
 }

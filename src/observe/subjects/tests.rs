@@ -38,12 +38,12 @@ fn pod(hash: &str, image: &str, second: i64) -> Pod {
     )
 }
 
-fn owner() -> Option<OwnerReference> {
-    Some(OwnerReference {
+fn owner() -> OwnerReference {
+    OwnerReference {
         kind: "ReplicaSet".into(),
         uid: Uuid::from_u128(7).to_string(),
         ..OwnerReference::default()
-    })
+    }
 }
 
 fn decided(subjects: &mut Subjects, second: i64) -> Vec<(i64, String, Option<i32>)> {
@@ -63,7 +63,7 @@ fn decided(subjects: &mut Subjects, second: i64) -> Vec<(i64, String, Option<i32
 #[test]
 fn pods_may_come_before_their_workload_is_known() {
     let (mut subjects, uid) = (subjects(), Uuid::from_u128(100));
-    subjects.pod(0, uid, pod("a", "i:1", 11), owner());
+    subjects.pod(0, uid, pod("a", "i:1", 11), Some(owner()));
     assert!(subjects.take_lost().is_empty(), "nothing is recorded in its namespace, so nobody is asked");
     subjects.put(&revision(1, "i:1", &json!({})));
     let lost = subjects.take_lost();
@@ -81,7 +81,7 @@ fn a_rollout_moves_pods_from_one_revision_to_the_next() {
     subjects.put(&revision(1, "i:1", &json!({})));
     subjects.put(&revision(2, "i:2", &json!({})));
     for (number, hash, image, second) in [(1, "a", "i:1", 12), (2, "b", "i:2", 21)] {
-        subjects.pod(0, Uuid::from_u128(number), pod(hash, image, second), owner());
+        subjects.pod(0, Uuid::from_u128(number), pod(hash, image, second), Some(owner()));
         subjects.claim(Uuid::from_u128(number), WORKLOAD);
     }
     let expected = [(1, "Terminating".to_owned(), Some(1)), (2, "Running".to_owned(), Some(1))];
@@ -97,8 +97,8 @@ fn a_rollout_moves_pods_from_one_revision_to_the_next() {
 fn a_pod_goes_when_no_watch_shows_it_any_more() {
     let (mut subjects, uid) = (subjects(), Uuid::from_u128(100));
     subjects.put(&revision(1, "i:1", &json!({})));
-    subjects.pod(0, uid, pod("a", "i:1", 11), owner());
-    subjects.pod(1, uid, pod("a", "i:1", 11), owner());
+    subjects.pod(0, uid, pod("a", "i:1", 11), Some(owner()));
+    subjects.pod(1, uid, pod("a", "i:1", 11), Some(owner()));
     subjects.claim(uid, WORKLOAD);
     subjects.pod_gone(0, uid);
     assert_eq!(subjects.pod_count(), 1);
