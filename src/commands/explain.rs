@@ -95,7 +95,7 @@ fn one(catalogue: &Catalogue, names: &Names, manifest: &Value) -> anyhow::Result
         workload: format!("{kind_name}/{name}"),
         kind_file: kind.group_kind().to_string(),
         recorded: selection == Selection::Selected,
-        why: why(&selection),
+        why: why(catalogue, kind, &selection),
         content_digest: Some(snapshot::pack(&resource, document.root())?.digest.to_string()),
         components: Vec::new(),
         view_error: None,
@@ -113,7 +113,7 @@ fn one(catalogue: &Catalogue, names: &Names, manifest: &Value) -> anyhow::Result
     Ok(explained)
 }
 
-fn why(selection: &Selection) -> String {
+fn why(catalogue: &Catalogue, kind: &Kind, selection: &Selection) -> String {
     match selection {
         Selection::Selected => "selected".to_owned(),
         Selection::Refused => "label revisor.dev/record=false".to_owned(),
@@ -121,6 +121,41 @@ fn why(selection: &Selection) -> String {
             "it has none of the labels and asks for no GPU; label revisor.dev/record=true selects it"
                 .to_owned()
         }
-        Selection::Owned(owner) => format!("it is a part of a {owner}, which is recorded itself"),
+        Selection::Owned(owner) if catalogue.has(owner) => {
+            format!("it is a part of a {owner}, a kind that is recorded itself")
+        }
+        Selection::Owned(owner) => {
+            let root = kind.owned_by.iter().filter(|o| o.kind == *owner).find_map(|o| o.part_of.as_ref());
+            match root {
+                Some(root) => {
+                    format!("it is a part of a {owner}, and that of a {root}, a kind that is recorded")
+                }
+                None => format!("ownedBy of its kind file says that a {owner} is a part of what is recorded"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::GroupKind;
+
+    #[test]
+    fn it_says_what_is_recorded_instead() {
+        let catalogue = Catalogue::built_in();
+        let deployment = catalogue.kinds().iter().find(|kind| kind.kind == "Deployment").expect("built in");
+        let owned = |kind: &str, group: &str| {
+            let owner = GroupKind { kind: kind.to_owned(), group: group.to_owned() };
+            why(&catalogue, deployment, &Selection::Owned(owner))
+        };
+        assert_eq!(
+            owned("InferenceService", "serving.kserve.io"),
+            "it is a part of a InferenceService.serving.kserve.io, a kind that is recorded itself"
+        );
+        assert_eq!(
+            owned("Revision", "serving.knative.dev"),
+            "it is a part of a Revision.serving.knative.dev, and that of a Service.serving.knative.dev, a kind that is recorded"
+        );
     }
 }

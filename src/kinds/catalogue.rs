@@ -1,7 +1,7 @@
 //! All kinds that are recorded: the built-in files and the user's own. Pure.
 
 use super::file::KindFile;
-use super::{GroupKind, Kind, KindError};
+use super::{GroupKind, Kind, KindError, Owner};
 use std::sync::{Arc, OnceLock};
 
 /// The built-in kind files, most used first.
@@ -40,7 +40,7 @@ impl Catalogue {
     }
 
     /// The built-in kinds, changed by the user's: one of the same group and kind replaces, others are added, and
-    /// `disabled` ones (`Kind.group`) go.
+    /// `disabled` ones (`Kind.group`) go. What belongs to objects of a disabled kind is then a part of nothing.
     ///
     /// # Errors
     /// Names the file, the kind, the field and the value.
@@ -61,7 +61,18 @@ impl Catalogue {
                 return Err(KindError { file: file.to_owned(), message });
             }
         }
+        for kind in &mut catalogue.kinds {
+            if kind.owned_by.iter().any(|owner| disabled.contains(&owner.kind.to_string())) {
+                Arc::make_mut(kind).owned_by.retain(|owner| !disabled.contains(&owner.kind.to_string()));
+            }
+        }
         Ok(catalogue)
+    }
+
+    /// Whether an object of `kind` with this controller is a part of something that is recorded itself.
+    pub fn is_part(&self, kind: &Kind, controller: &GroupKind) -> bool {
+        let behind = |owner: &Owner| owner.part_of.as_ref().is_none_or(|root| self.has(root));
+        self.has(controller) || kind.owned_by.iter().any(|owner| owner.kind == *controller && behind(owner))
     }
 
     fn put(&mut self, kind: Kind) {
@@ -111,6 +122,76 @@ mod tests {
         expected.push("Thing.a.b".to_owned());
         assert_eq!(names, expected);
         assert_eq!(catalogue.kinds()[0].select, crate::kinds::Select::Always);
+    }
+
+    fn named(text: &str) -> GroupKind {
+        let (kind, group) = text.split_once('.').unwrap_or((text, ""));
+        GroupKind { kind: kind.to_owned(), group: group.to_owned() }
+    }
+
+    fn is_part(catalogue: &Catalogue, kind: &str, controller: &str) -> bool {
+        let kind = catalogue.kinds().iter().find(|k| k.group_kind() == named(kind)).expect("known");
+        catalogue.is_part(kind, &named(controller))
+    }
+
+    /// Controllers that no kind file records and that stand below one that is recorded: Knative's Revision below its
+    /// Service, Dynamo's component below its graph, the leader's Pod below a LeaderWorkerSet.
+    const INTERMEDIATES: &[(&str, &str)] = &[
+        ("Revision.serving.knative.dev", "Service.serving.knative.dev"),
+        ("DynamoComponentDeployment.nvidia.com", "DynamoGraphDeployment.nvidia.com"),
+        ("Pod", "LeaderWorkerSet.leaderworkerset.x-k8s.io"),
+    ];
+
+    #[test]
+    fn an_owner_is_recorded_or_stands_below_what_is() {
+        let catalogue = Catalogue::built_in();
+        for kind in catalogue.kinds() {
+            for owner in &kind.owned_by {
+                let root = owner.part_of.as_ref().map(ToString::to_string);
+                let pair = (owner.kind.to_string(), root.unwrap_or_default());
+                let listed = INTERMEDIATES.iter().any(|(kind, root)| (*kind, *root) == (&*pair.0, &*pair.1));
+                assert!(listed && owner.part_of.as_ref().is_some_and(|root| catalogue.has(root)), "{pair:?}");
+            }
+        }
+        for (kind, controller, part) in [
+            ("NIMService.apps.nvidia.com", "NIMPipeline.apps.nvidia.com", false),
+            ("DynamoGraphDeployment.nvidia.com", "DynamoGraphDeploymentRequest.nvidia.com", false),
+            ("LeaderWorkerSet.leaderworkerset.x-k8s.io", "DisaggregatedSet.disaggregatedset.x-k8s.io", false),
+            ("LeaderWorkerSet.leaderworkerset.x-k8s.io", "DistributedInferenceWorkload.run.ai", false),
+            ("Deployment.apps", "SeldonDeployment.machinelearning.seldon.io", false),
+            ("Deployment.apps", "VLLMRuntime.production-stack.vllm.ai", false),
+            ("Deployment.apps", "ServingRuntime.serving.kserve.io", false),
+            ("Service.serving.knative.dev", "InferenceGraph.serving.kserve.io", false),
+            ("Deployment.apps", "Revision.serving.knative.dev", true),
+            ("Deployment.apps", "DynamoComponentDeployment.nvidia.com", true),
+            ("Deployment.apps", "InferenceService.serving.kserve.io", true),
+            ("LeaderWorkerSet.leaderworkerset.x-k8s.io", "NIMService.apps.nvidia.com", true),
+            ("StatefulSet.apps", "Pod", true),
+        ] {
+            assert_eq!(is_part(&catalogue, kind, controller), part, "{kind} of {controller}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_a_disabled_kind_is_recorded_itself() {
+        let own = [file(
+            "kind: Thing\ngroup: a.b\nversions: [v1]\nplural: things\nselect: always\n\
+             ownedBy: [Service.serving.knative.dev, Other.c.d]\n",
+        )];
+        for (disabled, kind, controller) in [
+            ("InferenceService.serving.kserve.io", "Deployment.apps", "InferenceService.serving.kserve.io"),
+            ("Service.serving.knative.dev", "Deployment.apps", "Revision.serving.knative.dev"),
+            ("Service.serving.knative.dev", "Thing.a.b", "Service.serving.knative.dev"),
+            ("LeaderWorkerSet.leaderworkerset.x-k8s.io", "StatefulSet.apps", "Pod"),
+        ] {
+            let of = |disabled: &[String]| Catalogue::with("c", &own, disabled).expect("valid");
+            assert!(is_part(&of(&[]), kind, controller), "{controller}");
+            assert!(
+                !is_part(&of(&[disabled.to_owned()]), kind, controller),
+                "{controller} without {disabled}"
+            );
+            assert!(is_part(&of(&[]), "Thing.a.b", "Other.c.d"));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The format of a kind file, and its validation. Every error names the file, the field and the value. Pure.
 
 use super::live::{PhaseYaml, PodsYaml};
-use super::{Absent, Code, GroupKind, Kind, Path, Program, Select, ViewFile};
+use super::{Absent, Code, GroupKind, Kind, Owner, Path, Program, Select, ViewFile};
 use crate::json::Document;
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,7 +26,7 @@ pub(crate) struct KindFile {
     versions: Vec<String>,
     plural: String,
     #[serde(default)]
-    owned_by: Vec<String>,
+    owned_by: Vec<Value>,
     select: Value,
     #[serde(default)]
     replicas: Vec<String>,
@@ -59,6 +59,13 @@ struct ViewYaml {
 struct AbsentFile {
     path: String,
     when: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PartFile {
+    kind: String,
+    part_of: String,
 }
 
 #[derive(Deserialize)]
@@ -101,7 +108,7 @@ impl KindFile {
             group: self.group.clone(),
             versions: self.versions.clone(),
             plural: self.plural.clone(),
-            owned_by: self.owned_by.iter().map(|text| group_kind(text)).collect::<Result<_, _>>()?,
+            owned_by: self.owned_by.iter().map(owner).collect::<Result<_, _>>()?,
             select: select(&self.select)?,
             replicas: paths("replicas", &self.replicas)?,
             absent: self.absent.iter().map(absent).collect::<Result<_, _>>()?,
@@ -166,6 +173,16 @@ fn group_kind(text: &str) -> Result<GroupKind, String> {
         return Err(format!("ownedBy: {text:?} is not Kind.group, such as NIMService.apps.nvidia.com"));
     }
     Ok(GroupKind { kind: kind.to_owned(), group: group.to_owned() })
+}
+
+/// `Kind.group`, or that and the recorded kind behind it.
+fn owner(value: &Value) -> Result<Owner, String> {
+    if let Value::String(kind) = value {
+        return Ok(Owner { kind: group_kind(kind)?, part_of: None });
+    }
+    let part: PartFile = serde_json::from_value(value.clone())
+        .map_err(|e| format!("ownedBy: {value} is neither Kind.group nor {{kind, partOf}}: {e}"))?;
+    Ok(Owner { kind: group_kind(&part.kind)?, part_of: Some(group_kind(&part.part_of)?) })
 }
 
 fn paths(field: &str, texts: &[String]) -> Result<Vec<Path>, String> {
@@ -240,11 +257,15 @@ mod tests {
     #[test]
     fn a_whole_file_is_read() {
         let yaml = "kind: Thing\ngroup: a.b\nversions: [v1, v1beta1]\nplural: things\n\
-            ownedBy: [Big.c.d, Pod]\nselect: {labels: [a.b/c=d, e], gpu: true}\nreplicas: [spec.replicas]\n\
+            ownedBy: [Big.c.d, {kind: Pod, partOf: Big.c.d}]\nselect: {labels: [a.b/c=d, e], gpu: true}\nreplicas: [spec.replicas]\n\
             absent: [{path: spec.x, when: {b: 1, a: []}}]\npodSpecs: [spec.template.spec]\ncontainers: [spec.model]\n";
         let kind = Kind::parse("thing.yaml", yaml).expect("valid");
-        assert_eq!(kind.owned_by[0].to_string(), "Big.c.d");
-        assert_eq!(kind.owned_by[1].to_string(), "Pod");
+        let big = GroupKind { kind: "Big".into(), group: "c.d".into() };
+        assert_eq!(kind.owned_by[0], Owner { kind: big.clone(), part_of: None });
+        assert_eq!(
+            (kind.owned_by[1].kind.to_string(), &kind.owned_by[1].part_of),
+            ("Pod".into(), &Some(big))
+        );
         assert_eq!(kind.absent[0].when, r#"{"a":[],"b":1}"#);
         let labels = vec![("a.b/c".to_owned(), Some("d".to_owned())), ("e".to_owned(), None)];
         assert_eq!(kind.select, Select::Any { labels, gpu: true });
@@ -271,6 +292,8 @@ mod tests {
             ("select: always", "select: always\nreplicas: ['spec..a']", "replicas: \"spec..a\""),
             ("select: always", "select: always\nabsent: [{path: spec, when: {}}]", "absent.path: \"spec\""),
             ("select: always", "select: always\nownedBy: [thing.a]", "ownedBy: \"thing.a\""),
+            ("select: always", "select: always\nownedBy: [{kind: Pod, partOf: a.b}]", "ownedBy: \"a.b\""),
+            ("select: always", "select: always\nownedBy: [{kind: Pod}]", "ownedBy"),
             ("select: always", "select: always\nreplica: [spec.replicas]", "replica"),
             ("select: always", "select: [", "select"),
         ] {
