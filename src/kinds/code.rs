@@ -1,11 +1,12 @@
 //! What a kind needs beside paths and jq: named switches of the kind file (`code: runai`), all in this place. Pure.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// A named piece of code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// Run:ai wraps every field: `{value: x}`, and `{items: {name: {value: x}}}` for maps.
+    /// Run:ai wraps every field: `{value: x}`, and `{items: {name: {value: x}}}` for maps; variables may be references
+    /// to secrets.
     RunAi,
 }
 
@@ -25,6 +26,8 @@ impl Code {
             Self::RunAi => {
                 if let Some(spec) = object.get_mut("spec") {
                     *spec = unwrapped(spec.take(), DEPTH);
+                    let variables = spec.get_mut("environment").and_then(Value::as_object_mut);
+                    variables.into_iter().flatten().for_each(|(_, value)| refer(value));
                 }
                 object
             }
@@ -48,10 +51,19 @@ fn unwrapped(value: Value, depth: usize) -> Value {
     )
 }
 
+/// `SECRET:name,key` says where the value is; as Kubernetes has it, that is a `valueFrom`.
+fn refer(value: &mut Value) {
+    let Some(reference) = value.as_str().and_then(|text| text.strip_prefix("SECRET:")) else { return };
+    let (name, key) = match reference.split_once(',') {
+        Some((name, key)) => (name.trim(), Some(key.trim())),
+        None => (reference.trim(), None),
+    };
+    *value = json!({"valueFrom": {"secretKeyRef": {"name": name, "key": key}}});
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn wrapped_fields_are_unwrapped() {
@@ -61,5 +73,17 @@ mod tests {
             "image": "i", "environment": {"A": "1", "B": 2}, "nodePools": ["a", "b"], "plain": 3}});
         assert_eq!(Code::RunAi.prepare(object), expected);
         assert_eq!(Code::RunAi.prepare(json!({"spec": 1})), json!({"spec": 1}));
+    }
+
+    #[test]
+    fn a_secret_of_run_ai_is_a_reference() {
+        for (value, expected) in [
+            ("SECRET:hf,token", json!({"valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}})),
+            ("SECRET:hf", json!({"valueFrom": {"secretKeyRef": {"name": "hf", "key": null}}})),
+            ("secret", json!("secret")),
+        ] {
+            let object = json!({"spec": {"environment": {"items": {"A": {"value": value}}}}});
+            assert_eq!(Code::RunAi.prepare(object)["spec"]["environment"]["A"], expected, "{value}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use revisor::json::Document;
-use revisor::kinds::{Catalogue, Kind};
+use revisor::kinds::{Catalogue, Kind, Shape};
 use revisor::record::extract::components;
 use revisor::record::view::redact::Names;
 use revisor::record::view::{History, MAX_BYTES, VERSION, complete, view};
@@ -31,13 +31,15 @@ fn shown(kind: &Kind, manifest: &Value) -> Option<View> {
     Some(view)
 }
 
+fn cases() -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kinds.yaml");
+    serde_saphyr::from_str(&std::fs::read_to_string(path).expect("a file")).expect("YAML")
+}
+
 #[test]
 fn every_kind_is_shown_as_its_table_says() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kinds.yaml");
-    let cases: Vec<Value> =
-        serde_saphyr::from_str(&std::fs::read_to_string(path).expect("a file")).expect("YAML");
     let mut kinds = BTreeSet::new();
-    for case in &cases {
+    for case in &cases() {
         let manifest = &case["manifest"];
         let kind = kind_of(manifest);
         let view = shown(&kind, manifest).expect("a view");
@@ -52,6 +54,96 @@ fn every_kind_is_shown_as_its_table_says() {
     }
     assert_eq!(kinds.len(), Catalogue::built_in().kinds().len(), "every built-in kind has a case");
 }
+
+/// The manifest of a case of the table.
+fn case(name: &str) -> Value {
+    let all = cases();
+    all.iter().find(|case| case["name"] == name).expect("a case")["manifest"].clone()
+}
+
+#[test]
+fn a_graph_is_shown_the_same_in_any_order_and_version() {
+    let shown_as_json = |manifest: &Value| shown(&kind_of(manifest), manifest).expect("a view");
+    let list = case("DynamoGraphDeployment v1beta1");
+    let map = case("DynamoGraphDeployment v1alpha1, the same");
+    let mut reversed = list.clone();
+    reversed["spec"]["components"].as_array_mut().expect("a list").reverse();
+    let text = map.to_string();
+    // A map has no order, and yet a text of it has.
+    let (front, work) =
+        (map["spec"]["services"]["Frontend"].clone(), map["spec"]["services"]["Worker"].clone());
+    let services = |text: &str| format!("\"services\":{text}");
+    let forward = services(&format!("{{\"Frontend\":{front},\"Worker\":{work}}}"));
+    let backward = services(&format!("{{\"Worker\":{work},\"Frontend\":{front}}}"));
+    assert!(text.contains(&forward));
+    let outputs =
+        |text: &str| components(kind_of(&map).view.as_ref().expect("a view"), text).expect("components");
+    assert_eq!(outputs(&text), outputs(&text.replace(&forward, &backward)));
+    let expected = shown_as_json(&list);
+    assert_eq!(shown_as_json(&reversed), expected);
+    assert_eq!(shown_as_json(&map), expected);
+}
+
+/// Of every component what tells whether two Revisions share their pods.
+fn pods_of(manifest: &Value) -> Vec<Value> {
+    let kind = kind_of(manifest);
+    let file = kind.view.as_ref().expect("a view");
+    let outputs = file.components(&manifest.to_string(), &Shape::Whole).expect("components");
+    outputs.iter().map(|o| json!([o["name"], o["pod"], o["identity"]])).collect()
+}
+
+#[test]
+fn pods_are_told_apart_by_what_makes_them_new_and_not_by_their_number() {
+    for (name, field, value, new) in [
+        (PREDICTOR, "/spec/predictor/minReplicas", json!(7), false),
+        (PREDICTOR, "/spec/predictor/maxReplicas", json!(7), false),
+        (PREDICTOR, "/spec/predictor/scaleTarget", json!(7), false),
+        (PREDICTOR, "/spec/predictor/scaleMetric", json!("rps"), false),
+        (PREDICTOR, "/spec/predictor/scaleMetricType", json!("Utilization"), false),
+        (PREDICTOR, "/spec/predictor/autoScaling", json!({"metrics": []}), false),
+        (PREDICTOR, "/spec/predictor/canaryTrafficPercent", json!(10), false),
+        (PREDICTOR, "/spec/transformer/minReplicas", json!(3), false),
+        (PREDICTOR, "/spec/explainer/maxReplicas", json!(3), false),
+        (PREDICTOR, "/spec/predictor/model/storageUri", json!("s3://other"), true),
+        (PREDICTOR, "/metadata/labels", json!({"team": "x"}), true),
+        (LEADER, "/spec/replicas", json!(9), false),
+        (LEADER, "/spec/leaderWorkerTemplate/size", json!(9), true),
+        (LEADER, "/spec/leaderWorkerTemplate/restartPolicy", json!("None"), true),
+        (LEADER, "/spec/networkConfig", json!({"subdomainPolicy": "Shared"}), true),
+        (NIM, "/spec/replicas", json!(9), false),
+        (NIM, "/spec/scale", json!({"enabled": true, "hpa": {"minReplicas": 2, "maxReplicas": 3}}), false),
+        (NIM, "/spec/livenessProbe", json!({}), false),
+        (NIM, "/spec/expose", json!({"ingress": {"spec": {}}}), false),
+        (NIM, "/spec/metrics", json!({"serviceMonitor": {}}), false),
+        (NIM, "/spec/storage", json!({"nimCache": {}}), false),
+        (NIM, "/spec/storage", json!({"pvc": {"name": "x"}}), true),
+        (LLM, "/spec/replicas", json!(9), false),
+        (LLM, "/spec/scaling", json!({"minReplicas": 3}), false),
+        (LLM, "/spec/parallelism", json!({"tensor": 2}), true),
+        (LLM, "/spec/baseRefs", json!([{"name": "x"}]), true),
+        (LLM, "/spec/model", json!({"uri": "hf://other"}), true),
+        (GRAPH, "/spec/components/1/replicas", json!(9), false),
+        (GRAPH, "/spec/components/1/scalingAdapter", json!({}), false),
+        (GRAPH, "/spec/components/1/multinode", json!({"nodeCount": 4}), true),
+        (GRAPH, "/spec/restart", json!({"id": "2"}), true),
+        (RUN_AI, "/spec/minScale", json!({"value": 9}), false),
+        (RUN_AI, "/spec/maxScale", json!({"value": 9}), false),
+        (RUN_AI, "/spec/nodeType", json!({"value": "x"}), true),
+    ] {
+        let before = case(name);
+        let mut after = before.clone();
+        let (parent, key) = field.rsplit_once('/').expect("a path");
+        after.pointer_mut(parent).expect(field)[key] = value.clone();
+        assert_eq!(pods_of(&before) != pods_of(&after), new, "{name}: {field} {value}");
+    }
+}
+
+const PREDICTOR: &str = "InferenceService with a model whose image the runtime knows, several nodes, a transformer and an explainer";
+const LEADER: &str = "LeaderWorkerSet without a template for its leader";
+const NIM: &str = "NIMService with an autoscaler";
+const LLM: &str = "LLMInferenceService with workers and a prefill of its own";
+const GRAPH: &str = "DynamoGraphDeployment v1beta1";
+const RUN_AI: &str = "Run:ai InferenceWorkload, every field wrapped";
 
 #[test]
 fn what_an_operator_fills_in_is_no_change() {
