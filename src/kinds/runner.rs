@@ -34,13 +34,16 @@ struct Worker {
     left_behind: Arc<AtomicBool>,
 }
 
+/// What was said already: what failed, and why.
+type Told = (GroupKind, Part, &'static str);
+
 /// Runs programs, one at a time. Cloning shares it.
 #[derive(Clone)]
 pub struct Runner {
     worker: Arc<Mutex<Option<Arc<Worker>>>>,
     jobs: Arc<AtomicU64>,
     disabled: Arc<Mutex<HashSet<(GroupKind, Part)>>>,
-    told: Arc<Mutex<HashSet<(GroupKind, Part, &'static str)>>>,
+    told: Arc<Mutex<HashSet<Told>>>,
     metrics: Metrics,
 }
 
@@ -74,10 +77,7 @@ impl Runner {
         W: Fn() -> Result<T, Failure> + Send + Sync + 'static,
     {
         let result = self.tried(kind, part, Arc::new(work)).await;
-        result.map_err(|reason| {
-            self.failed(kind, part, reason);
-            reason
-        })
+        result.inspect_err(|reason| self.failed(kind, part, reason))
     }
 
     async fn tried<T, W>(&self, kind: &Kind, part: Part, work: Arc<W>) -> Result<T, &'static str>
