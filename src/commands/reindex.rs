@@ -2,12 +2,16 @@
 
 use crate::client::Clients;
 use crate::config::{Config, ReindexArgs};
+use crate::json::Document;
 use crate::kinds::{Catalogue, Kind};
 use crate::metrics::Metrics;
 use crate::record::extract::Extractor;
 use crate::record::queue::Unviewed;
 use crate::record::snapshot;
-use crate::revision::{FIELD_MANAGER, Revision};
+use crate::record::view::again;
+use crate::record::view::redact::Names;
+use crate::revision::identity;
+use crate::revision::{FIELD_MANAGER, Revision, View};
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 use std::sync::Arc;
@@ -15,6 +19,8 @@ use std::time::{Duration, Instant};
 
 const PAGE: u32 = 200;
 const PROGRESS: Duration = Duration::from_secs(2);
+/// How often one Revision is tried while others write it too.
+const TRIES: usize = 5;
 
 /// What was done.
 #[derive(Default)]
@@ -26,86 +32,251 @@ struct Count {
     failed: usize,
 }
 
-/// Rewrites what differs. The list of changes and the summary stay: they depend on two Revisions.
+/// What came of one Revision.
+enum Outcome {
+    Rewritten,
+    Unchanged,
+    /// There is nothing to make a view from, or it is gone.
+    Without,
+}
+
+/// All that one run works with.
+struct Reindex {
+    client: Client,
+    catalogue: Catalogue,
+    names: Names,
+    extractor: Extractor,
+    dry_run: bool,
+}
+
+/// Rewrites what differs.
 ///
 /// # Errors
 /// When Revisions cannot be read, or some could not be rewritten.
 pub(super) async fn reindex(args: &ReindexArgs) -> anyhow::Result<String> {
     let config = Config::load(args.config.as_deref())?;
     let client = Clients::connect(&args.cluster).await?.call;
-    let all: Api<Revision> = match &args.namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    };
-    let extractor = Extractor::new(config.settings.names.clone(), &Metrics::new());
-    let mut count = Count::default();
-    let mut said = Instant::now();
-    let mut params = ListParams::default().limit(PAGE);
-    loop {
-        let page = all.list(&params).await?;
-        for revision in page.items {
-            one(args, &config.catalogue, &client, &extractor, revision, &mut count).await;
-            if said.elapsed() > PROGRESS {
-                eprintln!("{} Revisions read, {} rewritten", count.read, count.rewritten);
-                said = Instant::now();
-            }
-        }
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => break,
-        }
-    }
-    let Count { read, rewritten, unchanged, without, failed } = count;
-    anyhow::ensure!(failed == 0, "{failed} of {read} Revisions could not be rewritten ({rewritten} were)");
-    let verb = if args.dry_run { "would be rewritten" } else { "rewritten" };
-    Ok(format!(
-        "{read} Revisions: {rewritten} {verb}, {unchanged} up to date, {without} without a kind file or content\n"
-    ))
+    let names = config.settings.names;
+    let extractor = Extractor::new(names.clone(), &Metrics::new());
+    let dry_run = args.dry_run;
+    let all = Reindex { client, catalogue: config.catalogue, names, extractor, dry_run };
+    all.run(args.namespace.as_deref()).await
 }
 
-async fn one(
-    args: &ReindexArgs,
-    catalogue: &Catalogue,
-    client: &Client,
-    extractor: &Extractor,
-    mut revision: Revision,
-    count: &mut Count,
-) {
-    count.read += 1;
-    let (Some(unviewed), Some(mut view)) = (unviewed(catalogue, &revision), revision.spec.view.clone())
-    else {
-        count.without += 1;
-        return;
-    };
-    let name = revision.metadata.name.clone().unwrap_or_default();
-    let namespace = revision.metadata.namespace.clone().unwrap_or_default();
-    if let Err(reason) = extractor.complete(&mut view, &unviewed).await {
-        count.failed += 1;
-        eprintln!("{namespace}/{name}: the kind file's view.components failed: {reason}");
-        return;
-    }
-    if revision.spec.view.as_ref() == Some(&view) {
-        count.unchanged += 1;
-        return;
-    }
-    revision.spec.view = Some(view);
-    let api: Api<Revision> = Api::namespaced(client.clone(), &namespace);
-    let params = PostParams { dry_run: args.dry_run, field_manager: Some(FIELD_MANAGER.to_owned()) };
-    // By PUT with its resourceVersion: a view cannot overwrite what somebody else has just written.
-    match api.replace(&name, &params, &revision).await {
-        Ok(_) => count.rewritten += 1,
-        Err(error) => {
-            count.failed += 1;
-            eprintln!("{namespace}/{name}: {error}");
+impl Reindex {
+    async fn run(&self, namespace: Option<&str>) -> anyhow::Result<String> {
+        let all: Api<Revision> = match namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let mut count = Count::default();
+        let mut said = Instant::now();
+        let mut params = ListParams::default().limit(PAGE);
+        // By name, so that what comes before a Revision is mostly the generation before it.
+        let mut last: Option<Revision> = None;
+        loop {
+            let page = all.list(&params).await?;
+            for revision in page.items {
+                self.counted(&revision, last.as_ref(), &mut count).await;
+                last = Some(revision);
+                if said.elapsed() > PROGRESS {
+                    eprintln!("{} Revisions read, {} rewritten", count.read, count.rewritten);
+                    said = Instant::now();
+                }
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return self.said(&count),
+            }
         }
     }
+
+    fn said(&self, count: &Count) -> anyhow::Result<String> {
+        let Count { read, rewritten, unchanged, without, failed } = count;
+        anyhow::ensure!(
+            *failed == 0,
+            "{failed} of {read} Revisions could not be rewritten ({rewritten} were)"
+        );
+        let verb = if self.dry_run { "would be rewritten" } else { "rewritten" };
+        Ok(format!(
+            "{read} Revisions: {rewritten} {verb}, {unchanged} up to date, {without} without a kind file or content\n"
+        ))
+    }
+
+    async fn counted(&self, revision: &Revision, last: Option<&Revision>, count: &mut Count) {
+        count.read += 1;
+        match self.one(revision.clone(), last).await {
+            Ok(Outcome::Rewritten) => count.rewritten += 1,
+            Ok(Outcome::Unchanged) => count.unchanged += 1,
+            Ok(Outcome::Without) => count.without += 1,
+            Err(error) => {
+                count.failed += 1;
+                let part = |part: &Option<String>| part.clone().unwrap_or_default();
+                let (namespace, name) = (part(&revision.metadata.namespace), part(&revision.metadata.name));
+                eprintln!("{namespace}/{name}: {error:#}");
+            }
+        }
+    }
+
+    /// By PUT with its resourceVersion: a view cannot overwrite what somebody else has just written. What was written in
+    /// between, a status mostly, is read, and the view is made once more.
+    async fn one(&self, mut revision: Revision, last: Option<&Revision>) -> anyhow::Result<Outcome> {
+        let name = revision.metadata.name.clone().unwrap_or_default();
+        let namespace = revision.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<Revision> = Api::namespaced(self.client.clone(), &namespace);
+        let params = PostParams { dry_run: self.dry_run, field_manager: Some(FIELD_MANAGER.to_owned()) };
+        for _ in 0..TRIES {
+            let Some(view) = self.made(&api, &revision, last).await? else { return Ok(Outcome::Without) };
+            if revision.spec.view.as_ref() == Some(&view) {
+                return Ok(Outcome::Unchanged);
+            }
+            revision.spec.view = Some(view);
+            match api.replace(&name, &params, &revision).await {
+                Ok(_) => return Ok(Outcome::Rewritten),
+                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Outcome::Without),
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(error) => return Err(error.into()),
+            }
+            let Some(fresh) = api.get_opt(&name).await? else { return Ok(Outcome::Without) };
+            revision = fresh;
+        }
+        anyhow::bail!("others wrote it {TRIES} times meanwhile")
+    }
+
+    /// The view as it would be recorded now; none when there is nothing to make it from.
+    async fn made(
+        &self,
+        api: &Api<Revision>,
+        revision: &Revision,
+        last: Option<&Revision>,
+    ) -> anyhow::Result<Option<View>> {
+        let (Some(unviewed), Some(old)) = (unviewed(&self.catalogue, revision), &revision.spec.view) else {
+            return Ok(None);
+        };
+        let before = if old.changes.is_empty() { None } else { before(api, revision, last).await? };
+        let text = snapshot::unpack(&unviewed.gzip)?;
+        let document = Document::parse(&text)?;
+        let earlier = before.as_deref().and_then(|text| Document::parse(text).ok());
+        let earlier = earlier.as_ref().map(Document::root);
+        let Some(mut view) = again(&unviewed.kind, document.root(), earlier, old, &self.names) else {
+            return Ok(None);
+        };
+        let completed = self.extractor.complete(&mut view, &unviewed).await;
+        completed.map_err(|reason| anyhow::anyhow!("the kind file's view.components failed: {reason}"))?;
+        Ok(Some(view))
+    }
+}
+
+/// The workload one generation before, when that is stored.
+async fn before(
+    api: &Api<Revision>,
+    revision: &Revision,
+    last: Option<&Revision>,
+) -> anyhow::Result<Option<String>> {
+    let (workload, generation) = (&revision.spec.workload, revision.spec.generation - 1);
+    let is = |other: &&Revision| {
+        other.spec.workload.uid == workload.uid
+            && other.spec.generation == generation
+            && other.spec.gap.is_none()
+    };
+    let stored = match last.filter(is) {
+        Some(last) => last.spec.snapshot.clone(),
+        None => {
+            let name = identity::name(&workload.name, workload.uid, generation);
+            api.get_opt(&name).await?.as_ref().filter(is).and_then(|found| found.spec.snapshot.clone())
+        }
+    };
+    // Damaged content is as good as none here; `kubectl revisor verify` tells of it.
+    Ok(stored.and_then(|stored| snapshot::read(&stored).ok().flatten()))
 }
 
 fn unviewed(catalogue: &Catalogue, revision: &Revision) -> Option<Unviewed> {
     let workload = &revision.spec.workload;
     let group = workload.api_version.split_once('/').map_or("", |(group, _)| group);
-    let of = |kind: &&Arc<Kind>| kind.kind == workload.kind && kind.group == group && kind.view.is_some();
+    let of = |kind: &&Arc<Kind>| kind.kind == workload.kind && kind.group == group;
     let kind = catalogue.kinds().iter().find(of)?.clone();
     let gzip = snapshot::compressed(revision.spec.snapshot.as_ref()?).ok()??;
     Some(Unviewed { kind, gzip })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{Method, Request, Response};
+    use http_body_util::BodyExt;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+    use std::sync::Mutex;
+
+    /// A Revision of a Deployment with one variable.
+    fn revision(generation: i64, pin: &str, version: &str) -> Value {
+        let uid = "0b8e9f7e-0c52-4d41-8b9b-0a5d7a1b3c4d";
+        let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+            "spec": {"template": {"spec": {"containers": [{"name": "a", "image": "i", "env": [{"name": "DOOR_PIN", "value": pin}]}]}}}});
+        json!({"apiVersion": "revisor.dev/v1alpha1", "kind": "Revision",
+            "metadata": {"name": identity::name("d", uid.parse().expect("a uid"), generation), "namespace": "n", "resourceVersion": version},
+            "spec": {"id": uid, "type": "Change", "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d", "uid": uid},
+                "generation": generation, "resourceVersion": "1", "observedVia": "Watch", "changeTime": "2026-01-01T00:00:00Z", "changeTimeSource": "Observed",
+                "snapshot": {"encoding": "json", "size": 1, "data": object.to_string()},
+                "view": {"version": 1, "summary": "env DOOR_PIN", "truncated": true,
+                    "changes": [{"path": "spec.template.spec.containers[a].env[DOOR_PIN].value", "from": "1111", "to": pin}]}}})
+    }
+
+    /// An API server with two Revisions, of which it lists both or the newer one; the first PUT of each comes too late.
+    async fn run(listed: usize, before: bool) -> (String, Vec<Value>) {
+        let puts: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let written = puts.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let written = written.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                let bytes = body.collect().await?.to_bytes();
+                let all = [revision(1, "1111", "1"), revision(2, "2222", "1")];
+                let at = usize::from(parts.uri.path().ends_with("-00002"));
+                let (code, answer) = match (parts.method, parts.uri.path().ends_with("/revisions")) {
+                    (Method::GET, true) => (200, json!({"metadata": {}, "items": all[2 - listed..]})),
+                    (Method::GET, false) if at == 0 && !before => {
+                        (404, json!({"code": 404, "reason": "NotFound"}))
+                    }
+                    (Method::GET, false) => (200, revision([1, 2][at], ["1111", "2222"][at], "2")),
+                    _ => {
+                        let put: Value = serde_json::from_slice(&bytes)?;
+                        let late = put["metadata"]["resourceVersion"] == "1";
+                        written.lock().expect("no panic").push(put.clone());
+                        if late { (409, json!({"code": 409, "reason": "Conflict"})) } else { (200, put) }
+                    }
+                };
+                let body = Body::from(answer.to_string().into_bytes());
+                Ok::<_, tower::BoxError>(Response::builder().status(code).body(body)?)
+            }
+        });
+        let names = Names { secret: vec!["*_PIN".parse().expect("a pattern")], plain: Vec::new() };
+        let extractor = Extractor::new(names.clone(), &Metrics::new());
+        let client = Client::new(service, "default");
+        let all = Reindex { client, catalogue: Catalogue::built_in(), names, extractor, dry_run: false };
+        let said = all.run(None).await.expect("a result");
+        let puts = puts.lock().expect("no panic").clone();
+        (said, puts)
+    }
+
+    #[tokio::test]
+    async fn what_is_a_secret_now_goes_from_the_changes_too_whoever_writes_meanwhile() {
+        for (listed, before) in [(2, true), (1, true), (1, false)] {
+            let (said, puts) = run(listed, before).await;
+            assert!(said.starts_with(&format!("{listed} Revisions: {listed} rewritten")), "{said}");
+            assert_eq!(puts.len(), 2 * listed, "each was tried twice");
+            for put in &puts {
+                let view = put["spec"]["view"].to_string();
+                assert!(!view.contains("1111") && !view.contains("2222"), "{view}");
+            }
+            let newest = &puts.last().expect("a put")["spec"]["view"];
+            let path = "spec.template.spec.containers[a].env[DOOR_PIN].value";
+            assert_eq!(newest["changes"], json!([{"path": path, "from": "[redacted]", "to": "[redacted]"}]));
+            assert_eq!(
+                (&newest["summary"], &newest["env"]),
+                (&json!("env DOOR_PIN"), &json!(["DOOR_PIN=[redacted]"]))
+            );
+            assert_eq!(newest["truncated"], if before { Value::Null } else { json!(true) });
+        }
+    }
 }

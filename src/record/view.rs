@@ -2,6 +2,7 @@
 //!
 //! The view is at most [`MAX_BYTES`] long and holds no value that looks secret.
 
+mod again;
 mod components;
 pub mod diff;
 mod pod;
@@ -9,6 +10,7 @@ pub mod redact;
 mod show;
 mod summary;
 
+pub use again::again;
 pub use components::SHAPE;
 
 use crate::json::Value;
