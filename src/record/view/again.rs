@@ -61,7 +61,7 @@ fn value(text: &str, path: &str, object: Value<'_>, names: &Names) -> String {
             names.secret_name(last(parent).1.text()) || beside().is_some_and(|name| names.secret_name(name))
         }
         Step::Key(key) => names.secret_name(key),
-        Step::Item(_) => false,
+        Step::Item(_) => names.secret_name(last(parent).1.text()),
     };
     if secret {
         return REDACTED.to_owned();
@@ -226,6 +226,7 @@ mod tests {
             ("spec.a.door_pin", "[1,2]", REDACTED),
             ("spec.environment.items.A_PIN.value", "1", REDACTED),
             ("spec.env[A_PIN].value", "1", REDACTED),
+            ("spec.some_pin[0]", "1", REDACTED),
             ("spec.replicas", "3", "3"),
         ] {
             assert_eq!(change(path, text), expected, "{path} {text}");

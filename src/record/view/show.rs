@@ -18,7 +18,11 @@ pub(super) fn show(delta: &Delta<'_>, value: Value<'_>, names: &Names) -> String
         return scalar(delta, text, names).into_owned();
     }
     let mut out = Vec::new();
-    write(value, last_key(&delta.path), 0, names, &mut out);
+    let name = match delta.path.last() {
+        Some(Segment::Key(name) | Segment::Name(name)) => name,
+        _ => "",
+    };
+    write(value, name, 0, names, &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
 
@@ -29,16 +33,21 @@ fn scalar<'a>(delta: &'a Delta<'_>, text: &'a str, names: &Names) -> Cow<'a, str
     }
 }
 
-fn last_key<'d>(path: &[Segment<'d>]) -> &'d str {
-    match path.last() {
-        Some(Segment::Key(key)) => key,
-        _ => "",
-    }
-}
-
-/// Whether this is the value of something, an environment variable, whose name looks secret.
+/// Whether this is the value of something, an environment variable, whose name looks secret; the name is beside it, or
+/// above it where every value is wrapped. So is what stands in a list of that name.
 fn in_secret(delta: &Delta<'_>, names: &Names) -> bool {
-    last_key(&delta.path) == "value" && delta.beside.iter().flatten().any(|name| names.secret_name(name))
+    let above = delta.path.iter().rev().nth(1).and_then(|step| match step {
+        Segment::Key(name) | Segment::Name(name) => Some(*name),
+        Segment::Index(_) => None,
+    });
+    let above = above.is_some_and(|name| names.secret_name(name));
+    match delta.path.last() {
+        Some(Segment::Key("value")) => {
+            above || delta.beside.iter().flatten().any(|name| names.secret_name(name))
+        }
+        Some(Segment::Index(_)) => above,
+        _ => false,
+    }
 }
 
 /// Recursion ends at [`MAX_DEPTH`], output soon after [`ENOUGH`] bytes.
@@ -49,9 +58,9 @@ fn write(value: Value<'_>, key: &str, depth: usize, names: &Names, out: &mut Vec
     if depth == MAX_DEPTH {
         out.extend_from_slice("…".as_bytes());
     } else if value.is_object() {
-        object(value, depth, names, out);
+        object(value, key, depth, names, out);
     } else if value.is_array() {
-        array(value, depth, names, out);
+        array(value, key, depth, names, out);
     } else if let Some(text) = value.as_str() {
         write_string(&names.value(key, text), out);
     } else if names.secret_name(key) && !value.is_null() && value.as_bool().is_none() {
@@ -61,9 +70,9 @@ fn write(value: Value<'_>, key: &str, depth: usize, names: &Names, out: &mut Vec
     }
 }
 
-fn object(value: Value<'_>, depth: usize, names: &Names, out: &mut Vec<u8>) {
+fn object(value: Value<'_>, above: &str, depth: usize, names: &Names, out: &mut Vec<u8>) {
     let name = value.get("name").and_then(Value::as_str);
-    let secret = name.is_some_and(|name| names.secret_name(name));
+    let secret = name.into_iter().chain([above]).any(|name| names.secret_name(name));
     out.push(b'{');
     for (i, (key, field)) in value.entries().enumerate().take_while(|(i, _)| *i < ENOUGH) {
         if i > 0 {
@@ -80,16 +89,19 @@ fn object(value: Value<'_>, depth: usize, names: &Names, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn array(value: Value<'_>, depth: usize, names: &Names, out: &mut Vec<u8>) {
+fn array(value: Value<'_>, above: &str, depth: usize, names: &Names, out: &mut Vec<u8>) {
     let mut before = None;
+    let secret = names.secret_name(above);
     out.push(b'[');
     for (i, item) in value.items().enumerate().take_while(|(i, _)| *i < ENOUGH) {
         if i > 0 {
             out.push(b',');
         }
         match item.as_str() {
+            Some(_) if secret => write_string(REDACTED, out),
             Some(text) => write_string(&names.argument(before, text), out),
-            None => write(item, "", depth + 1, names, out),
+            // A number in a list of secrets is one too.
+            None => write(item, if secret { above } else { "" }, depth + 1, names, out),
         }
         before = item.as_str();
     }
