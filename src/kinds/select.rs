@@ -24,7 +24,8 @@ const GPUS: &[&str] = &[
     "nvidia.com/mig-*",
     "amd.com/gpu",
     "intel.com/gpu",
-    "gpu.intel.com/*",
+    "gpu.intel.com/i915",
+    "gpu.intel.com/xe",
     "habana.ai/gaudi",
     "rebellions.ai/*",
     "google.com/tpu",
@@ -171,6 +172,38 @@ mod tests {
         assert_eq!(owned(true, "serving.kserve.io/v1beta1", "InferenceService"), Selection::Owned(service));
         assert_eq!(owned(false, "serving.kserve.io/v1beta1", "InferenceService"), Selection::Selected);
         assert_eq!(owned(true, "example.com/v1", "InferenceService"), Selection::Selected);
+    }
+
+    #[test]
+    fn the_devices_of_every_vendor_are_known() {
+        use GpuResource::{Devices, Memory};
+        for (name, wanted, counted) in [
+            ("nvidia.com/gpu", true, Some(Devices)),
+            ("nvidia.com/gpu.shared", true, Some(Devices)),
+            ("nvidia.com/mig-1g.5gb", true, None),
+            ("amd.com/gpu", true, Some(Devices)),
+            ("intel.com/gpu", true, Some(Devices)),
+            ("gpu.intel.com/i915", true, Some(Devices)),
+            ("gpu.intel.com/xe", true, Some(Devices)),
+            ("gpu.intel.com/i915_monitoring", false, None),
+            ("gpu.intel.com/xe_monitoring", false, None),
+            ("gpu.intel.com/millicores", false, None),
+            ("gpu.intel.com/memory.max", false, None),
+            ("habana.ai/gaudi", true, Some(Devices)),
+            ("rebellions.ai/ATOM", true, Some(Devices)),
+            ("google.com/tpu", true, Some(Devices)),
+            ("aws.amazon.com/neuroncore", true, Some(Devices)),
+            ("huawei.com/Ascend910", true, Some(Devices)),
+            ("gpu-memory", false, Some(Memory)),
+            ("nvidia.com/gpu.memory", false, None),
+            ("rdma/hca", false, None),
+            ("cpu", false, None),
+        ] {
+            let limits = format!(r#"{{"limits":{{"{name}":1}}}}"#);
+            let expected = if wanted { Selection::Selected } else { Selection::Unmatched };
+            assert_eq!(deployment(r#""labels":{}"#, &limits), expected, "{name}");
+            assert_eq!(gpu_resource(name), counted, "{name}");
+        }
     }
 
     #[test]
