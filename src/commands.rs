@@ -35,7 +35,7 @@ pub async fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Reindex(args) => say(&reindex::reindex(&args).await?),
         Command::Kinds(args) => {
             if let Some(KindsCommand::Explain(args)) = &args.command {
-                return say(&explain::explain(args)?);
+                return explain::explain(args).await;
             }
             say(&kinds(&args).await?)
         }

@@ -2,11 +2,12 @@
 
 use crate::config::{Config, ExplainArgs, ExplainOutput};
 use crate::json::Document;
+use crate::kinds::runner::Runner;
 use crate::kinds::select::{Selection, select};
-use crate::kinds::{Catalogue, Kind};
-use crate::record::extract::components;
+use crate::kinds::{Catalogue, Failure, Kind};
+use crate::metrics::Metrics;
+use crate::record::extract::{PART, components};
 use crate::record::snapshot;
-use crate::record::view::redact::Names;
 use crate::record::view::{History, complete, view};
 use crate::revision::View;
 use crate::workload::Resource;
@@ -14,6 +15,7 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 use serde_json::Value;
 use std::io::Read;
+use std::sync::Arc;
 
 /// What becomes of one manifest.
 #[derive(Serialize)]
@@ -36,9 +38,11 @@ struct Explained {
 /// Explains every document of a file.
 ///
 /// # Errors
-/// When the file cannot be read, holds something that is no manifest, or nothing of a known kind.
-pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<String> {
+/// When the file cannot be read, holds something that is no manifest, or nothing of a known kind; and, after all is
+/// printed, when a program of a kind file failed.
+pub(super) async fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     let config = Config::load(args.config.as_deref())?;
+    let runner = Runner::new(&Metrics::new());
     let file = args.filename.display().to_string();
     let mut text = String::new();
     if file == "-" {
@@ -50,27 +54,30 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<String> {
         serde_saphyr::from_multiple(&text).with_context(|| format!("{file}: is not YAML"))?;
     let mut all = Vec::new();
     for (i, document) in documents.iter().filter(|document| !document.is_null()).enumerate() {
-        all.push(
-            one(&config.catalogue, &config.settings.names, document)
-                .with_context(|| format!("{file}: document {}", i + 1))?,
-        );
+        let explained = one(&config, &runner, document).await;
+        all.push(explained.with_context(|| format!("{file}: document {}", i + 1))?);
     }
     if all.is_empty() {
         bail!("{file}: holds no manifest");
     }
-    Ok(match args.output {
+    super::say(&match args.output {
         ExplainOutput::Json => serde_json::to_string_pretty(&all)? + "\n",
         ExplainOutput::Yaml => {
             all.iter().map(serde_saphyr::to_string).collect::<Result<Vec<_>, _>>()?.join("---\n")
         }
-    })
+    })?;
+    let failed = all.iter().filter_map(|one| Some(format!("{}: {}", one.workload, one.view_error.as_ref()?)));
+    let failed: Vec<_> = failed.collect();
+    anyhow::ensure!(failed.is_empty(), "{file}: {}", failed.join("; "));
+    Ok(())
 }
 
-fn one(catalogue: &Catalogue, names: &Names, manifest: &Value) -> anyhow::Result<Explained> {
+async fn one(config: &Config, runner: &Runner, manifest: &Value) -> anyhow::Result<Explained> {
+    let (catalogue, names) = (&config.catalogue, &config.settings.names);
     let text = |field: &str| manifest[field].as_str().with_context(|| format!("has no {field}"));
     let (api_version, kind_name) = (text("apiVersion")?, text("kind")?);
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let named = |kind: &&std::sync::Arc<Kind>| kind.kind == kind_name && kind.group == group;
+    let named = |kind: &&Arc<Kind>| kind.kind == kind_name && kind.group == group;
     let Some(kind) = catalogue.kinds().iter().find(named) else {
         let known: Vec<_> = catalogue.kinds().iter().map(|kind| kind.group_kind().to_string()).collect();
         bail!("kind: {kind_name:?} of {api_version:?} has no kind file (known: {})", known.join(", "));
@@ -101,16 +108,33 @@ fn one(catalogue: &Catalogue, names: &Names, manifest: &Value) -> anyhow::Result
         view_error: None,
         view: view(kind, document.root(), History::First { generation: 1 }, names),
     };
-    let found = kind.view.as_ref().map(|file| (file, components(file, &json)));
-    match (found, &mut explained.view) {
-        (Some((file, Ok(outputs))), Some(view)) => {
-            complete(view, file, &outputs, names);
-            explained.components = outputs;
+    if let (Some(file), Some(view)) = (&kind.view, &mut explained.view) {
+        match outputs(kind, runner, json.clone()).await {
+            Ok(outputs) => {
+                complete(view, file, &outputs, names);
+                explained.components = outputs;
+            }
+            Err(error) => explained.view_error = Some(error),
         }
-        (Some((_, Err(error))), _) => explained.view_error = Some(format!("view.components: {error}")),
-        _ => {}
     }
     Ok(explained)
+}
+
+/// What the kind file's program gives, run as the recorder runs it.
+async fn outputs(kind: &Arc<Kind>, runner: &Runner, json: String) -> Result<Vec<Value>, String> {
+    let of = kind.clone();
+    let work = move || of.view.as_ref().map_or_else(|| Ok(Vec::new()), |file| components(file, &json));
+    let outputs = runner.run(kind, PART, work).await;
+    outputs.map_err(|reason| {
+        let said = match reason {
+            "TooSlow" => "the program takes longer than half a second".to_owned(),
+            "Disabled" => "the program is not run again after it took too long".to_owned(),
+            "TooMuch" => Failure::TooMuch.to_string(),
+            "Input" => Failure::Input.to_string(),
+            _ => Failure::Run.to_string(),
+        };
+        format!("{PART}: {said}; Revisions are recorded without what it should find")
+    })
 }
 
 fn why(catalogue: &Catalogue, kind: &Kind, selection: &Selection) -> String {

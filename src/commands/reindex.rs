@@ -179,14 +179,12 @@ async fn before(
             && other.spec.generation == generation
             && other.spec.gap.is_none()
     };
-    let stored = match last.filter(is) {
-        Some(last) => last.spec.snapshot.clone(),
-        None => {
-            let name = identity::name(&workload.name, workload.uid, generation);
-            api.get_opt(&name).await?.as_ref().filter(is).and_then(|found| found.spec.snapshot.clone())
-        }
+    let stored = if let Some(last) = last.filter(is) {
+        last.spec.snapshot.clone()
+    } else {
+        let name = identity::name(&workload.name, workload.uid, generation);
+        api.get_opt(&name).await?.as_ref().filter(is).and_then(|found| found.spec.snapshot.clone())
     };
-    // Damaged content is as good as none here; `kubectl revisor verify` tells of it.
     Ok(stored.and_then(|stored| snapshot::read(&stored).ok().flatten()))
 }
 

@@ -13,8 +13,8 @@ use crate::revision::View;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// As errors name it.
-const PART: &str = "view.components";
+/// The part of a kind file that this runs, as errors name it.
+pub const PART: &str = "view.components";
 
 /// Completes views. Cloning shares it.
 #[derive(Clone)]
