@@ -22,7 +22,7 @@ use redact::Names;
 use std::collections::BTreeMap;
 
 /// Version of this extractor, kept in every view.
-pub const VERSION: i32 = 3;
+pub const VERSION: i32 = 4;
 
 /// What a view may take as JSON.
 pub const MAX_BYTES: usize = 16 << 10;
@@ -54,12 +54,13 @@ pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>, names: &Names)
         History::Changed(deltas) => deltas.list.as_slice(),
         _ => &[],
     };
+    let (images, all_images) = images(kind, object, names);
     let mut view = View {
         version: VERSION,
         summary: summary::summary(history, names),
         changes: changes.iter().take(MAX_CHANGES).map(|delta| change(delta, names)).collect(),
-        images: images(kind, object, names),
-        truncated: changes.len() > MAX_CHANGES,
+        images,
+        truncated: changes.len() > MAX_CHANGES || !all_images,
         ..View::default()
     };
     fit(&mut view);
@@ -113,16 +114,23 @@ fn change(delta: &diff::Delta<'_>, names: &Names) -> Change {
     Change { path: cut(&display(&delta.path), MAX_PATH), from: value(delta.from), to: value(delta.to) }
 }
 
-fn images(kind: &Kind, object: Value<'_>, names: &Names) -> Vec<String> {
-    let mut images = Vec::new();
+/// Images of all containers, each once; and whether they are all there, at full length.
+fn images(kind: &Kind, object: Value<'_>, names: &Names) -> (Vec<String>, bool) {
+    let (mut images, mut all) = (Vec::new(), true);
     for container in select::containers(kind, object) {
         let Some(image) = container.get("image").and_then(Value::as_str) else { continue };
-        let image = cut(&names.text(image), MAX_IMAGE);
-        if !image.is_empty() && images.len() < MAX_IMAGES && !images.contains(&image) {
+        let whole = names.text(image);
+        let image = cut(&whole, MAX_IMAGE);
+        if image.is_empty() || images.contains(&image) {
+            continue;
+        }
+        let fits = images.len() < MAX_IMAGES;
+        all &= fits && image == whole;
+        if fits {
             images.push(image);
         }
     }
-    images
+    (images, all)
 }
 
 /// At most `max` characters, the last one an ellipsis when something was cut.
@@ -206,6 +214,18 @@ mod tests {
     }
 
     #[test]
+    fn wrapped_values_and_lists_of_secrets_are_redacted() {
+        let wrap = |token: &str| {
+            format!(r#""env":{{"items":{{"HF_TOKEN":{{"value":"{token}"}}}}}},"credentials":["{token}"]"#)
+        };
+        let (_, changed) = changes(&wrap("old-one"), &wrap("new-one"));
+        let (_, added) = changes("\"x\":1", &wrap("new-one"));
+        assert_eq!((changed.len(), added.len()), (2, 3));
+        let all = format!("{changed:?} {added:?}");
+        assert!(!all.contains("-one"), "{all}");
+    }
+
+    #[test]
     fn a_changed_argument_after_a_secret_flag_is_redacted() {
         let (summary, changes) =
             changes(r#""args":["--hf-token","old","--p","1"]"#, r#""args":["--hf-token","new","--p","2"]"#);
@@ -244,6 +264,17 @@ mod tests {
         let spec = r#"{"template":{"spec":{"initContainers":[{"name":"i","image":"init"}],
             "containers":[{"name":"a","image":"main"},{"name":"b"},{"name":"c","image":"side"},{"name":"d","image":"main"}]}}}"#;
         assert_eq!(view_of(None, spec).expect("a view").images, ["main", "side", "init"]);
+    }
+
+    #[test]
+    fn images_that_are_left_out_are_said() {
+        let images = |count: usize, length: usize| {
+            let one = |i: usize| format!(r#"{{"name":"{i}","image":"{i:0>length$}"}}"#);
+            let all = (0..count).map(one).collect::<Vec<_>>().join(",");
+            view_of(None, &format!(r#"{{"template":{{"spec":{{"containers":[{all}]}}}}}}"#)).expect("a view")
+        };
+        assert!(!images(32, 5).truncated && !images(1, 512).truncated);
+        assert!(images(33, 5).truncated && images(1, 513).truncated);
     }
 
     #[test]

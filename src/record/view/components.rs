@@ -7,7 +7,7 @@ use crate::kinds::{Shape, ViewFile};
 use crate::quantity::Quantity;
 use crate::revision::{Pods, Requested, View};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 const MAX_IMAGES: usize = 32;
 const MAX_IMAGE: usize = 512;
@@ -84,8 +84,32 @@ fn whole(number: f64) -> Option<i64> {
     fits.then_some(number as i64)
 }
 
+/// Keeps parts of a view small, and remembers whether anything was left out.
+#[derive(Default)]
+struct Keep {
+    less: bool,
+}
+
+impl Keep {
+    /// At most so many of a list.
+    fn first<T>(&mut self, most: usize, items: impl IntoIterator<Item = T>) -> Vec<T> {
+        let mut items = items.into_iter();
+        let kept = items.by_ref().take(most).collect();
+        self.less |= items.next().is_some();
+        kept
+    }
+
+    /// At most so long a text.
+    fn text(&mut self, text: &str, most: usize) -> String {
+        let kept = cut(text, most);
+        self.less |= kept != text;
+        kept
+    }
+}
+
 /// Fills in what the components say.
 pub(super) fn fill(view: &mut View, file: &ViewFile, outputs: &[Value], names: &Names) {
+    let mut keep = Keep::default();
     let mut all: Vec<_> = outputs.iter().filter_map(Component::read).collect();
     let main =
         all.iter().position(|component| Some(component.name) == file.main.as_deref()).unwrap_or_default();
@@ -96,21 +120,40 @@ pub(super) fn fill(view: &mut View, file: &ViewFile, outputs: &[Value], names: &
     all[..=main].rotate_right(1);
     let containers = all[0].pod.containers(&file.container);
     if let Some(main) = containers.first() {
-        view.command = texts(&main["command"], names);
-        view.args = texts(&main["args"], names);
-        view.env = environment(main, names).iter().take(MAX_ITEMS).map(short).collect();
+        view.command = texts(&main["command"], names, &mut keep);
+        view.args = texts(&main["args"], names, &mut keep);
+        let variables = keep.first(MAX_ITEMS, environment(main, names));
+        view.env = variables.iter().map(|variable| short(variable, &mut keep)).collect();
     }
-    view.images = images(&all, &file.container, names);
-    if containers.first().is_none_or(|main| main["image"].as_str().is_none_or(str::is_empty)) {
-        view.unresolved.push("images".to_owned());
-    }
-    let marks = all.iter().flat_map(|component| &component.unresolved);
-    view.unresolved.extend(marks.map(|mark| cut(mark, MAX_ITEM)));
-    let requested = requested(&all);
+    view.images = images(&all, &file.container, names, &mut keep);
+    view.unresolved = unresolved(&all, &file.container, &mut keep);
+    let requested = requested(&all, &mut keep);
     view.requested = (requested != Requested::default()).then_some(requested);
+    view.truncated |= keep.less;
 }
 
-fn requested(all: &[Component<'_>]) -> Requested {
+/// What the components do not name: the image of a main container, the devices behind resource claims, and what the
+/// kind file says.
+fn unresolved(all: &[Component<'_>], main: &[String], keep: &mut Keep) -> Vec<String> {
+    let mut marks: Vec<String> = Vec::new();
+    for (i, component) in all.iter().enumerate() {
+        let containers = component.pod.containers(main);
+        let image = containers.first().and_then(|container| container["image"].as_str());
+        if image.is_none_or(str::is_empty) {
+            let of = format!("images of {}", component.name);
+            marks.push(if i == 0 || component.name.is_empty() { "images".to_owned() } else { of });
+        }
+    }
+    if all.iter().any(|component| component.pod.has_claims()) {
+        marks.push("resourceClaims".to_owned());
+    }
+    marks.extend(all.iter().flat_map(|component| &component.unresolved).map(|mark| (*mark).to_owned()));
+    let mut seen = HashSet::new();
+    marks.retain(|mark| seen.insert(mark.clone()));
+    keep.first(MAX_IMAGES, marks).iter().map(|mark| keep.text(mark, MAX_ITEM)).collect()
+}
+
+fn requested(all: &[Component<'_>], keep: &mut Keep) -> Requested {
     let main = &all[0];
     let int = |number: Option<i64>| number.and_then(|number| i32::try_from(number).ok());
     let scaled = main.min.is_some() || main.max.is_some();
@@ -124,46 +167,135 @@ fn requested(all: &[Component<'_>]) -> Requested {
         }
     }
     let pools = if main.node_pools.is_empty() { main.pod.node_pools() } else { main.node_pools.clone() };
+    let pools = keep.first(MAX_IMAGES, pools);
     Requested {
-        node_pools: pools.iter().take(MAX_IMAGES).map(|pool| cut(pool, MAX_ITEM)).collect(),
+        node_pools: pools.iter().map(|pool| keep.text(pool, MAX_ITEM)).collect(),
         pods: (pods != Pods::default()).then_some(pods),
-        per_pod: shown(&main.pod.requests()),
-        total: shown(&total),
+        per_pod: shown(&main.pod.requests(), keep),
+        total: shown(&total, keep),
     }
 }
 
-fn shown(amounts: &Amounts) -> BTreeMap<String, String> {
-    let kept = amounts.iter().filter(|(_, amount)| !amount.is_zero()).take(MAX_ITEMS);
-    kept.map(|(name, amount)| (cut(name, MAX_ITEM), amount.to_string())).collect()
+fn shown(amounts: &Amounts, keep: &mut Keep) -> BTreeMap<String, String> {
+    let kept = keep.first(MAX_ITEMS, amounts.iter().filter(|(_, amount)| !amount.is_zero()));
+    kept.into_iter().map(|(name, amount)| (keep.text(name, MAX_ITEM), amount.to_string())).collect()
 }
 
 /// Images of all containers, the main one first, init containers last, each once.
-fn images(all: &[Component<'_>], main: &[String], names: &Names) -> Vec<String> {
+fn images(all: &[Component<'_>], main: &[String], names: &Names, keep: &mut Keep) -> Vec<String> {
     let running = all.iter().flat_map(|component| component.pod.containers(main));
     let starting = all.iter().flat_map(|component| component.pod.init_containers());
-    let mut images: Vec<String> = Vec::new();
-    for image in running.chain(starting).filter_map(|container| container["image"].as_str()) {
-        let image = cut(&names.text(image), MAX_IMAGE);
-        if !image.is_empty() && images.len() < MAX_IMAGES && !images.contains(&image) {
-            images.push(image);
-        }
-    }
-    images
+    let mut seen = HashSet::new();
+    let named = running.chain(starting).filter_map(|container| container["image"].as_str());
+    let images: Vec<_> = named.filter(|image| !image.is_empty() && seen.insert(*image)).collect();
+    let kept = keep.first(MAX_IMAGES, images);
+    kept.into_iter().map(|image| keep.text(&names.text(image), MAX_IMAGE)).collect()
 }
 
 /// A list of arguments, or a single one.
-fn texts(value: &Value, names: &Names) -> Vec<String> {
+fn texts(value: &Value, names: &Names, keep: &mut Keep) -> Vec<String> {
     let items: Vec<&str> = match value {
-        Value::Array(items) => items.iter().filter_map(Value::as_str).take(MAX_ITEMS).collect(),
+        Value::Array(items) => keep.first(MAX_ITEMS, items.iter().filter_map(Value::as_str)),
         Value::String(text) => vec![text],
         _ => Vec::new(),
     };
     let before = [None].into_iter().chain(items.iter().map(|item| Some(*item)));
-    items.iter().zip(before).map(|(item, before)| cut(&names.argument(before, item), MAX_ITEM)).collect()
+    let shown = items.iter().zip(before).map(|(item, before)| names.argument(before, item));
+    shown.map(|item| keep.text(&item, MAX_ITEM)).collect()
 }
 
 /// `NAME=value`; a name with the sign in it would be read wrongly.
-fn short(variable: &Variable<'_>) -> String {
-    let name = cut(&variable.name, MAX_ITEM).replace('=', "_");
-    format!("{name}={}", cut(&variable.value, MAX_ITEM))
+fn short(variable: &Variable<'_>, keep: &mut Keep) -> String {
+    let name = keep.text(&variable.name, MAX_ITEM).replace('=', "_");
+    format!("{name}={}", keep.text(&variable.value, MAX_ITEM))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::{Catalogue, Kind};
+    use serde_json::json;
+    use std::sync::Arc;
+
+    fn filled(outputs: &[Value]) -> View {
+        let catalogue = Catalogue::built_in();
+        let kind: &Arc<Kind> =
+            catalogue.kinds().iter().find(|kind| kind.kind == "Deployment").expect("built in");
+        let mut view = View::default();
+        fill(&mut view, kind.view.as_ref().expect("a view"), outputs, &Names::default());
+        view
+    }
+
+    #[test]
+    fn whatever_is_left_out_is_said() {
+        let many = |count: usize, item: fn(usize) -> Value| (0..count).map(item).collect::<Value>();
+        let container = |field: &str, value: Value| json!({"pod": {"spec": {"containers": [{"image": "i", field: value}]}}});
+        let text = |length: usize| json!("x".repeat(length));
+        let images = |i: usize| json!({"image": format!("i{i}")});
+        let amounts = |count: usize| {
+            let entries = (0..count).map(|i| (format!("x.y/r{i}"), json!(1)));
+            json!({"requests": entries.collect::<serde_json::Map<_, _>>()})
+        };
+        for (fits, more) in [
+            (
+                container("args", many(256, |i| json!(i.to_string()))),
+                container("args", many(257, |i| json!(i.to_string()))),
+            ),
+            (
+                container("command", many(256, |_| json!("x"))),
+                container("command", many(257, |_| json!("x"))),
+            ),
+            (
+                container("env", many(256, |i| json!({"name": i.to_string()}))),
+                container("env", many(257, |i| json!({"name": i.to_string()}))),
+            ),
+            (container("args", json!([text(512)])), container("args", json!([text(513)]))),
+            (container("image", text(512)), container("image", text(513))),
+            (
+                container("env", json!([{"name": "A", "value": text(512)}])),
+                container("env", json!([{"name": "A", "value": text(513)}])),
+            ),
+            (container("resources", amounts(256)), container("resources", amounts(257))),
+            (
+                json!({"pod": {"spec": {"containers": many(32, images)}}}),
+                json!({"pod": {"spec": {"containers": many(33, images)}}}),
+            ),
+            (
+                json!({"nodePools": many(32, |i| json!(i.to_string()))}),
+                json!({"nodePools": many(33, |i| json!(i.to_string()))}),
+            ),
+            (
+                json!({"unresolved": many(31, |i| json!(i.to_string()))}),
+                json!({"unresolved": many(32, |i| json!(i.to_string()))}),
+            ),
+        ] {
+            assert!(!filled(&[fits]).truncated, "just before: {more}");
+            assert!(filled(std::slice::from_ref(&more)).truncated, "{more}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_named_is_marked_for_every_component() {
+        let part = |name: &str, image: Value| json!({"name": name, "pod": {"spec": {"containers": [{"image": image}, {"image": "side"}]}}});
+        let view = filled(&[
+            part("main", json!("i")),
+            part("worker", json!("")),
+            part("x", Value::Null),
+            json!({"name": "none"}),
+        ]);
+        assert_eq!(view.unresolved, ["images of worker", "images of x", "images of none"]);
+        assert_eq!(filled(&[part("main", Value::Null), part("b", json!("i"))]).unresolved, ["images"]);
+        let pod = |spec: Value| json!({"pod": {"spec": spec}, "unresolved": ["more"]});
+        let claims = [
+            json!({"containers": [{"image": "i"}], "resourceClaims": [{"name": "gpu"}]}),
+            json!({"containers": [{"image": "i", "resources": {"claims": [{"name": "gpu"}]}}]}),
+        ];
+        for claims in claims {
+            assert_eq!(filled(&[pod(claims)]).unresolved, ["resourceClaims", "more"]);
+        }
+        assert_eq!(
+            filled(&[pod(json!({"containers": [{"image": "i"}], "resourceClaims": []}))]).unresolved,
+            ["more"]
+        );
+    }
 }

@@ -18,6 +18,7 @@ pub(super) const SHAPE: Shape = Shape::Fields(&[
             ("nodeSelector", Shape::Whole),
             ("affinity", Shape::Fields(&[("nodeAffinity", Shape::Whole)])),
             ("overhead", Shape::Whole),
+            ("resourceClaims", Shape::Whole),
         ]),
     ),
 ]);
@@ -80,6 +81,13 @@ impl<'a> Pod<'a> {
 
     pub(super) fn init_containers(self) -> impl Iterator<Item = &'a Value> {
         self.listed("initContainers").filter(|container| container.is_object())
+    }
+
+    /// Whether it asks for devices by claims (dynamic resource allocation): how many those are stands elsewhere.
+    pub(super) fn has_claims(self) -> bool {
+        let any = |list: &Value| list.as_array().is_some_and(|items| !items.is_empty());
+        any(&self.spec()["resourceClaims"])
+            || self.listed("containers").any(|container| any(&container["resources"]["claims"]))
     }
 
     /// What the scheduler reserves for one pod: containers and sidecars together, or the largest init container; limits
