@@ -42,6 +42,11 @@ bench: ## Speed, as ratios against a floor measured in the same run; fails when 
 	cargo bench --locked --bench view
 	cargo bench --locked --bench end_to_end
 
+# Not part of the tests: it fetches crates of its own, and needs a C++ compiler.
+.PHONY: fuzz-check
+fuzz-check: ## Compile the fuzz targets; running them needs a nightly compiler, see tests/fuzz/Cargo.toml
+	CARGO_TARGET_DIR=target/fuzz cargo check --manifest-path tests/fuzz/Cargo.toml --bins
+
 .PHONY: generate
 generate: ## Write the files that are made from the code: the custom resource, flags, metrics
 	REVISOR_GENERATE=1 cargo test --quiet --locked --test it generated
