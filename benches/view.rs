@@ -26,7 +26,7 @@ fn variables(count: usize) -> Value {
 fn inference_service() -> Value {
     json!({"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "metadata": {"name": "llama", "namespace": "n"}, "spec": {
         "predictor": {"minReplicas": 1, "maxReplicas": 4, "nodeSelector": {"kai.scheduler/node-pool": "h100"},
-            "model": {"modelFormat": {"name": "huggingface"}, "storageUri": "s3://m", "args": ["--max-model-len=8192"], "env": variables(120),
+            "model": {"modelFormat": {"name": "huggingface"}, "storageUri": "s3://m", "args": ["--max-model-len=8192"], "env": variables(140),
                 "resources": {"requests": {"cpu": "8", "memory": "128Gi"}, "limits": {"nvidia.com/gpu": "4"}}}},
         "transformer": {"containers": [{"name": "kserve-container", "image": "t:1"}]}}})
 }
@@ -35,7 +35,7 @@ fn inference_service() -> Value {
 fn dynamo_graph() -> Value {
     let component = |i: usize| {
         json!({"name": format!("c{i}"), "replicas": i, "podTemplate": {"spec": {"containers": [
-        {"name": "main", "image": format!("dynamo:{i}"), "env": variables(115), "resources": {"limits": {"nvidia.com/gpu": "4", "memory": "8Gi"}}}]}}})
+        {"name": "main", "image": format!("dynamo:{i}"), "env": variables(140), "resources": {"limits": {"nvidia.com/gpu": "4", "memory": "8Gi"}}}]}}})
     };
     let all: Vec<_> = (0..25).map(component).collect();
     json!({"apiVersion": "nvidia.com/v1beta1", "kind": "DynamoGraphDeployment", "metadata": {"name": "g", "namespace": "n"}, "spec": {"components": all}})
@@ -60,11 +60,12 @@ fn median_of<T>(make: impl Fn() -> T) -> Duration {
 }
 
 fn views(criterion: &mut Criterion) {
-    for (name, object) in
-        [("InferenceService", inference_service()), ("DynamoGraphDeployment", dynamo_graph())]
+    for (name, object, size) in
+        [("InferenceService", inference_service(), 8_000), ("DynamoGraphDeployment", dynamo_graph(), 200_000)]
     {
         let (kind, names) = (kind(name), Names::default());
         let text = object.to_string();
+        assert!(text.len() >= size, "{name}: {} bytes are less than {size}", text.len());
         let resource = Resource {
             group: kind.group.clone(),
             version: "v1".into(),
