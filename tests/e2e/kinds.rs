@@ -114,13 +114,70 @@ async fn views_are_made_anew_and_nothing_else_changes() {
     assert_eq!(read(&client, &path).await["spec"]["view"]["images"], json!(["wrong"]));
     assert!(reindex(&[]).starts_with("1 Revisions: 1 rewritten"));
     assert_eq!(read(&client, &path).await["spec"], before["spec"]);
-    // Another kind file shows another view.
+    // With other names of secrets the changes hide them too.
+    let setting = |tokens: &str| json!({"spec": {"predictor": {"model": {"env": [{"name": "MAX_TOKENS", "value": tokens}]}}}});
+    let workload = format!(
+        "{}/{}",
+        INFERENCE_SERVICE.path(&namespace),
+        INFERENCE_SERVICE.example()["metadata"]["name"].as_str().expect("a name")
+    );
+    let edited = patch(&client, &workload, &setting("4321")).await;
+    revisor.wait_recorded(INFERENCE_SERVICE, edited.version());
     let mut config = tempfile::NamedTempFile::new().expect("a file");
     let own_file = "redaction: {secretNames: [MAX_*]}\n";
     config.write_all(own_file.as_bytes()).expect("written");
     reindex(&["--config", &config.path().display().to_string()]);
     let env = read(&client, &path).await["spec"]["view"]["env"].clone();
     assert_eq!(env[1], json!("MAX_TOKENS=[redacted]"));
+    let all = revisions(&client, &namespace).await;
+    let view = &all.iter().find(|r| r["spec"]["generation"] == 2).expect("recorded")["spec"]["view"];
+    assert!(view["changes"].to_string().contains("[redacted]"), "{view}");
+    assert!(!view.to_string().contains("4321"), "{view}");
+}
+
+/// The code block of the page on kinds that begins with this comment.
+fn example(file: &str) -> String {
+    let page = std::fs::read_to_string(fixtures().join("../../docs/adding-a-kind.md")).expect("a page");
+    let (_, block) = page.split_once(&format!("```yaml\n# {file}\n")).expect("an example");
+    block.split_once("```").expect("its end").0.to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kind_of_the_documentation_is_recorded() {
+    let kind = Kind {
+        kind: "ModelServer",
+        api: "apis/serving.example.com/v1",
+        plural: "modelservers",
+        registry: "",
+    };
+    let own = World::start(&Options::minimal());
+    let definition = std::fs::read_to_string(fixtures().join("crds/lates.yaml")).expect("a fixture");
+    let group = definition.lines().find_map(|line| line.trim().strip_prefix("group: ")).expect("a group");
+    let definition = definition
+        .replace(group, "serving.example.com")
+        .replace("Late", "ModelServer")
+        .replace("lates", "modelservers")
+        .replace("late", "modelserver");
+    own.cluster.apply(&definition).expect("a definition");
+    own.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"]);
+    let client = own.client().await;
+    let namespace = own.namespace("example").await;
+    let config = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(config.path(), example("revisor.yaml")).expect("written");
+    let revisor =
+        Revisor::start(own.cluster.kubeconfig(), &["--config", &config.path().display().to_string()]);
+    let manifest: Value = serde_saphyr::from_str(&example("manifest.yaml")).expect("YAML");
+    let path = kind.path(&namespace);
+    post(&client, &path, &manifest).await;
+    let edited = json!({"spec": {"server": {"gpus": 8}}});
+    let last = patch(&client, &format!("{path}/llama"), &edited).await;
+    revisor.wait_recorded(kind, last.version());
+    let all = revisions(&client, &namespace).await;
+    let newest = all.iter().find(|r| r["spec"]["generation"] == 2).expect("recorded");
+    let view = &newest["spec"]["view"];
+    assert_eq!((all.len(), &view["summary"]), (2, &json!("server.gpus 4→8")));
+    assert_eq!(view["env"], json!(["HF_TOKEN=[redacted]"]));
+    assert_eq!(view["requested"]["total"], json!({"nvidia.com/gpu": "16"}));
 }
 
 #[test]
@@ -145,10 +202,36 @@ fn explain_needs_no_cluster() {
         let error = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(!out.status.success() && error.contains(why), "{text:?}: {error}");
     }
+    programs_that_fail_are_told();
     let mut config = tempfile::NamedTempFile::new().expect("a file");
     let yaml = "kinds:\n- {kind: T, group: a.b, versions: [v1], plural: ts, select: always, view: {components: '.a | foo'}}\n";
     config.write_all(yaml.as_bytes()).expect("written");
     let out = command(&["kinds", "--config", &config.path().display().to_string()]);
     let error = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(error.contains("kinds[0] (T): view.components: 1:6: undefined filter foo"), "{error}");
+}
+
+/// A program that fails, and one that would take for ever.
+fn programs_that_fail_are_told() {
+    let many = format!("apiVersion: a.b/v1\nkind: T\nspec: {{s: secret, a: [{}1]}}\n", "1,".repeat(2000));
+    let manifest = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(manifest.path(), many).expect("written");
+    for (program, why) in [
+        (".spec.s.x", "T/(no name): view.components: the program ended with an error"),
+        (
+            "[.spec.a as $l | $l[] as $a | $l[] as $b | $l[] as $c | $a + $b + $c] | length",
+            "T/(no name): view.components: the program takes longer than half a second",
+        ),
+    ] {
+        let config = tempfile::NamedTempFile::new().expect("a file");
+        let kind = json!({"kind": "T", "group": "a.b", "versions": ["v1"], "plural": "ts", "select": "always", "view": {"components": program}});
+        std::fs::write(config.path(), json!({"kinds": [kind]}).to_string()).expect("written");
+        let path = |file: &tempfile::NamedTempFile| file.path().display().to_string();
+        let out =
+            command(&["kinds", "explain", "-f", &path(&manifest), "--config", &path(&config), "-o", "json"]);
+        let error = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(!out.status.success() && error.contains(why) && !error.contains("secret"), "{error}");
+        let all: Value = serde_json::from_slice(&out.stdout).expect("what is recorded all the same");
+        assert_eq!(all[0]["recorded"], json!(true));
+    }
 }

@@ -145,6 +145,44 @@ const LLM: &str = "LLMInferenceService with workers and a prefill of its own";
 const GRAPH: &str = "DynamoGraphDeployment v1beta1";
 const RUN_AI: &str = "Run:ai InferenceWorkload, every field wrapped";
 
+/// The code block of the page on kinds that begins with this comment.
+fn example(file: &str) -> String {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/adding-a-kind.md"));
+    let page = page.expect("a page");
+    let start = format!("```yaml\n# {file}\n");
+    let (_, block) = page.split_once(&start).expect("an example");
+    block.split_once("```").expect("its end").0.to_owned()
+}
+
+#[test]
+fn the_example_of_the_documentation_does_what_it_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for file in ["manifest.yaml", "revisor.yaml"] {
+        std::fs::write(folder.path().join(file), example(file)).expect("written");
+    }
+    let mut explain = std::process::Command::new(env!("CARGO_BIN_EXE_revisor"));
+    explain.args(["kinds", "explain", "-f", "manifest.yaml", "--config", "revisor.yaml", "-o", "json"]);
+    let out = explain.current_dir(folder.path()).output().expect("it runs");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let all: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    assert_eq!((&all[0]["recorded"], &all[0]["why"]), (&json!(true), &json!("selected")));
+    let expected = json!({"version": VERSION, "summary": "created",
+        "images": ["registry.example.com/server:1.4"], "args": ["--model=llama"], "env": ["HF_TOKEN=[redacted]"],
+        "requested": {"pods": {"number": 2}, "perPod": {"nvidia.com/gpu": "4"}, "total": {"nvidia.com/gpu": "8"}}});
+    assert_eq!(all[0]["view"], expected);
+}
+
+#[test]
+fn the_pods_and_phases_of_the_documentation_are_a_kind_file() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/adding-a-kind.md"));
+    let page = page.expect("a page");
+    let (_, block) = page.split_once("```yaml\npods:\n").expect("an example");
+    let more = block.split_once("```").expect("its end").0;
+    let file = format!("kind: T\ngroup: a.b\nversions: [v1]\nplural: ts\nselect: always\npods:\n{more}");
+    let kind = Kind::parse("example", &file).expect("valid");
+    assert_eq!((kind.phases.len(), kind.pods.labels.len()), (2, 3));
+}
+
 #[test]
 fn what_an_operator_fills_in_is_no_change() {
     let catalogue = Catalogue::built_in();
@@ -208,6 +246,31 @@ const KEYS: &[&str] = &[
     "overhead",
     "gpu-fraction",
     "multinode",
+    "scaling",
+    "prefill",
+    "router",
+    "scheduler",
+    "tokenizer",
+    "worker",
+    "explainer",
+    "canary",
+    "extraPodSpec",
+    "mainContainer",
+    "envs",
+    "multiNode",
+    "pipeline",
+    "workloadRef",
+    "status",
+    "conditions",
+    "suspend",
+    "ports",
+    "labels",
+    "resourceClaims",
+    "leaderTemplate",
+    "migProfile",
+    "environment",
+    "storage",
+    "expose",
 ];
 
 /// Arbitrary JSON that uses the words of manifests.
