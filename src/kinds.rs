@@ -30,8 +30,11 @@ pub struct Kind {
     pub versions: Vec<String>,
     /// Plural, lower-case name.
     pub plural: String,
-    /// Controllers that are not recorded, and whose objects of this kind are parts of something that is.
-    pub owned_by: Vec<Owner>,
+    /// Controllers whose objects of this kind are parts of something that is recorded itself.
+    pub owned_by: Vec<GroupKind>,
+    /// Which of those are not recorded themselves, and the recorded kind that they are a part of: they count only while
+    /// that is recorded.
+    pub part_of: Vec<(GroupKind, GroupKind)>,
     /// Which objects are recorded.
     pub select: Select,
     /// Where an autoscaler writes.
@@ -133,15 +136,6 @@ pub struct GroupKind {
     pub kind: String,
     /// API group; empty for the core group.
     pub group: String,
-}
-
-/// A controller that stands between an object and the recorded workload that it is a part of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// The controller.
-    pub kind: GroupKind,
-    /// What that is a part of itself; it counts only while this kind is recorded.
-    pub part_of: Option<GroupKind>,
 }
 
 /// Which objects of a kind are recorded.

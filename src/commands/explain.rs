@@ -149,7 +149,7 @@ fn why(catalogue: &Catalogue, kind: &Kind, selection: &Selection) -> String {
             format!("it is a part of a {owner}, a kind that is recorded itself")
         }
         Selection::Owned(owner) => {
-            let root = kind.owned_by.iter().filter(|o| o.kind == *owner).find_map(|o| o.part_of.as_ref());
+            let root = kind.part_of.iter().find(|(part, _)| part == owner).map(|(_, root)| root);
             match root {
                 Some(root) => {
                     format!("it is a part of a {owner}, and that of a {root}, a kind that is recorded")

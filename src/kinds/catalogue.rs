@@ -1,7 +1,7 @@
 //! All kinds that are recorded: the built-in files and the user's own. Pure.
 
 use super::file::KindFile;
-use super::{GroupKind, Kind, KindError, Owner};
+use super::{GroupKind, Kind, KindError};
 use std::sync::{Arc, OnceLock};
 
 /// The built-in kind files, most used first.
@@ -61,18 +61,24 @@ impl Catalogue {
                 return Err(KindError { file: file.to_owned(), message });
             }
         }
-        for kind in &mut catalogue.kinds {
-            if kind.owned_by.iter().any(|owner| disabled.contains(&owner.kind.to_string())) {
-                Arc::make_mut(kind).owned_by.retain(|owner| !disabled.contains(&owner.kind.to_string()));
-            }
-        }
+        catalogue.forget(disabled);
         Ok(catalogue)
     }
 
-    /// Whether an object of `kind` with this controller is a part of something that is recorded itself.
-    pub fn is_part(&self, kind: &Kind, controller: &GroupKind) -> bool {
-        let behind = |owner: &Owner| owner.part_of.as_ref().is_none_or(|root| self.has(root));
-        self.has(controller) || kind.owned_by.iter().any(|owner| owner.kind == *controller && behind(owner))
+    /// What belongs to a disabled kind, or stands below one that is not recorded, is a part of nothing.
+    fn forget(&mut self, disabled: &[String]) {
+        let all = self.clone();
+        for kind in &mut self.kinds {
+            let part_of = kind.part_of.clone();
+            let counts = |owner: &GroupKind| {
+                let mut below = part_of.iter().filter(|(part, _)| part == owner).peekable();
+                !disabled.contains(&owner.to_string())
+                    && (below.peek().is_none() || below.any(|(_, root)| all.has(root)))
+            };
+            if !kind.owned_by.iter().all(counts) {
+                Arc::make_mut(kind).owned_by.retain(counts);
+            }
+        }
     }
 
     fn put(&mut self, kind: Kind) {
@@ -131,7 +137,8 @@ mod tests {
 
     fn is_part(catalogue: &Catalogue, kind: &str, controller: &str) -> bool {
         let kind = catalogue.kinds().iter().find(|k| k.group_kind() == named(kind)).expect("known");
-        catalogue.is_part(kind, &named(controller))
+        let controller = named(controller);
+        kind.owned_by.contains(&controller) || catalogue.has(&controller)
     }
 
     /// Controllers that no kind file records and that stand below one that is recorded: Knative's Revision below its
@@ -146,11 +153,12 @@ mod tests {
     fn an_owner_is_recorded_or_stands_below_what_is() {
         let catalogue = Catalogue::built_in();
         for kind in catalogue.kinds() {
-            for owner in &kind.owned_by {
-                let root = owner.part_of.as_ref().map(ToString::to_string);
-                let pair = (owner.kind.to_string(), root.unwrap_or_default());
+            for owner in kind.owned_by.iter().filter(|owner| !catalogue.has(owner)) {
+                let root = kind.part_of.iter().find(|(part, _)| part == owner).map(|(_, root)| root);
+                let root = root.expect("a recorded kind above it");
+                let pair = (owner.to_string(), root.to_string());
                 let listed = INTERMEDIATES.iter().any(|(kind, root)| (*kind, *root) == (&*pair.0, &*pair.1));
-                assert!(listed && owner.part_of.as_ref().is_some_and(|root| catalogue.has(root)), "{pair:?}");
+                assert!(listed && catalogue.has(root), "{pair:?}");
             }
         }
         for (kind, controller, part) in [

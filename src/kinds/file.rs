@@ -1,7 +1,7 @@
 //! The format of a kind file, and its validation. Every error names the file, the field and the value. Pure.
 
 use super::live::{PhaseYaml, PodsYaml};
-use super::{Absent, Code, GroupKind, Kind, Owner, Path, Program, Select, ViewFile};
+use super::{Absent, Code, GroupKind, Kind, Path, Program, Select, ViewFile};
 use crate::json::Document;
 use serde::Deserialize;
 use serde_json::Value;
@@ -103,12 +103,14 @@ impl KindFile {
         for version in &self.versions {
             check("versions", version, is_dns_label, "a version such as v1beta1")?;
         }
+        let owners = self.owned_by.iter().map(owner).collect::<Result<Vec<_>, _>>()?;
         Ok(Kind {
             kind: self.kind.clone(),
             group: self.group.clone(),
             versions: self.versions.clone(),
             plural: self.plural.clone(),
-            owned_by: self.owned_by.iter().map(owner).collect::<Result<_, _>>()?,
+            owned_by: owners.iter().map(|(owner, _)| owner.clone()).collect(),
+            part_of: owners.into_iter().filter_map(|(owner, root)| Some((owner, root?))).collect(),
             select: select(&self.select)?,
             replicas: paths("replicas", &self.replicas)?,
             absent: self.absent.iter().map(absent).collect::<Result<_, _>>()?,
@@ -176,13 +178,13 @@ fn group_kind(text: &str) -> Result<GroupKind, String> {
 }
 
 /// `Kind.group`, or that and the recorded kind behind it.
-fn owner(value: &Value) -> Result<Owner, String> {
+fn owner(value: &Value) -> Result<(GroupKind, Option<GroupKind>), String> {
     if let Value::String(kind) = value {
-        return Ok(Owner { kind: group_kind(kind)?, part_of: None });
+        return Ok((group_kind(kind)?, None));
     }
     let part: PartFile = serde_json::from_value(value.clone())
         .map_err(|e| format!("ownedBy: {value} is neither Kind.group nor {{kind, partOf}}: {e}"))?;
-    Ok(Owner { kind: group_kind(&part.kind)?, part_of: Some(group_kind(&part.part_of)?) })
+    Ok((group_kind(&part.kind)?, Some(group_kind(&part.part_of)?)))
 }
 
 fn paths(field: &str, texts: &[String]) -> Result<Vec<Path>, String> {
@@ -260,12 +262,9 @@ mod tests {
             ownedBy: [Big.c.d, {kind: Pod, partOf: Big.c.d}]\nselect: {labels: [a.b/c=d, e], gpu: true}\nreplicas: [spec.replicas]\n\
             absent: [{path: spec.x, when: {b: 1, a: []}}]\npodSpecs: [spec.template.spec]\ncontainers: [spec.model]\n";
         let kind = Kind::parse("thing.yaml", yaml).expect("valid");
-        let big = GroupKind { kind: "Big".into(), group: "c.d".into() };
-        assert_eq!(kind.owned_by[0], Owner { kind: big.clone(), part_of: None });
-        assert_eq!(
-            (kind.owned_by[1].kind.to_string(), &kind.owned_by[1].part_of),
-            ("Pod".into(), &Some(big))
-        );
+        let of = |kind: &str, group: &str| GroupKind { kind: kind.into(), group: group.into() };
+        assert_eq!(kind.owned_by, [of("Big", "c.d"), of("Pod", "")]);
+        assert_eq!(kind.part_of, [(of("Pod", ""), of("Big", "c.d"))]);
         assert_eq!(kind.absent[0].when, r#"{"a":[],"b":1}"#);
         let labels = vec![("a.b/c".to_owned(), Some("d".to_owned())), ("e".to_owned(), None)];
         assert_eq!(kind.select, Select::Any { labels, gpu: true });

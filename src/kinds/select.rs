@@ -67,7 +67,7 @@ fn recorded_owner(catalogue: &Catalogue, kind: &Kind, object: Value<'_>) -> Opti
         kind: controller.get("kind").and_then(Value::as_str)?.to_owned(),
         group: api_version.rsplit_once('/').map_or("", |(group, _)| group).to_owned(),
     };
-    catalogue.is_part(kind, &owner).then_some(owner)
+    (kind.owned_by.contains(&owner) || catalogue.has(&owner)).then_some(owner)
 }
 
 fn wants_gpu(kind: &Kind, object: Value<'_>) -> bool {
