@@ -6,6 +6,8 @@
 mod credentials;
 mod rate;
 mod review;
+#[cfg(test)]
+mod tests;
 
 pub use review::Reviews;
 
@@ -27,8 +29,8 @@ use std::time::Duration;
 pub const KEPT: Duration = Duration::from_secs(10);
 const TOKENS: u64 = 32_768;
 const ACCESSES: u64 = 8_192;
-/// Larger callers are asked for anew each time, so that a few of them cannot fill the memory.
-const MAX_CALLER: usize = 10_000;
+/// Larger questions are asked anew each time, so that a few of them cannot fill the memory.
+const MAX_KEPT: usize = 10_000;
 
 /// A keyed hash.
 type Tag = [u8; 32];
@@ -38,7 +40,10 @@ type Tag = [u8; 32];
 pub struct Caller {
     /// As TokenReview tells: name, uid, groups, and all extra.
     pub user: UserInfo,
+    /// Of all that the API server is told of the caller.
     tag: Tag,
+    /// Of name and uid: extra differs from token to token of one account.
+    identity: Tag,
     size: usize,
 }
 
@@ -58,12 +63,25 @@ pub struct Wish {
     pub on: Object,
 }
 
+impl Wish {
+    /// How much of it there is to be kept.
+    fn size(&self) -> usize {
+        match &self.on {
+            Object::Revisions(namespace) => namespace.len(),
+            Object::Workload { group, resource, namespace, name } => {
+                group.len() + resource.len() + namespace.len() + name.len()
+            }
+            Object::Path(path) => path.len(),
+        }
+    }
+}
+
 /// What a caller wants to do something with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Object {
     /// Revisions in a namespace, or in all.
     Revisions(String),
-    /// A workload.
+    /// A workload; without a name all of its kind.
     Workload {
         /// API group.
         group: String,
@@ -116,14 +134,10 @@ impl Gate {
     /// # Errors
     /// 401 without a valid token, 403 for a borrowed identity, 503 when nobody can tell.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, ApiError> {
-        if let Some(name) = refused_header(headers) {
-            return Err(ApiError::Forbidden(format!(
-                "header {name} is not accepted: nobody may speak for another"
-            )));
-        }
+        for_oneself(headers)?;
         let caller = self.holder(token(headers)?).await?;
         match &self.rates {
-            Some(rates) if !rates.admits(caller.tag) => {
+            Some(rates) if !rates.admits(caller.identity) => {
                 Err(ApiError::Unavailable("more requests a second than one caller may make"))
             }
             _ => Ok(caller),
@@ -156,7 +170,9 @@ impl Gate {
         let Review::Yes(user) = review? else { return Ok(None) };
         // Plain data with text keys always serializes.
         let json = serde_json::to_vec(&user).unwrap_or_default();
-        Ok(Some(Arc::new(Caller { tag: self.tag(&[b"caller", &json]), size: json.len(), user })))
+        let who = serde_json::to_vec(&(&user.username, &user.uid)).unwrap_or_default();
+        let (tag, identity) = (self.tag(&[b"caller", &json]), self.tag(&[b"identity", &who]));
+        Ok(Some(Arc::new(Caller { tag, identity, size: json.len(), user })))
     }
 
     /// Whether a caller may do something.
@@ -170,7 +186,7 @@ impl Gate {
                 self.metrics.reviews.get_or_create(&labels("access", "Cached")).inc();
                 allowed
             }
-            None if caller.size >= MAX_CALLER => self.ask_whether(caller, &key.1).await?,
+            None if caller.size + key.1.size() >= MAX_KEPT => self.ask_whether(caller, &key.1).await?,
             None => {
                 let asking = self.ask_whether(caller, &key.1);
                 self.verdicts.try_get_with(key.clone(), asking).await.map_err(|error| (*error).clone())?
@@ -180,7 +196,7 @@ impl Gate {
     }
 
     async fn ask_whether(&self, caller: &Caller, wish: &Wish) -> Result<bool, ApiError> {
-        let review = self.reviews.access(&caller.user, wish).await;
+        let review = self.reviews.access(&caller.user, caller.identity, wish).await;
         self.count("access", &review);
         Ok(matches!(review?, Review::Yes(())))
     }
@@ -205,6 +221,16 @@ impl Gate {
     }
 }
 
+/// Refuses who would speak for another, as proxies of the API server may.
+///
+/// # Errors
+/// 403 with the header.
+pub(super) fn for_oneself(headers: &HeaderMap) -> Result<(), ApiError> {
+    refused_header(headers).map_or(Ok(()), |name| {
+        Err(ApiError::Forbidden(format!("header {name} is not accepted: nobody may speak for another")))
+    })
+}
+
 /// In the words of the API server.
 fn refusal(caller: &Caller, wish: &Wish) -> String {
     let (user, verb) = (caller.name(), wish.verb);
@@ -215,6 +241,9 @@ fn refusal(caller: &Caller, wish: &Wish) -> String {
         }
         Object::Revisions(namespace) => {
             format!("{user:?} cannot {verb} {revisions} in namespace {namespace:?}")
+        }
+        Object::Workload { group, resource, namespace, name } if name.is_empty() => {
+            format!("{user:?} cannot {verb} {resource}.{group} in namespace {namespace:?}")
         }
         Object::Workload { group, resource, namespace, name } => {
             format!("{user:?} cannot {verb} {resource}.{group} {name:?} in namespace {namespace:?}")

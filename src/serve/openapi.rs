@@ -103,7 +103,7 @@ path!(
     /// Workloads that have revisions, by namespace and name
     workloads, get, path = "/api/revisor/v1/workloads", tag = "Revisor",
     params(
-        ("namespace" = Option<String>, Query, description = "Only of this namespace; without it the caller needs rights in all"),
+        ("namespace" = Option<String>, Query, pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length = 63, description = "Only of this namespace; without it the caller needs rights in all"),
         ("kind" = Option<String>, Query, description = "Only of this kind"), ("name" = Option<String>, Query, description = "Only of this name"),
         ("limit" = Option<i32>, Query, minimum = 1, maximum = 1000, description = "At most so many; 100 without it"),
         ("cursor" = Option<String>, Query, description = "Where to go on, from the answer before")

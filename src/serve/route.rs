@@ -176,7 +176,7 @@ impl Query {
             let named = |value: Cow<'_, str>| Some(value.into_owned()).filter(|value| !value.is_empty());
             match &*name {
                 "deleted" => query.deleted = boolean("deleted", &value)?,
-                "namespace" => query.namespace = named(value),
+                "namespace" => query.namespace = Some(label("namespace", value)?),
                 "kind" => query.kind = named(value),
                 "name" => query.name = named(value),
                 "cursor" => query.cursor = named(value),
@@ -186,6 +186,21 @@ impl Query {
             }
         }
         Ok(query)
+    }
+}
+
+/// Reads the name of a namespace: it is kept for a while, and the API server is asked about it.
+fn label(name: &'static str, value: Cow<'_, str>) -> Result<String, ApiError> {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let valid = (1..=63).contains(&value.len())
+        && value.bytes().all(inner)
+        && !value.starts_with('-')
+        && !value.ends_with('-');
+    let expected = "a DNS label of at most 63 characters";
+    if valid {
+        Ok(value.into_owned())
+    } else {
+        Err(ApiError::BadParameter { name, value: shown(&value), expected })
     }
 }
 
@@ -240,15 +255,27 @@ mod tests {
             ("limit=0", "limit: \"0\" is not a number from 1 to 1000"),
             ("limit=1001", "limit"),
             ("from=x", "from: \"x\" is not a UUID"),
+            ("namespace=", "namespace: \"\" is not a DNS label of at most 63 characters"),
+            ("namespace=a%20b", "namespace: \"a b\" is not a DNS label"),
+            ("namespace=Team", "namespace"),
+            ("namespace=a.b", "namespace"),
+            ("namespace=-a", "namespace"),
+            ("namespace=a-", "namespace"),
+            (&*format!("namespace={}", "a".repeat(64)), "namespace"),
         ] {
             let error = Query::parse(Some(query)).expect_err(query);
             assert!(error.to_string().contains(text), "{error}");
         }
+        let huge = Query::parse(Some(&format!("namespace={}", "a".repeat(1 << 16)))).expect_err("too long");
+        assert!(huge.to_string().len() < 300, "cut");
+        let longest = "a".repeat(63);
+        let query = Query::parse(Some(&format!("namespace={longest}"))).expect("valid");
+        assert_eq!(query.namespace, Some(longest));
         assert_eq!(Query::parse(Some("")), Query::parse(None));
-        let query = Query::parse(Some("x=y&deleted=true&namespace=a%20b&kind=&limit=7")).expect("valid");
+        let query = Query::parse(Some("x=y&deleted=true&namespace=a-1&kind=&limit=7")).expect("valid");
         assert_eq!(
             (query.deleted, query.namespace.as_deref(), query.kind, query.limit),
-            (true, Some("a b"), None, 7)
+            (true, Some("a-1"), None, 7)
         );
     }
 

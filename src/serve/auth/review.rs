@@ -12,14 +12,18 @@ use kube::{Api, Client, Resource};
 use moka::sync::Cache;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-/// How many reviews are under way at the same time.
-pub const PLACES: usize = 20;
-/// Of these, for tokens that were valid before, so that unknown ones cannot keep their owners out.
-const KEPT_PLACES: usize = 8;
-/// What an unknown token may wait for a place.
+/// How many reviews are under way at the same time: of tokens that nobody has seen yet, of tokens that were valid
+/// before, and of rights. Each has its own places, so that none can keep the others out.
+pub const PLACES: usize = STRANGERS + FRIENDS + RIGHTS;
+const STRANGERS: usize = 8;
+const FRIENDS: usize = 4;
+const RIGHTS: usize = 8;
+/// How many rights of one caller are reviewed at the same time, so that one cannot take all places for them.
+const RIGHTS_EACH: usize = 3;
+/// What anybody may wait for a place.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What one review may take.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -43,11 +47,16 @@ pub struct Reviews {
     audiences: Arc<[String]>,
     strangers: Arc<Semaphore>,
     friends: Arc<Semaphore>,
+    rights: Arc<Semaphore>,
     seen: Cache<Tag, ()>,
+    /// The places of each caller among those for rights.
+    each: Cache<Tag, Arc<Semaphore>>,
 }
 
 const UNREACHABLE: ApiError = ApiError::Unavailable("the API server cannot be asked who this is now");
 const CROWDED: ApiError = ApiError::Unavailable("too many unknown tokens are waiting to be reviewed");
+const BUSY: ApiError = ApiError::Unavailable("too many tokens are waiting to be reviewed again");
+const QUEUED: ApiError = ApiError::Unavailable("too many rights are waiting to be reviewed");
 
 impl Reviews {
     /// Without audiences the API server's own are demanded.
@@ -55,8 +64,10 @@ impl Reviews {
         Self {
             client,
             audiences: audiences.into(),
-            strangers: Arc::new(Semaphore::new(PLACES - KEPT_PLACES)),
-            friends: Arc::new(Semaphore::new(KEPT_PLACES)),
+            strangers: Arc::new(Semaphore::new(STRANGERS)),
+            friends: Arc::new(Semaphore::new(FRIENDS)),
+            rights: Arc::new(Semaphore::new(RIGHTS)),
+            each: Cache::builder().max_capacity(REMEMBERED).time_to_idle(MEMORY).build(),
             seen: Cache::builder().max_capacity(REMEMBERED).time_to_live(MEMORY).build(),
         }
     }
@@ -68,9 +79,8 @@ impl Reviews {
             return Ok(Review::No);
         }
         let known = self.seen.contains_key(&tag);
-        let places = if known { &self.friends } else { &self.strangers };
-        let place = timeout(PATIENCE, places.acquire()).await.map_err(|_| CROWDED)?;
-        let _place = place.map_err(|_| UNREACHABLE)?;
+        let (places, full) = if known { (&self.friends, BUSY) } else { (&self.strangers, CROWDED) };
+        let _place = place(places, full).await?;
         let audiences = (!self.audiences.is_empty()).then(|| self.audiences.to_vec());
         let spec = TokenReviewSpec { audiences, token: Some(token.to_owned()) };
         let review = TokenReview { spec, ..TokenReview::default() };
@@ -86,9 +96,16 @@ impl Reviews {
         }
     }
 
-    /// Whether a user may do something.
-    pub(super) async fn access(&self, user: &UserInfo, wish: &Wish) -> Result<Review<()>, ApiError> {
-        let _place = self.friends.acquire().await.map_err(|_| UNREACHABLE)?;
+    /// Whether a user may do something; `identity` tells the user from others.
+    pub(super) async fn access(
+        &self,
+        user: &UserInfo,
+        identity: Tag,
+        wish: &Wish,
+    ) -> Result<Review<()>, ApiError> {
+        let own = self.each.get_with(identity, || Arc::new(Semaphore::new(RIGHTS_EACH)));
+        let _own = place(&own, QUEUED).await?;
+        let _place = place(&self.rights, QUEUED).await?;
         let mut spec = SubjectAccessReviewSpec {
             user: user.username.clone(),
             uid: user.uid.clone(),
@@ -132,6 +149,14 @@ impl Reviews {
     }
 }
 
+/// A place, or `full` when there is none for too long.
+async fn place(places: &Semaphore, full: ApiError) -> Result<SemaphorePermit<'_>, ApiError> {
+    match timeout(PATIENCE, places.acquire()).await {
+        Ok(place) => place.map_err(|_| UNREACHABLE),
+        Err(_) => Err(full),
+    }
+}
+
 fn attributes(wish: &Wish) -> ResourceAttributes {
     let some = |text: &str| Some(text.to_owned());
     let all = ResourceAttributes { verb: some(wish.verb), ..ResourceAttributes::default() };
@@ -147,7 +172,7 @@ fn attributes(wish: &Wish) -> ResourceAttributes {
             group: some(group),
             resource: some(resource),
             namespace: some(namespace),
-            name: some(name),
+            name: some(name).filter(|name| !name.is_empty()),
             ..all
         },
         Object::Path(_) => all,
