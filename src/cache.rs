@@ -10,15 +10,19 @@ mod index;
 mod namespaces;
 mod render;
 mod rows;
+mod seats;
 pub mod wire;
 
 pub use namespaces::ProjectLabels;
+#[cfg(test)]
+pub(crate) use render::tests::revision as fixture;
 pub use render::{Etag, Identity, etag};
 
 use crate::client::page::is;
 use crate::metrics::{self, Metrics};
 use crate::observe::Observer;
 use crate::record::Heads;
+use crate::revision::Revision;
 use crate::workload::Head;
 use age::Age;
 use bytes::Bytes;
@@ -28,7 +32,7 @@ use index::{Index, Project};
 use kube::Client;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -167,11 +171,17 @@ impl Cache {
         if !matches!(event, Event::Listing) {
             fill.age.note(!matches!(event, Event::Failed(_)), Instant::now());
         }
-        self.tell(&event);
         match event {
-            Event::Listing => fill.fresh = Some(self.update(|index| index.successor())),
-            Event::Listed(revision) => fill.fresh.get_or_insert_default().put(&revision, &self.identity),
+            Event::Listing => {
+                self.observer.listing();
+                fill.fresh = Some(self.update(|index| index.successor()));
+            }
+            Event::Listed(revision) => {
+                let put = fill.fresh.get_or_insert_default().put(&revision, &self.identity);
+                self.tell(put, &revision);
+            }
             Event::Complete => {
+                self.observer.listed();
                 self.update(|index| {
                     let projects = index.projects();
                     *index = fill.fresh.take().unwrap_or_default();
@@ -179,8 +189,14 @@ impl Cache {
                 });
                 ready.send_replace(true);
             }
-            Event::Put(revision) => self.update(|index| index.put(&revision, &self.identity)),
-            Event::Gone(revision) => self.update(|index| index.remove(&revision)),
+            Event::Put(revision) => {
+                let put = self.update(|index| index.put(&revision, &self.identity));
+                self.tell(put, &revision);
+            }
+            Event::Gone(revision) => {
+                self.update(|index| index.remove(&revision));
+                self.observer.forget(&revision);
+            }
             Event::Unreadable(error) => {
                 self.metrics.undecodable.get_or_create(&metrics::kind("Revision")).inc();
                 tracing::error!(%error, "a Revision cannot be read and is not served");
@@ -190,14 +206,18 @@ impl Cache {
         }
     }
 
-    fn tell(&self, event: &Event) {
-        match event {
-            Event::Listing => self.observer.listing(),
-            Event::Listed(revision) | Event::Put(revision) => self.observer.revision(revision),
-            Event::Complete => self.observer.listed(),
-            Event::Gone(revision) => self.observer.forget(revision),
-            Event::Unreadable(_) | Event::Failed(_) | Event::Alive => {}
+    /// What is not what it says it is is neither served nor observed.
+    fn tell(&self, put: bool, revision: &Revision) {
+        static TOLD: Once = Once::new();
+        if put {
+            return self.observer.revision(revision);
         }
+        self.metrics.misplaced.inc();
+        let (name, namespace) = (&revision.metadata.name, &revision.metadata.namespace);
+        let workload = revision.spec.workload.uid;
+        TOLD.call_once(|| {
+            tracing::warn!(?namespace, ?name, %workload, "a Revision that is not named after its workload, or is a copy from another namespace, is not served; revisor_revisions_misplaced_total counts them");
+        });
     }
 
     /// Follows the labels of namespaces until it is dropped. `ready` turns true when they are known.

@@ -125,6 +125,8 @@ metrics! {
     queue_bytes: Gauge = "queue_bytes", "Size of the Revisions waiting to be written";
     record_seconds: Seconds = "record_seconds", "Time from the event read to the Revision stored";
     cached: Gauge = "cached_revisions", "Revisions in the cache";
+    misplaced: Counter =
+        "revisions_misplaced", "Revisions not served: not named after their workload, or copies from another namespace";
     served_age: Float = "served_age_seconds", "For how long nobody has confirmed what is served; 0 while the watch of Revisions is good";
     requests: Family<RequestLabels, Counter> = "requests", "Requests to the read API";
     request_seconds: Seconds = "request_seconds", "Time to answer a request to the read API";

@@ -10,6 +10,7 @@ use crate::revision::{GROUP, PLURAL, Revision, RevisionSpec, RevisionStatus, VER
 use crate::workload::ResourceVersion;
 use futures::StreamExt;
 use http::Request;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use kube::api::{ObjectMeta, WatchEvent};
 use serde::Deserialize;
@@ -185,14 +186,19 @@ struct Stored {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Named {
     name: String,
     namespace: String,
+    #[serde(default)]
+    creation_timestamp: Option<Time>,
 }
 
 fn read(raw: &RawValue) -> serde_json::Result<Revision> {
-    let Stored { metadata: Named { name, namespace }, spec, status } = serde_json::from_str(raw.get())?;
-    let metadata = ObjectMeta { name: Some(name), namespace: Some(namespace), ..ObjectMeta::default() };
+    let Stored { metadata, spec, status } = serde_json::from_str(raw.get())?;
+    let Named { name, namespace, creation_timestamp } = metadata;
+    let (name, namespace) = (Some(name), Some(namespace));
+    let metadata = ObjectMeta { name, namespace, creation_timestamp, ..ObjectMeta::default() };
     Ok(Revision { metadata, spec, status })
 }
 
@@ -218,9 +224,11 @@ mod tests {
     fn only_what_is_needed_is_read() {
         let mut whole = serde_json::to_value(crate::cache::render::tests::revision(3)).expect("JSON");
         whole["metadata"]["managedFields"] = json!("not what it should be");
+        whole["metadata"]["creationTimestamp"] = json!("2026-01-02T03:04:05Z");
         let raw = serde_json::value::to_raw_value(&whole).expect("JSON");
         let read = super::read(&raw).expect("a Revision");
-        assert_eq!((read.metadata.name.as_deref(), read.spec.generation), (Some("x"), 3));
+        assert_eq!((&json!(read.metadata.name), read.spec.generation), (&whole["metadata"]["name"], 3));
+        assert!(read.metadata.creation_timestamp.is_some());
         assert!(super::read(&RawValue::from_string("{}".into()).expect("JSON")).is_err());
     }
 }

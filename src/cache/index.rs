@@ -2,15 +2,17 @@
 
 use super::render::{Around, Identity, phase_of, render, type_name};
 use super::rows::{Row, Rows};
+use super::seats::Seats;
 use super::wire::Missing;
 use super::{Found, List, Listed, Place, Summary};
 use crate::history::subtract;
 use crate::record::snapshot;
-use crate::revision::identity::ContentDigest;
+use crate::revision::identity::{self, ContentDigest};
 use crate::revision::{Gap, Revision};
 use crate::workload::Head;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use uuid::Uuid;
 /// All Revisions.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    workloads: HashMap<Uuid, Workload>,
+    workloads: Seats,
     /// Workload and generation by the id of a Revision, Gaps aside.
     ids: HashMap<Uuid, (Uuid, i64)>,
     projects: Projects,
@@ -47,8 +49,10 @@ const ALL: RangeInclusive<i64> = i64::MIN..=i64::MAX;
 const DEPARTMENT: &str = "default";
 
 #[derive(Debug)]
-struct Workload {
+pub(super) struct Workload {
     place: Arc<Place>,
+    /// When the oldest of its Revisions was made; none is before all times.
+    since: Option<Time>,
     kind: GroupKind,
     rows: Rows,
     /// By first and last generation.
@@ -87,7 +91,7 @@ impl Index {
     pub(super) fn adopt(&mut self, projects: Projects) {
         if self.projects != projects {
             self.projects = projects;
-            self.workloads.values_mut().for_each(|workload| workload.retail(&self.projects, &ALL));
+            self.workloads.all_mut().for_each(|workload| workload.retail(&self.projects, &ALL));
         }
     }
 
@@ -97,11 +101,16 @@ impl Index {
     }
 
     /// Adds or replaces a Revision; its snapshot is kept for the next comparison until its kind's recorder does that.
-    pub(super) fn put(&mut self, revision: &Revision, identity: &Identity) {
+    /// False when it is not what it says it is, and is not shown.
+    pub(super) fn put(&mut self, revision: &Revision, identity: &Identity) -> bool {
+        if !is_named_rightly(revision) {
+            return false;
+        }
         let spec = &revision.spec;
         let uid = spec.workload.uid;
-        let workload = self.workloads.entry(uid).or_insert_with(|| Workload::new(revision));
+        let workload = self.workloads.seat(revision);
         let before = workload.shared();
+        workload.since = workload.since.take().min(revision.metadata.creation_timestamp.clone());
         match revision.status.as_ref().and_then(|status| status.workload_deletion_time) {
             Some(time) => workload.deletions.insert(spec.id, time),
             None => workload.deletions.remove(&spec.id),
@@ -123,24 +132,27 @@ impl Index {
             workload.head = head(revision, generation, keep_snapshot);
         }
         workload.settle(before, spec.generation, &self.projects);
+        self.workloads.settle(uid);
+        self.workloads.get(uid).map(Workload::namespace) == revision.metadata.namespace.as_deref()
     }
 
     pub(super) fn remove(&mut self, revision: &Revision) {
         let uid = revision.spec.workload.uid;
-        let Some(workload) = self.workloads.get_mut(&uid) else { return };
+        let Some(workload) = self.workloads.find(revision).filter(|_| is_named_rightly(revision)) else {
+            return;
+        };
         let before = workload.shared();
         workload.deletions.remove(&revision.spec.id);
         let removed = if let Some(Gap { from, to, .. }) = revision.spec.gap {
             workload.gaps.remove(&(from, to)).is_some()
         } else {
-            self.ids.remove(&revision.spec.id);
             workload.rows.remove(revision.spec.generation)
         };
         self.len -= usize::from(removed);
-        if workload.rows.is_empty() && workload.gaps.is_empty() {
-            self.workloads.remove(&uid);
-        } else {
-            workload.settle(before, revision.spec.generation, &self.projects);
+        workload.settle(before, revision.spec.generation, &self.projects);
+        self.workloads.settle(uid);
+        if !self.workloads.has(uid, revision.spec.generation) {
+            self.ids.remove(&revision.spec.id);
         }
     }
 
@@ -151,7 +163,7 @@ impl Index {
                 Some(project) => self.projects.insert(namespace.to_owned(), project),
                 None => self.projects.remove(namespace),
             };
-            let there = self.workloads.values_mut().filter(|workload| workload.place.namespace == namespace);
+            let there = self.workloads.all_mut().filter(|workload| workload.place.namespace == namespace);
             there.for_each(|workload| workload.retail(&self.projects, &ALL));
         }
     }
@@ -172,19 +184,19 @@ impl Index {
     /// Which of these generations are there, Gaps aside.
     pub(super) fn recorded(&self, uid: Uuid, generations: &RangeInclusive<i64>) -> BTreeSet<i64> {
         self.workloads
-            .get(&uid)
+            .get(uid)
             .map(|workload| workload.rows.within(generations).collect())
             .unwrap_or_default()
     }
 
     pub(super) fn place(&self, uid: Uuid) -> Option<Arc<Place>> {
-        self.workloads.get(&uid).map(|workload| workload.place.clone())
+        self.workloads.get(uid).map(|workload| workload.place.clone())
     }
 
     /// The rows of a workload that is deleted, or is not, as `deleted` says; none of one that is the other.
     fn rows(&self, uid: Uuid, deleted: bool) -> Option<&Rows> {
         const NONE: &Rows = &Rows::NONE;
-        let workload = self.workloads.get(&uid)?;
+        let workload = self.workloads.get(uid)?;
         Some(if workload.deleted_at().is_some() == deleted { &workload.rows } else { NONE })
     }
 
@@ -199,7 +211,7 @@ impl Index {
 
     pub(super) fn get(&self, id: Uuid) -> Option<Found> {
         let (uid, generation) = *self.ids.get(&id)?;
-        let workload = self.workloads.get(&uid)?;
+        let workload = self.workloads.get(uid)?;
         let (row, json) = workload.rows.get(generation)?;
         let before = workload.rows.before(generation).map(|older| older.id);
         Some(Found { place: workload.place.clone(), generation, before, json, etag: row.etag })
@@ -212,7 +224,7 @@ impl Index {
     }
 
     pub(super) fn summary(&self, uid: Uuid) -> Option<Summary> {
-        let workload = self.workloads.get(&uid)?;
+        let workload = self.workloads.get(uid)?;
         Some(Summary {
             deleted_at: workload.deleted_at(),
             revisions: workload.rows.len(),
@@ -222,7 +234,7 @@ impl Index {
 
     /// Everything of a workload that is older than `before`, newest first, Gaps included.
     pub(super) fn history(&self, uid: Uuid, before: Option<(i64, Uuid)>) -> Option<Vec<Listed>> {
-        let workload = self.workloads.get(&uid)?;
+        let workload = self.workloads.get(uid)?;
         let rows = workload.rows.with_json();
         let rows = rows.map(|(row, json)| Listed { generation: row.generation, id: row.id, json });
         let gaps = workload.gaps.iter().map(|((from, to), hole)| Listed {
@@ -238,7 +250,7 @@ impl Index {
 }
 
 impl Workload {
-    fn new(revision: &Revision) -> Self {
+    pub(super) fn new(revision: &Revision) -> Self {
         let workload = &revision.spec.workload;
         let place = Arc::new(Place {
             uid: workload.uid,
@@ -249,7 +261,25 @@ impl Workload {
         });
         let (rows, gaps) = (Rows::default(), BTreeMap::new());
         let (kind, deletions) = (group_kind(revision), BTreeMap::new());
-        Self { place, kind, rows, gaps, deletions, head: Head::default() }
+        let since = revision.metadata.creation_timestamp.clone();
+        Self { place, since, kind, rows, gaps, deletions, head: Head::default() }
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        &self.place.namespace
+    }
+
+    /// What tells the oldest, on every replica the same.
+    pub(super) fn age(&self) -> (Option<&Time>, &str) {
+        (self.since.as_ref(), self.namespace())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.gaps.is_empty()
+    }
+
+    pub(super) fn has(&self, generation: i64) -> bool {
+        self.rows.get(generation).is_some()
     }
 
     /// It is kept on the newest Revision; one that was found later may be newer than that.
@@ -331,6 +361,19 @@ impl Hole {
     }
 }
 
+/// Name and id follow from the workload and the generation; whatever else somebody made is none of its Revisions.
+fn is_named_rightly(revision: &Revision) -> bool {
+    let spec = &revision.spec;
+    let (uid, of) = (spec.workload.uid, spec.workload.name.as_str());
+    let (id, name) = match spec.gap {
+        Some(Gap { from, to, .. }) => {
+            (identity::gap_id(uid, from, to), identity::gap_name(of, uid, from, to))
+        }
+        None => (identity::id(uid, spec.generation), identity::name(of, uid, spec.generation)),
+    };
+    spec.id == id && revision.metadata.name == Some(name)
+}
+
 fn group_kind(revision: &Revision) -> GroupKind {
     let workload = &revision.spec.workload;
     let group = workload.api_version.split_once('/').map_or("", |(group, _)| group);
@@ -366,21 +409,22 @@ fn head(revision: &Revision, generation: i64, keep_snapshot: bool) -> Head {
 mod tests {
     use super::*;
     use crate::cache::render::Etag;
-    use crate::cache::render::tests::{identity, revision};
+    use crate::cache::render::tests::{identity as installation, revision};
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     fn index(generations: &[i64]) -> Index {
         let mut index = Index::default();
         for generation in generations {
-            index.put(&revision(*generation), &identity());
+            index.put(&revision(*generation), &installation());
         }
         index
     }
 
     fn gap(from: i64, to: i64) -> Revision {
         let mut gap = revision(to);
-        gap.spec.id = Uuid::from_u128(1_000 + u128::try_from(from * 100 + to).expect("positive"));
+        gap.spec.id = identity::gap_id(uid(), from, to);
+        gap.metadata.name = Some(identity::gap_name("llama", uid(), from, to));
         gap.spec.r#type = crate::revision::RevisionType::Gap;
         gap.spec.gap = Some(Gap { from, to, reason: "Compacted".into() });
         gap
@@ -388,6 +432,10 @@ mod tests {
 
     fn uid() -> Uuid {
         revision(1).spec.workload.uid
+    }
+
+    fn id(generation: i64) -> Uuid {
+        identity::id(uid(), generation)
     }
 
     /// `additionalFields` of each, newest first.
@@ -415,7 +463,7 @@ mod tests {
         assert_eq!((head.digest.is_some(), head.deleted, head.only_gap), (true, false, false));
         assert!(heads()[0].1.snapshot.is_none(), "handed over once");
         assert!(index.hand_over("other", "Deployment").is_empty());
-        index.put(&revision(11), &identity());
+        index.put(&revision(11), &installation());
         assert!(index.hand_over("apps", "Deployment")[0].1.snapshot.is_none(), "the recorder keeps it");
     }
 
@@ -423,15 +471,15 @@ mod tests {
     fn a_new_revision_changes_what_is_said_of_the_one_before() {
         let mut index = index(&[1, 2]);
         let etags = |index: &Index| -> Vec<Etag> {
-            index.workloads[&uid()].rows.iter().map(|row| row.etag).collect()
+            index.workloads.get(uid()).expect("known").rows.iter().map(|row| row.etag).collect()
         };
         let before = etags(&index);
-        index.put(&revision(3), &identity());
+        index.put(&revision(3), &installation());
         let after = etags(&index);
         assert_ne!(after[1], before[0], "it is not the latest any more");
         assert_eq!(after[2], before[1]);
-        let found = index.get(Uuid::from_u128(2)).expect("known");
-        assert_eq!((found.etag, found.generation, found.before), (after[1], 2, Some(Uuid::from_u128(1))));
+        let found = index.get(id(2)).expect("known");
+        assert_eq!((found.etag, found.generation, found.before), (after[1], 2, Some(id(1))));
         // The order in which another replica saw them does not matter.
         assert_eq!(etags(&self::index(&[3, 1, 2])), after);
         index.remove(&revision(3));
@@ -441,12 +489,12 @@ mod tests {
     #[test]
     fn gaps_are_told_by_the_next_newer_revision() {
         let mut index = index(&[1, 5]);
-        index.put(&gap(2, 4), &identity());
-        index.put(&gap(6, 7), &identity());
+        index.put(&gap(2, 4), &installation());
+        index.put(&gap(6, 7), &installation());
         let missing = |from: i64, to: i64| json!({"from": from, "to": to, "reason": "Compacted"});
         assert_eq!(fields(&index)[0]["missing"], json!([missing(2, 4), missing(6, 7)]));
         assert_eq!((fields(&index).len(), index.count(uid(), false), index.len()), (2, 2, 4));
-        index.put(&revision(3), &identity());
+        index.put(&revision(3), &installation());
         assert_eq!(fields(&index)[0]["missing"], json!([missing(4, 4), missing(6, 7)]));
         assert_eq!(fields(&index)[1]["missing"], json!([missing(2, 2)]), "found later");
         let all = index.history(uid(), None).expect("known");
@@ -468,7 +516,7 @@ mod tests {
         assert!(values(&index, true).is_empty());
         let mut last = revision(2);
         last.status.as_mut().expect("one").workload_deletion_time = DateTime::from_timestamp(1, 0);
-        index.put(&last, &identity());
+        index.put(&last, &installation());
         assert_eq!((index.count(uid(), false), index.count(uid(), true)), (0, 2));
         for value in values(&index, true) {
             assert_eq!(value["deletedAt"], "1970-01-01T00:00:01.000Z");
@@ -485,7 +533,7 @@ mod tests {
         let mut index = index(&[1]);
         let project = Project { department: Some("research".into()), project: None };
         let said = |index: &Index| {
-            let found = index.get(Uuid::from_u128(1)).expect("known");
+            let found = index.get(id(1)).expect("known");
             let value: Value = serde_json::from_slice(&found.json).expect("json");
             (value["departmentId"].clone(), value["projectId"].clone())
         };
@@ -493,7 +541,7 @@ mod tests {
         index.project("team-a", Some(project.clone()));
         assert_eq!(said(&index), (json!("research"), json!("team-a")));
         let mut successor = index.successor();
-        successor.put(&revision(1), &identity());
+        successor.put(&revision(1), &installation());
         assert_eq!(said(&successor), said(&index));
         index.project("team-a", Some(Project { project: Some("p".into()), ..project }));
         assert_eq!(said(&index), (json!("research"), json!("p")));
@@ -508,9 +556,72 @@ mod tests {
         index.remove(&revision(1));
         index.remove(&revision(1));
         assert_eq!(
-            (index.len(), index.list(uid(), false).is_none(), index.get(Uuid::from_u128(1)).is_none()),
+            (index.len(), index.list(uid(), false).is_none(), index.get(id(1)).is_none()),
             (0, true, true)
         );
+    }
+
+    /// The same in another namespace, made so many seconds after the beginning.
+    fn copy(generation: i64, namespace: &str, second: u8) -> Revision {
+        let mut copy = revision(generation);
+        let time = serde_json::from_value(json!(format!("2026-01-01T00:00:{second:02}Z"))).expect("a time");
+        (copy.metadata.namespace, copy.metadata.creation_timestamp) =
+            (Some(namespace.to_owned()), Some(time));
+        copy
+    }
+
+    #[test]
+    fn a_copy_in_another_namespace_neither_mixes_in_nor_says_who_may_read() {
+        let genuine = [copy(1, "team-b", 1), copy(2, "team-b", 5)];
+        // A namespace that comes first in a list, and one that comes last; a generation that was never recorded.
+        let copies = [copy(2, "team-a", 3), copy(9, "team-a", 4), copy(1, "team-c", 2)];
+        let namespaces = |index: &Index| -> Vec<_> {
+            fields(index).iter().map(|f| (f["namespace"].clone(), f["generation"].clone())).collect()
+        };
+        let expected = [(json!("team-b"), json!(2)), (json!("team-b"), json!(1))];
+        for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 0, 3, 1, 4], [3, 4, 1, 2, 0]] {
+            let all: Vec<_> = genuine.iter().chain(&copies).collect();
+            let mut index = Index::default();
+            let shown: Vec<_> = order.iter().map(|at| (*at, index.put(all[*at], &installation()))).collect();
+            assert!(shown.iter().all(|(at, shown)| *shown || *at != 0), "the oldest is shown: {shown:?}");
+            assert_eq!(index.place(uid()).expect("known").namespace, "team-b", "{order:?}");
+            assert_eq!(namespaces(&index), expected, "{order:?}");
+            assert!(index.get(id(9)).is_none() && index.recorded(uid(), &(1..=9)).len() == 2);
+            assert_eq!((index.len(), index.workloads(&|_| true).len()), (5, 1));
+            assert_eq!(index.get(id(2)).expect("known").place.namespace, "team-b");
+            index.remove(&copies[0]);
+            assert_eq!(namespaces(&index), expected, "a copy that goes takes nothing along");
+            assert!(index.get(id(2)).is_some());
+            for revision in &genuine {
+                index.remove(revision);
+            }
+            assert_eq!(namespaces(&index), [(json!("team-c"), json!(1))], "what is left is the next oldest");
+            for revision in &copies {
+                index.remove(revision);
+            }
+            assert_eq!((index.len(), index.place(uid()), index.get(id(1)).is_none()), (0, None, true));
+        }
+    }
+
+    #[test]
+    fn what_is_not_named_after_its_workload_is_not_shown() {
+        let mut index = index(&[1]);
+        let (mut renamed, mut other_id, mut another) = (revision(2), revision(2), revision(2));
+        renamed.metadata.name = Some("x".to_owned());
+        other_id.spec.id = id(7);
+        another.spec.generation = 3;
+        let mut hole = gap(2, 3);
+        hole.spec.gap = Some(Gap { from: 2, to: 900, reason: "Compacted".into() });
+        for forged in [&renamed, &other_id, &another, &hole] {
+            assert!(!index.put(forged, &installation()));
+        }
+        assert_eq!((index.len(), index.count(uid(), false)), (1, 1));
+        // One that is there already is not taken out by the name of another.
+        let mut imposter = revision(1);
+        imposter.metadata.name = Some("x".to_owned());
+        index.remove(&imposter);
+        assert!(index.get(id(1)).is_some());
+        assert!(index.put(&revision(2), &installation()) && index.put(&gap(3, 4), &installation()));
     }
 
     /// What one client did to a Revision or a Gap.
@@ -544,7 +655,7 @@ mod tests {
     }
 
     fn found(index: &Index) -> Vec<String> {
-        (1..60).map(|id| format!("{:?}", index.get(Uuid::from_u128(id)))).collect()
+        (1..60).map(|generation| format!("{:?}", index.get(id(generation)))).collect()
     }
 
     proptest! {
@@ -560,11 +671,11 @@ mod tests {
                         let mut put = revision(generation);
                         let time = DateTime::from_timestamp(generation, 0).filter(|_| deleted);
                         put.status.as_mut().expect("one").workload_deletion_time = time;
-                        index.put(&put, &identity());
+                        index.put(&put, &installation());
                         present.insert(put.spec.id, put);
                     }
                     Step::PutGap(from, to) => {
-                        index.put(&gap(from, to), &identity());
+                        index.put(&gap(from, to), &installation());
                         present.retain(|_, r: &mut Revision| r.spec.gap != gap(from, to).spec.gap);
                         present.insert(gap(from, to).spec.id, gap(from, to));
                     }
@@ -578,7 +689,7 @@ mod tests {
                     }
                 }
                 let mut anew = Index::default();
-                present.values().rev().for_each(|revision| anew.put(revision, &identity()));
+                present.values().rev().for_each(|revision| assert!(anew.put(revision, &installation())));
                 prop_assert_eq!(served(&index), served(&anew));
                 prop_assert_eq!(found(&index), found(&anew));
                 prop_assert_eq!(index.len(), anew.len());

@@ -298,12 +298,13 @@ pub(super) mod tests {
     }
 
     pub(crate) fn revision(generation: i64) -> Revision {
+        use crate::revision::identity::{id, name};
         let uid = Uuid::from_u128(5);
         serde_json::from_value(json!({
             "apiVersion": "revisor.dev/v1alpha1", "kind": "Revision",
-            "metadata": {"name": "x", "namespace": "team-a"},
+            "metadata": {"name": name("llama", uid, generation), "namespace": "team-a"},
             "spec": {
-                "id": Uuid::from_u128(u128::try_from(generation).expect("positive")), "type": "Change", "generation": generation,
+                "id": id(uid, generation), "type": "Change", "generation": generation,
                 "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "llama", "uid": uid},
                 "resourceVersion": "7", "observedVia": "Watch", "changeTime": "2026-01-02T03:04:05Z",
                 "changeTimeSource": "ManagedFields", "via": {"manager": "kubectl", "operation": "Update"},
@@ -345,7 +346,7 @@ pub(super) mod tests {
             "serving": true, "latest": true, "missing": [{"from": 1, "to": 2, "reason": "Compacted"}],
         });
         let expected = json!({
-            "type": "runai-revision", "name": "llama", "id": Uuid::from_u128(3), "workloadId": Uuid::from_u128(5),
+            "type": "runai-revision", "name": "llama", "id": crate::revision::identity::id(Uuid::from_u128(5), 3), "workloadId": Uuid::from_u128(5),
             "tenantId": 1001, "clusterId": Uuid::from_u128(9), "departmentId": "default", "projectId": "team-a",
             "createdAt": "2026-01-02T03:04:05.000Z", "deletedAt": "1970-01-01T00:00:00.000Z",
             "phase": "Unknown", "phaseUpdatedAt": "2026-01-02T03:04:06.000Z", "images": ["a", "b", "c"],
