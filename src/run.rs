@@ -276,12 +276,14 @@ fn stream_parts(parts: &Parts, kind: &Arc<Kind>) -> watching::Parts {
 
 /// etcd was restored: what is in memory, and what waits to be written, is of another history.
 async fn start_over(tasks: &mut Tasks, parts: &Parts) {
+    // First of all, so that nobody is told that there is nothing.
+    parts.ready.reset();
+    parts.filled.reset();
     tasks.reading.shutdown().await;
     parts.queue.clear();
     parts.quiet.clear();
     parts.cache.clear();
     parts.recorder.observer.clear();
-    parts.ready.reset();
     read(parts, tasks);
 }
 
@@ -308,6 +310,10 @@ async fn supervise(mut tasks: Tasks, parts: &Parts, drain: Duration) -> anyhow::
     .await;
     if let Some(checkpoint) = tasks.checkpoint {
         checkpoint.save().await;
+    }
+    // Requests that are under way get their answers; it gives them a while and then ends by itself.
+    while tasks.serving.join_next().await.is_some_and(|ended| !ended.is_ok_and(|name| name == serving::REST))
+    {
     }
     let left = parts.queue.len();
     if drained.is_err() || left > 0 {

@@ -2,7 +2,7 @@
 //!
 //! In: what the cache may be asked ([`crate::cache::Read`]), readiness, metrics, and the API server for reviews and for
 //! whole workloads. Out: two [`listen::Handler`]s. A request goes `listen` → `api` → `route` (what it needs of its
-//! caller) → `auth` → `revisions`, `own`, `token` or `openapi` → `answer`.
+//! caller) → `auth` → `revisions`, `own`, `whole`, `token` or `openapi` → `answer`.
 
 pub mod admin;
 mod answer;
@@ -17,3 +17,4 @@ mod revisions;
 pub mod route;
 pub mod tls;
 mod token;
+mod whole;

@@ -4,7 +4,7 @@ use super::owners::Owners;
 use super::pod::{PodObject, Pruner};
 use super::subjects::Lost;
 use super::{Parts, Shared, lock};
-use crate::kinds::{GroupKind, Kind, Owner, PodLabel};
+use crate::kinds::{Kind, PodLabel};
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Node;
@@ -35,12 +35,7 @@ pub(super) async fn run(shared: &Shared, parts: &Parts, pruner: &Pruner, owners:
     for kind in &parts.kinds {
         // A workload may be made of workloads of other kinds, and then its pods look like theirs.
         let named = kind.pods.labels.iter().any(|(_, label)| *label == PodLabel::Name);
-        let of =
-            |owner: &Owner, whole: &GroupKind| owner.kind == *whole || owner.part_of.as_ref() == Some(whole);
-        let wholes = parts
-            .kinds
-            .iter()
-            .filter(|whole| named && kind.owned_by.iter().any(|owner| of(owner, &whole.group_kind())));
+        let wholes = parts.kinds.iter().filter(|whole| named && kind.owned_by.contains(&whole.group_kind()));
         let all = wholes.chain([kind]).cloned();
         selectors.entry(kind.pods.selector()).or_default().extend(all);
     }

@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How many connections the admin port holds.
 const ADMIN_CONNECTIONS: usize = 64;
+/// The task that answers requests to the read API; told to stop, it ends when it has answered those it has.
+pub(super) const REST: &str = "REST";
 
 /// The ports of a process.
 pub(super) struct Ports {
@@ -61,7 +63,7 @@ pub(super) fn start(
     port.open(ports.admin, admin, CancellationToken::new(), tasks);
     let api = api(flags, parts, (!flags.insecure_no_auth).then_some(gate));
     let max = usize::try_from(flags.max_connections).unwrap_or(usize::MAX);
-    let port = Port { name: "REST", max, tls: acceptor.filter(|_| !flags.insecure_no_auth) };
+    let port = Port { name: REST, max, tls: acceptor.filter(|_| !flags.insecure_no_auth) };
     port.open(ports.rest, api, parts.stop.clone(), tasks);
     Ok(())
 }

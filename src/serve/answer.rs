@@ -115,14 +115,6 @@ pub fn allow_origin(response: &mut Response<Payload>, request: &HeaderMap, allow
         .insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("ETag, Retry-After, X-Request-Id"));
 }
 
-/// The answer to who asks what may be asked.
-pub fn options(methods: &'static str) -> Response<Payload> {
-    let mut response = Response::new(Payload::default());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
-    response
-}
-
 /// The answer to a browser that asks before it asks.
 pub fn preflight(methods: &'static str) -> Response<Payload> {
     let mut response = Response::new(Payload::default());

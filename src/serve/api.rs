@@ -4,13 +4,13 @@
 
 use super::admin::Readiness;
 use super::answer::{self, Answer};
-use super::auth::{Caller, Gate, Object, Wish};
+use super::auth::{Caller, Gate, Object, Wish, for_oneself};
 use super::error::ApiError;
 use super::listen::Handler;
 use super::payload::Payload;
 use super::route::{Access, Query, Route};
 use super::token::BoxError;
-use super::{openapi, own, revisions, token};
+use super::{openapi, own, revisions, token, whole};
 use crate::cache::{Place, Read};
 use crate::kinds::Catalogue;
 use crate::metrics::{Metrics, request as labels};
@@ -26,6 +26,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Semaphore;
+
+#[cfg(test)]
+mod tests;
 
 /// Requests for whole workloads, which the API server has, are so many at a time.
 const FETCHES: usize = 8;
@@ -62,13 +65,13 @@ pub struct Api {
     /// Requests are counted here.
     pub metrics: Metrics,
     /// At most so many ask the API server for whole workloads at the same time.
-    pub fetches: Semaphore,
+    pub fetches: Arc<Semaphore>,
 }
 
 impl Api {
     /// How many may ask for whole workloads at the same time.
-    pub fn fetches() -> Semaphore {
-        Semaphore::new(FETCHES)
+    pub fn fetches() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(FETCHES))
     }
 
     /// Answers a request, whatever happens.
@@ -114,25 +117,33 @@ impl Api {
         }
         // Nobody learns what there is without a token; only the token endpoint is for those who have none yet.
         let open = route.as_ref().is_ok_and(|route| route.access() == Access::Open);
-        let caller = if open { None } else { self.caller(parts).await? };
+        let caller =
+            if open { for_oneself(&parts.headers).map(|()| None) } else { self.caller(parts).await }?;
         log.user = caller.as_ref().map(|caller| caller.name().to_owned());
         let route = route?;
         route.takes(&parts.method)?;
-        if parts.method == Method::OPTIONS {
-            return Ok(answer::options(route.allowed()));
-        }
         if route == Route::Token {
             return token::exchange(self.gate.as_ref(), body)
                 .await
                 .map(|answer| answer::success(answer, &parts.headers));
         }
         let query = Query::parse(parts.uri.query())?;
-        if route != Route::OpenApi && !self.ready.is_ready() {
-            return Err(ApiError::Unavailable("the first list of Revisions is not complete yet"));
+        if route == Route::OpenApi {
+            return Ok(answer::success(Answer::new(answer::JSON, openapi::json()), &parts.headers));
         }
-        self.permit(caller.as_deref(), route.access(), &query).await?;
-        let answer = self.read(&route, &query, caller.as_deref(), parts).await?;
-        Ok(answer::success(answer, &parts.headers))
+        self.filled()?;
+        let answer = match self.permit(caller.as_deref(), route.access(), &query).await {
+            Ok(()) => self.read(&route, &query, caller.as_deref(), parts).await,
+            Err(error) => Err(error),
+        };
+        // What was read while the cache began anew says nothing.
+        self.filled()?;
+        Ok(answer::success(answer?, &parts.headers))
+    }
+
+    fn filled(&self) -> Result<(), ApiError> {
+        const EMPTY: ApiError = ApiError::Unavailable("the first list of Revisions is not complete yet");
+        if self.ready.is_ready() { Ok(()) } else { Err(EMPTY) }
     }
 
     /// An endpoint that is off is not there.
@@ -182,15 +193,32 @@ impl Api {
 
     /// Whether the caller may get a workload itself.
     async fn permit_workload(&self, gate: &Gate, caller: &Caller, place: &Place) -> Result<(), ApiError> {
+        let on = self.workload(place, &place.name);
+        gate.authorize(caller, Wish { verb: "get", on }).await
+    }
+
+    /// A workload as the API server knows it; without a name all of its kind in its namespace.
+    fn workload(&self, place: &Place, name: &str) -> Object {
         let kinds = self.catalogue.kinds().iter();
         let mut same = kinds.filter(|kind| kind.kind == place.kind && kind.group == place.group());
         // A kind that is not configured any more has no name that could be asked for; it follows the rule of names.
         let resource =
             same.next().map_or_else(|| format!("{}s", place.kind.to_lowercase()), |kind| kind.plural.clone());
-        let (group, namespace, name) =
-            (place.group().to_owned(), place.namespace.clone(), place.name.clone());
-        let on = Object::Workload { group, resource, namespace, name };
-        gate.authorize(caller, Wish { verb: "get", on }).await
+        let (group, namespace) = (place.group().to_owned(), place.namespace.clone());
+        Object::Workload { group, resource, namespace, name: name.to_owned() }
+    }
+
+    /// Whether the caller may see a workload in a list: when that is demanded, whoever may list its kind itself.
+    pub(super) async fn may_list(&self, caller: Option<&Caller>, place: &Place) -> Result<bool, ApiError> {
+        let (Some(gate), Some(caller), true) = (&self.gate, caller, self.options.check_workload) else {
+            return Ok(true);
+        };
+        let on = self.workload(place, "");
+        match gate.authorize(caller, Wish { verb: "list", on }).await {
+            Ok(()) => Ok(true),
+            Err(ApiError::Forbidden(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// What the caller may have with respect to one more revision, that of a comparison.
@@ -213,12 +241,12 @@ impl Api {
             Route::List(id) => revisions::list(&*self.cache, id, query),
             Route::Count(id) => Ok(revisions::count(&*self.cache, id, query)),
             Route::Get(id) => revisions::get(&*self.cache, id),
-            Route::Workloads => own::workloads(&*self.cache, query),
+            Route::Workloads => own::workloads(self, query, caller).await,
             Route::History(id) => own::history(&*self.cache, id, query),
-            Route::Snapshot(id) => own::snapshot(self, id, parts).await,
-            Route::Diff(id) => own::diff(self, id, query, caller, parts).await,
-            Route::OpenApi => Ok(Answer::new(answer::JSON, openapi::json())),
-            Route::Token => Err(ApiError::Internal),
+            Route::Snapshot(id) => whole::snapshot(self, id, parts).await,
+            Route::Diff(id) => whole::diff(self, id, query, caller, parts).await,
+            // Answered before.
+            Route::OpenApi | Route::Token => Err(ApiError::Internal),
         }
     }
 }
@@ -238,95 +266,5 @@ struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { route: "none", user: None }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cache::{Found, List, Listed, Summary};
-    use crate::serve::auth::Reviews;
-    use http_body_util::{BodyExt, Full};
-    use kube::client::Body as Sent;
-    use tower::service_fn;
-    use uuid::Uuid;
-
-    /// A cache that fails as badly as can be.
-    struct Broken;
-
-    impl Read for Broken {
-        fn place(&self, _: Uuid) -> Option<Arc<Place>> {
-            None
-        }
-        fn list(&self, _: Uuid, _: bool) -> Option<List> {
-            panic!("broken on purpose")
-        }
-        fn count(&self, _: Uuid, _: bool) -> usize {
-            panic!("broken on purpose")
-        }
-        fn get(&self, _: Uuid) -> Option<Found> {
-            None
-        }
-        fn workloads(&self, _: &dyn Fn(&Place) -> bool) -> Vec<Arc<Place>> {
-            Vec::new()
-        }
-        fn summary(&self, _: Uuid) -> Option<Summary> {
-            None
-        }
-        fn history(&self, _: Uuid, _: Option<(i64, Uuid)>) -> Option<Vec<Listed>> {
-            None
-        }
-    }
-
-    fn api(gated: bool) -> Api {
-        let down =
-            service_fn(|_: Request<Sent>| async { Err::<Response<Sent>, _>(std::io::Error::other("down")) });
-        let (client, metrics, ready) = (Client::new(down, "default"), Metrics::new(), Readiness::default());
-        ready.gate("cache").send_replace(true);
-        let gate = Gate::new(Reviews::new(client.clone(), Vec::new()), None, &metrics).expect("randomness");
-        Api {
-            cache: Arc::new(Broken),
-            ready,
-            gate: gated.then_some(gate),
-            client,
-            catalogue: Arc::new(crate::config::Config::load(None).expect("defaults").catalogue),
-            names: Arc::default(),
-            options: Options::default(),
-            metrics,
-            fetches: Api::fetches(),
-        }
-    }
-
-    async fn ask(api: &Api, method: &str, path: &str, token: bool) -> (u16, serde_json::Value) {
-        let mut request = Request::builder().method(method).uri(path);
-        if token {
-            request = request.header("authorization", "Bearer x");
-        }
-        let response = api.respond(request.body(Full::<Bytes>::default()).expect("a request")).await;
-        let (status, id) = (response.status().as_u16(), response.headers().contains_key(answer::REQUEST_ID));
-        assert!(id, "no request id");
-        let body = response.into_body().collect().await.expect("a body").to_bytes();
-        (status, serde_json::from_slice(&body).expect("JSON"))
-    }
-
-    #[tokio::test]
-    async fn every_route_wants_a_token_and_nobody_is_let_in_unasked() {
-        let api = api(true);
-        for (method, path) in Route::EXAMPLES {
-            let path = path.replace("{uuid}", &Uuid::nil().to_string());
-            let (status, body) = ask(&api, method, &path, false).await;
-            assert_eq!((status, &body["code"]), (401, &serde_json::json!(401)), "{path}");
-            let (status, body) = ask(&api, method, &path, true).await;
-            assert_eq!((status, &body["code"]), (503, &serde_json::json!(503)), "{path}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_an_error_of_one_request() {
-        let api = api(false);
-        let path = format!("/api/v1/workloads/inferences/{}/revisions", Uuid::nil());
-        let (status, body) = ask(&api, "GET", &path, false).await;
-        assert_eq!((status, &body["code"]), (500, &serde_json::json!(500)), "{body}");
-        assert_eq!(ask(&api, "GET", "/openapi.json", false).await.0, 200);
     }
 }

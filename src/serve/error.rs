@@ -29,6 +29,9 @@ pub enum ApiError {
     /// There is no such thing.
     #[error("{0} is not known")]
     NotFound(String),
+    /// There is one, and it cannot be shown.
+    #[error("{0}")]
+    NotShown(String),
     /// The path has no such method.
     #[error("this path does not take {method}; it takes {allowed}")]
     WrongMethod {
@@ -40,6 +43,9 @@ pub enum ApiError {
     /// The body is too long.
     #[error("the body is longer than {0} bytes")]
     TooLarge(usize),
+    /// The head of a request is no HTTP/1.1 that can be read, or is too long.
+    #[error("the head of the request cannot be read: {0}")]
+    Unread(StatusCode),
     /// It cannot be answered now.
     #[error("{0}")]
     Unavailable(&'static str),
@@ -68,9 +74,10 @@ impl ApiError {
             Self::BadParameter { .. } | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::NotShown(_) => StatusCode::NOT_FOUND,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unread(status) => *status,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }

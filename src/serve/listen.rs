@@ -4,6 +4,8 @@
 //! looks at all connections once a second and ends those that are too slow; and when there are too many, the oldest one
 //! that never had a good answer makes room for a new one. HTTP/1.1 only: a connection is one request at a time.
 
+mod watched;
+
 use super::payload::Payload;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -12,18 +14,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use watched::Watched;
 
 /// What answers requests.
 pub trait Handler: Send + Sync + 'static {
@@ -211,7 +211,7 @@ where
     H: Handler,
 {
     let (connection, connections) = (peer.connection.clone(), peer.connections.clone());
-    let watched = Watched { stream, connection: connection.clone(), connections: connections.clone() };
+    let watched = Watched::new(stream, connection.clone(), connections.clone());
     let service = service_fn(move |request| {
         let (handler, connection, connections) = (handler.clone(), connection.clone(), connections.clone());
         async move {
@@ -226,64 +226,17 @@ where
     });
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None).max_buf_size(MAX_HEAD);
-    let mut conversation = std::pin::pin!(builder.serve_connection(TokioIo::new(watched), service));
+    let mut conversation = builder.serve_connection(TokioIo::new(watched), service);
     let ended = tokio::select! {
-        ended = conversation.as_mut() => ended,
+        ended = &mut conversation => ended,
         () = stop.cancelled() => {
-            conversation.as_mut().graceful_shutdown();
-            conversation.await
+            std::pin::Pin::new(&mut conversation).graceful_shutdown();
+            (&mut conversation).await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection failed");
-    }
-}
-
-/// Notices when a request begins to come in.
-struct Watched<S> {
-    stream: S,
-    connection: Arc<Connection>,
-    connections: Arc<Connections>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before && self.connection.state.load(Ordering::Relaxed) == STATE_IDLE {
-            self.connection.enter(STATE_BEGINNING, self.connections.now());
-        }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        conversation.into_parts().io.into_inner().part().await;
     }
 }
 

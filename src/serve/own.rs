@@ -1,34 +1,24 @@
-//! Revisor's own endpoints: workloads, whole histories, snapshots and differences.
+//! Revisor's own lists: workloads, and whole histories.
 
-use super::answer::{Answer, JSON, prefers};
+use super::answer::{Answer, JSON};
 use super::api::Api;
 use super::auth::Caller;
 use super::error::{ApiError, shown};
 use super::route::Query;
-use crate::cache::{Found, Place, Read, wire::rfc3339};
-use crate::history::{HistoryError, manifest};
-use crate::revision::{Revision, identity};
+use crate::cache::{Place, Read, wire::rfc3339};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::request::Parts;
-use kube::Api as Resources;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use similar::TextDiff;
-use std::time::Duration;
-use tokio::time::timeout;
+use std::collections::HashMap;
+use std::sync::Arc;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-const YAML: &str = "application/yaml";
-const YAMLS: &[&str] = &[YAML, "application/x-yaml", "text/yaml"];
-const PATCH: &str = "application/json-patch+json";
-const TEXT: &str = "text/x-diff";
-const TEXTS: &[&str] = &[TEXT, "text/x-patch", "text/plain", YAML, "application/x-yaml", "text/yaml"];
-/// What reading one Revision from the API server may take.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// A page with the second check asks for so many rights at most; the next page goes on.
+const MAX_REVIEWS: usize = 64;
 
 /// A workload that has revisions.
 #[derive(Serialize, ToSchema, Debug)]
@@ -70,7 +60,8 @@ pub struct Workloads {
 }
 
 /// `GET /api/revisor/v1/workloads`.
-pub(super) fn workloads(cache: &dyn Read, query: &Query) -> Result<Answer, ApiError> {
+pub(super) async fn workloads(api: &Api, query: &Query, caller: Option<&Caller>) -> Result<Answer, ApiError> {
+    let cache = &*api.cache;
     let after: Option<(String, String, Uuid)> = cursor(query)?;
     let is = |wanted: &Option<String>, given: &str| wanted.as_deref().is_none_or(|wanted| wanted == given);
     let wanted = |place: &Place| {
@@ -81,11 +72,35 @@ pub(super) fn workloads(cache: &dyn Read, query: &Query) -> Result<Answer, ApiEr
     };
     let mut places = cache.workloads(&wanted);
     places.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
-    let more = places.len() > query.limit;
-    places.truncate(query.limit);
-    let next = places.last().filter(|_| more).map(|last| encode(&key(last)));
-    let rows = places.iter().filter_map(|place| row(cache, place)).collect();
+    let (places, next) = page(api, caller, &places, query.limit).await?;
+    let rows = places.into_iter().filter_map(|place| row(cache, place)).collect();
     Ok(Answer::new(JSON, plain(&Workloads { workloads: rows, cursor: next })))
+}
+
+/// The first `limit` that the caller may see, and where the next page begins.
+async fn page<'a>(
+    api: &Api,
+    caller: Option<&Caller>,
+    places: &'a [Arc<Place>],
+    limit: usize,
+) -> Result<(Vec<&'a Place>, Option<String>), ApiError> {
+    let (mut seen, mut reviewed, mut last) = (Vec::new(), HashMap::new(), None);
+    let most = if api.options.check_workload { MAX_REVIEWS } else { usize::MAX };
+    for place in places {
+        let kind = (place.namespace.as_str(), place.group(), place.kind.as_str());
+        let known = reviewed.get(&kind).copied();
+        if seen.len() == limit || (known.is_none() && reviewed.len() == most) {
+            return Ok((seen, last.map(|last| encode(&key(last)))));
+        }
+        let may = match known {
+            Some(may) => may,
+            None => api.may_list(caller, place).await?,
+        };
+        reviewed.insert(kind, may);
+        seen.extend(may.then_some(&**place));
+        last = Some(&**place);
+    }
+    Ok((seen, None))
 }
 
 fn key(place: &Place) -> (&str, &str, Uuid) {
@@ -125,78 +140,6 @@ pub(super) fn history(cache: &dyn Read, workload: Uuid, query: &Query) -> Result
     }
     body.push(b'}');
     Ok(Answer::new(JSON, body))
-}
-
-/// `GET /api/revisor/v1/revisions/{id}/snapshot`.
-pub(super) async fn snapshot(api: &Api, revision: Uuid, parts: &Parts) -> Result<Answer, ApiError> {
-    let workload = workload(api, &found(api, revision)?).await?;
-    if prefers(&parts.headers, JSON, YAMLS) {
-        Ok(Answer::new(YAML, yaml(&workload)?))
-    } else {
-        Ok(Answer::new(JSON, plain(&workload)))
-    }
-}
-
-/// `GET /api/revisor/v1/revisions/{id}/diff?from={id}`.
-pub(super) async fn diff(
-    api: &Api,
-    revision: Uuid,
-    query: &Query,
-    caller: Option<&Caller>,
-    parts: &Parts,
-) -> Result<Answer, ApiError> {
-    let to = found(api, revision)?;
-    let from = query.from.or(to.before);
-    let from = from.ok_or_else(|| ApiError::NotFound(format!("a revision before {revision}")))?;
-    api.permit_revision(caller, from).await?;
-    let from = found(api, from)?;
-    let (old, new) = (workload(api, &from).await?, workload(api, &to).await?);
-    if !prefers(&parts.headers, PATCH, TEXTS) {
-        // Most callers that name a type at all name JSON.
-        let media = if prefers(&parts.headers, JSON, &[PATCH]) { PATCH } else { JSON };
-        return Ok(Answer::new(media, plain(&json_patch::diff(&old, &new))));
-    }
-    let (old, new) = (yaml(&old)?, yaml(&new)?);
-    let diff = TextDiff::from_lines(&old, &new);
-    let header = |found: &Found| format!("{} revision {}", found.place.name, found.generation);
-    let text = diff.unified_diff().context_radius(3).header(&header(&from), &header(&to)).to_string();
-    Ok(Answer::new(TEXT, text))
-}
-
-fn found(api: &Api, id: Uuid) -> Result<Found, ApiError> {
-    api.cache.get(id).ok_or_else(|| ApiError::NotFound(format!("revision {id}")))
-}
-
-/// The workload as it was, without what looks secret. Snapshots are not kept in memory; the API server has them.
-async fn workload(api: &Api, found: &Found) -> Result<Value, ApiError> {
-    const UNREACHABLE: ApiError =
-        ApiError::Unavailable("the API server cannot be asked for the snapshot now");
-    let _place = timeout(DEADLINE, api.fetches.acquire()).await.map_err(|_| UNREACHABLE)?;
-    let place = &found.place;
-    let revisions: Resources<Revision> = Resources::namespaced(api.client.clone(), &place.namespace);
-    let name = identity::name(&place.name, place.uid, found.generation);
-    let stored = match timeout(DEADLINE, revisions.get_opt(&name)).await {
-        Ok(Ok(stored)) => stored.ok_or_else(|| ApiError::NotFound(format!("revision {name}")))?,
-        Ok(Err(error)) => {
-            tracing::warn!(%error, name, "a Revision cannot be read");
-            return Err(UNREACHABLE);
-        }
-        Err(_) => return Err(UNREACHABLE),
-    };
-    let text = manifest(&stored).map_err(|error| match error {
-        HistoryError::NoContent(..) => ApiError::NotFound(format!("the snapshot of revision {name}")),
-        error => {
-            tracing::error!(%error, name, "a snapshot cannot be read");
-            ApiError::Internal
-        }
-    })?;
-    let mut workload = serde_json::from_str(&text).map_err(|_| ApiError::Internal)?;
-    api.names.object(&mut workload);
-    Ok(workload)
-}
-
-fn yaml(value: &Value) -> Result<String, ApiError> {
-    serde_saphyr::to_string(value).map_err(|_| ApiError::Internal)
 }
 
 /// Plain data with text keys always serializes.

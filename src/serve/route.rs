@@ -7,27 +7,48 @@ use http::Method;
 use std::borrow::Cow;
 use uuid::Uuid;
 
-/// Where a request goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Route {
+/// Makes the routes from a list, so that tests and the description of the API know every one of them.
+macro_rules! routes {
+    ($($(#[$doc:meta])* $route:ident$(($id:ty))? = $name:literal, $path:literal;)*) => {
+        /// Where a request goes.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Route {
+            $($(#[$doc])* $route$(($id))?,)*
+        }
+
+        impl Route {
+            /// The name and the path of each.
+            pub const ALL: &[(&str, &str)] = &[$(($name, $path),)*];
+
+            /// What metrics call it.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$route { .. } => $name,)*
+                }
+            }
+        }
+    };
+}
+
+routes! {
     /// The revisions of a workload.
-    List(Uuid),
+    List(Uuid) = "list", "/api/v1/workloads/inferences/{workloadId}/revisions";
     /// How many there are.
-    Count(Uuid),
+    Count(Uuid) = "count", "/api/v1/workloads/inferences/{workloadId}/revisions/count";
     /// One revision.
-    Get(Uuid),
+    Get(Uuid) = "get", "/api/v1/workloads/inferences/revisions/{revisionId}";
     /// All workloads.
-    Workloads,
+    Workloads = "workloads", "/api/revisor/v1/workloads";
     /// Everything of a workload, Gaps included.
-    History(Uuid),
+    History(Uuid) = "history", "/api/revisor/v1/workloads/{workloadId}/revisions";
     /// The workload as it was.
-    Snapshot(Uuid),
+    Snapshot(Uuid) = "snapshot", "/api/revisor/v1/revisions/{revisionId}/snapshot";
     /// What differs between two revisions.
-    Diff(Uuid),
+    Diff(Uuid) = "diff", "/api/revisor/v1/revisions/{revisionId}/diff";
     /// The vendor SDK's token.
-    Token,
+    Token = "token", "/api/v1/token";
     /// This API, for machines.
-    OpenApi,
+    OpenApi = "openapi", "/openapi.json";
 }
 
 /// What a route needs of its caller.
@@ -45,22 +66,10 @@ pub enum Access {
     Namespace(&'static str),
 }
 
-const READ: &str = "GET, HEAD, OPTIONS";
-const WRITE: &str = "POST, OPTIONS";
+const READ: &str = "GET, HEAD";
+const WRITE: &str = "POST";
 
 impl Route {
-    /// One of each, for the test that asks all of them.
-    pub const EXAMPLES: &[(&str, &str)] = &[
-        ("GET", "/api/v1/workloads/inferences/{uuid}/revisions"),
-        ("GET", "/api/v1/workloads/inferences/{uuid}/revisions/count"),
-        ("GET", "/api/v1/workloads/inferences/revisions/{uuid}"),
-        ("GET", "/api/revisor/v1/workloads"),
-        ("GET", "/api/revisor/v1/workloads/{uuid}/revisions"),
-        ("GET", "/api/revisor/v1/revisions/{uuid}/snapshot"),
-        ("GET", "/api/revisor/v1/revisions/{uuid}/diff"),
-        ("GET", "/openapi.json"),
-    ];
-
     /// Reads a path.
     ///
     /// # Errors
@@ -114,21 +123,6 @@ impl Route {
             return Ok(());
         }
         Err(ApiError::WrongMethod { method: shown(method.as_str()), allowed })
-    }
-
-    /// What metrics call it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::List(_) => "list",
-            Self::Count(_) => "count",
-            Self::Get(_) => "get",
-            Self::Workloads => "workloads",
-            Self::History(_) => "history",
-            Self::Snapshot(_) => "snapshot",
-            Self::Diff(_) => "diff",
-            Self::Token => "token",
-            Self::OpenApi => "openapi",
-        }
     }
 }
 
@@ -223,15 +217,19 @@ mod tests {
     const ID: &str = "6F9619FF-8B86-D011-B42D-00CF4FC964FF";
 
     #[test]
-    fn every_example_is_a_route_and_needs_a_token() {
-        for (method, path) in Route::EXAMPLES {
-            let route = Route::parse(&path.replace("{uuid}", ID)).expect(path);
-            assert_ne!(route.access(), Access::Open, "{path}");
-            let method: Method = method.parse().expect("a method");
-            assert_eq!(route.takes(&method), Ok(()));
-            assert_eq!(route.takes(&Method::DELETE).expect_err("wrong").status(), 405);
+    fn every_route_has_its_path_and_only_the_tokens_is_open() {
+        for (name, path) in Route::ALL {
+            let path = path.replace("{workloadId}", ID).replace("{revisionId}", ID);
+            let route = Route::parse(&path).expect(name);
+            assert_eq!(route.name(), *name, "{path}");
+            assert_eq!(route.access() == Access::Open, *name == "token", "{path}");
+            let (taken, other) =
+                if *name == "token" { (Method::POST, Method::GET) } else { (Method::GET, Method::POST) };
+            assert_eq!(route.takes(&taken), Ok(()));
+            for method in [other, Method::DELETE, Method::OPTIONS] {
+                assert_eq!(route.takes(&method).expect_err("wrong").status(), 405, "{method} {path}");
+            }
         }
-        assert_eq!(Route::parse("/api/v1/token"), Ok(Route::Token));
     }
 
     #[test]

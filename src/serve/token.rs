@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http_body::Body;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -86,7 +86,7 @@ where
     let collected = timeout(DEADLINE, Limited::new(body, MAX_BODY).collect()).await;
     let collected =
         collected.map_err(|_| ApiError::BadRequest("the body did not come in time".to_owned()))?;
-    let bytes = collected.map_err(|_| ApiError::TooLarge(MAX_BODY))?.to_bytes();
+    let bytes = collected.map_err(|error| cut_short(&error))?.to_bytes();
     // What the parser says is a place and a name, and could be a value: the text of a secret is never repeated.
     serde_json::from_slice(&bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -94,6 +94,15 @@ where
             "the body is not {{\"grantType\", \"AppId\", \"AppSecret\"}} as JSON (line {line}, column {column})"
         ))
     })
+}
+
+/// Why a body did not come to its end.
+fn cut_short(error: &BoxError) -> ApiError {
+    if error.is::<LengthLimitError>() {
+        ApiError::TooLarge(MAX_BODY)
+    } else {
+        ApiError::BadRequest("the body broke off, or is not as its head says".to_owned())
+    }
 }
 
 /// Whether a JWT says when it ends. It was reviewed before; this only reads it.
@@ -111,7 +120,8 @@ fn expires(token: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http_body_util::Full;
+    use http_body::Frame;
+    use http_body_util::{Full, StreamBody};
     use proptest::prelude::*;
 
     #[test]
@@ -140,6 +150,14 @@ mod tests {
             assert_eq!(error.status(), status);
             assert!(error.to_string().contains(text) && !error.to_string().contains("hush"), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_not_too_large() {
+        let parts = [Ok(Frame::data(Bytes::from_static(b"{"))), Err(std::io::Error::other("reset"))];
+        let body = StreamBody::new(futures::stream::iter(parts));
+        let error = exchange(None, body).await.expect_err("broken");
+        assert_eq!(error.status(), 400, "{error}");
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! The reviews themselves: requests to the API server, at most [`PLACES`] at a time.
+//! The reviews themselves: requests to the API server, at most 20 at a time.
 
 use super::super::error::ApiError;
 use super::{Object, Tag, Wish};
@@ -15,9 +15,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-/// How many reviews are under way at the same time: of tokens that nobody has seen yet, of tokens that were valid
-/// before, and of rights. Each has its own places, so that none can keep the others out.
-pub const PLACES: usize = STRANGERS + FRIENDS + RIGHTS;
+/// How many reviews are under way at the same time, 20 in all: of tokens that nobody has seen yet, of tokens that were
+/// valid before, and of rights. Each has its own places, so that none can keep the others out.
 const STRANGERS: usize = 8;
 const FRIENDS: usize = 4;
 const RIGHTS: usize = 8;

@@ -5,7 +5,6 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
-use review::PLACES;
 use serde_json::{Value, json};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -118,7 +117,7 @@ async fn no_more_than_twenty_reviews_are_under_way() {
     }));
     let (strangers, friends, rights) = tokio::join!(strangers, friends, rights);
     assert!(strangers.iter().chain(&friends).all(Result::is_ok) && rights.iter().all(Result::is_ok));
-    assert_eq!((seen.most.load(Ordering::SeqCst), PLACES), (20, 20), "all places are used, and no more");
+    assert_eq!(seen.most.load(Ordering::SeqCst), 20, "all places are used, and no more");
 }
 
 #[tokio::test]
