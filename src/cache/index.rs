@@ -2,12 +2,12 @@
 
 use super::render::{Around, Identity, phase_of, render, type_name};
 use super::rows::{Row, Rows};
-use super::seats::Seats;
+use super::seats::{Seats, is_named_rightly};
 use super::wire::Missing;
 use super::{Found, List, Listed, Place, Summary};
 use crate::history::subtract;
 use crate::record::snapshot;
-use crate::revision::identity::{self, ContentDigest};
+use crate::revision::identity::ContentDigest;
 use crate::revision::{Gap, Revision};
 use crate::workload::Head;
 use bytes::Bytes;
@@ -361,19 +361,6 @@ impl Hole {
     }
 }
 
-/// Name and id follow from the workload and the generation; whatever else somebody made is none of its Revisions.
-fn is_named_rightly(revision: &Revision) -> bool {
-    let spec = &revision.spec;
-    let (uid, of) = (spec.workload.uid, spec.workload.name.as_str());
-    let (id, name) = match spec.gap {
-        Some(Gap { from, to, .. }) => {
-            (identity::gap_id(uid, from, to), identity::gap_name(of, uid, from, to))
-        }
-        None => (identity::id(uid, spec.generation), identity::name(of, uid, spec.generation)),
-    };
-    spec.id == id && revision.metadata.name == Some(name)
-}
-
 fn group_kind(revision: &Revision) -> GroupKind {
     let workload = &revision.spec.workload;
     let group = workload.api_version.split_once('/').map_or("", |(group, _)| group);
@@ -410,6 +397,7 @@ mod tests {
     use super::*;
     use crate::cache::render::Etag;
     use crate::cache::render::tests::{identity as installation, revision};
+    use crate::revision::identity;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 

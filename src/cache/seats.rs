@@ -6,7 +6,7 @@
 //! those takes its place when it is gone.
 
 use super::index::Workload;
-use crate::revision::Revision;
+use crate::revision::{Gap, Revision, identity};
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
@@ -90,4 +90,17 @@ impl Seats {
 
 fn whose(revision: &Revision) -> (Uuid, &str) {
     (revision.spec.workload.uid, revision.metadata.namespace.as_deref().unwrap_or_default())
+}
+
+/// Name and id follow from the workload and the generation; whatever else somebody made is none of its Revisions.
+pub(super) fn is_named_rightly(revision: &Revision) -> bool {
+    let spec = &revision.spec;
+    let (uid, of) = (spec.workload.uid, spec.workload.name.as_str());
+    let (id, name) = match spec.gap {
+        Some(Gap { from, to, .. }) => {
+            (identity::gap_id(uid, from, to), identity::gap_name(of, uid, from, to))
+        }
+        None => (identity::id(uid, spec.generation), identity::name(of, uid, spec.generation)),
+    };
+    spec.id == id && revision.metadata.name == Some(name)
 }

@@ -7,4 +7,5 @@ mod limits;
 mod people;
 mod rest;
 mod rights;
+mod stop;
 mod tls;

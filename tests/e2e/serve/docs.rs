@@ -64,6 +64,7 @@ fn schemathesis() -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fuzzer_that_knows_the_description_finds_nothing() {
     let Some(program) = schemathesis() else {
+        assert!(std::env::var("CI").is_err(), "schemathesis cannot be had, and in CI nothing is left out");
         eprintln!("schemathesis cannot be had here; its checks are left out");
         return;
     };

@@ -31,6 +31,14 @@ async fn until(limit: Duration, ask: impl AsyncFn() -> Answer, status: u16) -> A
     }
 }
 
+/// The three endpoints of the contract for a workload with revisions.
+async fn endpoints(reader: &Rest, uid: &str) -> [String; 3] {
+    let list = format!("/api/v1/workloads/inferences/{uid}/revisions");
+    let listed = until(Duration::from_secs(20), async || reader.get(&list).await, 200).await;
+    let id = listed.json()["revisions"][0]["id"].as_str().expect("an id").to_owned();
+    [format!("{list}/count"), format!("/api/v1/workloads/inferences/revisions/{id}"), list]
+}
+
 /// The claims of a token, signed anew with the cluster's own key.
 fn signed(world: &World, like: &str, change: impl Fn(&mut Value)) -> String {
     let parts: Vec<_> = like.split('.').collect();
@@ -55,15 +63,17 @@ async fn tokens_that_are_over_or_for_somebody_else_are_refused() {
     let namespace = world.namespace("tokens").await;
     let (people, made) = (People::of(world, &namespace).await, workload(world, server, &namespace).await);
     let client = world.client().await;
-    let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
     let rest = Rest::tls(server.rest);
+    let paths = endpoints(&rest.with(&people.reader), &made.uid).await;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs();
     let fresh = signed(world, &people.reader, |claims| claims["exp"] = json!(now + 600));
-    assert_eq!(rest.with(&fresh).get(&path).await.status, 200, "signed here, and as good as any other");
     let expired = signed(world, &people.reader, |claims| claims["exp"] = json!(now - 120));
-    rest.with(&expired).get(&path).await.assert_error(401, "not valid");
     let other = token(&client, &namespace, "reader", &["elsewhere"]).await;
-    rest.with(&other).get(&path).await.assert_error(401, "not valid");
+    for path in &paths {
+        assert_eq!(rest.with(&fresh).get(path).await.status, 200, "signed here, and as good as any other");
+        rest.with(&expired).get(path).await.assert_error(401, "not valid");
+        rest.with(&other).get(path).await.assert_error(401, "not valid");
+    }
     // One that demands an audience takes it, and the API server's own no more.
     let own = Revisor::start_secure(
         world.cluster.kubeconfig(),
@@ -71,9 +81,11 @@ async fn tokens_that_are_over_or_for_somebody_else_are_refused() {
     );
     let demanding = Rest::tls(own.rest);
     let history = token(&client, &namespace, "reader", &["history"]).await;
-    assert_eq!(demanding.with(&history).get(&path).await.status, 200);
-    demanding.with(&people.reader).get(&path).await.assert_error(401, "not valid");
-    demanding.with(&other).get(&path).await.assert_error(401, "not valid");
+    for path in &paths {
+        assert_eq!(demanding.with(&history).get(path).await.status, 200);
+        demanding.with(&people.reader).get(path).await.assert_error(401, "not valid");
+        demanding.with(&other).get(path).await.assert_error(401, "not valid");
+    }
     assert!(!own.log().contains(&history) && !server.log().contains(&people.reader), "a token was logged");
 }
 
@@ -106,18 +118,80 @@ async fn nobody_is_let_in_while_nobody_can_tell_who_it_is() {
     let server = Revisor::start_secure(own.cluster.kubeconfig(), &[]);
     let (people, made) = (People::of(&own, &namespace).await, workload(&own, &server, &namespace).await);
     let reader = Rest::tls(server.rest).with(&people.reader);
-    let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
-    assert_eq!(reader.get(&path).await.status, 200);
-    let asked = Instant::now();
+    let paths = endpoints(&reader, &made.uid).await;
+    for path in &paths {
+        assert_eq!(reader.get(path).await.status, 200);
+    }
     own.cluster.kill(Component::ApiServer(0)).expect("killed");
-    Rest::tls(server.rest).with(&people.everywhere).get(&path).await.assert_error(503, "cannot be asked");
-    assert_eq!(reader.get(&path).await.status, 200, "what was reviewed just now still counts");
-    until(FORGOTTEN, async || reader.get(&path).await, 503).await.assert_error(503, "cannot be asked");
-    assert!(asked.elapsed() >= Duration::from_secs(9), "kept for {:?} only", asked.elapsed());
+    let down = Instant::now();
+    let unseen = Rest::tls(server.rest).with(&people.everywhere);
+    for path in &paths {
+        unseen.get(path).await.assert_error(503, "cannot be asked");
+        assert_eq!(reader.get(path).await.status, 200, "what was reviewed just now still counts");
+    }
+    let mut last = Duration::ZERO;
+    while down.elapsed() < Duration::from_secs(14) {
+        for path in &paths {
+            let answer = reader.get(path).await;
+            match answer.status {
+                200 => last = down.elapsed(),
+                _ => answer.assert_error(503, "cannot be asked"),
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(last > Duration::from_secs(5) && last < Duration::from_secs(11), "the last 200 after {last:?}");
+    let path = &paths[2];
     assert!(server.metric("revisor_served_age_seconds", "") > 0.0, "{}", server.log());
     assert!(server.metric("revisor_reviews_total", "outcome=\"Failed\"") > 0.0);
     own.cluster.restart(Component::ApiServer(0)).expect("restarted");
-    until(Duration::from_secs(30), async || reader.get(&path).await, 200).await;
+    until(Duration::from_secs(30), async || reader.get(path).await, 200).await;
+    // One that cannot have its first list, because there is nothing to be listed.
+    own.kubectl(&["delete", "crd", "revisions.revisor.dev", "--wait=true"]);
+    let early = Revisor::launch_secure(own.cluster.kubeconfig(), &[]);
+    let rest = Rest::tls(early.rest);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while rest.try_ask(Method::GET, path, &[], "").await.is_err() {
+        assert!(Instant::now() < deadline, "{}", early.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for path in &paths {
+        rest.get(path).await.assert_error(401, "no token");
+        for token in [&people.reader, &people.everywhere, &people.nobody] {
+            rest.with(token).get(path).await.assert_error(503, "first list of Revisions");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_the_access_log_nor_a_trace_holds_a_token() {
+    let world = world();
+    let namespace = world.namespace("logs").await;
+    let flags = ["--access-log", "--sdk-token-endpoint", "--log", "trace"];
+    let server = Revisor::start_secure(world.cluster.kubeconfig(), &flags);
+    let (people, made) = (People::of(world, &namespace).await, workload(world, &server, &namespace).await);
+    let rest = Rest::tls(server.rest);
+    let garbage = "garbage-that-nobody-may-see";
+    let id = format!("{namespace}/reader");
+    for token in [people.reader.as_str(), &people.nobody, garbage] {
+        for path in endpoints(&rest.with(&people.reader), &made.uid).await {
+            rest.with(token).get(&path).await;
+        }
+        let body = json!({"grantType": "app_token", "AppId": id, "AppSecret": token}).to_string();
+        rest.ask(Method::POST, "/api/v1/token", &[], &body).await;
+        rest.ask(Method::POST, "/api/v1/token", &[], &body[..body.len() - 1]).await.assert_error(400, "JSON");
+    }
+    let log = server.log();
+    for line in
+        ["TRACE", "\"GET\"", "status=403", "status=401", &format!("serviceaccount:{namespace}:reader")]
+    {
+        assert!(log.contains(line), "no {line} in {log}");
+    }
+    for token in [people.reader.as_str(), &people.nobody, garbage] {
+        // A part would be enough to sign in with some tokens, and the last part is all there is to guard.
+        let secret = token.rsplit('.').next().expect("a part");
+        assert!(!log.contains(secret), "a token was logged");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,6 +212,19 @@ async fn the_right_to_get_the_workload_itself_can_be_demanded() {
     let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
     assert_eq!(rest.with(&both).get(&path).await.status, 200);
     rest.with(&people.reader).get(&path).await.assert_error(403, "cannot get deployments.apps");
+    // A list holds what the caller may list itself.
+    account(&client, &namespace, "lists").await;
+    let rules = json!([
+        {"apiGroups": ["revisor.dev"], "resources": ["revisions"], "verbs": ["list"]},
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
+    ]);
+    grant(&client, (&namespace, "lists"), Some(&namespace), &rules).await;
+    let lists = token(&client, &namespace, "lists", &[]).await;
+    let rows = format!("/api/revisor/v1/workloads?namespace={namespace}");
+    for (token, expected) in [(&both, 0), (&people.reader, 0), (&lists, 1)] {
+        let answer = rest.with(token).get(&rows).await;
+        assert_eq!(answer.json()["workloads"].as_array().map(Vec::len), Some(expected), "{answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
