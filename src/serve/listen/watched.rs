@@ -69,7 +69,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
 
 /// What is sent instead of an answer without a body to a request that could not be read.
 fn instead(bytes: &[u8]) -> Option<Vec<u8>> {
-    let head = std::str::from_utf8(bytes).ok()?.strip_prefix("HTTP/1.1 ")?.strip_suffix("\r\n\r\n")?;
+    // Everything that is sent passes here, so what is nothing of the kind is let through at a glance.
+    let head = bytes.strip_prefix(b"HTTP/1.1 ").filter(|head| head.starts_with(b"4"))?;
+    let head = std::str::from_utf8(head).ok()?.strip_suffix("\r\n\r\n")?;
     let status: StatusCode = head.get(..3)?.parse().ok()?;
     let empty = head.lines().any(|line| line.eq_ignore_ascii_case("content-length: 0"));
     if !empty || !status.is_client_error() {
