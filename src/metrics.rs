@@ -95,11 +95,12 @@ metrics! {
     watch_events: ByKind<Counter> = "watch_events", "Events read from the watch of a kind";
     lists: ByKind<Counter> = "lists", "Lists of a kind";
     watch_expired: ByKind<Counter> = "watch_expired", "Watches that ended because their history was gone";
+    stale_events: ByKind<Counter> = "watch_events_stale", "Events that were older than the last one, and dropped";
     undecodable: ByKind<Counter> = "undecodable", "Objects and events that could not be read";
     watch_resource_version: ByKind<Gauge> = "watch_resource_version", "Last resourceVersion seen by the watch";
     recorded_resource_version: ByKind<Gauge> =
         "recorded_resource_version", "Every change up to this resourceVersion is durably recorded";
-    lag_seconds: ByKind<Float> = "lag_seconds", "Age of the oldest change that is seen and not yet durably recorded";
+    lag_seconds: ByKind<Float> = "lag_seconds", "Age of the oldest change that is seen and not yet durably recorded, or for how long nothing was heard of the kind when that is longer than a watch lasts";
     checkpoint_resource_version: ByKind<Gauge> =
         "checkpoint_resource_version", "The place from which a restart goes on";
     checkpoint_failures: Counter = "checkpoint_failures", "Attempts to write the checkpoint that failed";

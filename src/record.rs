@@ -41,7 +41,7 @@ use view::redact::Names;
 
 /// What is recorded already.
 pub trait Heads: Send + Sync {
-    /// The newest Revision of every workload of a kind that was not deleted. Their snapshots are handed over: they are
+    /// The newest Revision of every workload of a kind. The snapshots of those that are there are handed over: they are
     /// kept by the recorder from then on.
     fn hand_over(&self, group: &str, kind: &str) -> Vec<(Uuid, Head)>;
     /// Which of these generations of a workload are recorded, by whoever.

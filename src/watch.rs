@@ -7,6 +7,7 @@
 //! Continuity: a list says what is there, a watch from the last place says what happened since. Where the API server
 //! has forgotten that (410), each object that moved is walked back through etcd ([`walk`]) until compaction ends it.
 
+mod check;
 pub mod checkpoint;
 mod discover;
 mod edge;
@@ -33,6 +34,10 @@ pub trait Sink: Send {
     fn need(&mut self, change: &Change) -> Need;
     /// Whether an object is known in this or a later generation, or is none of ours, or is known to be gone.
     fn knows(&self, uid: Uuid, generation: i64) -> bool;
+    /// Whether an object is selected for recording as it is now.
+    fn wants(&self, change: &Change) -> bool;
+    /// Whether `change` cannot follow what was seen before: it is younger, and was written later.
+    fn contradicts(&self, change: &Change) -> bool;
     /// One change. Returns when there is room for the next.
     fn change(&mut self, change: Change) -> impl Future<Output = ()> + Send;
     /// Generations that existed and cannot be had.
@@ -45,8 +50,10 @@ pub trait Sink: Send {
     fn blind(&mut self, from: ResourceVersion, to: ResourceVersion);
     /// The API server is older than what was read from it: etcd was restored.
     fn rewound(&mut self, last: ResourceVersion, now: ResourceVersion);
-    /// Everything up to `at` was passed on.
-    fn reached(&mut self, at: ResourceVersion);
+    /// Everything up to there was passed on.
+    fn reached(&mut self, place: Place);
+    /// The API server answered; or, when not `expected`, there is nothing to hear of this kind.
+    fn heard(&mut self, expected: bool);
 }
 
 /// What has to be read before a change can be decided.
@@ -143,6 +150,6 @@ pub struct Recorded {
 pub struct Place {
     /// The place.
     pub at: ResourceVersion,
-    /// When that was written down.
+    /// A time at which the history had come no further than that.
     pub time: DateTime<Utc>,
 }

@@ -168,15 +168,19 @@ impl Index {
         }
     }
 
-    /// The heads of all workloads of a kind that are there, with their snapshots, which are not kept from then on.
+    /// The heads of all workloads of a kind, with their snapshots, which are not kept from then on; without one when the
+    /// workload is gone.
     pub(super) fn hand_over(&mut self, group: &str, kind: &str) -> Vec<(Uuid, Head)> {
         let key = (group.to_owned(), kind.to_owned());
         let of_kind = self.workloads.iter_mut().filter(|(_, workload)| workload.kind == key);
         let heads = of_kind.map(|(uid, workload)| {
             let without = Head { snapshot: None, ..workload.head.clone() };
-            (*uid, std::mem::replace(&mut workload.head, without))
+            let head = std::mem::replace(&mut workload.head, without);
+            // Another Revision than the newest may say it.
+            let deleted = workload.deleted_at().is_some();
+            (*uid, Head { deleted, snapshot: head.snapshot.filter(|_| !deleted), ..head })
         });
-        let heads = heads.filter(|(_, head)| !head.deleted).collect();
+        let heads = heads.collect();
         self.handed_over.insert(key);
         heads
     }
@@ -436,6 +440,21 @@ mod tests {
         let pieces = index.list(uid(), deleted).expect("known").pieces;
         let texts: Vec<_> = pieces.iter().map(|piece| std::str::from_utf8(piece).expect("text")).collect();
         serde_json::from_str(&format!("[{}]", texts.join(","))).expect("json")
+    }
+
+    #[test]
+    fn a_deleted_workload_is_handed_over_as_such_and_without_content() {
+        let mut index = index(&[1]);
+        let mut gone = revision(2);
+        gone.status = Some(crate::revision::RevisionStatus {
+            workload_deletion_time: DateTime::from_timestamp(1, 0),
+            ..crate::revision::RevisionStatus::default()
+        });
+        index.put(&gone, &identity());
+        // A Revision that was found later says nothing of it.
+        index.put(&revision(3), &identity());
+        let (_, head) = index.hand_over("apps", "Deployment").remove(0);
+        assert_eq!((head.generation, head.deleted, head.snapshot.is_some()), (3, true, false));
     }
 
     #[test]

@@ -58,6 +58,7 @@ struct Kind {
     lag_seconds: f64,
     recorded: f64,
     quiet: f64,
+    holes: f64,
     repaired: f64,
     lost: f64,
     in_gaps: f64,
@@ -142,6 +143,7 @@ fn read(ready: String, text: &str) -> Status {
         lag_seconds: total("revisor_lag_seconds", Some(kind)),
         recorded: total("revisor_revisions_recorded_total", Some(kind)),
         quiet: total("revisor_quiet_generations_total", Some(kind)),
+        holes: total("revisor_generation_holes_total", Some(kind)),
         repaired: total("revisor_generations_repaired_total", Some(kind)),
         lost: total("revisor_generations_lost_total", Some(kind)),
         in_gaps: total("revisor_gap_generations_total", Some(kind)),
@@ -179,6 +181,7 @@ fn table(status: &Status) -> String {
         "LAG",
         "REVISIONS",
         "QUIET",
+        "HOLES",
         "REPAIRED",
         "LOST",
         "GAPS",
@@ -193,6 +196,7 @@ fn table(status: &Status) -> String {
         let counts = [
             k.recorded,
             k.quiet,
+            k.holes,
             k.repaired,
             k.lost,
             k.in_gaps,
@@ -234,6 +238,7 @@ mod tests {
         metrics.lost.get_or_create(&kind_reason("Deployment", "Undecodable")).inc_by(1);
         metrics.held.get_or_create(&crate::metrics::ReasonLabels { reason: "EtcdFull" }).set(1);
         metrics.held.get_or_create(&crate::metrics::ReasonLabels { reason: "Forbidden" }).set(0);
+        metrics.holes.get_or_create(&kind_reason("Deployment", "NotSeen")).inc_by(7);
         metrics.record_seconds.observe(Duration::from_secs(1));
         let status = read("ok".to_owned(), &metrics.encode());
         assert_eq!(status.held, ["EtcdFull"]);
@@ -244,5 +249,6 @@ mod tests {
         assert!(text.starts_with("ready: ok\nqueue: 0 Revisions, 0 bytes\nheld: EtcdFull\n"), "{text}");
         assert!(text.contains("Deployment   0      70"), "{text}");
         assert!(text.contains("1.2s"), "{text}");
+        assert!((of.holes - 7.0).abs() < 0.1 && text.contains("QUIET   HOLES"), "{text}");
     }
 }

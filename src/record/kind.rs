@@ -1,8 +1,10 @@
 //! The recorder of one kind: it knows the last state of every workload of it, and decides about the next.
 
 mod ends;
+#[cfg(test)]
+mod tests;
 
-use ends::deletion_time;
+use ends::{Ended, deletion_time};
 
 use super::Recorder;
 use super::decide::{Before, Comparison, Verdict, compare, decide};
@@ -19,7 +21,7 @@ use crate::kinds::Kind;
 use crate::kinds::select::{Selection, select};
 use crate::metrics::kind;
 use crate::revision::{Observed, Revision};
-use crate::watch::{Lost, Need, Reason, Recorded, Sink};
+use crate::watch::{Lost, Need, Place, Recorded, Sink};
 use crate::workload::{Change, Op, ResourceVersion};
 use chrono::Utc;
 use std::collections::{HashMap, HashSet};
@@ -35,8 +37,9 @@ pub struct KindRecorder {
     workloads: HashMap<Uuid, Tracked>,
     /// Objects that are there and are not recorded.
     ignored: HashSet<Uuid>,
-    /// Workloads that went since the last list.
-    ended: HashSet<Uuid>,
+    /// Workloads that are gone, as far as their Revisions are kept or this process saw them go: what a watch from an
+    /// older place shows of them is known.
+    ended: HashMap<Uuid, Ended>,
     /// Number of the newest list.
     list: u32,
 }
@@ -44,8 +47,7 @@ pub struct KindRecorder {
 impl Sink for KindRecorder {
     fn listing(&mut self) {
         if self.list == 0 {
-            let heads = self.recorder.heads.hand_over(&self.kind.group, &self.kind.kind);
-            self.workloads = heads.into_iter().map(|(uid, head)| (uid, Tracked::recorded(head))).collect();
+            self.take_over();
         }
         self.list = self.list.wrapping_add(1).max(1);
         self.ignored.clear();
@@ -54,7 +56,7 @@ impl Sink for KindRecorder {
     fn need(&mut self, change: &Change) -> Need {
         let listed = change.seen == Observed::List;
         let Some(tracked) = self.workloads.get(&change.uid) else {
-            return if listed && self.is_selected(change) { Need::Origin } else { Need::Nothing };
+            return if listed && self.wants(change) { self.origin(change) } else { Need::Nothing };
         };
         let (generation, at) = (tracked.generation, tracked.at);
         if listed && change.generation < generation {
@@ -69,7 +71,7 @@ impl Sink for KindRecorder {
         if ahead > 1 {
             self.not_seen(change, ahead - 1);
         }
-        if listed && !self.is_selected(change) {
+        if listed && !self.wants(change) {
             self.deselect(change.uid, generation + 1);
         }
         Need::After { generation, at, refresh }
@@ -77,13 +79,24 @@ impl Sink for KindRecorder {
 
     fn knows(&self, uid: Uuid, generation: i64) -> bool {
         let gone = || generation == i64::MAX && !self.workloads.contains_key(&uid);
-        self.ended.contains(&uid)
+        self.ended.get(&uid).is_some_and(|ended| ended.seen || ended.generation >= generation)
             || self.ignored.contains(&uid)
             || self.workloads.get(&uid).is_some_and(|tracked| tracked.generation >= generation)
             || gone()
     }
 
+    fn wants(&self, change: &Change) -> bool {
+        Document::parse(change.raw.get()).is_ok_and(|object| self.selects(object.root()))
+    }
+
+    fn contradicts(&self, change: &Change) -> bool {
+        self.is_contradicted(change)
+    }
+
     async fn change(&mut self, change: Change) {
+        if self.ended.get(&change.uid).is_some_and(|ended| ended.generation >= change.generation) {
+            return;
+        }
         let known = self.workloads.get(&change.uid).map(|tracked| tracked.generation);
         if known.is_none_or(|known| change.generation > known) {
             self.consider(&change).await;
@@ -94,15 +107,13 @@ impl Sink for KindRecorder {
             self.recorder.observer.workload(&change);
         }
         if change.op == Op::Deleted {
-            self.ended(change.uid, change.resource_version, deletion_time(&change)).await;
+            let watched = change.seen == Observed::Watch;
+            self.ended(change.uid, change.resource_version, deletion_time(&change), watched).await;
         }
     }
 
-    async fn lost(&mut self, mut lost: Lost) {
-        let tracked = self.workloads.get(&lost.uid);
-        if tracked.is_some_and(|tracked| tracked.deselected.is_some()) {
-            lost.reason = Reason::NotSelected;
-        }
+    async fn lost(&mut self, lost: Lost) {
+        let Some(lost) = self.clipped(lost) else { return };
         // Another replica may have seen what this one did not.
         let recorded = self.recorder.heads.recorded(lost.uid, &lost.generations);
         for generations in subtract(lost.generations.clone(), &recorded) {
@@ -111,13 +122,12 @@ impl Sink for KindRecorder {
     }
 
     fn listed(&mut self, there: &HashSet<Uuid>) -> Vec<Recorded> {
-        self.ended.clear();
         let gone = self.workloads.iter().filter(|(uid, _)| !there.contains(uid));
         gone.map(|(uid, tracked)| tracked.as_recorded(*uid)).collect()
     }
 
     async fn gone(&mut self, recorded: &Recorded) {
-        self.ended(recorded.uid, recorded.at, None).await;
+        self.ended(recorded.uid, recorded.at, None, false).await;
     }
 
     fn blind(&mut self, from: ResourceVersion, to: ResourceVersion) {
@@ -143,8 +153,12 @@ impl Sink for KindRecorder {
         self.recorder.reporter.tell("EtcdRewound", note);
     }
 
-    fn reached(&mut self, at: ResourceVersion) {
-        self.ledger.reached(at);
+    fn reached(&mut self, place: Place) {
+        self.ledger.reached(place);
+    }
+
+    fn heard(&mut self, expected: bool) {
+        self.ledger.heard(expected);
     }
 }
 
@@ -152,7 +166,7 @@ impl KindRecorder {
     /// A recorder that knows nothing yet.
     pub fn new(recorder: Recorder, kind: Arc<Kind>) -> Self {
         let ledger = Ledger::new(&recorder.metrics, &kind.kind);
-        let (workloads, ignored, ended) = (HashMap::new(), HashSet::new(), HashSet::new());
+        let (workloads, ignored, ended) = (HashMap::new(), HashSet::new(), HashMap::new());
         Self { recorder, kind, ledger, workloads, ignored, ended, list: 0 }
     }
 
@@ -170,10 +184,6 @@ impl KindRecorder {
         self.workloads.remove(&change.uid);
         self.drifted(change);
         Need::Nothing
-    }
-
-    fn is_selected(&self, change: &Change) -> bool {
-        Document::parse(change.raw.get()).is_ok_and(|object| self.selects(object.root()))
     }
 
     fn selects(&self, object: Value<'_>) -> bool {

@@ -1,16 +1,22 @@
 //! Up to where everything of a kind is durable: what is still on its way, by resourceVersion. Pure.
 
 use crate::metrics::{self, Metrics};
+use crate::watch::Place;
 use crate::watch::checkpoint::Progress;
 use crate::workload::{Ack, ResourceVersion};
-use chrono::{DateTime, Utc};
 use prometheus_client::metrics::gauge::Gauge;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// So many intervals are remembered.
 const BLIND: usize = 10;
+/// So many dated places are remembered; without one the next older one counts, which is safe.
+const DATED: usize = 64;
+/// A watch lasts less than that and ends with a bookmark: after a longer silence it is broken.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// The book of one kind. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -24,25 +30,47 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Book {
     reached: ResourceVersion,
-    reached_time: DateTime<Utc>,
+    /// Places with a time at which the history had come no further, ascending.
+    dated: VecDeque<Place>,
     pending: BTreeMap<ResourceVersion, Pending>,
     blind: Vec<(ResourceVersion, ResourceVersion)>,
+    /// When something was last heard of the kind; none when there is nothing to hear.
+    heard: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Pending {
     count: u32,
-    since: DateTime<Utc>,
+    since: Instant,
 }
 
 impl Book {
     fn ack(&self) -> Ack {
-        match self.pending.first_key_value() {
-            Some((oldest, pending)) if oldest.before() < self.reached => {
-                Ack { through: oldest.before(), time: pending.since }
-            }
-            _ => Ack { through: self.reached, time: self.reached_time },
+        let oldest = self.pending.first_key_value().map(|(oldest, _)| oldest.before());
+        let through = oldest.map_or(self.reached, |oldest| oldest.min(self.reached));
+        let dated = self.dated.iter().rev().find(|place| place.at <= through);
+        let time = dated.or(self.dated.front()).map(|place| place.time).unwrap_or_default();
+        Ack { through, time }
+    }
+
+    /// Only what dates a later place than the last one, and no more of it than is needed.
+    fn date(&mut self, place: Place) {
+        if self.dated.back().is_none_or(|last| last.time < place.time) {
+            self.dated.push_back(place);
         }
+        let through = self.ack().through;
+        while self.dated.get(1).is_some_and(|second| second.at <= through) {
+            self.dated.pop_front();
+        }
+        if self.dated.len() > DATED {
+            self.dated.remove(DATED / 2);
+        }
+    }
+
+    fn lag(&self) -> Duration {
+        let pending = self.pending.values().map(|pending| pending.since.elapsed()).max().unwrap_or_default();
+        let silence = self.heard.map(|heard| heard.elapsed()).filter(|silence| *silence > SILENCE);
+        pending.max(silence.unwrap_or_default())
     }
 }
 
@@ -58,18 +86,24 @@ impl Ledger {
         }
     }
 
-    /// The watch has passed on everything up to `at`.
-    pub fn reached(&self, at: ResourceVersion) {
+    /// The watch has passed on everything up to there.
+    pub fn reached(&self, place: Place) {
         self.update(|book| {
-            book.reached = book.reached.max(at);
-            book.reached_time = Utc::now();
+            book.reached = book.reached.max(place.at);
+            book.date(place);
         });
+        self.heard(true);
+    }
+
+    /// The API server answered; or there is nothing to hear of the kind.
+    pub fn heard(&self, expected: bool) {
+        self.book().heard = expected.then(Instant::now);
     }
 
     /// Something that was seen at `at` is on its way.
     pub fn pending(&self, at: ResourceVersion) {
         self.update(|book| {
-            book.pending.entry(at).or_insert_with(|| Pending { count: 0, since: Utc::now() }).count += 1;
+            book.pending.entry(at).or_insert_with(|| Pending { count: 0, since: Instant::now() }).count += 1;
         });
     }
 
@@ -116,9 +150,7 @@ impl Progress for Ledger {
     }
 
     fn measure(&self) {
-        let oldest = self.book().pending.values().map(|pending| pending.since).min();
-        let lag = oldest.and_then(|since| (Utc::now() - since).to_std().ok()).unwrap_or_default();
-        self.lag.set(lag.as_secs_f64());
+        self.lag.set(self.book().lag().as_secs_f64());
     }
 
     fn blind_before(&self, from: ResourceVersion, to: ResourceVersion) {
@@ -129,17 +161,25 @@ impl Progress for Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::DateTime;
+
+    fn rv(text: &str) -> ResourceVersion {
+        text.parse().expect("number")
+    }
+
+    fn place(at: &str, minute: i64) -> Place {
+        Place { at: rv(at), time: DateTime::from_timestamp(minute * 60, 0).expect("a time") }
+    }
 
     #[test]
     fn nothing_is_acknowledged_while_something_older_is_on_its_way() {
         let ledger = Ledger::new(&Metrics::new(), "Thing");
-        let rv = |text: &str| text.parse::<ResourceVersion>().expect("number");
         assert_eq!(ledger.ack().through, ResourceVersion::default());
         ledger.pending(rv("10"));
-        ledger.reached(rv("10"));
+        ledger.reached(place("10", 1));
         ledger.pending(rv("12"));
         ledger.pending(rv("12"));
-        ledger.reached(rv("15"));
+        ledger.reached(place("15", 1));
         assert_eq!(ledger.ack().through, rv("9"));
         ledger.done(rv("10"));
         assert_eq!(ledger.ack().through, rv("11"));
@@ -147,7 +187,46 @@ mod tests {
         assert_eq!(ledger.ack().through, rv("11"));
         ledger.done(rv("12"));
         assert_eq!(ledger.ack().through, rv("15"));
-        ledger.reached(rv("14"));
+        ledger.reached(place("14", 1));
         assert_eq!(ledger.ack().through, rv("15"));
+    }
+
+    #[test]
+    fn a_place_is_never_said_to_be_younger_than_it_is() {
+        let ledger = Ledger::new(&Metrics::new(), "Thing");
+        let minutes = || ledger.ack().time.timestamp() / 60;
+        ledger.reached(place("10", 1));
+        ledger.pending(rv("15"));
+        ledger.reached(place("20", 2));
+        for i in 0..200 {
+            ledger.reached(place(&(30 + i).to_string(), 3 + i));
+        }
+        assert_eq!((ledger.ack().through, minutes()), (rv("14"), 1));
+        ledger.done(rv("15"));
+        assert_eq!((ledger.ack().through, minutes()), (rv("229"), 202));
+        assert!(ledger.book().dated.len() <= DATED);
+        ledger.reached(place("230", 300));
+        assert_eq!(ledger.book().dated.len(), 1, "what is older is not needed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_says_nothing_for_longer_than_it_lasts_is_behind() {
+        let metrics = Metrics::new();
+        let ledger = Ledger::new(&metrics, "Thing");
+        let lag = async |seconds| {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            ledger.measure();
+            metrics.lag_seconds.get_or_create(&metrics::kind("Thing")).get()
+        };
+        assert!(lag(500).await < 0.5, "nothing is expected of a kind that is not there");
+        ledger.heard(true);
+        assert!(lag(55).await < 0.5);
+        assert!((lag(45).await - 100.0).abs() < 0.5);
+        ledger.reached(place("10", 1));
+        assert!(lag(10).await < 0.5);
+        ledger.heard(false);
+        assert!(lag(100).await < 0.5);
+        ledger.pending(rv("11"));
+        assert!((lag(7).await - 7.0).abs() < 0.5);
     }
 }

@@ -5,7 +5,7 @@
 use super::edge::Head;
 use super::walk::State;
 use crate::client::backoff::{Waits, backoff};
-use crate::client::page::{Page, is, page, uri};
+use crate::client::page::{Page, page, uri};
 use crate::workload::{Resource, ResourceVersion};
 use kube::Client;
 use serde_json::value::RawValue;
@@ -17,6 +17,10 @@ const PAGE: usize = 500;
 const WAITS: Waits = (Duration::from_millis(100), Duration::from_secs(5));
 /// Metadata is all that tells objects apart; the API server leaves the rest out.
 const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+/// An answer that says something about one object is believed after so many; that takes about half a minute.
+const TRIES: u32 = 12;
+/// Nobody is called that: reading it shows whether anything can be read.
+const NOBODY: &str = "revisor-asks-whether-this-place-can-be-read";
 
 /// Reads the past of one kind.
 #[derive(Clone)]
@@ -33,11 +37,35 @@ pub(super) struct Name {
 }
 
 /// One answer.
+#[derive(Debug)]
 pub(super) enum Past<T> {
     /// It was so.
     Was(T),
     /// The history up to there is compacted.
     Compacted,
+    /// It is there, and the API server cannot read it.
+    Unreadable,
+}
+
+/// The kind is not served in this version any more: what is missing has to be read in another one.
+#[derive(Debug, thiserror::Error)]
+#[error("this version is not served any more")]
+pub(super) struct Unserved;
+
+/// An answer, unless there is nobody to ask any more.
+pub(super) type Read<T> = Result<Past<T>, Unserved>;
+
+/// What a failure says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    Compacted,
+    Unserved,
+    /// The API server will not answer this.
+    Refused,
+    /// The API server could not answer this; maybe it cannot answer anything now.
+    Failed,
+    /// Nothing: it passes, or somebody has to mend something.
+    Passing,
 }
 
 impl Exact {
@@ -47,28 +75,62 @@ impl Exact {
         resource: &Resource,
         of: &Name,
         at: ResourceVersion,
-    ) -> Past<Option<Box<RawValue>>> {
-        // With the namespace in the path the API server reads a single key.
-        let path = resource.path(Some(&of.namespace));
-        let uri = format!(
-            "{path}?fieldSelector=metadata.name%3D{}&resourceVersion={at}&resourceVersionMatch=Exact",
-            of.name
-        );
-        let Past::Was(page) = self.persist(&uri, None).await else { return Past::Compacted };
+    ) -> Read<Option<Box<RawValue>>> {
+        self.named(resource, of, &exactly(at)).await
+    }
+
+    /// The state of a generation that a list at `listed` showed: as it was there, or, when that is compacted meanwhile,
+    /// as it is now, unless it went on.
+    pub(super) async fn shown(
+        &self,
+        resource: &Resource,
+        of: &Name,
+        generation: i64,
+        listed: ResourceVersion,
+    ) -> Read<Box<RawValue>> {
+        let same =
+            |raw: &RawValue| Head::read(raw.get()).and_then(|h| h.state()).is_ok_and(|s| s.0 == generation);
+        for place in [exactly(listed), String::new()] {
+            match self.named(resource, of, &place).await? {
+                Past::Was(Some(raw)) if same(&raw) => return Ok(Past::Was(raw)),
+                Past::Was(_) | Past::Compacted => {}
+                Past::Unreadable => return Ok(Past::Unreadable),
+            }
+        }
+        Ok(Past::Compacted)
+    }
+
+    /// The object of that name and uid; with the namespace in the path the API server reads a single key.
+    async fn named(&self, resource: &Resource, of: &Name, place: &str) -> Read<Option<Box<RawValue>>> {
+        let uri = |name: &str| {
+            format!("{}?fieldSelector=metadata.name%3D{name}{place}", resource.path(Some(&of.namespace)))
+        };
         let ours = |raw: &RawValue| Head::read(raw.get()).is_ok_and(|head| head.metadata.uid == of.uid);
-        Past::Was(page.items.into_iter().find(|raw| ours(raw)))
+        Ok(match self.persist(&uri(&of.name), None, &uri(NOBODY)).await? {
+            Past::Was(page) => Past::Was(page.items.into_iter().find(|raw| ours(raw))),
+            Past::Compacted => Past::Compacted,
+            Past::Unreadable => Past::Unreadable,
+        })
     }
 
     /// Metadata of all objects as they were at `at`.
-    pub(super) async fn all(&self, resource: &Resource, at: ResourceVersion) -> Past<Vec<Box<RawValue>>> {
+    pub(super) async fn all(&self, resource: &Resource, at: ResourceVersion) -> Read<Vec<Box<RawValue>>> {
         let mut items = Vec::new();
-        let mut next =
-            format!("{}?limit={PAGE}&resourceVersion={at}&resourceVersionMatch=Exact", resource.path(None));
+        let mut next = format!("{}?limit={PAGE}{}", resource.path(None), exactly(at));
+        let nobody = format!(
+            "{}?fieldSelector=metadata.name%3D{NOBODY}{}",
+            resource.path(Some("default")),
+            exactly(at)
+        );
         loop {
-            let Past::Was(page) = self.persist(&next, Some(METADATA)).await else { return Past::Compacted };
+            let page = match self.persist(&next, Some(METADATA), &nobody).await? {
+                Past::Was(page) => page,
+                Past::Compacted => return Ok(Past::Compacted),
+                Past::Unreadable => return Ok(Past::Unreadable),
+            };
             items.extend(page.items);
             if page.token.is_empty() {
-                return Past::Was(items);
+                return Ok(Past::Was(items));
             }
             next = uri(&resource.path(None), PAGE, &page.token);
         }
@@ -90,18 +152,27 @@ impl Exact {
         page(&self.client, &uri, metadata.then_some(METADATA)).await
     }
 
-    /// Asks until there is an answer: a failure says nothing about the past.
-    async fn persist(&self, uri: &str, accept: Option<&str>) -> Past<Page> {
-        let mut failures: u32 = 0;
+    /// Asks until there is an answer: most failures say nothing about the past. `nobody` is a question about nothing
+    /// at the same place: while that fails too, it is not the object's fault.
+    async fn persist(&self, uri: &str, accept: Option<&str>, nobody: &str) -> Read<Page> {
+        let (mut failures, mut telling) = (0_u32, 0);
         loop {
             let error = match page(&self.client, uri, accept).await {
-                Ok(page) => return Past::Was(page),
+                Ok(page) => return Ok(Past::Was(page)),
                 Err(error) => error,
             };
-            if is(&error, 410) {
-                return Past::Compacted;
-            }
             failures = failures.saturating_add(1);
+            match failure(&error) {
+                Failure::Compacted => return Ok(Past::Compacted),
+                Failure::Unserved => return Err(Unserved),
+                Failure::Refused => telling += 1,
+                Failure::Failed if page(&self.client, nobody, accept).await.is_ok() => telling += 1,
+                Failure::Failed | Failure::Passing => telling = 0,
+            }
+            if telling >= TRIES {
+                tracing::error!(error = format!("{error:#}"), failures, "the past cannot be read; giving up");
+                return Ok(Past::Unreadable);
+            }
             if failures.is_power_of_two() {
                 tracing::warn!(
                     error = format!("{error:#}"),
@@ -114,10 +185,36 @@ impl Exact {
     }
 }
 
+fn exactly(at: ResourceVersion) -> String {
+    format!("&resourceVersion={at}&resourceVersionMatch=Exact")
+}
+
+/// Whoever is asked for a right, or for patience, may be asked again for ever.
+fn failure(error: &anyhow::Error) -> Failure {
+    let Some(error) = error.downcast_ref::<kube::Error>() else {
+        let garbled = error.is::<serde_json::Error>() || error.is::<crate::workload::BadResourceVersion>();
+        return if garbled { Failure::Failed } else { Failure::Passing };
+    };
+    let kube::Error::Api(status) = error else { return Failure::Passing };
+    // Its definition's webhook is down, which passes, and has nothing to do with what is stored.
+    if status.message.contains("conversion webhook") {
+        return Failure::Passing;
+    }
+    match status.code {
+        410 => Failure::Compacted,
+        404 => Failure::Unserved,
+        401 | 403 | 408 | 429 | 503 => Failure::Passing,
+        400..=499 => Failure::Refused,
+        500.. => Failure::Failed,
+        _ => Failure::Passing,
+    }
+}
+
 /// What a walk needs of an answer.
 pub(super) fn state(past: &Past<Option<Box<RawValue>>>) -> State {
     match past {
         Past::Compacted => State::Compacted,
+        Past::Unreadable => State::Unreadable,
         Past::Was(None) => State::Absent,
         Past::Was(Some(raw)) => match Head::read(raw.get()).and_then(|head| head.state()) {
             Ok((generation, written)) => State::Version { generation, written },

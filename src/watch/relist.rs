@@ -1,15 +1,15 @@
 //! What is there now, what of it is not recorded, and bringing that up to date.
 
-use super::exact::{Name, Past};
-use super::repair::{Behind, Found};
+use super::exact::{Name, Past, Unserved};
+use super::repair::{Behind, Found, FoundState};
 use super::stream::Stream;
-use crate::client::page::is;
-
+use super::walk::Hole;
 use super::{Lost, Need, Reason, Recorded, Sink};
+use crate::client::page::is;
 use crate::metrics;
 use crate::revision::Observed;
 use crate::workload::{Change, Op, Resource, ResourceVersion};
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Utc};
 use futures::StreamExt;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -69,24 +69,32 @@ impl From<anyhow::Error> for NoList {
     }
 }
 
+impl From<Unserved> for NoList {
+    fn from(_: Unserved) -> Self {
+        Self::Absent
+    }
+}
+
 impl<S: Sink> Stream<S> {
     /// Reads what is there. What is known or can be decided is passed on; the rest is returned.
     pub(super) async fn list(&mut self, resource: &Arc<Resource>) -> Result<Listed, NoList> {
         self.metrics.lists.get_or_create(&metrics::kind(&self.kind.kind)).inc();
         self.sink.listing();
         let mut listed = Listed::empty();
-        let mut token = String::new();
+        let (mut token, asked) = (String::new(), Utc::now());
         loop {
             let page = self.exact.present(resource, PAGE, &token, false).await?;
+            self.sink.heard(true);
             for raw in page.items {
                 if let Some(change) = self.edge(resource, Observed::List, Op::Added, raw) {
                     listed.uids.insert(change.uid);
-                    self.place(change, &mut listed).await?;
+                    self.place(change, page.at, &mut listed).await?;
                 }
             }
             token = page.token;
             if token.is_empty() {
                 listed.at = page.at;
+                self.measured(page.at, asked);
                 listed.gone = self.sink.listed(&listed.uids);
                 return Ok(listed);
             }
@@ -102,8 +110,11 @@ impl<S: Sink> Stream<S> {
             for raw in page.items {
                 let Some(change) = self.edge(resource, Observed::List, Op::Added, raw) else { continue };
                 listed.uids.insert(change.uid);
+                if self.sink.contradicts(&change) {
+                    return Err(NoList::Rewound(change.resource_version));
+                }
                 if !self.sink.knows(change.uid, change.generation) {
-                    self.suspect(resource, &change, &mut listed).await?;
+                    self.suspect(resource, &change, page.at, &mut listed).await?;
                 }
             }
             token = page.token;
@@ -115,39 +126,51 @@ impl<S: Sink> Stream<S> {
         }
     }
 
-    /// Metadata does not tell whether an object is selected, so it is read whole.
+    /// Metadata does not tell whether an object is selected, so it is read whole, as the list at `at` showed it.
     async fn suspect(
         &mut self,
         resource: &Arc<Resource>,
         change: &Change,
+        at: ResourceVersion,
         listed: &mut Listed,
     ) -> Result<(), NoList> {
-        let of = Name { namespace: change.namespace.clone(), name: change.name.clone(), uid: change.uid };
-        let Past::Was(Some(raw)) = self.exact.object(resource, &of, change.resource_version).await else {
-            return Ok(());
+        let raw = match self.exact.shown(resource, &name_of(change), change.generation, at).await? {
+            Past::Was(raw) => raw,
+            // It went on: that comes by the watch, or is for the next audit.
+            Past::Compacted => return Ok(()),
+            Past::Unreadable => {
+                self.metrics.undecodable.get_or_create(&metrics::kind(&self.kind.kind)).inc();
+                return Ok(());
+            }
         };
         let Some(whole) = self.edge(resource, Observed::List, Op::Added, raw) else { return Ok(()) };
         match self.sink.need(&whole) {
-            Need::After { generation, at, refresh } => {
-                listed.behind.push(behind(&whole, (generation, at), refresh, true));
+            Need::After { generation, at: from, refresh } => {
+                listed.behind.push(behind(&whole, (generation, from), refresh, Some(at)));
             }
             Need::Origin => listed
                 .behind
-                .extend(self.since.map(|_| behind(&whole, (0, ResourceVersion::default()), false, true))),
+                .extend(self.since.map(|_| behind(&whole, (0, ResourceVersion::default()), false, Some(at)))),
             Need::Nothing => {}
             Need::Rewound => return Err(NoList::Rewound(change.resource_version)),
         }
         Ok(())
     }
 
-    async fn place(&mut self, change: Change, listed: &mut Listed) -> Result<(), NoList> {
+    /// Passes on an object of a list at `at`, or notes what has to be read first: the object is read again then.
+    async fn place(
+        &mut self,
+        change: Change,
+        at: ResourceVersion,
+        listed: &mut Listed,
+    ) -> Result<(), NoList> {
         match (self.sink.need(&change), self.since) {
             (Need::Rewound, _) => return Err(NoList::Rewound(change.resource_version)),
-            (Need::After { generation, at, refresh }, _) => {
-                listed.behind.push(behind(&change, (generation, at), refresh, true));
+            (Need::After { generation, at: from, refresh }, _) => {
+                listed.behind.push(behind(&change, (generation, from), refresh, Some(at)));
             }
             (Need::Origin, Some(since)) if since.at < change.resource_version => {
-                listed.behind.push(behind(&change, (0, since.at), false, true));
+                listed.behind.push(behind(&change, (0, since.at), false, Some(at)));
             }
             (Need::Nothing | Need::Origin, _) => self.sink.change(change).await,
         }
@@ -155,7 +178,11 @@ impl<S: Sink> Stream<S> {
     }
 
     /// Reads everything that was missed from etcd's past.
-    pub(super) async fn catch_up(&mut self, resource: &Arc<Resource>, listed: &mut Listed) {
+    pub(super) async fn catch_up(
+        &mut self,
+        resource: &Arc<Resource>,
+        listed: &mut Listed,
+    ) -> Result<(), Unserved> {
         let at = listed.at;
         let (behind, gone) = (std::mem::take(&mut listed.behind), std::mem::take(&mut listed.gone));
         if behind.len() + gone.len() > 1 {
@@ -173,7 +200,7 @@ impl<S: Sink> Stream<S> {
         };
         let mut histories = futures::stream::iter(behind).map(read).buffer_unordered(SIDE_BY_SIDE);
         while let Some((found, behind)) = histories.next().await {
-            self.tell(resource, &behind, found).await;
+            self.tell(resource, &behind, found?).await?;
         }
         let last = |recorded: Recorded| {
             let (exact, resource) = (exact.clone(), resource.clone());
@@ -184,53 +211,86 @@ impl<S: Sink> Stream<S> {
         };
         let mut ends = futures::stream::iter(gone).map(last).buffer_unordered(SIDE_BY_SIDE);
         while let Some((last, recorded)) = ends.next().await {
-            match last {
-                Some(last) => self.ended_before(resource, (recorded.generation, recorded.at), last).await,
+            match last? {
+                Some(last) => self.ended_before(resource, (recorded.generation, recorded.at), last).await?,
                 None => self.sink.gone(&recorded).await,
             }
         }
+        Ok(())
     }
 
     /// A workload that is gone: its history up to its last state, and that.
-    async fn ended_before(&mut self, resource: &Arc<Resource>, from: (i64, ResourceVersion), last: Change) {
-        let behind = behind(&last, from, true, false);
-        let found = self.exact.history(resource, &behind).await;
-        self.tell(resource, &behind, found).await;
+    async fn ended_before(
+        &mut self,
+        resource: &Arc<Resource>,
+        from: (i64, ResourceVersion),
+        last: Change,
+    ) -> Result<(), Unserved> {
+        let behind = behind(&last, from, true, None);
+        let found = self.exact.history(resource, &behind).await?;
+        self.tell(resource, &behind, found).await?;
         self.sink.change(last).await;
+        Ok(())
     }
 
-    /// Passes on what was found, the lost generations first: they are older than all that could be read.
-    pub(super) async fn tell(&mut self, resource: &Arc<Resource>, behind: &Behind, found: Found) {
-        let Name { namespace, name, uid } = behind.of.clone();
-        let Found { states, lost, unreadable } = found;
-        let mut states = states.into_iter().peekable();
-        // The state that was known before is read again first.
-        if behind.refresh
-            && states.peek().is_some_and(|state| state.at <= behind.from.1)
-            && let Some(state) = states.next()
-        {
-            self.pass_on(resource, behind, state).await;
+    /// Passes on what was found, and says what was not, from the oldest to the youngest.
+    pub(super) async fn tell(
+        &mut self,
+        resource: &Arc<Resource>,
+        behind: &Behind,
+        found: Found,
+    ) -> Result<(), Unserved> {
+        let Found { states, lost, .. } = found;
+        let mut lost = lost.into_iter().peekable();
+        for (generation, state) in states {
+            while let Some(hole) = lost.next_if(|hole| *hole.generations.end() < generation) {
+                self.say_lost(resource, behind, hole, state.at.min(behind.to.1).before()).await;
+            }
+            self.pass_on(resource, behind, generation, state).await?;
         }
-        if let Some(generations) = lost.filter(|_| self.is_ours(behind)) {
-            let reason = match (unreadable, self.resumed) {
-                (true, _) => Reason::Undecodable,
-                (false, true) => Reason::Compacted,
-                (false, false) => Reason::RecorderAway,
-            };
-            let next = states.peek().map_or(behind.to.1, |state| state.at);
-            let api_version = resource.api_version();
-            let at = next.before();
-            self.sink.lost(Lost { uid, namespace, name, generations, reason, at, api_version }).await;
+        for hole in lost {
+            let whole = *hole.generations.end() == behind.to.0;
+            let at = if whole { behind.to.1 } else { behind.to.1.before() };
+            self.say_lost(resource, behind, hole, at).await;
         }
-        for state in states {
-            self.pass_on(resource, behind, state).await;
-        }
+        self.sink.heard(true);
+        Ok(())
     }
 
-    async fn pass_on(&mut self, resource: &Arc<Resource>, behind: &Behind, state: super::repair::FoundState) {
-        if let Some(change) = self.exact.change(resource, &behind.of, state).await {
+    async fn pass_on(
+        &mut self,
+        resource: &Arc<Resource>,
+        behind: &Behind,
+        generation: i64,
+        state: FoundState,
+    ) -> Result<(), Unserved> {
+        let at = state.at.min(behind.to.1);
+        let past = self.exact.change(resource, &behind.of, generation, state).await?;
+        let unreadable = matches!(past, Past::Unreadable);
+        if let Past::Was(change) = past {
             self.sink.change(change).await;
+        } else if generation > behind.from.0 {
+            // It was there a moment ago.
+            let hole = Hole { generations: generation..=generation, unreadable };
+            self.say_lost(resource, behind, hole, at).await;
         }
+        Ok(())
+    }
+
+    async fn say_lost(&mut self, resource: &Arc<Resource>, behind: &Behind, hole: Hole, at: ResourceVersion) {
+        let Hole { generations, unreadable } = hole;
+        // The newest state of a workload is ours whenever it was made.
+        if !self.is_ours(behind) && *generations.end() < behind.to.0 {
+            return;
+        }
+        let reason = match (unreadable, self.resumed) {
+            (true, _) => Reason::Undecodable,
+            (false, true) => Reason::Compacted,
+            (false, false) => Reason::RecorderAway,
+        };
+        let Name { namespace, name, uid } = behind.of.clone();
+        let api_version = resource.api_version();
+        self.sink.lost(Lost { uid, namespace, name, generations, reason, at, api_version }).await;
     }
 
     /// Generations before the first sight of a workload count as lost only if it was made while it should have been
@@ -247,26 +307,30 @@ impl<S: Sink> Stream<S> {
         resource: &Arc<Resource>,
         from: ResourceVersion,
         listed: &Listed,
-    ) {
+    ) -> Result<(), Unserved> {
         let distance = from.distance(listed.at);
         let affordable = (SAMPLED_OBJECTS / listed.uids.len().max(1) as u128).clamp(1, SAMPLES);
         let samples = affordable.min(distance);
-        let mut seen = HashSet::new();
+        let (mut seen, mut blind) = (HashSet::new(), distance > samples);
         for i in 1..=samples {
             let at = from.after(distance * i / (samples + 1));
-            let Past::Was(objects) = self.exact.all(resource, at).await else { continue };
+            let Past::Was(objects) = self.exact.all(resource, at).await? else {
+                blind = true;
+                continue;
+            };
             for raw in objects {
                 let Some(change) = self.edge(resource, Observed::Repair, Op::Modified, raw) else { continue };
                 let known =
                     listed.uids.contains(&change.uid) || self.sink.knows(change.uid, change.generation);
                 if !known && seen.insert(change.uid) {
-                    self.passed_by(resource, from, at, listed.at, &change).await;
+                    self.passed_by(resource, from, at, listed.at, &change).await?;
                 }
             }
         }
-        if distance > samples {
+        if blind {
             self.sink.blind(from, listed.at);
         }
+        Ok(())
     }
 
     /// An object that came after `from`, was there at `at`, and went before `to`.
@@ -277,10 +341,11 @@ impl<S: Sink> Stream<S> {
         at: ResourceVersion,
         to: ResourceVersion,
         change: &Change,
-    ) {
-        let of = Name { namespace: change.namespace.clone(), name: change.name.clone(), uid: change.uid };
-        if let Some(last) = self.exact.last_state(resource, &of, at, to).await {
-            self.ended_before(resource, (0, from), last).await;
+    ) -> Result<(), Unserved> {
+        match self.exact.last_state(resource, &name_of(change), at, to).await? {
+            // Most of what comes and goes is none of ours; nothing of that is lost.
+            Some(last) if self.sink.wants(&last) => self.ended_before(resource, (0, from), last).await,
+            _ => Ok(()),
         }
     }
 }
@@ -289,13 +354,17 @@ fn name(recorded: &Recorded) -> Name {
     Name { namespace: recorded.namespace.clone(), name: recorded.name.clone(), uid: recorded.uid }
 }
 
+fn name_of(change: &Change) -> Name {
+    Name { namespace: change.namespace.clone(), name: change.name.clone(), uid: change.uid }
+}
+
+/// What has to be read so that `change` can be passed on; with the list that showed it, `change` as well.
 pub(super) fn behind(
     change: &Change,
     from: (i64, ResourceVersion),
     refresh: bool,
-    with_last: bool,
+    listed: Option<ResourceVersion>,
 ) -> Behind {
-    let of = Name { namespace: change.namespace.clone(), name: change.name.clone(), uid: change.uid };
     let to = (change.generation, change.resource_version);
-    Behind { of, from, refresh, to, with_last, made: change.made }
+    Behind { of: name_of(change), from, refresh, to, listed, made: change.made }
 }

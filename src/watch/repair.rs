@@ -1,18 +1,17 @@
 //! Brings an object up to date from etcd's past: every generation between its last known state and the present one.
 
 use super::edge;
-use super::exact::{Exact, Name, Past, state};
-use super::walk::{State, Walk};
+use super::exact::{Exact, Name, Past, Read, Unserved, state};
+use super::walk::{Hole, State, Walk};
 use crate::revision::Observed;
 use crate::workload::{Change, Op, Resource, ResourceVersion};
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-/// What is found is kept up to this size; the rest is read a second time when its turn comes.
-const KEEP: usize = 8 << 20;
+/// What is found of one object is kept up to this size; the rest is read a second time when its turn comes.
+const KEEP: usize = 256 << 10;
 
 /// An object that has to be brought up to date.
 #[derive(Clone, Debug)]
@@ -22,54 +21,76 @@ pub(super) struct Behind {
     pub(super) from: (i64, ResourceVersion),
     /// Whether the content of that state has to be read again.
     pub(super) refresh: bool,
-    /// The state up to which it is brought, and whether that is to be read as well.
+    /// The state up to which it is brought.
     pub(super) to: (i64, ResourceVersion),
-    pub(super) with_last: bool,
+    /// The list that showed that state, when it has to be read as well.
+    pub(super) listed: Option<ResourceVersion>,
     /// When it was made.
     pub(super) made: Option<DateTime<Utc>>,
 }
 
-/// What the past told.
+/// What the past told of one object, by generation.
+#[derive(Debug, Default)]
 pub(super) struct Found {
-    /// From the oldest to the newest.
-    pub(super) states: Vec<FoundState>,
-    pub(super) lost: Option<RangeInclusive<i64>>,
-    /// Whether it is lost because it cannot be understood.
-    pub(super) unreadable: bool,
+    pub(super) states: BTreeMap<i64, FoundState>,
+    pub(super) lost: Vec<Hole>,
+    kept: usize,
 }
 
 /// One generation: its content, or where to read it again.
+#[derive(Debug)]
 pub(super) struct FoundState {
     pub(super) at: ResourceVersion,
+    /// Whether it is what a list at this place showed, wherever it was written.
+    listed: bool,
     raw: Option<Box<RawValue>>,
 }
 
+impl Found {
+    /// Keeps a state. The oldest are the first that compaction takes, so the youngest are dropped.
+    fn keep(&mut self, generation: i64, at: ResourceVersion, listed: bool, raw: Box<RawValue>) {
+        self.kept += raw.get().len();
+        self.states.insert(generation, FoundState { at, listed, raw: Some(raw) });
+        for state in self.states.values_mut().rev() {
+            if self.kept <= KEEP {
+                return;
+            }
+            self.kept -= state.raw.take().map_or(0, |raw| raw.get().len());
+        }
+    }
+
+    fn lose(&mut self, generation: i64, unreadable: bool) {
+        self.lost.push(Hole { generations: generation..=generation, unreadable });
+    }
+}
+
 impl Exact {
-    /// Every generation of an object after its last known state.
-    pub(super) async fn history(&self, resource: &Arc<Resource>, behind: &Behind) -> Found {
-        let mut states = BTreeMap::new();
-        let (mut kept, mut unreadable) = (0, false);
-        let mut keep = |generation: i64, at: ResourceVersion, raw: Box<RawValue>| {
-            kept += raw.get().len();
-            states.insert(generation, FoundState { at, raw: (kept < KEEP).then_some(raw) });
-        };
-        let ends = [(behind.with_last, behind.to), (behind.refresh, behind.from)];
-        for (generation, at) in ends.into_iter().filter(|(wanted, _)| *wanted).map(|(_, end)| end) {
-            if let Past::Was(Some(raw)) = self.object(resource, &behind.of, at).await {
-                keep(generation, at, raw);
+    /// Every generation of an object after its last known state, and that state itself if it has to be read again.
+    pub(super) async fn history(&self, resource: &Arc<Resource>, behind: &Behind) -> Result<Found, Unserved> {
+        let mut found = Found::default();
+        let (to, from) = (behind.to, behind.from);
+        if let Some(listed) = behind.listed {
+            match self.shown(resource, &behind.of, to.0, listed).await? {
+                Past::Was(raw) => found.keep(to.0, listed, true, raw),
+                past => found.lose(to.0, matches!(past, Past::Unreadable)),
             }
         }
-        let mut walk = Walk::new(behind.from, behind.to);
+        if behind.refresh
+            && let Past::Was(Some(raw)) = self.object(resource, &behind.of, from.1).await?
+        {
+            found.keep(from.0, from.1, false, raw);
+        }
+        let mut walk = Walk::new(from, to);
         while let Some(at) = walk.next() {
-            let past = self.object(resource, &behind.of, at).await;
+            let past = self.object(resource, &behind.of, at).await?;
             let state = state(&past);
-            unreadable |= state == State::Unreadable;
             let new = walk.saw(at, state);
             if let (true, State::Version { generation, .. }, Past::Was(Some(raw))) = (new, state, past) {
-                keep(generation, at, raw);
+                found.keep(generation, at, false, raw);
             }
         }
-        Found { states: states.into_values().collect(), lost: walk.lost(), unreadable }
+        found.lost.splice(0..0, walk.lost());
+        Ok(found)
     }
 
     /// One of the states that were found.
@@ -77,16 +98,24 @@ impl Exact {
         &self,
         resource: &Arc<Resource>,
         of: &Name,
+        generation: i64,
         state: FoundState,
-    ) -> Option<Change> {
-        let raw = match state.raw {
-            Some(raw) => raw,
-            None => match self.object(resource, of, state.at).await {
-                Past::Was(raw) => raw?,
-                Past::Compacted => return None,
+    ) -> Read<Change> {
+        let past = match state.raw {
+            Some(raw) => Past::Was(raw),
+            None if state.listed => self.shown(resource, of, generation, state.at).await?,
+            None => match self.object(resource, of, state.at).await? {
+                Past::Was(Some(raw)) => Past::Was(raw),
+                Past::Was(None) | Past::Compacted => Past::Compacted,
+                Past::Unreadable => Past::Unreadable,
             },
         };
-        edge::change(resource, Observed::Repair, Op::Modified, raw).ok()
+        let change = |raw| edge::change(resource, Observed::Repair, Op::Modified, raw);
+        Ok(match past {
+            Past::Was(raw) => change(raw).map_or(Past::Unreadable, Past::Was),
+            Past::Compacted => Past::Compacted,
+            Past::Unreadable => Past::Unreadable,
+        })
     }
 
     /// The last state of an object that was there at `from` and is not at `to`; none when nobody knows it any more.
@@ -96,17 +125,17 @@ impl Exact {
         of: &Name,
         from: ResourceVersion,
         to: ResourceVersion,
-    ) -> Option<Change> {
+    ) -> Result<Option<Change>, Unserved> {
         let (mut there, mut gone) = (from.before(), to);
         let mut last = None;
         while there.distance(gone) > 1 {
             let at = there.middle(gone);
-            match self.object(resource, of, at).await {
+            match self.object(resource, of, at).await? {
                 Past::Was(Some(raw)) => (there, last) = (at, Some(raw)),
                 Past::Was(None) => gone = at,
-                Past::Compacted => there = at,
+                Past::Compacted | Past::Unreadable => there = at,
             }
         }
-        edge::change(resource, Observed::Repair, Op::Deleted, last?).ok()
+        Ok(last.and_then(|raw| edge::change(resource, Observed::Repair, Op::Deleted, raw).ok()))
     }
 }

@@ -1,7 +1,8 @@
 //! LIST and WATCH of one kind, for ever.
 
+use super::check::Until;
 use super::edge;
-use super::exact::Exact;
+use super::exact::{Exact, Unserved};
 use super::relist::{Listed, NoList, behind};
 use super::{Need, Place, Sink, discover};
 use crate::client::backoff::{Waits, backoff};
@@ -10,7 +11,7 @@ use crate::kinds::Kind;
 use crate::metrics::{self, Metrics};
 use crate::revision::Observed;
 use crate::workload::{Change, Op, Resource, ResourceVersion};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use http::Request;
 use kube::Client;
@@ -24,10 +25,11 @@ use tokio::time::{Instant, sleep, timeout};
 /// Below the 75 s that an API server's watch cache reaches back, so that every reconnect can resume. It also makes the
 /// server send a bookmark at the end of every watch.
 const WATCH_SECONDS: u32 = 50;
-/// A watch that is silent for longer than it was asked to last is dead.
-const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 5);
-/// What a watch has missed comes at once; after this silence there is no more of it.
-const REPLAY_SILENCE: Duration = Duration::from_secs(2);
+/// What a watch has missed comes at once. A watch of so many seconds that the server ends without having shown any of
+/// it shows that there is no more.
+const REPLAY_SECONDS: u32 = 5;
+/// The server waits this much longer at most.
+const GRACE: Duration = Duration::from_secs(5);
 const OPEN_DEADLINE: Duration = Duration::from_secs(30);
 const WAITS: Waits = (Duration::from_millis(200), Duration::from_secs(10));
 
@@ -62,14 +64,16 @@ pub struct Stream<S> {
     pub(super) since: Option<Place>,
     /// Whether this process has followed the kind before: what is missing now was missed by it.
     pub(super) resumed: bool,
-    audit: Duration,
-    audited: Instant,
+    /// A place that the history had reached at a known time.
+    pub(super) clock: Option<Place>,
+    pub(super) audit: Duration,
+    pub(super) audited: Instant,
     rewound: Arc<Notify>,
     failures: u32,
 }
 
 /// Why a watch ended.
-enum End {
+pub(super) enum End {
     /// It can go on where it was.
     Resume,
     /// It has shown everything up to where it was asked to.
@@ -93,6 +97,7 @@ impl<S: Sink> Stream<S> {
             ready,
             since,
             resumed: false,
+            clock: None,
             audit,
             audited: Instant::now(),
             rewound,
@@ -109,7 +114,9 @@ impl<S: Sink> Stream<S> {
             })
             .await;
             tracing::info!(kind = self.kind.kind, version = resource.version, "watching");
+            self.sink.heard(true);
             self.follow(&resource).await;
+            self.sink.heard(false);
             tracing::info!(
                 kind = self.kind.kind,
                 version = resource.version,
@@ -138,7 +145,7 @@ impl<S: Sink> Stream<S> {
                 self.forget(listed.at);
             }
             self.ready.send_replace(true);
-            let Some(mut at) = self.join(resource, listed, resumable).await else { return };
+            let Ok(mut at) = self.join(resource, listed, resumable).await else { return };
             self.moved(at);
             self.resumed = true;
             if matches!(self.live(resource, &mut at).await, End::Absent) {
@@ -154,19 +161,20 @@ impl<S: Sink> Stream<S> {
         resource: &Arc<Resource>,
         mut listed: Listed,
         resumable: bool,
-    ) -> Option<ResourceVersion> {
+    ) -> Result<ResourceVersion, Unserved> {
         let Some(since) = self.since else {
-            self.catch_up(resource, &mut listed).await;
-            return Some(listed.at);
+            self.catch_up(resource, &mut listed).await?;
+            return Ok(listed.at);
         };
         let mut at = since.at;
         if resumable && listed.is_settled() {
             // Nothing to wait for: whatever came and went meanwhile comes by the watch.
-            return Some(at);
+            return Ok(at);
         }
+        let mut until = Until::shown(&listed);
         let mut end = if resumable { End::Resume } else { End::Relist };
         while matches!(end, End::Resume) {
-            end = match self.watch(resource, &mut at, Some(listed.at)).await {
+            end = match self.watch(resource, &mut at, Some(&mut until)).await {
                 Ok(end) => end,
                 Err(error) => {
                     self.failed("watch", &error).await;
@@ -175,78 +183,40 @@ impl<S: Sink> Stream<S> {
             };
         }
         match end {
-            End::Absent => return None,
+            End::Absent => return Err(Unserved),
             End::Replayed | End::Resume => listed.drop_known(&self.sink),
             End::Relist => at = listed.at,
         }
-        self.catch_up(resource, &mut listed).await;
+        self.catch_up(resource, &mut listed).await?;
         if matches!(end, End::Relist) {
-            self.look_into(resource, since.at, &listed).await;
+            self.look_into(resource, since.at, &listed).await?;
         }
-        Some(at)
+        Ok(at)
     }
 
     /// Watches until the version or the history is gone.
     async fn live(&mut self, resource: &Arc<Resource>, at: &mut ResourceVersion) -> End {
         loop {
             match self.watch(resource, at, None).await {
-                Ok(End::Resume | End::Replayed) => self.check(resource, at).await,
+                Ok(End::Resume | End::Replayed) => {}
                 Ok(end) => return end,
                 Err(error) => self.failed("watch", &error).await,
             }
+            // After a failure too: a restored etcd soon has come further than the old one had.
+            self.check(resource, at).await;
         }
-    }
-
-    /// Between two watches: is this still the same history, and was really everything seen?
-    async fn check(&mut self, resource: &Arc<Resource>, at: &mut ResourceVersion) {
-        if let Ok(page) = self.exact.present(resource, 1, "", true).await
-            && page.at < *at
-        {
-            return self.start_over(page.at).await;
-        }
-        if self.audited.elapsed() < self.audit {
-            return;
-        }
-        self.audited = Instant::now();
-        match self.audit(resource, at).await {
-            Ok(()) | Err(NoList::Absent) => {}
-            Err(NoList::Rewound(now)) => self.start_over(now).await,
-            Err(NoList::Failed(error)) => self.failed("audit", &error).await,
-        }
-    }
-
-    /// Compares what is there with what was seen, and reads back what was not.
-    async fn audit(&mut self, resource: &Arc<Resource>, at: &mut ResourceVersion) -> Result<(), NoList> {
-        let mut listed = self.suspects(resource).await?;
-        // Most suspects are just on their way.
-        while !listed.is_settled() && *at < listed.at {
-            match self.watch(resource, at, Some(listed.at)).await.map_err(NoList::Failed)? {
-                End::Resume => {}
-                End::Replayed => break,
-                End::Relist | End::Absent => return Ok(()),
-            }
-        }
-        listed.drop_known(&self.sink);
-        if !listed.is_settled() {
-            let missed = listed.behind.len() + listed.gone.len();
-            tracing::error!(kind = self.kind.kind, missed, "the watch has lost events; reading them back");
-            let counter = self.metrics.audit_repairs.get_or_create(&metrics::kind(&self.kind.kind)).clone();
-            counter.inc_by(missed as u64);
-            self.catch_up(resource, &mut listed).await;
-        }
-        Ok(())
     }
 
     /// Passes on every event after `last`, and moves it along; up to `until`, when that is given.
-    async fn watch(
+    pub(super) async fn watch(
         &mut self,
         resource: &Arc<Resource>,
         last: &mut ResourceVersion,
-        until: Option<ResourceVersion>,
+        mut until: Option<&mut Until>,
     ) -> anyhow::Result<End> {
-        let query = format!(
-            "watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={last}"
-        );
+        let seconds = if until.is_some() { REPLAY_SECONDS } else { WATCH_SECONDS };
+        let query =
+            format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={last}");
         let request = Request::get(format!("{}?{query}", resource.path(None))).body(Vec::new())?;
         let opened = Instant::now();
         let answer = timeout(OPEN_DEADLINE, self.client.request_events::<Box<RawValue>>(request)).await?;
@@ -257,53 +227,88 @@ impl<S: Sink> Stream<S> {
             Err(error) => return Err(error),
         };
         let mut events = std::pin::pin!(events);
-        let counter = self.metrics.watch_events.get_or_create(&metrics::kind(&self.kind.kind)).clone();
+        let lasting = Duration::from_secs(seconds.into());
         let mut silent = true;
-        let silence = if until.is_some() { REPLAY_SILENCE } else { SILENCE };
-        while until.is_none_or(|until| *last < until) {
-            let event = match timeout(silence, events.next()).await {
+        while until.as_ref().is_none_or(|until| !until.is_reached(*last, &self.sink)) {
+            let event = match timeout(lasting + GRACE, events.next()).await {
                 Ok(Some(event)) => event,
                 // Nothing more of what was missed comes.
-                Ok(None) if until.is_some() && silent => return Ok(End::Replayed),
+                Ok(None) if silent && until.as_ref().is_some_and(|until| until.is_over(opened, lasting)) => {
+                    return Ok(End::Replayed);
+                }
                 Ok(None) => return Ok(self.ended(opened).await),
-                Err(_) if until.is_some() => return Ok(End::Replayed),
+                // Silent for longer than it was asked to last: it is dead.
                 Err(_) => return Ok(End::Resume),
             };
-            counter.inc();
-            silent = false;
-            let (op, raw) = match event {
-                Ok(WatchEvent::Added(raw)) => (Op::Added, raw),
-                Ok(WatchEvent::Modified(raw)) => (Op::Modified, raw),
-                Ok(WatchEvent::Deleted(raw)) => (Op::Deleted, raw),
-                Ok(WatchEvent::Bookmark(bookmark)) => {
-                    *last = bookmark.metadata.resource_version.parse()?;
-                    self.moved(*last);
-                    continue;
-                }
-                Ok(WatchEvent::Error(status)) if status.code == 410 => return Ok(self.expired()),
-                Ok(WatchEvent::Error(status)) => anyhow::bail!("the API server ended the watch: {status}"),
-                Err(kube::Error::SerdeError(error)) => return Ok(self.unreadable(&error).await),
-                Err(error) => return Err(error.into()),
-            };
-            self.failures = 0;
-            let Some(change) = self.edge(resource, Observed::Watch, op, raw) else {
-                return Ok(End::Relist);
-            };
-            *last = change.resource_version;
-            self.pass(resource, change).await;
-            self.moved(*last);
+            let is_news = !matches!(event, Ok(WatchEvent::Bookmark(_)));
+            if let Some(end) = self.event(resource, event, last).await? {
+                return Ok(end);
+            }
+            silent &= !is_news;
+            if let Some(until) = until.as_deref_mut().filter(|_| is_news) {
+                until.moved();
+            }
         }
         Ok(End::Replayed)
     }
 
+    /// Passes on one event, and moves `last` along. Returns how the watch ends, when it does.
+    async fn event(
+        &mut self,
+        resource: &Arc<Resource>,
+        event: kube::Result<WatchEvent<Box<RawValue>>>,
+        last: &mut ResourceVersion,
+    ) -> anyhow::Result<Option<End>> {
+        self.metrics.watch_events.get_or_create(&metrics::kind(&self.kind.kind)).inc();
+        let (op, raw) = match event {
+            Ok(WatchEvent::Added(raw)) => (Op::Added, raw),
+            Ok(WatchEvent::Modified(raw)) => (Op::Modified, raw),
+            Ok(WatchEvent::Deleted(raw)) => (Op::Deleted, raw),
+            Ok(WatchEvent::Bookmark(bookmark)) => {
+                *last = bookmark.metadata.resource_version.parse::<ResourceVersion>()?.max(*last);
+                self.moved(*last);
+                return Ok(None);
+            }
+            Ok(WatchEvent::Error(status)) if status.code == 410 => return Ok(Some(self.expired())),
+            Ok(WatchEvent::Error(status)) => anyhow::bail!("the API server ended the watch: {status}"),
+            Err(kube::Error::SerdeError(error)) => return Ok(Some(self.unreadable(&error).await)),
+            Err(error) => return Err(error.into()),
+        };
+        self.failures = 0;
+        let Some(change) = self.edge(resource, Observed::Watch, op, raw) else {
+            return Ok(Some(End::Relist));
+        };
+        let at = change.resource_version;
+        if at <= *last {
+            self.stale(&change, *last);
+        } else if self.pass(resource, change).await.is_err() {
+            return Ok(Some(End::Absent));
+        } else {
+            *last = at;
+            self.moved(at);
+        }
+        Ok(None)
+    }
+
     /// Hands one change to the sink, after what it lacks.
-    async fn pass(&mut self, resource: &Arc<Resource>, change: Change) {
+    async fn pass(&mut self, resource: &Arc<Resource>, change: Change) -> Result<(), Unserved> {
+        if self.sink.contradicts(&change) {
+            self.start_over(change.resource_version).await;
+        }
         if let Need::After { generation, at, refresh } = self.sink.need(&change) {
-            let behind = behind(&change, (generation, at), refresh, false);
-            let found = self.exact.history(resource, &behind).await;
-            self.tell(resource, &behind, found).await;
+            let behind = behind(&change, (generation, at), refresh, None);
+            let found = self.exact.history(resource, &behind).await?;
+            self.tell(resource, &behind, found).await?;
         }
         self.sink.change(change).await;
+        Ok(())
+    }
+
+    /// A watch shows what comes after a place, in order; anything else would be taken for news.
+    fn stale(&self, change: &Change, last: ResourceVersion) {
+        self.metrics.stale_events.get_or_create(&metrics::kind(&self.kind.kind)).inc();
+        let Change { namespace, name, resource_version: at, .. } = change;
+        tracing::warn!(kind = self.kind.kind, namespace, name, %at, %last, "an event that is older than the last one was dropped");
     }
 
     /// Reads what orders and identifies an object. None when it cannot be ordered.
@@ -322,9 +327,22 @@ impl<S: Sink> Stream<S> {
             .ok()
     }
 
+    /// Events may be passed on long after they happened, so only what the API server said of the present dates a place.
     fn moved(&mut self, at: ResourceVersion) {
-        self.since = Some(Place { at, time: Utc::now() });
-        self.sink.reached(at);
+        let dated = self.clock.filter(|clock| clock.at <= at).map(|clock| clock.time);
+        let before = self.since.map(|since| since.time);
+        let time = dated.into_iter().chain(before).max().unwrap_or_default();
+        let place = Place { at, time };
+        self.since = Some(place);
+        self.sink.reached(place);
+    }
+
+    /// A consistent read that was asked at `asked` showed the history at `at`.
+    pub(super) fn measured(&mut self, at: ResourceVersion, asked: DateTime<Utc>) {
+        let reached = |clock: Place| self.since.is_some_and(|since| since.at >= clock.at);
+        if self.clock.is_none_or(reached) {
+            self.clock = Some(Place { at, time: asked });
+        }
     }
 
     /// A watch that ends at once, again and again, must not become a busy loop.
@@ -333,6 +351,7 @@ impl<S: Sink> Stream<S> {
             sleep(WAITS.0).await;
         }
         self.failures = 0;
+        self.sink.heard(true);
         End::Resume
     }
 
@@ -349,7 +368,7 @@ impl<S: Sink> Stream<S> {
         End::Relist
     }
 
-    async fn failed(&mut self, what: &'static str, error: &anyhow::Error) {
+    pub(super) async fn failed(&mut self, what: &'static str, error: &anyhow::Error) {
         self.failures = self.failures.saturating_add(1);
         tracing::warn!(
             kind = self.kind.kind,
@@ -368,7 +387,7 @@ impl<S: Sink> Stream<S> {
     }
 
     /// Everything that was read may be of another history: the process drops it and starts over, this task with it.
-    async fn start_over(&mut self, now: ResourceVersion) {
+    pub(super) async fn start_over(&mut self, now: ResourceVersion) {
         self.forget(now);
         self.rewound.notify_one();
         std::future::pending::<()>().await;

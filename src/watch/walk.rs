@@ -2,10 +2,11 @@
 //!
 //! Between two known states whose generations are not neighbours something is missing. It is looked for one step
 //! before the younger of the two; when that meets only status writes, in the middle of the two. A generation that
-//! lies where history was compacted is lost; one for which no room is left was never stored.
+//! lies where history was compacted is lost, and so is one that cannot be read; one for which no room is left was never
+//! stored.
 
 use crate::workload::ResourceVersion;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 /// So many steps in a row may find nothing new before the middle is tried.
@@ -36,10 +37,20 @@ struct Known {
     last: ResourceVersion,
 }
 
+/// Generations that existed and cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hole {
+    pub(super) generations: RangeInclusive<i64>,
+    /// Whether that is because what is stored cannot be read.
+    pub(super) unreadable: bool,
+}
+
 /// The search for the generations of one object.
 #[derive(Debug)]
 pub(super) struct Walk {
     known: BTreeMap<i64, Known>,
+    /// Generations below which something was met that cannot be read.
+    unreadable: BTreeSet<i64>,
     compacted: ResourceVersion,
     stalled: u32,
 }
@@ -49,7 +60,7 @@ impl Walk {
     pub(super) fn new(from: (i64, ResourceVersion), to: (i64, ResourceVersion)) -> Self {
         let state = |at| Known { first: at, last: at };
         let known = BTreeMap::from([(from.0, state(from.1)), (to.0, state(to.1))]);
-        Self { known, compacted: ResourceVersion::default(), stalled: 0 }
+        Self { known, unreadable: BTreeSet::new(), compacted: ResourceVersion::default(), stalled: 0 }
     }
 
     /// The youngest two states with something missing and room for it in between.
@@ -88,9 +99,16 @@ impl Walk {
                 return true;
             }
             State::Version { .. } | State::Absent => self.raise(a, at),
-            State::Compacted | State::Unreadable => {
+            State::Compacted => {
                 self.compacted = self.compacted.max(at);
                 self.raise(a, at);
+            }
+            // Whatever it is, what is older can still be read.
+            State::Unreadable => {
+                self.unreadable.insert(b);
+                if let Some(younger) = self.known.get_mut(&b) {
+                    younger.first = at;
+                }
             }
         }
         false
@@ -102,12 +120,16 @@ impl Walk {
         }
     }
 
-    /// The generations that existed and cannot be had.
-    pub(super) fn lost(&self) -> Option<RangeInclusive<i64>> {
-        let lost = |((a, older), (b, _)): &((i64, Known), (i64, Known))| {
-            b - a > 1 && self.compacted > ResourceVersion::default() && older.last == self.compacted
+    /// The generations that existed and cannot be had, from the oldest to the youngest.
+    pub(super) fn lost(&self) -> Vec<Hole> {
+        let compacted =
+            |older: Known| self.compacted > ResourceVersion::default() && older.last == self.compacted;
+        let hole = |((a, older), (b, _)): ((i64, Known), (i64, Known))| {
+            let unreadable = self.unreadable.contains(&b);
+            let lost = b - a > 1 && (unreadable || compacted(older));
+            lost.then_some(Hole { generations: a + 1..=b - 1, unreadable })
         };
-        self.pairs().find(lost).map(|((a, _), (b, _))| a + 1..=b - 1)
+        self.pairs().filter_map(hole).collect()
     }
 }
 
@@ -138,11 +160,19 @@ mod tests {
         }
 
         fn walk(&self, from: (i64, u64)) -> (Vec<i64>, Option<RangeInclusive<i64>>, usize) {
+            let (found, lost, reads) = self.walk_past(from, &[]);
+            assert!(lost.len() <= 1 && lost.iter().all(|hole| !hole.unreadable), "{lost:?}");
+            (found, lost.into_iter().next().map(|hole| hole.generations), reads)
+        }
+
+        /// As if these places could not be read.
+        fn walk_past(&self, from: (i64, u64), unreadable: &[u64]) -> (Vec<i64>, Vec<Hole>, usize) {
             let (place, generation) = *self.writes.last().expect("one write");
             let mut walk = Walk::new((from.0, rv(from.1)), (generation, rv(place)));
             let (mut found, mut reads) = (Vec::new(), 0);
             while let Some(at) = walk.next() {
-                let state = self.read(at);
+                let bad = unreadable.iter().any(|place| rv(*place) == at);
+                let state = if bad { State::Unreadable } else { self.read(at) };
                 if walk.saw(at, state) {
                     let State::Version { generation, .. } = state else { panic!("not a version") };
                     found.push(generation);
@@ -192,6 +222,16 @@ mod tests {
     fn a_generation_that_was_never_stored_is_not_lost() {
         let history = History { writes: vec![(10, 1), (20, 4), (30, 5)], compacted: 0 };
         assert_eq!(history.walk((1, 10)), (vec![4], None, 2));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_lost_alone() {
+        let history =
+            History { writes: (1u64..=9).map(|g| (100 + g, g.cast_signed())).collect(), compacted: 103 };
+        let (found, lost, _) = history.walk_past((1, 101), &[106]);
+        assert_eq!(found, [4, 5, 7, 8]);
+        let hole = |generations, unreadable| Hole { generations, unreadable };
+        assert_eq!(lost, [hole(2..=3, false), hole(6..=6, true)]);
     }
 
     proptest! {

@@ -1,10 +1,12 @@
 //! Revisor goes away, or the API server and etcd do: nothing is lost, or what is lost is said.
 
+use crate::oracle::compaction;
 use crate::support::{INFERENCE_SERVICE, Revisor, World, edit, eventually, patch, post, read, revisions};
 use crate::traffic::{Traffic, create, path, status, uri};
 use devcluster::{Component, Options};
 use http::Method;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -38,10 +40,14 @@ async fn killed_every_two_seconds_under_load() {
     first.wait_recorded(INFERENCE_SERVICE, seen.version());
     drop(first);
     let traffic = Traffic::start(&own.cluster, &namespace, 5, 100).await;
-    let started = Instant::now();
+    let (client, started, mut lives) = (own.client().await, Instant::now(), 0);
     while started.elapsed() < Duration::from_secs(30) {
         let revisor = Revisor::launch(own.cluster.kubeconfig(), &[]);
-        sleep(Duration::from_secs(2)).await;
+        sleep(Duration::from_millis(1700)).await;
+        // The last that it sees is the end of a workload.
+        lives += 1;
+        live_and_go(&client, &namespace, "brief", lives).await;
+        sleep(Duration::from_millis(200)).await;
         drop(revisor);
     }
     let edits = traffic.made();
@@ -165,6 +171,7 @@ async fn what_is_compacted_becomes_gaps_with_exact_ranges() {
     own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
     let (recorded, lost) = own.assert_recorded_or_gap(&namespace, INFERENCE_SERVICE).await;
+    assert_only_the_forgotten_is_lost(&own, &namespace).await;
     assert!(recorded > 100 && lost > 200, "{recorded} recorded, {lost} lost");
     let counted = revisor.metric("revisor_generations_lost_total", "RecorderAway");
     assert!((counted - f64::from(u32::try_from(lost).expect("small"))).abs() < 0.5, "{counted} of {lost}");
@@ -185,10 +192,72 @@ async fn what_is_compacted_becomes_gaps_with_exact_ranges() {
     assert_eq!(own.assert_recorded_or_gap(&namespace, INFERENCE_SERVICE).await, (recorded + 1, lost));
 }
 
+/// No Gap holds a generation that etcd still knew when it was read back.
+async fn assert_only_the_forgotten_is_lost(own: &World, namespace: &str) {
+    let first_known = compaction(&own.cluster.etcd_endpoint());
+    let superseded = own.oracle.superseded(INFERENCE_SERVICE.registry, namespace);
+    for key in crate::support::gaps(&own.client().await, namespace).await {
+        let until = superseded[&key].unwrap_or_else(|| panic!("{key:?} is the newest, and in a Gap"));
+        assert!(until <= first_known, "{key:?} was there until {until}, etcd knows {first_known}");
+    }
+}
+
+/// Waits until etcd has forgotten everything up to and with a revision but its last state.
+async fn compacted_beyond(own: &World, revision: u64) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while compaction(&own.cluster.etcd_endpoint()) <= revision {
+        assert!(Instant::now() < deadline, "etcd was not compacted");
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_states_are_recorded_though_they_are_older_than_the_compaction() {
+    let options = Options { compaction_interval: Some(Duration::from_secs(20)), ..Options::minimal() };
+    let own = World::start(&options);
+    let client = own.client().await;
+    let namespace = own.namespace("newest").await;
+    create(&client, &namespace, 2).await;
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let seen = edit(&client, &path(&namespace, "w0"), 3, uri).await;
+    revisor.wait_recorded(INFERENCE_SERVICE, seen.version());
+    sleep(Duration::from_secs(11)).await;
+    drop(revisor);
+    let edited = edit(&client, &path(&namespace, "w0"), 5, |i| uri(100 + i)).await;
+    create_named(&client, &namespace, "late").await;
+    let late = edit(&client, &path(&namespace, "late"), 4, |i| uri(200 + i)).await;
+    compacted_beyond(&own, late.version()).await;
+    own.cluster.restart(API_SERVER).expect("an API server");
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    revisor.wait_recorded(INFERENCE_SERVICE, late.version());
+    let recorded = crate::support::recorded(&client, &namespace).await;
+    for newest in [&edited, &late] {
+        let key = (newest.uid.clone(), newest.generation);
+        assert!(recorded.contains_key(&key), "the newest state of {} is not recorded", newest.name);
+    }
+    let all = |meta: &crate::support::Meta, from: i64| {
+        (from..meta.generation).map(|generation| (meta.uid.clone(), generation)).collect::<Vec<_>>()
+    };
+    let expected: BTreeSet<_> = all(&edited, seen.generation + 1).into_iter().chain(all(&late, 1)).collect();
+    assert_eq!(crate::support::gaps(&client, &namespace).await, expected);
+    own.assert_recorded_or_gap(&namespace, INFERENCE_SERVICE).await;
+}
+
 async fn create_named(client: &kube::Client, namespace: &str, name: &str) {
     let mut object = INFERENCE_SERVICE.example();
     object["metadata"]["name"] = name.into();
     post(client, &INFERENCE_SERVICE.path(namespace), &object).await;
+}
+
+/// A workload of four generations whose deletion waits: its generation moves once more, its spec does not.
+async fn live_and_go(client: &kube::Client, namespace: &str, name: &str, seed: usize) {
+    let at = path(namespace, name);
+    create_named(client, namespace, name).await;
+    edit(client, &at, 3, |n| uri(seed * 10 + n)).await;
+    patch(client, &at, &json!({"metadata": {"finalizers": ["e2e.example.com/hold"]}})).await;
+    let foreground = json!({"propagationPolicy": "Foreground"}).to_string();
+    crate::support::send(client, Method::DELETE, &at, "application/json", &foreground).await;
+    patch(client, &at, &json!({"metadata": {"finalizers": null}})).await;
 }
 
 async fn delete(client: &kube::Client, path: &str) {
@@ -256,25 +325,12 @@ async fn two_hundred_lives_of_one_name() {
     let client = own.client().await;
     let namespace = own.namespace("lives").await;
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
-    let finalized = json!({"metadata": {"finalizers": ["e2e.example.com/hold"]}});
-    let released = json!({"metadata": {"finalizers": null}});
     for i in 0..200 {
-        create_named(&client, &namespace, "w").await;
-        edit(&client, &path(&namespace, "w"), 3, |n| uri(i * 10 + n)).await;
         if i % 4 == 0 {
-            // A deletion that waits: its generation moves, its spec does not.
-            patch(&client, &path(&namespace, "w"), &finalized).await;
-            let foreground = json!({"propagationPolicy": "Foreground"}).to_string();
-            crate::support::send(
-                &client,
-                Method::DELETE,
-                &path(&namespace, "w"),
-                "application/json",
-                &foreground,
-            )
-            .await;
-            patch(&client, &path(&namespace, "w"), &released).await;
+            live_and_go(&client, &namespace, "w", i).await;
         } else {
+            create_named(&client, &namespace, "w").await;
+            edit(&client, &path(&namespace, "w"), 3, |n| uri(i * 10 + n)).await;
             delete(&client, &path(&namespace, "w")).await;
         }
     }

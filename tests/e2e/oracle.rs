@@ -165,6 +165,21 @@ impl Oracle {
         seen.states.values_mut().for_each(|states| states.retain(|state| state.written <= revision));
     }
 
+    /// Where each generation of `kind` in `namespace` was followed by the next; none for the newest of a workload.
+    pub fn superseded(&self, kind: &str, namespace: &str) -> BTreeMap<(String, i64), Option<u64>> {
+        let seen = self.seen.lock().expect("no panic");
+        let mut all: BTreeMap<(String, i64), Option<u64>> = BTreeMap::new();
+        let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
+        for state in seen.states.get(kind).into_iter().flatten().filter(|s| s.namespace == namespace) {
+            let before = newest.insert(&state.uid, state.generation);
+            if let Some(before) = before.filter(|before| *before != state.generation) {
+                all.insert((state.uid.clone(), before), Some(state.written));
+            }
+            all.entry((state.uid.clone(), state.generation)).or_default();
+        }
+        all
+    }
+
     /// Every generation of `kind` that was ever stored in `namespace`.
     pub fn generations(&self, kind: &str, namespace: &str) -> BTreeSet<(String, i64)> {
         let seen = self.seen.lock().expect("no panic");
@@ -205,6 +220,34 @@ impl Oracle {
         }
         panic!("etcd did not show generation {generation} of {uid}");
     }
+}
+
+/// Up to where etcd has forgotten its history: the first revision that can be read.
+pub fn compaction(etcd: &str) -> u64 {
+    let address = etcd.trim_start_matches("http://");
+    let (mut forgotten, mut known) = (0, header_revision(&range(address, 0)));
+    while known - forgotten > 1 {
+        let middle = forgotten + (known - forgotten) / 2;
+        if range(address, middle).contains("compacted") { forgotten = middle } else { known = middle }
+    }
+    known
+}
+
+/// The answer to a read of no key at a revision; 0 stands for the present.
+fn range(address: &str, revision: u64) -> String {
+    let body = json!({"key": BASE64_STANDARD.encode("none"), "revision": revision.to_string()}).to_string();
+    let mut stream = TcpStream::connect(address).expect("etcd");
+    let length = body.len();
+    write!(stream, "POST /v3/kv/range HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+        .expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer.split_once("\r\n\r\n").expect("a body").1.to_owned()
+}
+
+fn header_revision(answer: &str) -> u64 {
+    let answer: Value = serde_json::from_str(answer).expect("JSON");
+    answer["header"]["revision"].as_str().and_then(|text| text.parse().ok()).expect("a revision")
 }
 
 fn state(text: &str, written: u64) -> State {

@@ -4,7 +4,7 @@ use crate::script::{Answer, client};
 use revisor::kinds::Catalogue;
 use revisor::metrics::{Metrics, kind};
 use revisor::revision::Observed;
-use revisor::watch::{Lost, Need, Parts, Recorded, Sink, Stream};
+use revisor::watch::{Lost, Need, Parts, Place, Recorded, Sink, Stream};
 use revisor::workload::{Change, Op, ResourceVersion};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -53,6 +53,14 @@ impl Sink for Book {
         self.0.lock().expect("no panic").0.get(&uid).is_some_and(|(known, _)| *known >= generation)
     }
 
+    fn wants(&self, _: &Change) -> bool {
+        true
+    }
+
+    fn contradicts(&self, _: &Change) -> bool {
+        false
+    }
+
     async fn change(&mut self, change: Change) {
         let mut book = self.0.lock().expect("no panic");
         book.0.insert(change.uid, (change.generation, change.resource_version));
@@ -91,7 +99,8 @@ impl Sink for Book {
 
     fn blind(&mut self, _: ResourceVersion, _: ResourceVersion) {}
     fn rewound(&mut self, _: ResourceVersion, _: ResourceVersion) {}
-    fn reached(&mut self, _: ResourceVersion) {}
+    fn reached(&mut self, _: Place) {}
+    fn heard(&mut self, _: bool) {}
 }
 
 fn object(place: u64, uid: u128, generation: i64) -> Value {

@@ -5,6 +5,7 @@ mod demo;
 mod generated;
 mod kinds;
 mod make;
+mod past;
 mod script;
 mod stream;
 mod writer;

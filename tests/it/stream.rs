@@ -1,9 +1,10 @@
 //! Reading under faults.
 
 use crate::script::{Answer, client};
+use chrono::{DateTime, Utc};
 use revisor::kinds::Catalogue;
 use revisor::metrics::{Metrics, kind};
-use revisor::watch::{Lost, Need, Parts, Recorded, Sink, Stream};
+use revisor::watch::{Lost, Need, Parts, Place, Recorded, Sink, Stream};
 use revisor::workload::{Change, ResourceVersion};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -15,7 +16,10 @@ use uuid::Uuid;
 
 /// Notes what it is given: `list`, `listed`, `1@10 Watch` for a change, `at 10` for a place.
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<String>>>);
+struct Notes(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<Place>>>);
+
+/// A generation that cannot follow what was seen before.
+const OTHER_HISTORY: i64 = 99;
 
 impl Notes {
     fn push(&self, note: String) {
@@ -30,6 +34,14 @@ impl Notes {
 impl Sink for Notes {
     fn listing(&mut self) {
         self.push("list".to_owned());
+    }
+
+    fn wants(&self, _: &Change) -> bool {
+        true
+    }
+
+    fn contradicts(&self, change: &Change) -> bool {
+        change.generation == OTHER_HISTORY
     }
 
     async fn change(&mut self, change: Change) {
@@ -68,9 +80,12 @@ impl Sink for Notes {
         self.push(format!("rewound {last} to {now}"));
     }
 
-    fn reached(&mut self, at: ResourceVersion) {
-        self.push(format!("at {at}"));
+    fn reached(&mut self, place: Place) {
+        self.push(format!("at {}", place.at));
+        self.1.lock().expect("no panic").push(place);
     }
+
+    fn heard(&mut self, _: bool) {}
 }
 
 fn object(generation: i64, version: u32) -> Value {
@@ -91,6 +106,18 @@ fn expired() -> String {
 
 /// Follows Deployments on a server whose lists and watches are scripted, until `last` is noted.
 async fn follow(lists: Vec<Answer>, watches: Vec<Answer>, last: &str) -> (Vec<String>, Metrics, Vec<String>) {
+    let (notes, metrics, asked) = follow_from(None, u32::MAX, lists, watches, last).await;
+    (notes.all(), metrics, asked)
+}
+
+/// The same from a checkpoint, while the present is at `now`.
+async fn follow_from(
+    since: Option<Place>,
+    now: u32,
+    lists: Vec<Answer>,
+    watches: Vec<Answer>,
+    last: &str,
+) -> (Notes, Metrics, Vec<String>) {
     let (lists, watches) = (Mutex::new(lists.into_iter()), Mutex::new(watches.into_iter()));
     let (client, log) = client(move |line, _, _| {
         if line == "GET /apis/apps/v1" {
@@ -99,7 +126,7 @@ async fn follow(lists: Vec<Answer>, watches: Vec<Answer>, last: &str) -> (Vec<St
         }
         // The present, between two watches, and the past.
         if line.contains("limit=1&") || line.ends_with("limit=1") {
-            return list(u32::MAX, &[]);
+            return list(now, &[]);
         }
         if line.contains("resourceVersionMatch=Exact") {
             return list(1, &[]);
@@ -118,7 +145,7 @@ async fn follow(lists: Vec<Answer>, watches: Vec<Answer>, last: &str) -> (Vec<St
         kind: deployment,
         metrics: metrics.clone(),
         ready,
-        since: None,
+        since,
         audit: Duration::from_secs(300),
         rewound: Arc::default(),
     };
@@ -132,7 +159,7 @@ async fn follow(lists: Vec<Answer>, watches: Vec<Answer>, last: &str) -> (Vec<St
     task.abort();
     assert!(in_time.is_ok(), "{last:?} was not reached: {:?}", notes.all());
     let asked = log.lock().expect("no panic").iter().map(|(line, _)| line.clone()).collect();
-    (notes.all(), metrics, asked)
+    (notes, metrics, asked)
 }
 
 fn list(version: u32, items: &[Value]) -> Answer {
@@ -281,4 +308,60 @@ async fn a_watch_that_falls_silent_is_resumed_where_it_was() {
     assert!(asked.iter().any(|line| line.contains("watch=true") && line.ends_with("resourceVersion=12")));
     assert_eq!(notes.iter().filter(|note| *note == "list").count(), 1, "nothing is listed again");
     assert_eq!(metrics.watch_expired.get_or_create(&kind("Deployment")).get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_are_not_news_are_dropped_and_counted() {
+    let bookmark = event(
+        "BOOKMARK",
+        &json!({"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"resourceVersion": "11"}}),
+    );
+    let shown = [
+        event("MODIFIED", &object(2, 12)),
+        event("MODIFIED", &object(1, 11)),
+        event("MODIFIED", &object(2, 12)),
+        bookmark,
+        event("MODIFIED", &object(3, 13)),
+    ];
+    let (notes, metrics, asked) = follow(vec![list(10, &[])], vec![events(&shown)], "at 13").await;
+    let expected =
+        ["list", "listed", "at 10", "2@12 Watch Modified", "at 12", "at 12", "3@13 Watch Modified", "at 13"];
+    assert_eq!(notes, expected);
+    assert_eq!(metrics.stale_events.get_or_create(&kind("Deployment")).get(), 2);
+    assert!(asked.iter().filter(|line| line.contains("watch=true")).count() < 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_history_is_found_after_a_broken_watch_too() {
+    let shown = vec![events(&[event("ADDED", &object(1, 12))])];
+    let (notes, _, _) = follow_from(None, 11, vec![list(10, &[])], shown, "rewound 12 to 11").await;
+    assert_eq!(notes.all().len(), 6);
+    let broken = vec![Answer::Broken, Answer::Broken];
+    follow_from(None, 9, vec![list(10, &[])], broken, "rewound 10 to 9").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_of_another_history_starts_everything_over() {
+    let shown =
+        vec![events(&[event("ADDED", &object(1, 12)), event("MODIFIED", &object(OTHER_HISTORY, 20))])];
+    let (notes, _, _) = follow(vec![list(10, &[])], shown, "rewound 12 to 20").await;
+    assert!(!notes.iter().any(|note| note.starts_with("99@")), "{notes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_is_dated_by_what_the_api_server_said_of_the_present() {
+    let long_ago = Place { at: "5".parse().expect("a number"), time: DateTime::UNIX_EPOCH };
+    let before = Utc::now();
+    let shown = [
+        event("ADDED", &object(1, 7)),
+        event("MODIFIED", &object(2, 99)),
+        event("MODIFIED", &object(3, 101)),
+    ];
+    let (notes, _, _) =
+        follow_from(Some(long_ago), u32::MAX, vec![list(100, &[])], vec![events(&shown)], "at 101").await;
+    let places = notes.1.lock().expect("no panic").clone();
+    let time = |at: &str| places.iter().find(|place| place.at.to_string() == at).expect("reached").time;
+    // They are passed on now, and happened whenever that was.
+    assert_eq!((time("7"), time("99")), (long_ago.time, long_ago.time));
+    assert!(time("101") >= before, "it is younger than the list");
 }

@@ -6,12 +6,74 @@ use super::super::tracked::{Content, Tracked};
 use super::KindRecorder;
 use crate::json::Document;
 use crate::metrics::{kind, kind_reason};
-use crate::watch::{Lost, Reason};
+use crate::revision::Observed;
+use crate::watch::{Lost, Need, Reason};
 use crate::workload::{Change, ResourceVersion};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+/// A workload that is gone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    /// The last generation that was seen or recorded, and where.
+    pub(super) generation: i64,
+    at: ResourceVersion,
+    /// Whether this process was watching when it went.
+    pub(super) seen: bool,
+}
+
 impl KindRecorder {
+    /// What an earlier process recorded.
+    pub(super) fn take_over(&mut self) {
+        for (uid, head) in self.recorder.heads.hand_over(&self.kind.group, &self.kind.kind) {
+            let deleted = head.deleted;
+            let tracked = Tracked::recorded(head);
+            if deleted {
+                let (generation, at) = (tracked.generation, tracked.at);
+                self.ended.insert(uid, Ended { generation, at, seen: false });
+            } else {
+                self.workloads.insert(uid, tracked);
+            }
+        }
+    }
+
+    /// What a list shows and nobody knows; or, against all that is recorded, it is not gone.
+    pub(super) fn origin(&self, change: &Change) -> Need {
+        match self.ended.get(&change.uid) {
+            None => Need::Origin,
+            Some(ended) if ended.seen => Need::Rewound,
+            Some(ended) if ended.generation >= change.generation => Need::Nothing,
+            Some(&Ended { generation, at, .. }) => Need::After { generation, at, refresh: false },
+        }
+    }
+
+    /// What this process has seen itself is beyond doubt. A list shows the present, a watch may show the past.
+    pub(super) fn is_contradicted(&self, change: &Change) -> bool {
+        let later = |at: ResourceVersion| change.seen == Observed::List || change.resource_version > at;
+        let younger =
+            |tracked: &Tracked| tracked.seen && change.generation < tracked.generation && later(tracked.at);
+        let back = |ended: &Ended| ended.seen && later(ended.at);
+        self.workloads.get(&change.uid).is_some_and(younger) || self.ended.get(&change.uid).is_some_and(back)
+    }
+
+    /// What of it is not known. Once a workload was not selected, everything since then counts as that.
+    pub(super) fn clipped(&self, mut lost: Lost) -> Option<Lost> {
+        let tracked = self.workloads.get(&lost.uid);
+        let (from, to) = lost.generations.into_inner();
+        let ended = self.ended.get(&lost.uid).map_or(0, |ended| ended.generation);
+        let from = match tracked.map(|tracked| (tracked.deselected, tracked.generation)) {
+            Some((Some(first), _)) => {
+                lost.reason = Reason::NotSelected;
+                first
+            }
+            Some((None, known)) => from.max(known + 1),
+            None => from.max(ended + 1),
+        };
+        lost.generations = from..=to;
+        let known = tracked.map_or(ended, |tracked| tracked.generation);
+        (to > known).then_some(lost)
+    }
+
     /// Writes down generations that cannot be had.
     pub(super) async fn close(&mut self, lost: Lost) {
         let generations = lost.generations.end() - lost.generations.start() + 1;
@@ -58,10 +120,16 @@ impl KindRecorder {
     }
 
     /// A workload is gone: its newest Revision says when.
-    pub(super) async fn ended(&mut self, uid: Uuid, at: ResourceVersion, asked: Option<DateTime<Utc>>) {
+    pub(super) async fn ended(
+        &mut self,
+        uid: Uuid,
+        at: ResourceVersion,
+        asked: Option<DateTime<Utc>>,
+        seen: bool,
+    ) {
         self.ignored.remove(&uid);
-        self.ended.insert(uid);
         let Some(tracked) = self.workloads.remove(&uid) else { return };
+        self.ended.insert(uid, Ended { generation: tracked.generation, at: at.max(tracked.at), seen });
         let mut patch = self.status(&tracked, uid);
         patch.deletion_time = Some(asked.unwrap_or_else(Utc::now));
         let quiet = self.recorder.quiet.overtaken(uid);

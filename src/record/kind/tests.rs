@@ -1,0 +1,197 @@
+//! What the recorder of a kind makes of changes, without a cluster.
+
+use super::*;
+use crate::kinds::Catalogue;
+use crate::metrics::Metrics;
+use crate::record::extract::Extractor;
+use crate::record::queue::Queue;
+use crate::record::quiet::Quiet;
+use crate::record::report::Reporter;
+use crate::record::{Heads, Settings};
+use crate::revision::ObservedThrough;
+use crate::watch::Reason;
+use crate::workload::{Head, Resource};
+use http::{Request, Response};
+use kube::client::Body;
+use serde_json::value::RawValue;
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+const W: Uuid = Uuid::from_u128(7);
+
+struct Stored(Vec<(Uuid, Head)>);
+
+impl Heads for Stored {
+    fn hand_over(&self, _: &str, _: &str) -> Vec<(Uuid, Head)> {
+        self.0.clone()
+    }
+
+    fn recorded(&self, _: Uuid, _: &RangeInclusive<i64>) -> BTreeSet<i64> {
+        BTreeSet::new()
+    }
+}
+
+/// A recorder of InferenceServices that has listed nothing, and its queue.
+fn recorder(heads: Vec<(Uuid, Head)>) -> (KindRecorder, Queue) {
+    let metrics = Metrics::new();
+    let service =
+        tower::service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let queue = Queue::new(1 << 20, &metrics);
+    let (reporter, _) = Reporter::new(kube::Client::new(service, "default"), "default", &metrics);
+    let recorder = Recorder {
+        catalogue: Arc::new(Catalogue::built_in()),
+        settings: Arc::new(Settings::default()),
+        heads: Arc::new(Stored(heads)),
+        queue: queue.clone(),
+        quiet: Quiet::new(queue.clone()),
+        extractor: Extractor::new(Settings::default().names, &metrics),
+        reporter,
+        metrics,
+    };
+    let kinds = recorder.catalogue.clone();
+    let kind = kinds.kinds().iter().find(|kind| kind.kind == "InferenceService").expect("built in").clone();
+    let mut recorder = KindRecorder::new(recorder, kind);
+    recorder.listing();
+    recorder.listed(&HashSet::new());
+    (recorder, queue)
+}
+
+fn change(generation: i64, at: u32, seen: Observed, op: Op) -> Change {
+    labelled(generation, at, seen, op, "true")
+}
+
+fn labelled(generation: i64, at: u32, seen: Observed, op: Op, record: &str) -> Change {
+    let resource = Arc::new(Resource {
+        group: "serving.kserve.io".into(),
+        version: "v1beta1".into(),
+        kind: "InferenceService".into(),
+        plural: "inferenceservices".into(),
+    });
+    let object = serde_json::json!({
+        "metadata": {"name": "w", "namespace": "n", "uid": W, "labels": {"revisor.dev/record": record}},
+        "spec": {"n": generation},
+    });
+    Change {
+        resource,
+        uid: W,
+        name: "w".into(),
+        namespace: "n".into(),
+        generation,
+        resource_version: at.to_string().parse().expect("a number"),
+        made: None,
+        seen,
+        op,
+        raw: RawValue::from_string(object.to_string()).expect("JSON"),
+    }
+}
+
+fn watched(generation: i64, at: u32) -> Change {
+    change(generation, at, Observed::Watch, Op::Modified)
+}
+
+fn lost(generations: RangeInclusive<i64>) -> Lost {
+    Lost {
+        uid: W,
+        namespace: "n".into(),
+        name: "w".into(),
+        generations,
+        reason: Reason::Compacted,
+        at: "99".parse().expect("a number"),
+        api_version: "serving.kserve.io/v1beta1".into(),
+    }
+}
+
+fn stored(generation: i64, through: Option<i64>, deleted: bool) -> Head {
+    let through = through
+        .map(|generation| ObservedThrough { generation, resource_version: (generation * 10).to_string() });
+    Head {
+        namespace: "n".into(),
+        name: "w".into(),
+        revision: "w-1".into(),
+        generation,
+        resource_version: (generation * 10).to_string().parse().expect("a number"),
+        api_version: "serving.kserve.io/v1beta1".into(),
+        deleted,
+        observed_through: through,
+        ..Head::default()
+    }
+}
+
+/// What was handed in.
+async fn written(queue: &Queue) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Ok(Some(queued)) = tokio::time::timeout(Duration::from_millis(50), queue.next()).await {
+        all.push(match &queued.item.write {
+            Write::Create(revision, _) => match &revision.spec.gap {
+                Some(gap) => format!("Gap {}-{} {}", gap.from, gap.to, gap.reason),
+                None => format!("{:?} {}", revision.spec.r#type, revision.spec.generation),
+            },
+            Write::Status(patch) if patch.deletion_time.is_some() => "deleted".to_owned(),
+            Write::Status(_) => "quiet".to_owned(),
+        });
+        queue.done(queued);
+    }
+    all
+}
+
+#[tokio::test]
+async fn what_a_replay_shows_of_a_workload_that_is_gone_is_known() {
+    let (mut recorder, queue) = recorder(vec![(W, stored(3, Some(4), true))]);
+    for (generation, at) in [(2, 20), (3, 30), (4, 40)] {
+        recorder.change(watched(generation, at)).await;
+    }
+    recorder.change(change(4, 45, Observed::Watch, Op::Deleted)).await;
+    assert_eq!(written(&queue).await, Vec::<String>::new());
+    assert!(recorder.knows(W, 4) && !recorder.knows(W, 5));
+}
+
+#[tokio::test]
+async fn a_workload_that_went_here_does_not_begin_again() {
+    let (mut recorder, queue) = recorder(Vec::new());
+    recorder.change(watched(1, 10)).await;
+    recorder.change(change(2, 25, Observed::Watch, Op::Deleted)).await;
+    recorder.listed(&HashSet::new());
+    for (generation, at) in [(1, 10), (2, 20)] {
+        recorder.change(watched(generation, at)).await;
+    }
+    assert_eq!(written(&queue).await, ["Baseline 1", "Change 2", "deleted"]);
+}
+
+#[tokio::test]
+async fn a_gap_holds_nothing_that_is_known() {
+    let (mut recorder, queue) = recorder(Vec::new());
+    recorder.change(watched(5, 50)).await;
+    recorder.lost(lost(3..=5)).await;
+    recorder.lost(lost(4..=7)).await;
+    recorder.lost(lost(2..=6)).await;
+    recorder.change(watched(8, 80)).await;
+    assert_eq!(written(&queue).await, ["Baseline 5", "Gap 6-7 Compacted", "Change 8"]);
+}
+
+#[tokio::test]
+async fn what_is_lost_after_a_workload_was_not_selected_counts_from_there() {
+    let (mut recorder, queue) = recorder(Vec::new());
+    recorder.change(watched(1, 10)).await;
+    recorder.change(labelled(3, 30, Observed::Watch, Op::Modified, "false")).await;
+    recorder.lost(lost(4..=5)).await;
+    recorder.change(watched(6, 60)).await;
+    assert_eq!(written(&queue).await, ["Baseline 1", "Gap 2-5 NotSelected", "Change 6"]);
+}
+
+#[tokio::test]
+async fn what_is_younger_and_was_written_later_is_of_another_history() {
+    let (mut recorder, _queue) = recorder(vec![(Uuid::from_u128(8), stored(9, None, false))]);
+    recorder.change(watched(5, 50)).await;
+    assert!(recorder.contradicts(&watched(3, 60)));
+    assert!(!recorder.contradicts(&watched(3, 40)), "an old event");
+    assert!(!recorder.contradicts(&watched(5, 60)) && !recorder.contradicts(&watched(6, 60)));
+    assert!(recorder.contradicts(&change(3, 40, Observed::List, Op::Added)), "a list is of the present");
+    let other = Change { uid: Uuid::from_u128(8), ..watched(3, 100) };
+    assert!(!recorder.contradicts(&other), "not seen here");
+    recorder.change(change(5, 70, Observed::Watch, Op::Deleted)).await;
+    assert!(recorder.contradicts(&watched(5, 80)), "it came back");
+    assert!(!recorder.contradicts(&watched(5, 60)));
+    assert_eq!(recorder.need(&change(5, 60, Observed::List, Op::Added)), Need::Rewound);
+}
