@@ -127,6 +127,7 @@ impl Sink for KindRecorder {
     }
 
     async fn gone(&mut self, recorded: &Recorded) {
+        self.end_unknown(recorded);
         self.ended(recorded.uid, recorded.at, None, false).await;
     }
 

@@ -218,15 +218,14 @@ impl<S: Sink> Stream<S> {
         let query =
             format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={last}");
         let request = Request::get(format!("{}?{query}", resource.path(None))).body(Vec::new())?;
-        let opened = Instant::now();
         let answer = timeout(OPEN_DEADLINE, self.client.request_events::<Box<RawValue>>(request)).await?;
         let events = match answer.map_err(anyhow::Error::from) {
             Ok(events) => events,
-            Err(error) if is(&error, 410) => return Ok(self.expired()),
+            Err(error) if is(&error, 410) => return Ok(self.expired().await),
             Err(error) if is(&error, 404) => return Ok(End::Absent),
             Err(error) => return Err(error),
         };
-        let mut events = std::pin::pin!(events);
+        let (mut events, opened) = (std::pin::pin!(events), Instant::now());
         let lasting = Duration::from_secs(seconds.into());
         let mut silent = true;
         while until.as_ref().is_none_or(|until| !until.is_reached(*last, &self.sink)) {
@@ -269,7 +268,7 @@ impl<S: Sink> Stream<S> {
                 self.moved(*last);
                 return Ok(None);
             }
-            Ok(WatchEvent::Error(status)) if status.code == 410 => return Ok(Some(self.expired())),
+            Ok(WatchEvent::Error(status)) if status.code == 410 => return Ok(Some(self.expired().await)),
             Ok(WatchEvent::Error(status)) => anyhow::bail!("the API server ended the watch: {status}"),
             Err(kube::Error::SerdeError(error)) => return Ok(Some(self.unreadable(&error).await)),
             Err(error) => return Err(error.into()),
@@ -355,9 +354,11 @@ impl<S: Sink> Stream<S> {
         End::Resume
     }
 
-    fn expired(&mut self) -> End {
+    async fn expired(&mut self) -> End {
         self.metrics.watch_expired.get_or_create(&metrics::kind(&self.kind.kind)).inc();
         tracing::info!(kind = self.kind.kind, "the history of the watch is gone; listing again");
+        // It may be gone again at once.
+        sleep(WAITS.0).await;
         End::Relist
     }
 

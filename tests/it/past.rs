@@ -17,13 +17,18 @@ use uuid::Uuid;
 /// The generation written at each of these places; the first is known before.
 const HISTORY: &[(u64, i64)] = &[(10, 1), (20, 2), (30, 3), (40, 4), (50, 5)];
 const NOW: u64 = 70;
+const W: Uuid = Uuid::from_u128(1);
 
 #[derive(Clone)]
-struct Book(Arc<Mutex<(i64, Vec<String>)>>);
+struct Book {
+    /// The last known generation of the workload, and what was told.
+    told: Arc<Mutex<(i64, Vec<String>)>>,
+    wants: bool,
+}
 
 impl Book {
     fn note(&self, note: String) {
-        self.0.lock().expect("no panic").1.push(note);
+        self.told.lock().expect("no panic").1.push(note);
     }
 }
 
@@ -33,7 +38,7 @@ impl Sink for Book {
     }
 
     fn need(&mut self, change: &Change) -> Need {
-        let known = self.0.lock().expect("no panic").0;
+        let known = self.told.lock().expect("no panic").0;
         let at = HISTORY.iter().find(|(_, generation)| *generation == known).map_or(0, |(place, _)| *place);
         if change.generation <= known + 1 {
             return Need::Nothing;
@@ -41,12 +46,12 @@ impl Sink for Book {
         Need::After { generation: known, at: at.to_string().parse().expect("a number"), refresh: false }
     }
 
-    fn knows(&self, _: Uuid, generation: i64) -> bool {
-        self.0.lock().expect("no panic").0 >= generation
+    fn knows(&self, uid: Uuid, generation: i64) -> bool {
+        uid == W && self.told.lock().expect("no panic").0 >= generation
     }
 
     fn wants(&self, _: &Change) -> bool {
-        true
+        self.wants
     }
 
     fn contradicts(&self, _: &Change) -> bool {
@@ -55,13 +60,16 @@ impl Sink for Book {
 
     async fn change(&mut self, change: Change) {
         self.note(format!("{} {:?}", change.generation, change.seen));
-        let mut book = self.0.lock().expect("no panic");
+        if change.uid != W {
+            return;
+        }
+        let mut book = self.told.lock().expect("no panic");
         book.0 = book.0.max(change.generation);
     }
 
     async fn lost(&mut self, lost: Lost) {
         self.note(format!("lost {:?} {:?}", lost.generations, lost.reason));
-        let mut book = self.0.lock().expect("no panic");
+        let mut book = self.told.lock().expect("no panic");
         book.0 = book.0.max(*lost.generations.end());
     }
 
@@ -81,7 +89,7 @@ impl Sink for Book {
 }
 
 fn object(place: u64, generation: i64, size: usize) -> Value {
-    json!({"metadata": {"name": "w", "namespace": "n", "uid": Uuid::from_u128(1), "generation": generation, "resourceVersion": place.to_string()}, "spec": "x".repeat(size)})
+    json!({"metadata": {"name": "w", "namespace": "n", "uid": W, "creationTimestamp": "2026-01-01T00:00:00Z", "generation": generation, "resourceVersion": place.to_string()}, "spec": "x".repeat(size)})
 }
 
 /// What a request is about.
@@ -101,6 +109,16 @@ fn parameter<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 
 /// Follows the workload on a server that has an object of `size` and answers as it should, unless `fault` does.
 async fn follow(
+    since: Option<u64>,
+    size: usize,
+    fault: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static,
+) -> Vec<String> {
+    follow_wanted(true, since, size, fault).await
+}
+
+/// The same; whether other workloads than that are wanted.
+async fn follow_wanted(
+    wants: bool,
     since: Option<u64>,
     size: usize,
     fault: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static,
@@ -136,7 +154,7 @@ async fn follow(
             json!({"metadata": {"resourceVersion": at.to_string()}, "items": items}).to_string(),
         )
     });
-    let book = Book(Arc::new(Mutex::new((1, Vec::new()))));
+    let book = Book { told: Arc::new(Mutex::new((1, Vec::new()))), wants };
     let catalogue = Catalogue::built_in();
     let deployment = catalogue.kinds().iter().find(|k| k.kind == "Deployment").expect("built in").clone();
     let (ready, _) = watch::channel(false);
@@ -153,7 +171,7 @@ async fn follow(
         rewound: Arc::default(),
     };
     let task = tokio::spawn(Stream::new(parts, book.clone()).run());
-    let notes = || book.0.lock().expect("no panic").1.clone();
+    let notes = || book.told.lock().expect("no panic").1.clone();
     let done = async {
         while !notes().iter().any(|note| note == "caught up" || note == "5 Watch") {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -245,4 +263,30 @@ async fn a_replay_that_begins_slowly_is_waited_for() {
         (asked.watch && asked.before == 5).then(|| Answer::Body(200, shown.collect()))
     };
     assert_eq!(follow(Some(10), 1, fault).await, ["list", "2 Watch", "3 Watch", "4 Watch", "5 Watch"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_lost_of_what_is_none_of_ours() {
+    // Another one was there from 55 to 64 and had three generations; what was before 60 is compacted.
+    let other = |asked: &Asked| {
+        if asked.watch {
+            return Some(Answer::status(410, "Expired", "too old"));
+        }
+        let object = json!({"metadata": {"name": "v", "namespace": "n", "uid": Uuid::from_u128(2),
+            "creationTimestamp": "2026-01-01T00:00:00Z", "generation": 3, "resourceVersion": "60"}});
+        let place = asked.place?;
+        match asked.name.as_deref() {
+            Some("v") if place < 60 => Some(Answer::status(410, "Expired", "the history is compacted")),
+            Some("w") => None,
+            _ => {
+                let items = if (60..65).contains(&place) { vec![object] } else { vec![] };
+                let list = json!({"metadata": {"resourceVersion": place.to_string()}, "items": items});
+                Some(Answer::Body(200, list.to_string()))
+            }
+        }
+    };
+    let mut expected = WHOLE.to_vec();
+    assert_eq!(follow_wanted(false, Some(10), 1, other).await, expected);
+    expected.splice(5..5, ["lost 1..=2 RecorderAway", "3 Repair"]);
+    assert_eq!(follow_wanted(true, Some(10), 1, other).await, expected);
 }

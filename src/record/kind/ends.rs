@@ -7,7 +7,7 @@ use super::KindRecorder;
 use crate::json::Document;
 use crate::metrics::{kind, kind_reason};
 use crate::revision::Observed;
-use crate::watch::{Lost, Need, Reason};
+use crate::watch::{Lost, Need, Reason, Recorded};
 use crate::workload::{Change, ResourceVersion};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -137,6 +137,24 @@ impl KindRecorder {
             patch = patch.through(tracked.generation, tracked.at);
         }
         self.hand_in(uid, at, quiet, Write::Status(patch)).await;
+    }
+
+    /// How a workload ended is compacted, and with it the generations that it may have had before.
+    pub(super) fn end_unknown(&self, recorded: &Recorded) {
+        let Recorded { namespace, name, generation, .. } = recorded;
+        let kind = &self.kind.kind;
+        tracing::warn!(
+            kind,
+            namespace,
+            name,
+            generation,
+            "this workload is gone, and what it was after this generation is compacted"
+        );
+        let note = format!(
+            "{kind} {namespace}/{name} was deleted; whether it was changed after generation {generation} cannot be known: \
+             etcd's history was compacted"
+        );
+        self.recorder.reporter.tell("EndUnknown", note);
     }
 
     /// An object that is not selected is remembered only if it was recorded before.
