@@ -58,6 +58,35 @@ async fn killed_every_two_seconds_under_load() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_before_a_crash_is_no_new_beginning() {
+    let own = World::start(&Options::minimal());
+    let client = own.client().await;
+    let namespace = own.namespace("crash").await;
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    create(&client, &namespace, 1).await;
+    create_named(&client, &namespace, "old").await;
+    let at = path(&namespace, "old");
+    edit(&client, &at, 3, uri).await;
+    let held = patch(&client, &at, &json!({"metadata": {"finalizers": ["e2e.example.com/hold"]}})).await;
+    // The checkpoint is younger than its last change, and older than its end.
+    #[allow(clippy::cast_precision_loss)]
+    let behind = held.version() as f64;
+    let saved = || revisor.metric("revisor_checkpoint_resource_version", "InferenceService") >= behind;
+    assert!(eventually(Duration::from_secs(70), saved), "{}", revisor.log());
+    sleep(Duration::from_millis(500)).await;
+    release(&client, &at).await;
+    let deadline = Instant::now() + Duration::from_secs(8);
+    while !deletion_times(&client, &namespace, "old").await.iter().any(|(_, deleted)| *deleted) {
+        assert!(Instant::now() < deadline, "{}", revisor.log());
+        sleep(Duration::from_millis(20)).await;
+    }
+    drop(revisor);
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let last = patch(&client, &path(&namespace, "w0"), &uri(1)).await;
+    assert_eq!(assert_complete(&own, &revisor, &namespace, &last).await, 4 + 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn edits_on_both_sides_of_a_restart_of_the_api_server_while_away() {
     let own = World::start(&Options::minimal());
     let client = own.client().await;
@@ -255,9 +284,14 @@ async fn live_and_go(client: &kube::Client, namespace: &str, name: &str, seed: u
     create_named(client, namespace, name).await;
     edit(client, &at, 3, |n| uri(seed * 10 + n)).await;
     patch(client, &at, &json!({"metadata": {"finalizers": ["e2e.example.com/hold"]}})).await;
+    release(client, &at).await;
+}
+
+/// The end of a workload that waits for its finalizers.
+async fn release(client: &kube::Client, path: &str) {
     let foreground = json!({"propagationPolicy": "Foreground"}).to_string();
-    crate::support::send(client, Method::DELETE, &at, "application/json", &foreground).await;
-    patch(client, &at, &json!({"metadata": {"finalizers": null}})).await;
+    crate::support::send(client, Method::DELETE, path, "application/json", &foreground).await;
+    patch(client, path, &json!({"metadata": {"finalizers": null}})).await;
 }
 
 async fn delete(client: &kube::Client, path: &str) {
