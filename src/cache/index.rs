@@ -450,9 +450,9 @@ mod tests {
             workload_deletion_time: DateTime::from_timestamp(1, 0),
             ..crate::revision::RevisionStatus::default()
         });
-        index.put(&gone, &identity());
+        index.put(&gone, &installation());
         // A Revision that was found later says nothing of it.
-        index.put(&revision(3), &identity());
+        index.put(&revision(3), &installation());
         let (_, head) = index.hand_over("apps", "Deployment").remove(0);
         assert_eq!((head.generation, head.deleted, head.snapshot.is_some()), (3, true, false));
     }

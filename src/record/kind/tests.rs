@@ -3,8 +3,9 @@
 use super::*;
 use crate::kinds::Catalogue;
 use crate::metrics::Metrics;
+use crate::observe::Observer;
 use crate::record::extract::Extractor;
-use crate::record::queue::Queue;
+use crate::record::queue::{Proof, Queue};
 use crate::record::quiet::Quiet;
 use crate::record::report::Reporter;
 use crate::record::{Heads, Settings};
@@ -48,6 +49,7 @@ fn recorder(heads: Vec<(Uuid, Head)>) -> (KindRecorder, Queue) {
         quiet: Quiet::new(queue.clone()),
         extractor: Extractor::new(Settings::default().names, &metrics),
         reporter,
+        observer: Observer::none(),
         metrics,
     };
     let kinds = recorder.catalogue.clone();
@@ -131,7 +133,7 @@ async fn written(queue: &Queue) -> Vec<String> {
             Write::Status(patch) if patch.deletion_time.is_some() => "deleted".to_owned(),
             Write::Status(_) => "quiet".to_owned(),
         });
-        queue.done(queued);
+        queue.done(queued, Proof::Created);
     }
     all
 }
