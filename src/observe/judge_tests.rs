@@ -1,3 +1,5 @@
+//! Rules of every kind over statuses of every shape, hostile ones too.
+
 use super::*;
 use crate::metrics::Metrics;
 use crate::observe::pod::tests::kind;

@@ -1,3 +1,5 @@
+//! Phases by table: pods, what the workload says, what supersedes.
+
 use super::*;
 use crate::observe::pod::tests::pruned;
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! The life of a status, and the patches that it takes.
+
 use super::*;
 use crate::observe::phase::{Lifecycle, Ruling, Standing};
 use crate::observe::pod::tests::pruned;

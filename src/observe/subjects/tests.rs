@@ -1,3 +1,5 @@
+//! What is kept in memory of Revisions, workloads and pods.
+
 use super::*;
 use crate::observe::phase::Ruling;
 use crate::observe::pod::tests::pruned;
