@@ -57,6 +57,9 @@ async fn main() -> ExitCode {
     if wants("observe") {
         observe::run(rounds, &mut met).await;
     }
+    if wants("pods") {
+        observe::memory(&mut met).await;
+    }
     if wants("outage") {
         outage::run(&[1_000, 10_000], &mut met).await;
     }

@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -23,19 +24,26 @@ type Needed = (String, watch::Receiver<bool>);
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
     gates: Arc<Mutex<Vec<Needed>>>,
+    /// Set once all were seen open: gates do not close, and every request asks.
+    open: Arc<AtomicBool>,
 }
 
 impl Readiness {
     /// A gate that has to open first; `name` is what an unready answer shows.
     pub fn gate(&self, name: impl Into<String>) -> watch::Sender<bool> {
         let (sender, receiver) = watch::channel(false);
-        self.gates.lock().unwrap_or_else(PoisonError::into_inner).push((name.into(), receiver));
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.push((name.into(), receiver));
+        self.open.store(false, Ordering::Release);
+        drop(gates);
         sender
     }
 
     /// Everything has to come in again; gates from before do not count.
     pub fn reset(&self) {
-        self.gates.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.clear();
+        self.open.store(false, Ordering::Release);
     }
 
     /// What is still missing. Without a gate nothing has begun yet.
@@ -49,8 +57,14 @@ impl Readiness {
 
     /// Whether nothing is missing.
     pub fn is_ready(&self) -> bool {
+        if self.open.load(Ordering::Acquire) {
+            return true;
+        }
         let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        !gates.is_empty() && gates.iter().all(|(_, open)| *open.borrow())
+        let open = !gates.is_empty() && gates.iter().all(|(_, open)| *open.borrow());
+        // Under the lock, so that a reset is not overtaken.
+        self.open.store(open, Ordering::Release);
+        open
     }
 }
 

@@ -119,7 +119,9 @@ impl Api {
         let open = route.as_ref().is_ok_and(|route| route.access() == Access::Open);
         let caller =
             if open { for_oneself(&parts.headers).map(|()| None) } else { self.caller(parts).await }?;
-        log.user = caller.as_ref().map(|caller| caller.name().to_owned());
+        if self.options.access_log {
+            log.user = caller.as_ref().map(|caller| caller.name().to_owned());
+        }
         let route = route?;
         route.takes(&parts.method)?;
         if route == Route::Token {
