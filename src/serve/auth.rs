@@ -122,6 +122,9 @@ impl Gate {
         metrics: &Metrics,
     ) -> Result<Self, ring::error::Unspecified> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &ring::rand::SystemRandom::new())?;
+        // One after the other: each is a guard of the family as long as the statement lasts.
+        let known_tokens = metrics.reviews.get_or_create(&labels("token", "Cached")).clone();
+        let known_accesses = metrics.reviews.get_or_create(&labels("access", "Cached")).clone();
         let cache = |capacity| Cache::builder().max_capacity(capacity).time_to_live(KEPT);
         Ok(Self {
             reviews,
@@ -129,8 +132,8 @@ impl Gate {
             callers: cache(TOKENS).build(),
             verdicts: Cache::builder().max_capacity(ACCESSES).time_to_live(KEPT).build(),
             rates: rate.map(Rates::new),
-            known_tokens: metrics.reviews.get_or_create(&labels("token", "Cached")).clone(),
-            known_accesses: metrics.reviews.get_or_create(&labels("access", "Cached")).clone(),
+            known_tokens,
+            known_accesses,
             metrics: metrics.clone(),
         })
     }
