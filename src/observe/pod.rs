@@ -352,6 +352,23 @@ pub(super) mod tests {
         assert_eq!(pod.template.image.as_deref(), Some("i:1"));
     }
 
+    /// What it takes by itself: its template and the names of nodes, namespaces and labels are shared.
+    #[test]
+    fn a_pod_takes_less_than_a_kilobyte() {
+        let labels = json!({"leaderworkerset.sigs.k8s.io/name": "n".repeat(63), "pod-template-hash": "h".repeat(63),
+            "leaderworkerset.sigs.k8s.io/template-revision-hash": "h".repeat(63), "controller-revision-hash": "h".repeat(63)});
+        let why = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "message": "x".repeat(5_000)}]});
+        let pod =
+            pruned(json!({"metadata": {"namespace": "n", "labels": labels}, "spec": {}, "status": why}));
+        let each = size_of::<(Arc<str>, Box<str>)>();
+        let labels: usize = pod.labels.iter().map(|(_, value)| each + value.len()).sum();
+        let State::Unscheduled(Some(why)) = &pod.state else { panic!("unscheduled") };
+        let own = size_of::<Pod>() + labels + why.len();
+        assert_eq!(pod.labels.len(), 4);
+        // A hash map keeps up to twice as many places as it has entries.
+        assert!(own + size_of::<Pod>() < 1024, "{own}");
+    }
+
     #[test]
     fn labels_name_the_workload() {
         let labels = json!({"app.kubernetes.io/name": "llm", "app.kubernetes.io/part-of": "nim-service"});
