@@ -5,6 +5,7 @@ use super::pod::{PodObject, Pruner};
 use super::subjects::Lost;
 use super::{Parts, Shared, lock};
 use crate::kinds::{Kind, PodLabel};
+use crate::record::view::POOL_LABELS;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Node;
@@ -26,8 +27,6 @@ const TICK: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_secs(5);
 /// So many pods' owners are asked for at the same time.
 const SIDE_BY_SIDE: usize = 8;
-/// Labels of nodes that name their pool: KAI's, and Run:ai's older ones.
-const POOL_LABELS: &[&str] = &["kai.scheduler/node-pool", "runai/node-pool", "run.ai/node-pool"];
 
 /// Until it is dropped.
 pub(super) async fn run(shared: &Shared, parts: &Parts, pruner: &Pruner, owners: &Owners) {

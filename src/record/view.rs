@@ -12,6 +12,7 @@ mod summary;
 
 pub use again::again;
 pub use components::SHAPE;
+pub use pod::POOL_LABELS;
 
 use crate::json::Value;
 use crate::kinds::{Kind, ViewFile, select};

@@ -38,7 +38,7 @@ const CONTAINER: Shape = Shape::Fields(&[
 pub(super) type Amounts = BTreeMap<String, Quantity>;
 
 /// Labels of nodes and pods that name a node pool: KAI's, and Run:ai's older ones.
-const POOL_LABELS: &[&str] = &["kai.scheduler/node-pool", "runai/node-pool", "run.ai/node-pool"];
+pub const POOL_LABELS: &[&str] = &["kai.scheduler/node-pool", "runai/node-pool", "run.ai/node-pool"];
 /// Annotation with an ordered, space-separated list of pools.
 const POOLS: &str = "kai.scheduler/node-pools";
 /// What a fraction of a GPU is counted as.
