@@ -8,6 +8,7 @@ pub mod identity;
 mod phase;
 pub mod resource;
 pub mod schema;
+pub mod words;
 
 pub use phase::Phase;
 pub use resource::{

@@ -9,7 +9,7 @@ use super::wire::{
 };
 use crate::kinds::select::{GpuResource, gpu_resource};
 use crate::quantity;
-use crate::revision::{Allocated, Pods, Requested, Revision, RevisionStatus, RevisionType};
+use crate::revision::{Allocated, Pods, Requested, Revision, RevisionStatus, RevisionType, words};
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
@@ -215,8 +215,8 @@ fn requested_pods(pods: &Pods) -> RequestedPods {
 }
 
 /// As a shell would read it; none when there is nothing.
-fn shell(words: &[String]) -> Option<String> {
-    (!words.is_empty()).then(|| shell_words::join(words))
+fn shell(list: &[String]) -> Option<String> {
+    (!list.is_empty()).then(|| words::join(list))
 }
 
 /// Resources by what the contract calls them.
@@ -311,12 +311,12 @@ pub(super) mod tests {
                 "contentDigest": format!("sha256:{}", "ab".repeat(32)),
                 "snapshot": {"encoding": "json", "size": 2, "data": "{}"},
                 "view": {
-                    "version": 1, "summary": "image", "images": ["a", "b"], "command": ["sh", "-c"], "args": ["a b", "c"],
-                    "env": ["HF_TOKEN=[redacted]"],
+                    "version": 1, "summary": "image", "images": ["a", "b"], "command": "sh -c", "args": "'a b' c",
+                    "env": "HF_TOKEN=[redacted]",
                     "requested": {
                         "nodePools": ["h100"], "pods": {"min": 1, "max": 3},
-                        "perPod": {"cpu": "1500m", "memory": "4Gi", "nvidia.com/gpu": "500m"},
-                        "total": {"cpu": "3", "gpu-memory": "4Gi", "nvidia.com/mig-1g.5gb": "2", "rdma/ib": "1"},
+                        "perPod": "cpu=1500m,memory=4Gi,nvidia.com/gpu=500m",
+                        "total": "cpu=3,gpu-memory=4Gi,nvidia.com/mig-1g.5gb=2,rdma/ib=1",
                     },
                 },
             },

@@ -272,7 +272,7 @@ mod tests {
             assert_eq!(newest["changes"], json!([{"path": path, "from": "[redacted]", "to": "[redacted]"}]));
             assert_eq!(
                 (&newest["summary"], &newest["env"]),
-                (&json!("env DOOR_PIN"), &json!(["DOOR_PIN=[redacted]"]))
+                (&json!("env DOOR_PIN"), &json!("DOOR_PIN='[redacted]'"))
             );
             assert_eq!(newest["truncated"], if before { Value::Null } else { json!(true) });
         }

@@ -23,7 +23,7 @@ use redact::Names;
 use std::collections::BTreeMap;
 
 /// Version of this extractor, kept in every view.
-pub const VERSION: i32 = 4;
+pub const VERSION: i32 = 5;
 
 /// What a view may take as JSON.
 pub const MAX_BYTES: usize = 16 << 10;

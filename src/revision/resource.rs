@@ -1,6 +1,7 @@
 //! The Rust types that the CustomResourceDefinition is generated from. Their docstrings are its descriptions.
 
 use super::schema::immutable;
+use super::words;
 use chrono::{DateTime, Utc};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -209,14 +210,17 @@ pub struct View {
     /// Images of all containers that the workload names, the main one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
-    /// Command of the main container.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Command of the main container, as a shell would read it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "words::line")]
+    #[schemars(with = "String")]
     pub command: Vec<String>,
-    /// Arguments of the main container.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Arguments of the main container, as a shell would read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "words::line")]
+    #[schemars(with = "String")]
     pub args: Vec<String>,
-    /// Environment of the main container, each as NAME=value: the value is redacted when it looks secret, or a text that says where it comes from.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Environment of the main container, each line one NAME=value as a shell would read it: the value is redacted when it looks secret, or a text that says where it comes from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "words::lines")]
+    #[schemars(with = "String")]
     pub env: Vec<String>,
     /// What the workload asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -252,11 +256,13 @@ pub struct Requested {
     /// How many pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<Pods>,
-    /// Resource requests of one pod of the main component, as quantities.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Resource requests of one pod of the main component: cpu=8,memory=128Gi,nvidia.com/gpu=4.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "words::quantities")]
+    #[schemars(with = "String")]
     pub per_pod: BTreeMap<String, String>,
-    /// Resource requests of all pods, as quantities.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Resource requests of all pods, in the same notation.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "words::quantities")]
+    #[schemars(with = "String")]
     pub total: BTreeMap<String, String>,
 }
 

@@ -177,7 +177,10 @@ fn requested(all: &[Component<'_>], keep: &mut Keep) -> Requested {
 }
 
 fn shown(amounts: &Amounts, keep: &mut Keep) -> BTreeMap<String, String> {
-    let kept = keep.first(MAX_ITEMS, amounts.iter().filter(|(_, amount)| !amount.is_zero()));
+    // No resource has such a name; in the text of all of them it would look like two.
+    let sound = |name: &str| !name.contains([',', '=']);
+    let some = amounts.iter().filter(|(name, amount)| !amount.is_zero() && sound(name));
+    let kept = keep.first(MAX_ITEMS, some);
     kept.into_iter().map(|(name, amount)| (keep.text(name, MAX_ITEM), amount.to_string())).collect()
 }
 

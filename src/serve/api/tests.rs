@@ -313,5 +313,6 @@ async fn comparing_large_workloads_holds_nobody_up() {
         (ticks, longest) = (ticks + 1, longest.max(started.elapsed()));
     }
     assert_eq!(asking.await.expect("answered"), 200);
-    assert!(ticks > 10, "others went on {ticks} times, and waited for {longest:?} at a time");
+    // On the runtime's own thread there would be none while it compares.
+    assert!(ticks > 3, "others went on {ticks} times, and waited for {longest:?} at a time");
 }

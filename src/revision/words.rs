@@ -1,0 +1,151 @@
+//! Lists and maps of a view as one string each. Pure.
+//!
+//! The API server checks, copies and encodes an object field by field, several times for each write: a variable of an
+//! environment as an item of a list costs it about 10 µs, as a line of a string next to nothing (docs/benchmarks.md).
+
+/// Words as a shell reads them, on one line.
+pub(super) mod line {
+    use serde::{Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(words: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::join(words))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+        super::split(deserializer)
+    }
+}
+
+/// Words as a shell reads them, each on a line of its own.
+pub(super) mod lines {
+    use serde::{Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(words: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+        let lines: Vec<_> = words.iter().map(|word| super::quote(word)).collect();
+        serializer.serialize_str(&lines.join("\n"))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+        super::split(deserializer)
+    }
+}
+
+/// Quantities by resource name, in the notation of `kubectl create quota --hard`: `cpu=8,memory=128Gi`.
+pub(super) mod quantities {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use std::collections::BTreeMap;
+
+    type Quantities = BTreeMap<String, String>;
+
+    pub(crate) fn serialize<S: Serializer>(all: &Quantities, serializer: S) -> Result<S::Ok, S::Error> {
+        let all: Vec<_> = all.iter().map(|(name, quantity)| format!("{name}={quantity}")).collect();
+        serializer.serialize_str(&all.join(","))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quantities, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let pair = |part: &str| {
+            let (name, quantity) = part
+                .split_once('=')
+                .ok_or_else(|| D::Error::custom(format!("{part:?} is not NAME=QUANTITY")))?;
+            Ok((name.to_owned(), quantity.to_owned()))
+        };
+        text.split(',').filter(|part| !part.is_empty()).map(pair).collect()
+    }
+}
+
+/// Words on one line, as a shell would read them.
+pub fn join(words: &[String]) -> String {
+    // An assignment where a shell may take it for one is quoted as a whole.
+    let quote =
+        |word: &String| if word.starts_with('-') { quote(word) } else { shell_words::quote(word).into() };
+    words.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+/// `NAME=value` and `--flag=value` with quotes around what needs them only.
+fn quote(word: &str) -> String {
+    let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    match word.split_once('=') {
+        Some((name, value)) if !name.is_empty() && plain(name) => {
+            // Nothing at all is quoted alone, and needs no quotes after the sign.
+            let value = if value.is_empty() { "".into() } else { shell_words::quote(value) };
+            format!("{name}={value}")
+        }
+        _ => shell_words::quote(word).into_owned(),
+    }
+}
+
+fn split<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+    shell_words::split(&text).map_err(|error| {
+        serde::de::Error::custom(format!("{text:?} is not what a shell could read: {error}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::revision::{Requested, View};
+    use std::collections::BTreeMap;
+
+    fn view(words: &[&str]) -> View {
+        let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+        View { command: words.clone(), args: words.clone(), env: words, ..View::default() }
+    }
+
+    #[test]
+    fn they_read_well() {
+        let mut view = view(&["--model=llama", "A=two words", "it's"]);
+        view.requested = Some(Requested {
+            total: [("cpu", "9"), ("nvidia.com/gpu", "4")].map(|(k, v)| (k.into(), v.into())).into(),
+            ..Requested::default()
+        });
+        let json = serde_json::to_value(&view).expect("json");
+        assert_eq!(json["args"], r"--model=llama 'A=two words' 'it'\''s'");
+        assert_eq!(json["env"], "--model=llama\nA='two words'\n'it'\\''s'");
+        assert_eq!(json["requested"], serde_json::json!({"total": "cpu=9,nvidia.com/gpu=4"}));
+    }
+
+    #[test]
+    fn nothing_is_lost() {
+        for words in [
+            &[][..],
+            &[""],
+            &[
+                "a\nb", "\u{0}", "\\", "'\"'", "#x", "  ", "é=ü", "$(a)", "\\\n", "=", "A=", "--a='b",
+                "A=b=c d",
+            ],
+        ] {
+            let view = view(words);
+            let back: View =
+                serde_json::from_str(&serde_json::to_string(&view).expect("json")).expect("json");
+            assert_eq!(back, view);
+        }
+    }
+
+    #[test]
+    fn what_is_no_such_text_is_an_error_that_shows_it() {
+        let read = |json: &str| serde_json::from_str::<View>(json).expect_err("refused").to_string();
+        let error = read(r#"{"version":1,"summary":"","args":"'open"}"#);
+        assert!(error.contains("'open"), "{error}");
+        let error = read(r#"{"version":1,"summary":"","requested":{"total":"cpu"}}"#);
+        assert!(error.contains(r#""cpu" is not NAME=QUANTITY"#), "{error}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_words_come_back(words in proptest::collection::vec(".*", 0..5)) {
+            let words: Vec<_> = words.iter().map(String::as_str).collect();
+            let view = view(&words);
+            let back: View = serde_json::from_value(serde_json::to_value(&view).expect("json")).expect("json");
+            proptest::prop_assert_eq!(back, view);
+        }
+
+        #[test]
+        fn any_quantities_come_back(all in proptest::collection::btree_map("[a-z./-]{1,9}", "[0-9]{1,3}(m|Gi)?", 0..5)) {
+            let all: BTreeMap<String, String> = all;
+            let requested = Requested { per_pod: all.clone(), total: all, ..Requested::default() };
+            let back: Requested = serde_json::from_value(serde_json::to_value(&requested).expect("json")).expect("json");
+            proptest::prop_assert_eq!(back, requested);
+        }
+    }
+}
