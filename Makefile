@@ -17,6 +17,7 @@ demo: ## Ten edits in a second become Revisions, on a real control plane (KEEP=1
 test: tools ## Everything that has to hold: format, lints, dependencies, generated files, unit and end-to-end tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo check --locked --bins # with what people build it with, and nothing that only tests bring
 	$(MAKE) --no-print-directory deny
 	cargo run --quiet --locked -p devcluster -- build
 	cargo test --locked -p devcluster

@@ -30,7 +30,8 @@ pub(super) struct Subject {
     pub(super) live: Option<Live>,
     /// Whether its deletion is recorded.
     deleted: bool,
-    revisions: BTreeMap<i64, Known>,
+    /// Boxed, because a map of one entry makes room for eleven.
+    revisions: BTreeMap<i64, Box<Known>>,
     pods: HashMap<Uuid, Pod>,
     /// When pods of a component and key were first made.
     born: HashMap<(String, String), DateTime<Utc>>,
@@ -144,7 +145,7 @@ impl Subjects {
         let same = known.as_ref().is_some_and(|known| known.status.as_ref() == Some(&status))
             && subject.deleted >= deleted;
         subject.deleted |= deleted;
-        let mut known = known.unwrap_or_else(|| Known::new(revision, leads));
+        let mut known = known.unwrap_or_else(|| Box::new(Known::new(revision, leads)));
         known.list = list;
         known.status = Some(status);
         subject.revisions.insert(spec.generation, known);
@@ -291,10 +292,10 @@ impl Subject {
     /// The Revisions whose templates are of use and not known: the newest, and those that have pods.
     pub(super) fn unread(&self) -> Vec<Unread> {
         let newest = self.revisions.keys().next_back().copied();
-        let wanted = |(generation, known): &(&i64, &Known)| {
+        let wanted = |(generation, known): &(&i64, &Box<Known>)| {
             !known.asked && known.status.is_some() && (Some(**generation) == newest || known.has_pods)
         };
-        let unread = |(generation, known): (&i64, &Known)| Unread {
+        let unread = |(generation, known): (&i64, &Box<Known>)| Unread {
             generation: *generation,
             name: known.name.clone(),
             gzip: known.gzip.clone(),
