@@ -12,7 +12,7 @@ pub mod words;
 
 pub use phase::Phase;
 pub use resource::{
-    Allocated, Change, Condition, Gap, Observed, ObservedThrough, Pods, Requested, Revision, RevisionSpec,
+    Allocated, Change, Condition, Gap, Observed, ObservedThrough, Pods, Revision, RevisionSpec,
     RevisionStatus, RevisionType, Snapshot, SnapshotEncoding, Source, TimeSource, Via, View, Workload,
 };
 

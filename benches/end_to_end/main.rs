@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
         serve::serve_static(&setting).await;
         return ExitCode::SUCCESS;
     }
-    let rounds = std::env::var("REVISOR_BENCH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
+    let rounds = number("REVISOR_BENCH_ROUNDS").unwrap_or(ROUNDS);
     let only = std::env::var("REVISOR_BENCH").unwrap_or_default();
     let mut met = true;
     let wants = |part: &str| only.is_empty() || only == part;
@@ -49,8 +49,7 @@ async fn main() -> ExitCode {
         drain::views(rounds, &mut met).await;
     }
     if wants("serve") {
-        let most =
-            std::env::var("REVISOR_BENCH_REVISIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000);
+        let most = number("REVISOR_BENCH_REVISIONS").unwrap_or(100_000);
         let sizes: Vec<_> = [10_000, 100_000].into_iter().filter(|size| *size <= most).collect();
         serve::run(&sizes, rounds, &mut met).await;
     }
@@ -61,13 +60,20 @@ async fn main() -> ExitCode {
         observe::memory(&mut met).await;
     }
     if wants("outage") {
-        outage::run(&[1_000, 10_000], &mut met).await;
+        let most = number("REVISOR_BENCH_WORKLOADS").unwrap_or(10_000);
+        let sizes: Vec<_> = [1_000, 10_000].into_iter().filter(|size| *size <= most).collect();
+        outage::run(&sizes, &mut met).await;
     }
     if wants("kept") {
         kept::run(&mut met).await;
     }
     println!("{}", if met { "every target is met" } else { "a target is MISSED" });
     if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What a variable of the environment says.
+fn number(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// The value in the middle.

@@ -9,7 +9,7 @@ use super::wire::{
 };
 use crate::kinds::select::{GpuResource, gpu_resource};
 use crate::quantity;
-use crate::revision::{Allocated, Pods, Requested, Revision, RevisionStatus, RevisionType, words};
+use crate::revision::{Allocated, Pods, Revision, RevisionStatus, RevisionType, words};
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
@@ -101,7 +101,6 @@ fn wire<'a>(revision: &'a Revision, identity: &'a Identity, around: &Around<'a>)
     let spec = &revision.spec;
     let status = revision.status.as_ref().unwrap_or(NONE);
     let view = spec.view.as_ref();
-    let requested = view.and_then(|view| view.requested.as_ref());
     Wire {
         r#type: &identity.r#type,
         name: &spec.workload.name,
@@ -113,10 +112,10 @@ fn wire<'a>(revision: &'a Revision, identity: &'a Identity, around: &Around<'a>)
         phase: phase(status),
         phase_message: status.message.as_deref(),
         phase_updated_at: status.phase_time,
-        revision_requested_resources: requested.and_then(|requested| resources(&requested.total)),
-        pods_requested_resources: requested.and_then(|requested| resources(&requested.per_pod)),
-        requested_pods: requested.and_then(|requested| requested.pods.as_ref()).map(requested_pods),
-        requested_node_pools: requested.map_or(&[], |requested: &Requested| requested.node_pools.as_slice()),
+        revision_requested_resources: view.and_then(|view| resources(&view.requests_total)),
+        pods_requested_resources: view.and_then(|view| resources(&view.requests_per_pod)),
+        requested_pods: view.and_then(|view| view.pods).map(requested_pods),
+        requested_node_pools: view.map_or(&[], |view| view.node_pools.as_slice()),
         current_node_pools: &status.node_pools,
         allocated_resources: allocated(&status.allocated),
         running_pods: status.running_pods,
@@ -209,8 +208,8 @@ fn condition(condition: &crate::revision::Condition) -> Condition<'_> {
     }
 }
 
-fn requested_pods(pods: &Pods) -> RequestedPods {
-    let Pods { number, min, max } = *pods;
+fn requested_pods(pods: Pods) -> RequestedPods {
+    let Pods { number, min, max } = pods;
     RequestedPods { number, min, max, parallelism: None, completions: None }
 }
 
@@ -313,11 +312,8 @@ pub(super) mod tests {
                 "view": {
                     "version": 1, "summary": "image", "images": ["a", "b"], "command": "sh -c", "args": "'a b' c",
                     "env": "HF_TOKEN=[redacted]",
-                    "requested": {
-                        "nodePools": ["h100"], "pods": {"min": 1, "max": 3},
-                        "perPod": "cpu=1500m,memory=4Gi,nvidia.com/gpu=500m",
-                        "total": "cpu=3,gpu-memory=4Gi,nvidia.com/mig-1g.5gb=2,rdma/ib=1",
-                    },
+                    "nodePools": "h100", "pods": "1..3", "requestsPerPod": "cpu=1500m,memory=4Gi,nvidia.com/gpu=500m",
+                    "requestsTotal": "cpu=3,gpu-memory=4Gi,nvidia.com/mig-1g.5gb=2,rdma/ib=1",
                 },
             },
             "status": {

@@ -110,13 +110,12 @@ impl State {
 impl Parts {
     /// The parts of a view.
     pub(super) fn of(view: &View) -> Self {
-        let requests = view.requested.as_ref().map(|requested| &requested.per_pod);
         Self([
             hash(&view.images, view.images.is_empty()),
             hash(&view.command, view.command.is_empty()),
             hash(&view.args, view.args.is_empty()),
             hash(&view.env, view.env.is_empty()),
-            requests.and_then(|requests| hash(requests, requests.is_empty())),
+            hash(&view.requests_per_pod, view.requests_per_pod.is_empty()),
         ])
     }
 

@@ -72,9 +72,14 @@ pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>, names: &Names)
 pub fn complete(view: &mut View, file: &ViewFile, outputs: &[serde_json::Value], names: &Names) {
     (view.version, view.images) = (VERSION, Vec::new());
     (view.command, view.args, view.env) = (Vec::new(), Vec::new(), Vec::new());
-    (view.requested, view.unresolved) = (None, Vec::new());
+    clear_requests(view);
     components::fill(view, file, outputs, names);
     fit(view);
+}
+
+fn clear_requests(view: &mut View) {
+    (view.node_pools, view.pods, view.unresolved) = (Vec::new(), None, Vec::new());
+    (view.requests_per_pod, view.requests_total) = (BTreeMap::new(), BTreeMap::new());
 }
 
 /// What the scheduler reserves for a pod of this template, by resource name; parts of GPUs by annotation included.
@@ -103,7 +108,7 @@ fn fit(view: &mut View) {
             Some(3) => view.images.truncate(keep),
             Some(_) => view.command.truncate(keep),
             None => {
-                (view.requested, view.unresolved) = (None, Vec::new());
+                clear_requests(view);
                 break;
             }
         }

@@ -222,11 +222,25 @@ pub struct View {
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "words::lines")]
     #[schemars(with = "String")]
     pub env: Vec<String>,
-    /// What the workload asks for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requested: Option<Requested>,
-    /// Parts of the view that the workload does not name itself, for example images.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Node pools that the workload asks for, the preferred one first, with spaces between.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "words::line")]
+    #[schemars(with = "String")]
+    pub node_pools: Vec<String>,
+    /// How many pods the main component asks for: a number, or MIN..MAX.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "words::range")]
+    #[schemars(with = "String")]
+    pub pods: Option<Pods>,
+    /// Resource requests of one pod of the main component: cpu=8,memory=128Gi,nvidia.com/gpu=4.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "words::quantities")]
+    #[schemars(with = "String")]
+    pub requests_per_pod: BTreeMap<String, String>,
+    /// Resource requests of all pods, in the same notation.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "words::quantities")]
+    #[schemars(with = "String")]
+    pub requests_total: BTreeMap<String, String>,
+    /// Parts of the view that the workload does not name itself, for example images, with spaces between.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "words::line")]
+    #[schemars(with = "String")]
     pub unresolved: Vec<String>,
     /// True when something was left out to keep the view small.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -246,37 +260,14 @@ pub struct Change {
     pub to: Option<String>,
 }
 
-/// What a workload asks for.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
-#[serde(rename_all = "camelCase")]
-pub struct Requested {
-    /// Node pools, the preferred one first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub node_pools: Vec<String>,
-    /// How many pods.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pods: Option<Pods>,
-    /// Resource requests of one pod of the main component: cpu=8,memory=128Gi,nvidia.com/gpu=4.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "words::quantities")]
-    #[schemars(with = "String")]
-    pub per_pod: BTreeMap<String, String>,
-    /// Resource requests of all pods, in the same notation.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "words::quantities")]
-    #[schemars(with = "String")]
-    pub total: BTreeMap<String, String>,
-}
-
 /// How many pods a workload asks for.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Pods {
     /// Fixed number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<i32>,
     /// At least so many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<i32>,
     /// At most so many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<i32>,
 }
 

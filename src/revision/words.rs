@@ -75,6 +75,40 @@ fn quote(word: &str) -> String {
     }
 }
 
+/// How many pods: `2`, or `1..4`, `1..` and `..4` where an autoscaler decides.
+pub(super) mod range {
+    use crate::revision::Pods;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    // Serde hands over a reference to the field.
+    #[allow(clippy::ref_option)]
+    pub(crate) fn serialize<S: Serializer>(pods: &Option<Pods>, serializer: S) -> Result<S::Ok, S::Error> {
+        let Pods { number, min, max } = pods.unwrap_or_default();
+        let text = |number: Option<i32>| number.map(|number| number.to_string()).unwrap_or_default();
+        let range = if min.is_some() || max.is_some() {
+            format!("{}..{}", text(min), text(max))
+        } else {
+            text(number)
+        };
+        serializer.serialize_str(&range)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pods>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let number = |part: &str| {
+            let number = part
+                .parse()
+                .map_err(|error| D::Error::custom(format!("{text:?} is not a number or MIN..MAX: {error}")));
+            if part.is_empty() { Ok(None) } else { number.map(Some) }
+        };
+        let (number, min, max) = match text.split_once("..") {
+            Some((min, max)) => (None, number(min)?, number(max)?),
+            None => (number(&text)?, None, None),
+        };
+        Ok(Some(Pods { number, min, max }).filter(|pods| *pods != Pods::default()))
+    }
+}
+
 fn split<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let text = <String as serde::Deserialize>::deserialize(deserializer)?;
     shell_words::split(&text).map_err(|error| {
@@ -84,7 +118,7 @@ fn split<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String
 
 #[cfg(test)]
 mod tests {
-    use crate::revision::{Requested, View};
+    use crate::revision::{Pods, View};
     use std::collections::BTreeMap;
 
     fn view(words: &[&str]) -> View {
@@ -95,14 +129,15 @@ mod tests {
     #[test]
     fn they_read_well() {
         let mut view = view(&["--model=llama", "A=two words", "it's"]);
-        view.requested = Some(Requested {
-            total: [("cpu", "9"), ("nvidia.com/gpu", "4")].map(|(k, v)| (k.into(), v.into())).into(),
-            ..Requested::default()
-        });
+        view.requests_total =
+            [("cpu", "9"), ("nvidia.com/gpu", "4")].map(|(k, v)| (k.into(), v.into())).into();
+        view.node_pools = vec!["h100".into(), "l40".into()];
+        view.pods = Some(Pods { min: Some(1), max: Some(4), ..Pods::default() });
         let json = serde_json::to_value(&view).expect("json");
         assert_eq!(json["args"], r"--model=llama 'A=two words' 'it'\''s'");
         assert_eq!(json["env"], "--model=llama\nA='two words'\n'it'\\''s'");
-        assert_eq!(json["requested"], serde_json::json!({"total": "cpu=9,nvidia.com/gpu=4"}));
+        assert_eq!(json["requestsTotal"], "cpu=9,nvidia.com/gpu=4");
+        assert_eq!((&json["nodePools"], &json["pods"]), (&"h100 l40".into(), &"1..4".into()));
     }
 
     #[test]
@@ -127,8 +162,10 @@ mod tests {
         let read = |json: &str| serde_json::from_str::<View>(json).expect_err("refused").to_string();
         let error = read(r#"{"version":1,"summary":"","args":"'open"}"#);
         assert!(error.contains("'open"), "{error}");
-        let error = read(r#"{"version":1,"summary":"","requested":{"total":"cpu"}}"#);
+        let error = read(r#"{"version":1,"summary":"","requestsTotal":"cpu"}"#);
         assert!(error.contains(r#""cpu" is not NAME=QUANTITY"#), "{error}");
+        let error = read(r#"{"version":1,"summary":"","pods":"1..x"}"#);
+        assert!(error.contains(r#""1..x" is not a number or MIN..MAX"#), "{error}");
     }
 
     proptest::proptest! {
@@ -143,9 +180,18 @@ mod tests {
         #[test]
         fn any_quantities_come_back(all in proptest::collection::btree_map("[a-z./-]{1,9}", "[0-9]{1,3}(m|Gi)?", 0..5)) {
             let all: BTreeMap<String, String> = all;
-            let requested = Requested { per_pod: all.clone(), total: all, ..Requested::default() };
-            let back: Requested = serde_json::from_value(serde_json::to_value(&requested).expect("json")).expect("json");
-            proptest::prop_assert_eq!(back, requested);
+            let view = View { requests_per_pod: all.clone(), requests_total: all, ..View::default() };
+            let back: View = serde_json::from_value(serde_json::to_value(&view).expect("json")).expect("json");
+            proptest::prop_assert_eq!(back, view);
+        }
+
+        #[test]
+        fn any_number_of_pods_comes_back(number: Option<i32>, min: Option<i32>, max: Option<i32>) {
+            let number = number.filter(|_| min.is_none() && max.is_none());
+            let pods = Some(Pods { number, min, max }).filter(|pods| *pods != Pods::default());
+            let view = View { pods, ..View::default() };
+            let back: View = serde_json::from_value(serde_json::to_value(&view).expect("json")).expect("json");
+            proptest::prop_assert_eq!(back, view);
         }
     }
 }

@@ -83,7 +83,7 @@ async fn only_the_topmost_of_nested_kinds_is_recorded() {
     let newest = all.iter().find(|r| r["spec"]["generation"] == 3).expect("recorded");
     let view = &newest["spec"]["view"];
     assert_eq!((&view["summary"], &view["images"]), (&json!("image.tag"), &json!(["nvcr.io/nim/llama:2"])));
-    assert_eq!(view["requested"]["total"], json!({"nvidia.com/gpu": "2"}));
+    assert_eq!(view["requestsTotal"], "nvidia.com/gpu=2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +178,7 @@ async fn the_kind_of_the_documentation_is_recorded() {
     let view = &newest["spec"]["view"];
     assert_eq!((all.len(), &view["summary"]), (2, &json!("server.gpus 4→8")));
     assert_eq!(view["env"], "HF_TOKEN='[redacted]'");
-    assert_eq!(view["requested"]["total"], json!({"nvidia.com/gpu": "16"}));
+    assert_eq!(view["requestsTotal"], "nvidia.com/gpu=16");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn explain_needs_no_cluster() {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let all: Value = serde_json::from_slice(&out.stdout).expect("JSON");
     assert_eq!((&all[0]["recorded"], &all[0]["why"]), (&json!(true), &json!("selected")));
-    assert_eq!(all[0]["view"]["requested"]["perPod"], "nvidia.com/gpu=1");
+    assert_eq!(all[0]["view"]["requestsPerPod"], "nvidia.com/gpu=1");
     let mut bad = tempfile::NamedTempFile::new().expect("a file");
     for (text, why) in [
         ("kind: X\n", "document 1: has no apiVersion"),

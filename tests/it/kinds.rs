@@ -168,7 +168,7 @@ fn the_example_of_the_documentation_does_what_it_says() {
     assert_eq!((&all[0]["recorded"], &all[0]["why"]), (&json!(true), &json!("selected")));
     let expected = json!({"version": VERSION, "summary": "created",
         "images": ["registry.example.com/server:1.4"], "args": "--model=llama", "env": "HF_TOKEN='[redacted]'",
-        "requested": {"pods": {"number": 2}, "perPod": "nvidia.com/gpu=4", "total": "nvidia.com/gpu=8"}});
+        "pods": "2", "requestsPerPod": "nvidia.com/gpu=4", "requestsTotal": "nvidia.com/gpu=8"});
     assert_eq!(all[0]["view"], expected);
 }
 

@@ -5,7 +5,7 @@ use super::pod::{self, Amounts, Pod, Variable, environment};
 use super::redact::Names;
 use crate::kinds::{Shape, ViewFile};
 use crate::quantity::Quantity;
-use crate::revision::{Pods, Requested, View};
+use crate::revision::{Pods, View};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 
@@ -127,8 +127,7 @@ pub(super) fn fill(view: &mut View, file: &ViewFile, outputs: &[Value], names: &
     }
     view.images = images(&all, &file.container, names, &mut keep);
     view.unresolved = unresolved(&all, &file.container, &mut keep);
-    let requested = requested(&all, &mut keep);
-    view.requested = (requested != Requested::default()).then_some(requested);
+    request(view, &all, &mut keep);
     view.truncated |= keep.less;
 }
 
@@ -153,7 +152,8 @@ fn unresolved(all: &[Component<'_>], main: &[String], keep: &mut Keep) -> Vec<St
     keep.first(MAX_IMAGES, marks).iter().map(|mark| keep.text(mark, MAX_ITEM)).collect()
 }
 
-fn requested(all: &[Component<'_>], keep: &mut Keep) -> Requested {
+/// What the workload asks for.
+fn request(view: &mut View, all: &[Component<'_>], keep: &mut Keep) {
     let main = &all[0];
     let int = |number: Option<i64>| number.and_then(|number| i32::try_from(number).ok());
     let scaled = main.min.is_some() || main.max.is_some();
@@ -168,12 +168,10 @@ fn requested(all: &[Component<'_>], keep: &mut Keep) -> Requested {
     }
     let pools = if main.node_pools.is_empty() { main.pod.node_pools() } else { main.node_pools.clone() };
     let pools = keep.first(MAX_IMAGES, pools);
-    Requested {
-        node_pools: pools.iter().map(|pool| keep.text(pool, MAX_ITEM)).collect(),
-        pods: (pods != Pods::default()).then_some(pods),
-        per_pod: shown(&main.pod.requests(), keep),
-        total: shown(&total, keep),
-    }
+    view.node_pools = pools.iter().map(|pool| keep.text(pool, MAX_ITEM)).collect();
+    view.pods = (pods != Pods::default()).then_some(pods);
+    view.requests_per_pod = shown(&main.pod.requests(), keep);
+    view.requests_total = shown(&total, keep);
 }
 
 fn shown(amounts: &Amounts, keep: &mut Keep) -> BTreeMap<String, String> {
