@@ -62,20 +62,38 @@ impl std::fmt::Display for Round {
 
 /// Measures, prints, and returns how many edits a second can be made and recorded at the same time.
 pub(crate) async fn run(rounds: usize, quick: bool, met: &mut bool) -> f64 {
+    let rounds = if quick { 1 } else { rounds };
+    let (all, ratio) = drains(rounds, "as kubectl apply leaves them", applied).await;
+    *met &= quick || ratio >= TARGET;
+    if !quick {
+        println!("| target of the ratio | {TARGET} |");
+        // Here most of the work is not Revisor's: reading the edits costs the API server as much as a third of a create.
+        drains(rounds, "with specs of 8 KB, 500 parts each", workload).await;
+    }
+    1.0 / (1.0 / middle(&all, |round| round.edits) + 1.0 / middle(&all, |round| round.drain))
+}
+
+fn middle(all: &[Round], pick: fn(&Round) -> f64) -> f64 {
+    median(&all.iter().map(pick).collect::<Vec<_>>())
+}
+
+/// Rounds, and the ratio in the middle; prints them.
+async fn drains(rounds: usize, which: &str, make: fn(&str) -> Value) -> (Vec<Round>, f64) {
     let mut all = Vec::new();
-    for number in 0..if quick { 1 } else { rounds } {
-        all.push(round(&[], if std::env::var("VOL").is_ok() { workload } else { applied }).await);
+    for number in 0..rounds {
+        all.push(round(&[], make).await);
         eprintln!("drain round {}: {}", number + 1, all[all.len() - 1]);
     }
-    let of = |pick: fn(&Round) -> f64| median(&all.iter().map(pick).collect::<Vec<_>>());
-    let (edits, drain, floor) = (of(|r| r.edits), of(|r| r.drain), of(|r| r.floor));
-    let ratio = of(|r| r.drain / r.floor);
-    *met &= quick || ratio >= TARGET;
-    println!("\n| drain of {EDITS} edits over {WORKLOADS} workloads of 8 KB | Revisions/s |\n|---|---|");
-    println!("| Revisor, from thaw to the last one stored | {drain:.0} |");
-    println!("| raw creates of the same objects, {} connections | {floor:.0} |", crate::CONNECTIONS);
-    println!("| ratio (target ≥ {TARGET}) | {ratio:.2} |");
-    1.0 / (1.0 / edits + 1.0 / drain)
+    let ratio = middle(&all, |round| round.drain / round.floor);
+    println!("\n| drain of {EDITS} edits over {WORKLOADS} workloads {which} | Revisions/s |\n|---|---|");
+    println!("| Revisor, from thaw to the last one stored | {:.0} |", middle(&all, |round| round.drain));
+    println!(
+        "| raw creates of the same objects, {} connections | {:.0} |",
+        crate::CONNECTIONS,
+        middle(&all, |round| round.floor)
+    );
+    println!("| ratio | {ratio:.2} |");
+    (all, ratio)
 }
 
 /// Without what jq finds: the same kind with no program.

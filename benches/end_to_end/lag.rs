@@ -1,6 +1,6 @@
 //! How long after the writer's 200 a Revision can be read, against a bare watch-and-create loop.
 
-use crate::drain::{edit, path, workload};
+use crate::drain::{applied, edit, path};
 use crate::support::{INFERENCE_SERVICE, Revisor, World, client, patch, post, read, revisions};
 use crate::{floor, median, percentile};
 use devcluster::Options;
@@ -85,7 +85,7 @@ async fn view() -> String {
     let api = world.client().await;
     let namespace = world.namespace("view").await;
     let revisor = Revisor::start(world.cluster.kubeconfig(), &[]);
-    post(&api, &INFERENCE_SERVICE.path(&namespace), &workload("w0")).await;
+    post(&api, &INFERENCE_SERVICE.path(&namespace), &applied("w0")).await;
     let edited = patch(&api, &path(&namespace, "w0"), &edit(1)).await;
     revisor.wait_recorded(INFERENCE_SERVICE, edited.version());
     let all = revisions(&api, &namespace).await;
@@ -100,7 +100,7 @@ async fn measure(rate: f64, view: Option<Arc<str>>) -> Lag {
     let namespace = world.namespace("lag").await;
     let revisor = view.is_none().then(|| Revisor::start(world.cluster.kubeconfig(), &[]));
     for i in 0..WORKLOADS {
-        post(&api, &INFERENCE_SERVICE.path(&namespace), &workload(&format!("w{i}"))).await;
+        post(&api, &INFERENCE_SERVICE.path(&namespace), &applied(&format!("w{i}"))).await;
     }
     let times = Shared::default();
     let version = current(&api, &INFERENCE_SERVICE.path(&namespace)).await;

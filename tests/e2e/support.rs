@@ -242,8 +242,8 @@ impl Revisor {
             .arg("--kubeconfig")
             .arg(kubeconfig)
             .args(["--admin-listen", admin, "--listen", &format!("127.0.0.1:{rest}")])
-            // Memory that is not needed any more is given back at once, so that it can be measured.
-            .env("MIMALLOC_PURGE_DELAY", "0")
+            // As deployed. What is not needed any more is given back at once, so memory can be measured.
+            .envs([("MIMALLOC_PURGE_DELAY", "0"), ("MIMALLOC_ALLOW_THP", "0")])
             .args(flags)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
