@@ -46,7 +46,7 @@ const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 5);
 const OPEN_DEADLINE: Duration = Duration::from_secs(30);
 const WAITS: Waits = (Duration::from_millis(200), Duration::from_secs(10));
 /// A page is in memory as a whole, and the next one with it, so it is to be about so long.
-const PAGE_BYTES: usize = 1 << 20;
+const PAGE_BYTES: usize = 2 << 20;
 const FIRST_PAGE: usize = 50;
 const LARGEST_PAGE: usize = 500;
 
@@ -213,7 +213,7 @@ mod tests {
             let raw = RawValue::from_string(format!("\"{}\"", "x".repeat(size - 2))).expect("JSON");
             next_limit(&Page { at: ResourceVersion::default(), items: vec![raw; 2], token: "t".into() })
         };
-        assert_eq!((of(1_000), of(1 << 14), of(1 << 19), of(8 << 20)), (500, 64, 2, 1));
+        assert_eq!((of(1_000), of(1 << 14), of(1 << 20), of(8 << 20)), (500, 128, 2, 1));
         assert_eq!(
             next_limit(&Page { at: ResourceVersion::default(), items: vec![], token: "t".into() }),
             500
