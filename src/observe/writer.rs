@@ -46,6 +46,10 @@ const AGAIN: Duration = Duration::from_secs(35);
 const CONCURRENCY: u16 = 2;
 /// How long recording is let go first.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// The API server answers one client at a time: between two edits of many there is no room for a status.
+const QUIET: Duration = Duration::from_millis(100);
+/// How long such a pause is waited for.
+const QUIET_PATIENCE: Duration = Duration::from_secs(2);
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Failures are said at most so often; a metric counts each.
 const SAY: Duration = Duration::from_secs(60);
@@ -300,8 +304,13 @@ impl Context {
     }
 
     async fn let_recording_go_first(&self) {
-        let until = Instant::now() + PATIENCE;
-        while !self.queue.is_empty() && Instant::now() < until {
+        let started = Instant::now();
+        loop {
+            let (quiet, waited) = (self.queue.quiet(), started.elapsed());
+            let patience = if quiet.is_zero() { PATIENCE } else { QUIET_PATIENCE };
+            if quiet >= QUIET || waited >= patience {
+                return;
+            }
             sleep(TICK / 4).await;
         }
     }

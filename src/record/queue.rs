@@ -82,6 +82,8 @@ struct State {
     lanes: Lanes<Queued>,
     holds: Holds,
     closed: bool,
+    /// When something last came or was settled.
+    used: Option<Instant>,
     /// How often the queue was cleared.
     epoch: u64,
 }
@@ -119,7 +121,9 @@ impl Queue {
         let permit = self.shared.budget.clone().acquire_many_owned(units).await.ok();
         let mut state = self.state();
         let epoch = state.epoch;
-        state.lanes.push(Queued { item, bytes, permit, epoch }, Instant::now());
+        let now = Instant::now();
+        state.lanes.push(Queued { item, bytes, permit, epoch }, now);
+        state.used = Some(now);
         drop(state);
         self.shared.metrics.queue_length.inc();
         self.shared.metrics.queue_bytes.inc_by(size(bytes));
@@ -172,7 +176,9 @@ impl Queue {
 
     fn settle(&self, state: &mut State, queued: Queued, proof: Proof) {
         let (workload, namespace) = (queued.item.workload, queued.item.write.namespace());
-        let opened = state.lanes.done(workload, namespace, proof, Instant::now());
+        let now = Instant::now();
+        let opened = state.lanes.done(workload, namespace, proof, now);
+        state.used = Some(now);
         let over = state.holds.settle(proof, workload, namespace, state.lanes.len() == 0);
         self.over(state, &over);
         self.shared.metrics.queue_length.dec();
@@ -248,6 +254,13 @@ impl Queue {
     /// Whether nothing is waiting or being written.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// For how long nothing has been waiting or being written.
+    pub fn quiet(&self) -> Duration {
+        let state = self.state();
+        let quiet = state.used.map_or(Duration::MAX, |used| used.elapsed());
+        if state.lanes.len() == 0 { quiet } else { Duration::ZERO }
     }
 
     /// Nothing more comes; [`Queue::next`] ends when what is there has been written.
