@@ -188,7 +188,7 @@ fn explain_needs_no_cluster() {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let all: Value = serde_json::from_slice(&out.stdout).expect("JSON");
     assert_eq!((&all[0]["recorded"], &all[0]["why"]), (&json!(true), &json!("selected")));
-    assert_eq!(all[0]["view"]["requestsPerPod"], "nvidia.com/gpu=1");
+    assert_eq!(all[0]["view"]["requestsPerPod"], "cpu=4,memory=32Gi,nvidia.com/gpu=1");
     let mut bad = tempfile::NamedTempFile::new().expect("a file");
     for (text, why) in [
         ("kind: X\n", "document 1: has no apiVersion"),
