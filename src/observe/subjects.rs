@@ -292,15 +292,16 @@ impl Subject {
     /// The Revisions whose templates are of use and not known: the newest, and those that have pods.
     pub(super) fn unread(&self) -> Vec<Unread> {
         let newest = self.revisions.keys().next_back().copied();
-        let wanted = |(generation, known): &(&i64, &Box<Known>)| {
-            !known.asked && known.status.is_some() && (Some(**generation) == newest || known.has_pods)
+        let wanted = |generation: i64, known: &Known| {
+            !known.asked && known.status.is_some() && (Some(generation) == newest || known.has_pods)
         };
-        let unread = |(generation, known): (&i64, &Box<Known>)| Unread {
-            generation: *generation,
+        let all = self.revisions.iter().map(|(generation, known)| (*generation, known.as_ref()));
+        let unread = |(generation, known): (i64, &Known)| Unread {
+            generation,
             name: known.name.clone(),
             gzip: known.gzip.clone(),
         };
-        self.revisions.iter().filter(wanted).map(unread).collect()
+        all.filter(|(generation, known)| wanted(*generation, known)).map(unread).collect()
     }
 }
 
