@@ -197,3 +197,18 @@ async fn what_is_younger_and_was_written_later_is_of_another_history() {
     assert!(!recorder.contradicts(&watched(5, 60)));
     assert_eq!(recorder.need(&change(5, 60, Observed::List, Op::Added)), Need::Rewound);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_queue_tells_for_how_long_nothing_was_recorded() {
+    let (mut recorder, queue) = recorder(Vec::new());
+    assert_eq!(queue.quiet(), Duration::MAX, "nothing ever was");
+    recorder.change(watched(1, 10)).await;
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(queue.quiet(), Duration::ZERO, "it waits to be written");
+    let queued = queue.next().await.expect("an item");
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(queue.quiet(), Duration::ZERO, "it is being written");
+    queue.done(queued, Proof::Created);
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(queue.quiet(), Duration::from_secs(9));
+}
