@@ -67,7 +67,7 @@ pub(crate) async fn run(rounds: usize, quick: bool, met: &mut bool) -> f64 {
     *met &= quick || ratio >= TARGET;
     if !quick {
         println!("| target of the ratio | {TARGET} |");
-        // Here most of the work is not Revisor's: reading the edits costs the API server as much as a third of a create.
+        // No target: the API server spends a quarter of its time on handing over edits of so many parts.
         drains(rounds.min(3), "with specs of 8 KB, 500 parts each", workload).await;
     }
     1.0 / (1.0 / middle(&all, |round| round.edits) + 1.0 / middle(&all, |round| round.drain))
