@@ -20,12 +20,14 @@ const EACH: usize = 10;
 const BARE: f64 = 0.7;
 const TIMES_API_SERVER: f64 = 50.0;
 const START: f64 = 1.3;
-/// Answers a second with most Revisions, against those with fewest.
+/// Answers a second with most Revisions, against those with fewest, each as a part of what the bare handler gave.
 const STEADY: f64 = 0.9;
 /// At the start Revisor may take so many times the memory that it takes afterwards, and so many MiB.
 const PEAK: (f64, f64) = (2.0, 64.0);
 /// With many Revisions a start takes a while, so there are fewer of them.
 const STARTS: usize = 3;
+/// How often Revisor and what it is compared with take turns in a round.
+const TURNS: usize = 4;
 /// Memory of a Revision may be so many times its JSON, and so many bytes.
 const MEMORY: (f64, f64) = (1.5, 256.0);
 /// Makes this program a bare server: `port:size`.
@@ -125,7 +127,7 @@ impl Row {
     }
 }
 
-/// The product and the bare handler, and the ratio of each round.
+/// The product and the bare handler, and the ratio of each turn: of all of them the median.
 struct Sides {
     ours: f64,
     bare: f64,
@@ -228,7 +230,7 @@ impl Stage {
         // The same request line and headers, so that reading them costs the same.
         let theirs = [Request::new("/", &self.token)];
         let (mut a, mut b, mut ratios, mut slowest) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..rounds {
+        for _ in 0..rounds * TURNS {
             let (rate, times) = load::run(target, &ours).await;
             let (floor, _) = load::run(&Target::plain(bare.port), &theirs).await;
             a.push(rate);
@@ -261,7 +263,7 @@ impl Stage {
         let text = load::once(&theirs, &labelled[0]).await;
         assert_eq!(String::from_utf8_lossy(&text).matches("\"kind\":\"Revision\"").count(), EACH);
         let (mut a, mut b) = (Vec::new(), Vec::new());
-        for _ in 0..rounds {
+        for _ in 0..rounds * TURNS {
             a.push(load::run(&ours, &lists).await.0);
             b.push(load::run(&theirs, &labelled).await.0);
         }
@@ -292,9 +294,9 @@ fn print_answers(rows: &[Row], met: &mut bool) {
     if let [first, .., last] = rows {
         for (name, few, many) in [("list", &first.list, &last.list), ("get", &first.get, &last.get)] {
             let (plain, steady) = (many.ours / few.ours, many.ratio / few.ratio);
-            *met &= plain >= STEADY;
+            *met &= steady >= STEADY;
             println!(
-                "\n{name} with {} against {}: **{plain:.2}** (target ≥ {STEADY}); {steady:.2} measured by the bare handler of each",
+                "\n{name} with {} against {}, measured by the bare handler of each: **{steady:.2}** (target ≥ {STEADY}); {plain:.2} as it is",
                 last.size, first.size
             );
         }

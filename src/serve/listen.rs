@@ -190,6 +190,8 @@ async fn converse<H: Handler>(
     // Answers are written whole; waiting for more only delays them.
     let _ = stream.set_nodelay(true);
     let end = peer.connection.end.clone();
+    // Of its own: what is looked at with every request must not be shared by all connections.
+    let stop = stop.child_token();
     let work = async {
         match tls {
             None => exchange(stream, &handler, &peer, stop).await,
