@@ -199,9 +199,9 @@ impl Index {
 
     /// The rows of a workload that is deleted, or is not, as `deleted` says; none of one that is the other.
     fn rows(&self, uid: Uuid, deleted: bool) -> Option<&Rows> {
-        const NONE: &Rows = &Rows::NONE;
+        static NONE: Rows = Rows::new();
         let workload = self.workloads.get(uid)?;
-        Some(if workload.deleted_at().is_some() == deleted { &workload.rows } else { NONE })
+        Some(if workload.deleted_at().is_some() == deleted { &workload.rows } else { &NONE })
     }
 
     pub(super) fn list(&self, uid: Uuid, deleted: bool) -> Option<List> {

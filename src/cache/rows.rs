@@ -7,6 +7,7 @@ use super::render::{Around, Etag, Rendered, etag, retail};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
+use std::sync::OnceLock;
 use uuid::Uuid;
 
 /// Revisions in a run, at most.
@@ -17,6 +18,8 @@ const RUN: usize = 16;
 pub(super) struct Rows {
     /// Oldest first.
     runs: Vec<Run>,
+    /// Hash of the whole list once somebody asked for it, until something changes.
+    etag: OnceLock<Etag>,
 }
 
 /// Revisions that follow each other.
@@ -115,7 +118,15 @@ impl Run {
 }
 
 impl Rows {
-    pub(super) const NONE: Self = Self { runs: Vec::new() };
+    pub(super) const fn new() -> Self {
+        Self { runs: Vec::new(), etag: OnceLock::new() }
+    }
+
+    /// The runs, to be changed.
+    fn change(&mut self) -> &mut Vec<Run> {
+        self.etag.take();
+        &mut self.runs
+    }
 
     pub(super) fn len(&self) -> usize {
         self.runs.iter().map(|run| run.rows.len()).sum()
@@ -142,8 +153,8 @@ impl Rows {
 
     /// The JSON of all, newest first, in pieces with one or more each; and a hash of it.
     pub(super) fn list(&self) -> (Vec<Bytes>, Etag) {
-        let tags: Vec<&[u8]> = self.iter().map(|row| row.etag.as_slice()).collect();
-        (self.runs.iter().rev().map(|run| run.json.clone()).collect(), etag(&tags))
+        let hash = || etag(&self.iter().map(|row| row.etag.as_slice()).collect::<Vec<_>>());
+        (self.runs.iter().rev().map(|run| run.json.clone()).collect(), *self.etag.get_or_init(hash))
     }
 
     pub(super) fn get(&self, generation: i64) -> Option<(&Row, Bytes)> {
@@ -179,12 +190,12 @@ impl Rows {
         let entry = row.rendered(rendered);
         let last = self.runs.len().checked_sub(1);
         let Some(at) = last.map(|last| self.run_of(generation).min(last)) else {
-            self.runs.push(Run::new(&[entry]));
+            self.change().push(Run::new(&[entry]));
             return true;
         };
         let run = &self.runs[at];
         if run.rows.len() >= RUN && generation > run.newest() {
-            self.runs.push(Run::new(&[entry]));
+            self.change().push(Run::new(&[entry]));
             return true;
         }
         let mut entries = run.entries();
@@ -195,7 +206,7 @@ impl Rows {
         }
         let half = if entries.len() > RUN { entries.len() / 2 } else { 0 };
         let (newer, older) = (Run::new(&entries[..half]), Run::new(&entries[half..]));
-        self.runs.splice(at..=at, [older, newer].into_iter().filter(|run| !run.rows.is_empty()));
+        self.change().splice(at..=at, [older, newer].into_iter().filter(|run| !run.rows.is_empty()));
         position.is_err()
     }
 
@@ -206,14 +217,14 @@ impl Rows {
         let mut entries = self.runs[at].entries();
         entries.remove(position);
         let rest = (!entries.is_empty()).then(|| Run::new(&entries));
-        self.runs.splice(at..=at, rest);
+        self.change().splice(at..=at, rest);
         true
     }
 
     /// Writes the parts of these anew that owe to others, where they changed.
     pub(super) fn retail<'a>(&mut self, which: &RangeInclusive<i64>, around: impl Fn(i64) -> Around<'a>) {
         let first = self.run_of(*which.start());
-        for run in self.runs[first..].iter_mut().take_while(|run| run.oldest() <= *which.end()) {
+        for run in self.change()[first..].iter_mut().take_while(|run| run.oldest() <= *which.end()) {
             if let Some(anew) = run.retail(which, &around) {
                 *run = anew;
             }
