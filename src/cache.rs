@@ -30,6 +30,7 @@ use chrono::{DateTime, Utc};
 use feed::Event;
 use index::{Index, Project};
 use kube::Client;
+use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, RwLockReadGuard};
@@ -41,8 +42,8 @@ use uuid::Uuid;
 /// Which workload something is of, by every name it has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// metadata.namespace.
-    pub namespace: String,
+    /// metadata.namespace; of all workloads in it the same piece of memory.
+    pub namespace: Arc<str>,
     /// metadata.name.
     pub name: String,
     /// metadata.uid.
@@ -60,11 +61,14 @@ impl Place {
     }
 }
 
-/// The Revisions of a workload as JSON, newest first.
+/// JSON in one piece or more.
+pub type Pieces = SmallVec<[Bytes; 1]>;
+
+/// The Revisions of a workload, newest first.
 #[derive(Clone, Debug)]
 pub struct List {
-    /// Each holds one or more objects with commas between them.
-    pub pieces: Vec<Bytes>,
+    /// `{"revisions":[…]}`, as the contract has it.
+    pub pieces: Pieces,
     /// Of all of them together.
     pub etag: Etag,
 }
@@ -106,10 +110,21 @@ pub struct Summary {
     pub phase: Option<&'static str>,
 }
 
+/// How to find a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// The one with this metadata.uid.
+    Workload(Uuid),
+    /// The one that has the Revision with this id.
+    Revision(Uuid),
+}
+
 /// What `serve` may ask.
 pub trait Read: Send + Sync {
     /// Which workload this is; none when it is not known.
-    fn place(&self, workload: Uuid) -> Option<Arc<Place>>;
+    fn place(&self, of: Of) -> Option<Arc<Place>>;
+    /// Where it is. Every request needs that, so it costs less than all of its [`Place`].
+    fn namespace(&self, of: Of) -> Option<Arc<str>>;
     /// The Revisions of a workload that is deleted, or is not; none when the workload is not known.
     fn list(&self, workload: Uuid, deleted: bool) -> Option<List>;
     /// How many [`Read::list`] gives.
@@ -254,8 +269,12 @@ impl Heads for Cache {
 }
 
 impl Read for Cache {
-    fn place(&self, workload: Uuid) -> Option<Arc<Place>> {
-        self.read().place(workload)
+    fn place(&self, of: Of) -> Option<Arc<Place>> {
+        self.read().place(of)
+    }
+
+    fn namespace(&self, of: Of) -> Option<Arc<str>> {
+        self.read().namespace(of)
     }
 
     fn list(&self, workload: Uuid, deleted: bool) -> Option<List> {

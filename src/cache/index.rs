@@ -4,7 +4,7 @@ use super::render::{Around, Identity, phase_of, render, type_name};
 use super::rows::{Row, Rows};
 use super::seats::{Seats, is_named_rightly};
 use super::wire::Missing;
-use super::{Found, List, Listed, Place, Summary};
+use super::{Found, List, Listed, Of, Place, Summary};
 use crate::history::subtract;
 use crate::record::snapshot;
 use crate::revision::identity::ContentDigest;
@@ -50,6 +50,8 @@ const DEPARTMENT: &str = "default";
 
 #[derive(Debug)]
 pub(super) struct Workload {
+    /// As in the place, which lies elsewhere.
+    namespace: Arc<str>,
     place: Arc<Place>,
     /// When the oldest of its Revisions was made; none is before all times.
     since: Option<Time>,
@@ -163,7 +165,7 @@ impl Index {
                 Some(project) => self.projects.insert(namespace.to_owned(), project),
                 None => self.projects.remove(namespace),
             };
-            let there = self.workloads.all_mut().filter(|workload| workload.place.namespace == namespace);
+            let there = self.workloads.all_mut().filter(|workload| workload.namespace() == namespace);
             there.for_each(|workload| workload.retail(&self.projects, &ALL));
         }
     }
@@ -193,8 +195,20 @@ impl Index {
             .unwrap_or_default()
     }
 
-    pub(super) fn place(&self, uid: Uuid) -> Option<Arc<Place>> {
-        self.workloads.get(uid).map(|workload| workload.place.clone())
+    fn workload(&self, of: Of) -> Option<&Workload> {
+        let uid = match of {
+            Of::Workload(uid) => uid,
+            Of::Revision(id) => self.ids.get(&id)?.0,
+        };
+        self.workloads.get(uid)
+    }
+
+    pub(super) fn place(&self, of: Of) -> Option<Arc<Place>> {
+        self.workload(of).map(|workload| workload.place.clone())
+    }
+
+    pub(super) fn namespace(&self, of: Of) -> Option<Arc<str>> {
+        self.workload(of).map(|workload| workload.namespace.clone())
     }
 
     /// The rows of a workload that is deleted, or is not, as `deleted` says; none of one that is the other.
@@ -254,11 +268,11 @@ impl Index {
 }
 
 impl Workload {
-    pub(super) fn new(revision: &Revision) -> Self {
+    pub(super) fn new(revision: &Revision, namespace: Arc<str>) -> Self {
         let workload = &revision.spec.workload;
         let place = Arc::new(Place {
             uid: workload.uid,
-            namespace: revision.metadata.namespace.clone().unwrap_or_default(),
+            namespace: namespace.clone(),
             name: workload.name.clone(),
             api_version: workload.api_version.clone(),
             kind: workload.kind.clone(),
@@ -266,11 +280,11 @@ impl Workload {
         let (rows, gaps) = (Rows::default(), BTreeMap::new());
         let (kind, deletions) = (group_kind(revision), BTreeMap::new());
         let since = revision.metadata.creation_timestamp.clone();
-        Self { place, since, kind, rows, gaps, deletions, head: Head::default() }
+        Self { namespace, place, since, kind, rows, gaps, deletions, head: Head::default() }
     }
 
     pub(super) fn namespace(&self) -> &str {
-        &self.place.namespace
+        &self.namespace
     }
 
     /// What tells the oldest, on every replica the same.
@@ -330,9 +344,9 @@ impl Workload {
 
     /// What every Revision owes to the workload and its namespace.
     fn around<'a>(&'a self, projects: &'a Projects) -> Around<'a> {
-        let labels = projects.get(&self.place.namespace);
+        let labels = projects.get(self.namespace());
         let department = labels.and_then(|labels| labels.department.as_deref()).unwrap_or(DEPARTMENT);
-        let project = labels.and_then(|labels| labels.project.as_deref()).unwrap_or(&self.place.namespace);
+        let project = labels.and_then(|labels| labels.project.as_deref()).unwrap_or(self.namespace());
         Around { latest: false, missing: &[], department, project, deleted_at: self.deleted_at() }
     }
 
@@ -357,7 +371,7 @@ impl Hole {
             "id": self.id, "name": place.name, "workloadId": place.uid, "createdAt": super::wire::rfc3339(self.time),
             "additionalFields": {
                 "revisionType": type_name(crate::revision::RevisionType::Gap), "generation": to, "kind": place.kind,
-                "apiVersion": place.api_version, "namespace": place.namespace,
+                "apiVersion": place.api_version, "namespace": &*place.namespace,
                 "missing": [Missing { from, to, reason: self.reason.clone() }],
             },
         });
@@ -438,8 +452,8 @@ mod tests {
     /// The JSON of each, newest first.
     fn values(index: &Index, deleted: bool) -> Vec<Value> {
         let pieces = index.list(uid(), deleted).expect("known").pieces;
-        let texts: Vec<_> = pieces.iter().map(|piece| std::str::from_utf8(piece).expect("text")).collect();
-        serde_json::from_str(&format!("[{}]", texts.join(","))).expect("json")
+        let list: Value = serde_json::from_slice(&pieces.concat()).expect("json");
+        list["revisions"].as_array().expect("a list").clone()
     }
 
     #[test]
@@ -591,11 +605,11 @@ mod tests {
             let mut index = Index::default();
             let shown: Vec<_> = order.iter().map(|at| (*at, index.put(all[*at], &installation()))).collect();
             assert!(shown.iter().all(|(at, shown)| *shown || *at != 0), "the oldest is shown: {shown:?}");
-            assert_eq!(index.place(uid()).expect("known").namespace, "team-b", "{order:?}");
+            assert_eq!(&*index.place(Of::Workload(uid())).expect("known").namespace, "team-b", "{order:?}");
             assert_eq!(namespaces(&index), expected, "{order:?}");
             assert!(index.get(id(9)).is_none() && index.recorded(uid(), &(1..=9)).len() == 2);
             assert_eq!((index.len(), index.workloads(&|_| true).len()), (5, 1));
-            assert_eq!(index.get(id(2)).expect("known").place.namespace, "team-b");
+            assert_eq!(&*index.namespace(Of::Revision(id(2))).expect("known"), "team-b");
             index.remove(&copies[0]);
             assert_eq!(namespaces(&index), expected, "a copy that goes takes nothing along");
             assert!(index.get(id(2)).is_some());
@@ -606,7 +620,10 @@ mod tests {
             for revision in &copies {
                 index.remove(revision);
             }
-            assert_eq!((index.len(), index.place(uid()), index.get(id(1)).is_none()), (0, None, true));
+            assert_eq!(
+                (index.len(), index.namespace(Of::Workload(uid())), index.get(id(1)).is_none()),
+                (0, None, true)
+            );
         }
     }
 

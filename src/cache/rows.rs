@@ -1,23 +1,30 @@
 //! The Revisions of one workload as a list shows them: newest first, their JSON one after the other. Pure.
 //!
 //! They lie in runs of a few, each run in one piece of memory: a list is written from few places, which lie together,
-//! and a change moves little.
+//! and a change moves little. With many Revisions it is the way to the memory that costs the time of an answer, so there
+//! are few steps on it: most workloads have one run, which lies in the workload itself and is an answer as it is.
 
+use super::Pieces;
 use super::render::{Around, Etag, Rendered, etag, retail};
 use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
-use std::ops::RangeInclusive;
-use std::sync::OnceLock;
+use std::ops::{Range, RangeInclusive};
+use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
 /// Revisions in a run, at most.
 const RUN: usize = 16;
+/// What is around the Revisions of a list.
+const OPEN: &[u8] = b"{\"revisions\":[";
+const CLOSE: &[u8] = b"]}";
+const NOTHING: &[u8] = b"{\"revisions\":[]}";
 
 /// Revisions by generation.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     /// Oldest first.
-    runs: Vec<Run>,
+    runs: SmallVec<[Run; 1]>,
     /// Hash of the whole list once somebody asked for it, until something changes.
     etag: OnceLock<Etag>,
 }
@@ -25,8 +32,8 @@ pub(super) struct Rows {
 /// Revisions that follow each other.
 #[derive(Debug)]
 struct Run {
-    /// `{…},{…}`, newest first.
-    json: Bytes,
+    /// `{"revisions":[{…},{…}]}`, newest first.
+    json: Arc<[u8]>,
     /// Newest first, never empty.
     rows: Vec<Row>,
 }
@@ -52,7 +59,7 @@ impl Row {
         Self { generation, id, phase, etag: Etag::default(), start: 0, tail: 0, end: 0 }
     }
 
-    fn place(&self) -> std::ops::Range<usize> {
+    fn place(&self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
 
@@ -68,18 +75,34 @@ fn offset(at: usize) -> u32 {
 
 impl Run {
     fn new(entries: &[Entry<'_>]) -> Self {
-        let length = entries.iter().map(|(_, json)| json.len() + 1).sum::<usize>().saturating_sub(1);
-        let mut all = Vec::with_capacity(length);
+        let length = entries.iter().map(|(_, json)| json.len() + 1).sum::<usize>();
+        let mut all = Vec::with_capacity(OPEN.len() + length + CLOSE.len());
+        all.extend_from_slice(OPEN);
         let mut rows = Vec::with_capacity(entries.len());
         for (row, json) in entries {
-            if !all.is_empty() {
+            if !rows.is_empty() {
                 all.push(b',');
             }
             let start = offset(all.len());
             all.extend_from_slice(json);
             rows.push(Row { start, tail: row.tail - row.start + start, end: offset(all.len()), ..*row });
         }
+        all.extend_from_slice(CLOSE);
         Self { json: all.into(), rows }
+    }
+
+    /// The list of a workload that has no others.
+    fn whole(&self) -> Bytes {
+        Bytes::from_owner(self.json.clone())
+    }
+
+    /// Where the Revisions are in it.
+    fn inner(&self) -> Range<usize> {
+        OPEN.len()..self.json.len() - CLOSE.len()
+    }
+
+    fn json_of(&self, row: &Row) -> Bytes {
+        self.whole().slice(row.place())
     }
 
     fn entries(&self) -> Vec<Entry<'_>> {
@@ -119,11 +142,11 @@ impl Run {
 
 impl Rows {
     pub(super) const fn new() -> Self {
-        Self { runs: Vec::new(), etag: OnceLock::new() }
+        Self { runs: SmallVec::new_const(), etag: OnceLock::new() }
     }
 
     /// The runs, to be changed.
-    fn change(&mut self) -> &mut Vec<Run> {
+    fn change(&mut self) -> &mut SmallVec<[Run; 1]> {
         self.etag.take();
         &mut self.runs
     }
@@ -148,19 +171,33 @@ impl Rows {
     /// Newest first, with their JSON.
     pub(super) fn with_json(&self) -> impl Iterator<Item = (&Row, Bytes)> {
         let all = self.runs.iter().rev().flat_map(|run| run.rows.iter().map(move |row| (run, row)));
-        all.map(|(run, row)| (row, run.json.slice(row.place())))
+        all.map(|(run, row)| (row, run.json_of(row)))
     }
 
-    /// The JSON of all, newest first, in pieces with one or more each; and a hash of it.
-    pub(super) fn list(&self) -> (Vec<Bytes>, Etag) {
+    /// `{"revisions":[…]}` of all, newest first; and a hash of it.
+    pub(super) fn list(&self) -> (Pieces, Etag) {
         let hash = || etag(&self.iter().map(|row| row.etag.as_slice()).collect::<Vec<_>>());
-        (self.runs.iter().rev().map(|run| run.json.clone()).collect(), *self.etag.get_or_init(hash))
+        (self.pieces(), *self.etag.get_or_init(hash))
+    }
+
+    fn pieces(&self) -> Pieces {
+        match &*self.runs {
+            [] => smallvec![Bytes::from_static(NOTHING)],
+            [only] => smallvec![only.whole()],
+            [older @ .., newest] => {
+                let first = newest.whole().slice(..newest.inner().end);
+                let others = older.iter().rev();
+                let others =
+                    others.flat_map(|run| [Bytes::from_static(b","), run.whole().slice(run.inner())]);
+                [first].into_iter().chain(others).chain([Bytes::from_static(CLOSE)]).collect()
+            }
+        }
     }
 
     pub(super) fn get(&self, generation: i64) -> Option<(&Row, Bytes)> {
         let run = self.runs.get(self.run_of(generation))?;
         let row = run.get(generation)?;
-        Some((row, run.json.slice(row.place())))
+        Some((row, run.json_of(row)))
     }
 
     /// The next older one.
@@ -205,8 +242,10 @@ impl Rows {
             Err(at) => entries.insert(at, entry),
         }
         let half = if entries.len() > RUN { entries.len() / 2 } else { 0 };
-        let (newer, older) = (Run::new(&entries[..half]), Run::new(&entries[half..]));
-        self.change().splice(at..=at, [older, newer].into_iter().filter(|run| !run.rows.is_empty()));
+        let (newer, older) = ((half > 0).then(|| Run::new(&entries[..half])), Run::new(&entries[half..]));
+        let runs = self.change();
+        runs[at] = older;
+        runs.insert_many(at + 1, newer);
         position.is_err()
     }
 
@@ -217,7 +256,10 @@ impl Rows {
         let mut entries = self.runs[at].entries();
         entries.remove(position);
         let rest = (!entries.is_empty()).then(|| Run::new(&entries));
-        self.change().splice(at..=at, rest);
+        match rest {
+            Some(rest) => self.change()[at] = rest,
+            None => drop(self.change().remove(at)),
+        }
         true
     }
 

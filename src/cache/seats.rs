@@ -7,7 +7,8 @@
 
 use super::index::Workload;
 use crate::revision::{Gap, Revision, identity};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// All workloads.
@@ -16,6 +17,8 @@ pub(super) struct Seats {
     shown: HashMap<Uuid, Workload>,
     /// By uid and namespace.
     aside: BTreeMap<(Uuid, String), Workload>,
+    /// Names of namespaces, each once: there are few, so what all workloads of one refer to stays at hand.
+    namespaces: HashSet<Arc<str>>,
 }
 
 impl Seats {
@@ -39,12 +42,12 @@ impl Seats {
     /// The workload of a Revision in the Revision's own namespace.
     pub(super) fn seat(&mut self, revision: &Revision) -> &mut Workload {
         let (uid, namespace) = whose(revision);
+        let new = || Workload::new(revision, named(&mut self.namespaces, namespace));
         match self.shown.get(&uid) {
             Some(shown) if shown.namespace() != namespace => {
-                let aside = self.aside.entry((uid, namespace.to_owned()));
-                aside.or_insert_with(|| Workload::new(revision))
+                self.aside.entry((uid, namespace.to_owned())).or_insert_with(new)
             }
-            _ => self.shown.entry(uid).or_insert_with(|| Workload::new(revision)),
+            _ => self.shown.entry(uid).or_insert_with(new),
         }
     }
 
@@ -86,6 +89,15 @@ impl Seats {
         }
         self.aside.extend(all.map(|workload| ((uid, workload.namespace().to_owned()), workload)));
     }
+}
+
+fn named(known: &mut HashSet<Arc<str>>, namespace: &str) -> Arc<str> {
+    let found = known.get(namespace).cloned();
+    found.unwrap_or_else(|| {
+        let name: Arc<str> = namespace.into();
+        known.insert(name.clone());
+        name
+    })
 }
 
 fn whose(revision: &Revision) -> (Uuid, &str) {

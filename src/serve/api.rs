@@ -11,7 +11,7 @@ use super::payload::Payload;
 use super::route::{Access, Query, Route};
 use super::token::BoxError;
 use super::{openapi, own, revisions, token, whole};
-use crate::cache::{Place, Read};
+use crate::cache::{Of, Place, Read};
 use crate::kinds::Catalogue;
 use crate::metrics::{Metrics, request as labels};
 use crate::record::view::redact::Names;
@@ -176,20 +176,25 @@ impl Api {
     /// Lets the caller go on, or not. What is not known needs rights everywhere, so that nobody learns what there is.
     async fn permit(&self, caller: Option<&Caller>, access: Access, query: &Query) -> Result<(), ApiError> {
         let (Some(gate), Some(caller)) = (&self.gate, caller) else { return Ok(()) };
-        let (verb, place) = match access {
+        let (verb, of) = match access {
             Access::Open | Access::Authenticated => return Ok(()),
-            Access::Workload(verb, id) => (verb, self.cache.place(id)),
-            Access::Revision(verb, id) => (verb, self.cache.get(id).map(|found| found.place)),
+            Access::Workload(verb, id) => (verb, Of::Workload(id)),
+            Access::Revision(verb, id) => (verb, Of::Revision(id)),
             Access::Namespace(verb) => {
-                let namespace = query.namespace.clone().unwrap_or_default();
+                let namespace = query.namespace.as_deref().unwrap_or_default().into();
                 return gate.authorize(caller, Wish { verb, on: Object::Revisions(namespace) }).await;
             }
         };
-        let namespace = place.as_ref().map_or_else(String::new, |place| place.namespace.clone());
-        gate.authorize(caller, Wish { verb, on: Object::Revisions(namespace) }).await?;
-        match place {
-            Some(place) if self.options.check_workload => self.permit_workload(gate, caller, &place).await,
-            _ => Ok(()),
+        let place = self.options.check_workload.then(|| self.cache.place(of));
+        let namespace = match &place {
+            Some(place) => place.as_ref().map(|place| place.namespace.clone()),
+            None => self.cache.namespace(of),
+        };
+        let on = Object::Revisions(namespace.unwrap_or_default());
+        gate.authorize(caller, Wish { verb, on }).await?;
+        match place.flatten() {
+            Some(place) => self.permit_workload(gate, caller, &place).await,
+            None => Ok(()),
         }
     }
 

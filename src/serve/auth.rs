@@ -81,7 +81,7 @@ impl Wish {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Object {
     /// Revisions in a namespace, or in all.
-    Revisions(String),
+    Revisions(Arc<str>),
     /// A workload; without a name all of its kind.
     Workload {
         /// API group.
@@ -89,7 +89,7 @@ pub enum Object {
         /// Plural name of the kind.
         resource: String,
         /// metadata.namespace.
-        namespace: String,
+        namespace: Arc<str>,
         /// metadata.name.
         name: String,
     },

@@ -194,9 +194,9 @@ async fn converse<H: Handler>(
     let stop = stop.child_token();
     let work = async {
         match tls {
-            None => exchange(stream, &handler, &peer, stop).await,
+            None => exchange(stream, &*handler, &peer, stop).await,
             Some(tls) => match tls.accept(stream).await {
-                Ok(stream) => exchange(stream, &handler, &peer, stop).await,
+                Ok(stream) => exchange(stream, &*handler, &peer, stop).await,
                 Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
             },
         }
@@ -207,24 +207,21 @@ async fn converse<H: Handler>(
     }
 }
 
-async fn exchange<S, H>(stream: S, handler: &Arc<H>, peer: &Peer, stop: CancellationToken)
+async fn exchange<S, H>(stream: S, handler: &H, peer: &Peer, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
-    let (connection, connections) = (peer.connection.clone(), peer.connections.clone());
+    let Peer { connection, connections, .. } = peer;
     let watched = Watched::new(stream, connection.clone(), connections.clone());
-    let service = service_fn(move |request| {
-        let (handler, connection, connections) = (handler.clone(), connection.clone(), connections.clone());
-        async move {
-            connection.enter(STATE_ANSWERING, connections.now());
-            let response = handler.handle(request).await;
-            if response.status().as_u16() < 400 {
-                connection.proven.store(true, Ordering::Relaxed);
-            }
-            connection.enter(STATE_IDLE, connections.now());
-            Ok::<_, Infallible>(response)
+    let service = service_fn(async |request| {
+        connection.enter(STATE_ANSWERING, connections.now());
+        let response = handler.handle(request).await;
+        if response.status().as_u16() < 400 {
+            connection.proven.store(true, Ordering::Relaxed);
         }
+        connection.enter(STATE_IDLE, connections.now());
+        Ok::<_, Infallible>(response)
     });
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None).max_buf_size(MAX_HEAD);

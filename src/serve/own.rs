@@ -87,7 +87,7 @@ async fn page<'a>(
     let (mut seen, mut reviewed, mut last) = (Vec::new(), HashMap::new(), None);
     let most = if api.options.check_workload { MAX_REVIEWS } else { usize::MAX };
     for place in places {
-        let kind = (place.namespace.as_str(), place.group(), place.kind.as_str());
+        let kind = (&*place.namespace, place.group(), place.kind.as_str());
         let known = reviewed.get(&kind).copied();
         if seen.len() == limit || (known.is_none() && reviewed.len() == most) {
             return Ok((seen, last.map(|last| encode(&key(last)))));
@@ -112,7 +112,7 @@ fn row(cache: &dyn Read, place: &Place) -> Option<WorkloadRow> {
     Some(WorkloadRow {
         id: place.uid,
         name: place.name.clone(),
-        namespace: place.namespace.clone(),
+        namespace: place.namespace.to_string(),
         kind: place.kind.clone(),
         api_version: place.api_version.clone(),
         deleted: summary.deleted_at.is_some(),

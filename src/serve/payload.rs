@@ -3,7 +3,7 @@
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
-use std::collections::VecDeque;
+use smallvec::SmallVec;
 use std::convert::Infallible;
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -12,7 +12,9 @@ use std::task::{Context, Poll};
 /// Bytes in parts.
 #[derive(Clone, Debug, Default)]
 pub struct Payload {
-    parts: VecDeque<Bytes>,
+    parts: SmallVec<[Bytes; 1]>,
+    /// The first part of which something is left.
+    at: usize,
     left: usize,
 }
 
@@ -29,15 +31,19 @@ impl Payload {
 
     /// All of it in one piece.
     pub fn joined(&self) -> Vec<u8> {
-        self.parts.iter().flatten().copied().collect()
+        self.rest().concat()
+    }
+
+    fn rest(&self) -> &[Bytes] {
+        &self.parts[self.at..]
     }
 }
 
 impl FromIterator<Bytes> for Payload {
     fn from_iter<I: IntoIterator<Item = Bytes>>(parts: I) -> Self {
-        let parts: VecDeque<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let parts: SmallVec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         let left = parts.iter().map(Bytes::len).sum();
-        Self { parts, left }
+        Self { parts, at: 0, left }
     }
 }
 
@@ -53,23 +59,23 @@ impl Buf for Payload {
     }
 
     fn chunk(&self) -> &[u8] {
-        self.parts.front().map_or(&[], Bytes::as_ref)
+        self.rest().first().map_or(&[], Bytes::as_ref)
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let both = slices.iter_mut().zip(&self.parts);
+        let both = slices.iter_mut().zip(self.rest());
         both.map(|(slice, part)| *slice = IoSlice::new(part)).count()
     }
 
     fn advance(&mut self, mut count: usize) {
         self.left -= count;
-        while let Some(first) = self.parts.front_mut() {
+        for first in &mut self.parts[self.at..] {
             if count < first.len() {
                 first.advance(count);
                 return;
             }
             count -= first.len();
-            self.parts.pop_front();
+            self.at += 1;
         }
     }
 }

@@ -2,26 +2,15 @@
 
 use super::answer::{Answer, JSON};
 use super::error::ApiError;
-use super::payload::Payload;
 use super::route::Query;
 use crate::cache::{List, Read};
-use bytes::Bytes;
 use uuid::Uuid;
 
 /// `GET /api/v1/workloads/inferences/{workloadId}/revisions`.
 pub(super) fn list(cache: &dyn Read, workload: Uuid, query: &Query) -> Result<Answer, ApiError> {
     let found = cache.list(workload, query.deleted);
     let List { pieces, etag } = found.ok_or_else(|| ApiError::NotFound(format!("workload {workload}")))?;
-    Ok(Answer { media: JSON, etag, body: joined(pieces) })
-}
-
-/// `{"revisions":[…]}`.
-fn joined(pieces: Vec<Bytes>) -> Payload {
-    const COMMA: Bytes = Bytes::from_static(b",");
-    let mut separator = Bytes::new();
-    let pieces = pieces.into_iter().flat_map(|piece| [std::mem::replace(&mut separator, COMMA), piece]);
-    let all = [Bytes::from_static(b"{\"revisions\":[")].into_iter().chain(pieces);
-    all.chain([Bytes::from_static(b"]}")]).collect()
+    Ok(Answer { media: JSON, etag, body: pieces.into_iter().collect() })
 }
 
 /// `GET /api/v1/workloads/inferences/{workloadId}/revisions/count`.

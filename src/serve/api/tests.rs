@@ -1,7 +1,7 @@
 //! Every route before a cache and an API server that do as they are told.
 
 use super::*;
-use crate::cache::{Found, List, Listed, Summary};
+use crate::cache::{Found, List, Listed, Of, Summary};
 use crate::revision::identity;
 use crate::serve::auth::Reviews;
 use http_body_util::{BodyExt, Full};
@@ -23,13 +23,19 @@ struct Fixed {
 }
 
 fn place(namespace: &str, kind: &str, uid: Uuid) -> Arc<Place> {
-    let (namespace, kind) = (namespace.to_owned(), kind.to_owned());
+    let (namespace, kind) = (namespace.into(), kind.to_owned());
     Arc::new(Place { namespace, name: "w".to_owned(), uid, api_version: "apps/v1".to_owned(), kind })
 }
 
 impl Read for Fixed {
-    fn place(&self, _: Uuid) -> Option<Arc<Place>> {
-        None
+    fn place(&self, of: Of) -> Option<Arc<Place>> {
+        match of {
+            Of::Workload(_) => None,
+            Of::Revision(id) => self.get(id).map(|found| found.place),
+        }
+    }
+    fn namespace(&self, of: Of) -> Option<Arc<str>> {
+        self.place(of).map(|place| place.namespace.clone())
     }
     fn list(&self, _: Uuid, _: bool) -> Option<List> {
         panic!("broken on purpose")

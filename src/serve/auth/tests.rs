@@ -78,7 +78,7 @@ fn bearer(token: &str) -> HeaderMap {
 }
 
 fn list(namespace: &str) -> Wish {
-    Wish { verb: "list", on: Object::Revisions(namespace.to_owned()) }
+    Wish { verb: "list", on: Object::Revisions(namespace.into()) }
 }
 
 fn status<T>(result: &Result<T, ApiError>) -> u16 {
