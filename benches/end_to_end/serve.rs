@@ -2,7 +2,7 @@
 //! start takes with many of them.
 
 use crate::drain::{edit, path, workload};
-use crate::load::{self, Request, Target};
+use crate::load::{self, Rate, Requests};
 use crate::people::{account, grant, read_revisions, token};
 use crate::support::{INFERENCE_SERVICE, Revisor, World, eventually, free_port, patch, post, revisions};
 use crate::{floor, median};
@@ -11,6 +11,8 @@ use axum::routing::get;
 use devcluster::Options;
 use revisor::revision::identity;
 use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -26,8 +28,12 @@ const STEADY: f64 = 0.9;
 const PEAK: (f64, f64) = (2.0, 64.0);
 /// With many Revisions a start takes a while, so there are fewer of them.
 const STARTS: usize = 3;
-/// How often Revisor and what it is compared with take turns in a round.
+/// How often Revisor and the bare handler take turns in a round.
 const TURNS: usize = 4;
+/// Short, so that what else the machine does meets both sides.
+const TURN: Duration = Duration::from_secs(1);
+/// The API server takes seconds for an answer when there are many Revisions.
+const LONG_TURN: Duration = Duration::from_secs(10);
 /// Memory of a Revision may be so many times its JSON, and so many bytes.
 const MEMORY: (f64, f64) = (1.5, 256.0);
 /// Makes this program a bare server: `port:size`.
@@ -58,7 +64,7 @@ impl Bare {
         let program = std::env::current_exe().expect("this program");
         let child = Command::new(program).env(STATIC, format!("{port}:{size}")).stdin(Stdio::null()).spawn();
         let bare = Self { child: child.expect("started"), port };
-        let up = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        let up = || TcpStream::connect(("127.0.0.1", port)).is_ok();
         assert!(eventually(Duration::from_secs(10), up), "the bare server does not answer");
         bare
     }
@@ -73,6 +79,7 @@ impl Drop for Bare {
 
 /// Measures and prints.
 pub(crate) async fn run(sizes: &[usize], rounds: usize, met: &mut bool) {
+    load::check();
     let stage = Stage::new().await;
     let mut made = 0;
     let mut rows = Vec::new();
@@ -186,17 +193,17 @@ impl Stage {
         }
         let (revisor, start) = self.start(size, &["--plain-http"]).await;
         starts.push(start);
-        let target = Target::plain(revisor.rest);
+        let origin = format!("http://127.0.0.1:{}", revisor.rest);
         let lists: Vec<_> = (0..size / EACH).map(|i| list_of(&uid(i))).collect();
-        let body = load::once(&target, &Request::new(&lists[0], &self.token)).await;
-        let all: Value = serde_json::from_slice(&body).expect("JSON");
+        let body = self.once(revisor.rest, &lists[0]);
+        let all: Value = serde_json::from_str(&body).expect("JSON");
         assert_eq!(all["revisions"].as_array().map(Vec::len), Some(EACH), "{all}");
         let gets: Vec<_> = (0..size).step_by(7).map(id).collect();
         let gets: Vec<_> =
             gets.iter().map(|id| format!("/api/v1/workloads/inferences/revisions/{id}")).collect();
-        let one = load::once(&target, &Request::new(&gets[0], &self.token)).await;
-        let list = self.sides(&target, &lists, body.len(), rounds).await;
-        let get = self.sides(&target, &gets, one.len(), rounds).await;
+        let one = self.once(revisor.rest, &gets[0]);
+        let list = self.sides(&origin, &lists, body.len(), rounds);
+        let get = self.sides(&origin, &gets, one.len(), rounds);
         drop(revisor);
         let tls = self.against_api_server(size, &lists, rounds).await;
         let json = count(body.len()) / count(EACH);
@@ -224,25 +231,33 @@ impl Stage {
         (revisor, Start { ready, bare_list, memory, peak, resident })
     }
 
-    async fn sides(&self, target: &Target, paths: &[String], size: usize, rounds: usize) -> Sides {
+    /// The body of one answer.
+    fn once(&self, port: u16, path: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+        let token = &self.token;
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n");
+        write!(stream, "{head}Connection: close\r\n\r\n").expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        text.split_once("\r\n\r\n").expect("a head").1.to_owned()
+    }
+
+    fn sides(&self, origin: &str, paths: &[String], size: usize, rounds: usize) -> Sides {
         let bare = Bare::start(size);
-        let ours: Vec<_> = paths.iter().map(|path| Request::new(path, &self.token)).collect();
-        // The same request line and headers, so that reading them costs the same.
-        let theirs = [Request::new("/", &self.token)];
-        let (mut a, mut b, mut ratios, mut slowest) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..rounds * TURNS {
-            let (rate, times) = load::run(target, &ours).await;
-            let (floor, _) = load::run(&Target::plain(bare.port), &theirs).await;
-            a.push(rate);
-            b.push(floor);
-            ratios.push(rate / floor);
-            slowest.push(crate::percentile(&times, 0.99));
-        }
+        let floor = format!("http://127.0.0.1:{}", bare.port);
+        let ours = Requests::new(&self.token, paths);
+        // As many, each as long, so that sending and reading them costs the same; the path is in the query, because
+        // the floor is to pay for no routing.
+        let theirs = Requests::new(&self.token, paths.iter().map(|path| format!("/?{}", &path[1..])));
+        let turns =
+            (0..rounds * TURNS).map(|_| (load::run(origin, &ours, TURN), load::run(&floor, &theirs, TURN)));
+        let turns: Vec<_> = turns.collect();
+        let median = |of: &dyn Fn(&(Rate, Rate)) -> f64| median(&turns.iter().map(of).collect::<Vec<_>>());
         Sides {
-            ours: median(&a),
-            bare: median(&b),
-            ratio: median(&ratios),
-            p99: Duration::from_secs_f64(median(&slowest)),
+            ours: median(&|(ours, _)| ours.per_second),
+            bare: median(&|(_, bare)| bare.per_second),
+            ratio: median(&|(ours, bare)| ours.per_second / bare.per_second),
+            p99: Duration::from_secs_f64(median(&|(ours, _)| ours.p99.as_secs_f64())),
         }
     }
 
@@ -250,22 +265,20 @@ impl Stage {
     /// TLS, and the same caller's token.
     async fn against_api_server(&self, size: usize, lists: &[String], rounds: usize) -> (f64, f64) {
         let revisor = Revisor::start_secure(self.world.cluster.kubeconfig(), &[]);
-        let url = self.world.cluster.api_server_url(0);
-        let port = url.rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse().ok());
-        let (ours, theirs) = (Target::tls(revisor.rest), Target::tls(port.expect("a port")));
+        let (ours, theirs) =
+            (format!("https://127.0.0.1:{}", revisor.rest), self.world.cluster.api_server_url(0));
         let collection = format!("/apis/revisor.dev/v1alpha1/namespaces/{}/revisions", self.namespace);
         let labelled = (0..size / EACH)
             .map(|i| format!("{collection}?labelSelector=revisor.dev/workload-uid={}", uid(i)));
-        let requests = |paths: &[String]| -> Vec<_> {
-            paths.iter().map(|path| Request::new(path, &self.token)).collect()
-        };
-        let (lists, labelled) = (requests(lists), requests(&labelled.collect::<Vec<_>>()));
-        let text = load::once(&theirs, &labelled[0]).await;
-        assert_eq!(String::from_utf8_lossy(&text).matches("\"kind\":\"Revision\"").count(), EACH);
+        let labelled: Vec<_> = labelled.collect();
+        let request = http::Request::get(&labelled[0]).body(Vec::new()).expect("a request");
+        let text = self.world.client().await.request_text(request).await.expect("a list");
+        assert_eq!(text.matches("\"kind\":\"Revision\"").count(), EACH);
+        let (lists, labelled) = (Requests::new(&self.token, lists), Requests::new(&self.token, &labelled));
         let (mut a, mut b) = (Vec::new(), Vec::new());
-        for _ in 0..rounds * TURNS {
-            a.push(load::run(&ours, &lists).await.0);
-            b.push(load::run(&theirs, &labelled).await.0);
+        for _ in 0..rounds {
+            a.push(load::run(&ours, &lists, TURN).per_second);
+            b.push(load::run(&theirs, &labelled, LONG_TURN).per_second);
         }
         (median(&a), median(&b))
     }
