@@ -1,7 +1,7 @@
 //! Questions about the Revisions of one workload: which one is meant, how it read, how two differ. Pure.
 
-use crate::record::snapshot;
 use crate::revision::{Gap, Revision, RevisionType};
+use crate::snapshot;
 use similar::TextDiff;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;

@@ -15,11 +15,13 @@
 //!
 //! The modules in the order of the data; each file beside a folder is the contract of that stage.
 
-// The words that the stages share.
+// What the stages share.
 pub mod gzip;
 pub mod json;
 pub mod quantity;
 pub mod revision;
+pub mod snapshot;
+pub mod view;
 pub mod workload;
 
 // The stages.

@@ -16,9 +16,7 @@ pub mod managed;
 pub mod queue;
 pub mod quiet;
 pub mod report;
-pub mod snapshot;
 mod tracked;
-pub mod view;
 mod write;
 pub mod writer;
 
@@ -28,6 +26,7 @@ use crate::kinds::Catalogue;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::revision::SnapshotEncoding;
+use crate::view::redact::Names;
 use crate::workload::Head;
 use extract::Extractor;
 use queue::Queue;
@@ -37,7 +36,6 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use uuid::Uuid;
-use view::redact::Names;
 
 /// What is recorded already.
 pub trait Heads: Send + Sync {

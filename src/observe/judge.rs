@@ -7,7 +7,7 @@ use super::pod::{cut, hashed};
 use crate::json::{Document, Value as Json};
 use crate::kinds::runner::Runner;
 use crate::kinds::{Failure, Kind, Object, PhaseRule, Program, Shape, ViewFile};
-use crate::record::snapshot::unpack;
+use crate::snapshot::unpack;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ fn read_templates(kind: &Kind, file: &ViewFile, text: &str) -> Result<Templates,
             .get(name)
             .map_or_else(|| hashed(&made_of), |other| hashed(&(other, &made_of)));
         templates.components.insert(name.into(), hash);
-        match crate::record::view::pods(output) {
+        match crate::view::pods(output) {
             Some(pods) => templates.pods += pods,
             None => templates.elastic = true,
         }

@@ -2,9 +2,9 @@
 
 use crate::kinds::{PodLabel, PodsFile, ViewFile};
 use crate::quantity::Quantity;
-use crate::record::view::redact::Names;
-use crate::record::view::{complete, requests};
 use crate::revision::View;
+use crate::view::redact::Names;
+use crate::view::{complete, requests};
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;

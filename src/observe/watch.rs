@@ -5,7 +5,7 @@ use super::pod::{PodObject, Pruner};
 use super::subjects::Lost;
 use super::{Parts, Shared, lock};
 use crate::kinds::{Kind, PodLabel};
-use crate::record::view::POOL_LABELS;
+use crate::view::POOL_LABELS;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Node;

@@ -1,9 +1,9 @@
 //! Whether a generation is recorded. Pure.
 
 use super::managed::{self, Entry};
-use super::view::diff::{Delta, Deltas, Segment};
-use crate::json::{Document, Value};
-use crate::kinds::{Absent, Kind, Path};
+use crate::kinds::{Kind, Path};
+use crate::view::absent;
+use crate::view::diff::{Delta, Deltas, Segment, keys};
 
 /// What is known of the generation before this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +63,7 @@ pub fn compare(
     entries: &[Entry<'_>],
     autoscalers: &[String],
 ) -> Comparison {
-    if !deltas.truncated {
-        deltas.list.retain(|delta| !means_nothing(&kind.absent, delta));
-    }
+    absent::ignore(&kind.absent, deltas);
     if deltas.list.is_empty() {
         return Comparison::Same;
     }
@@ -84,44 +82,11 @@ fn at(path: &[Segment<'_>], expected: &Path) -> bool {
     keys(path).is_some_and(|keys| keys == expected.keys())
 }
 
-fn keys<'d>(path: &[Segment<'d>]) -> Option<Vec<&'d str>> {
-    path.iter().map(|s| if let Segment::Key(key) = s { Some(*key) } else { None }).collect()
-}
-
-/// Whether a value came or went that counts as no value.
-fn means_nothing(rules: &[Absent], delta: &Delta<'_>) -> bool {
-    let value = match (delta.from, delta.to) {
-        (None, Some(value)) | (Some(value), None) => value,
-        // An empty object that is filled differs as a whole.
-        (Some(from), Some(to)) if from.is_object() && from.is_empty() => to,
-        (Some(from), Some(to)) if to.is_object() && to.is_empty() => from,
-        _ => return false,
-    };
-    keys(&delta.path).is_some_and(|path| is_absent(rules, &path, value))
-}
-
-/// Recursion ends with the paths of the rules.
-fn is_absent(rules: &[Absent], path: &[&str], value: Value<'_>) -> bool {
-    let equals = |rule: &Absent| Document::parse(&rule.when).is_ok_and(|when| when.root().same(value));
-    if rules.iter().any(|rule| rule.path.keys() == path && equals(rule)) {
-        return true;
-    }
-    let leads = |rule: &Absent| {
-        rule.path.keys().len() > path.len() && rule.path.keys().iter().zip(path).all(|(a, b)| a == b)
-    };
-    let all = |rules: &[Absent]| {
-        value.entries().all(|(key, field)| {
-            let deeper: Vec<_> = path.iter().copied().chain([key]).collect();
-            is_absent(rules, &deeper, field)
-        })
-    };
-    value.is_object() && !value.is_empty() && rules.iter().any(leads) && all(rules)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::view::diff::diff;
+    use crate::json::Document;
+    use crate::view::diff::diff;
 
     const KIND: &str = "kind: Thing\ngroup: a.b\nversions: [v1]\nplural: things\nselect: always\nreplicas: [spec.replicas]\n\
         absent:\n- {path: spec.scale.hpa, when: {maxReplicas: 0, minReplicas: 1}}\n- {path: spec.probe, when: {}}\n";

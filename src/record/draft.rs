@@ -2,16 +2,16 @@
 
 use super::decide::Verdict;
 use super::managed::{Entry, Fingerprint, author};
-use super::snapshot::{Packed, stored};
-use super::view::diff::{Deltas, Segment};
-use super::view::redact::Names;
-use super::view::{self, History};
 use crate::json::Value;
 use crate::kinds::Kind;
 use crate::revision::{
     LABEL_WORKLOAD_KIND, LABEL_WORKLOAD_UID, Revision, RevisionSpec, RevisionType, SnapshotEncoding, Source,
     TimeSource, Workload, identity,
 };
+use crate::snapshot::{Packed, stored};
+use crate::view::diff::{Deltas, Segment};
+use crate::view::redact::Names;
+use crate::view::{self, History};
 use crate::workload::Change;
 use chrono::{DateTime, Utc};
 use kube::api::ObjectMeta;

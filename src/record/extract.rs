@@ -2,14 +2,14 @@
 //!
 //! When it fails, a Revision is recorded without that part of its view.
 
-use super::snapshot::unpack;
-use super::view::redact::Names;
-use super::view::{SHAPE, complete};
 use super::write::{Unviewed, Viewing};
 use crate::kinds::runner::Runner;
 use crate::kinds::{Failure, ViewFile};
 use crate::metrics::Metrics;
 use crate::revision::View;
+use crate::snapshot::unpack;
+use crate::view::redact::Names;
+use crate::view::{SHAPE, complete};
 use serde_json::Value;
 use std::sync::Arc;
 

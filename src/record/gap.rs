@@ -1,10 +1,10 @@
 //! Generations that cannot be had, as a Revision of type Gap. Pure.
 
-use super::view::VERSION;
 use crate::revision::{
     Gap, LABEL_WORKLOAD_KIND, LABEL_WORKLOAD_UID, Observed, Revision, RevisionSpec, RevisionType, TimeSource,
     View, Workload, identity,
 };
+use crate::view::VERSION;
 use crate::watch::Lost;
 use chrono::{DateTime, Utc};
 use kube::api::ObjectMeta;

@@ -4,9 +4,9 @@
 //! entry's set of fields or one of their values changes; entries of the subresource `scale` have none. The format of `fieldsV1` is that of Kubernetes'
 //! structured-merge-diff: `f:` a field, `k:` a list item by its keys, `v:` by its value, `i:` by its index.
 
-use super::view::diff::Segment;
 use crate::json::Value;
 use crate::revision::Via;
+use crate::view::diff::Segment;
 use chrono::{DateTime, Utc};
 use std::hash::{DefaultHasher, Hash, Hasher};
 

@@ -1,8 +1,8 @@
 //! The last known state of a workload. Pure.
 
 use super::managed::Fingerprint;
-use super::snapshot::{Packed, unpack};
 use crate::revision::identity::{self, ContentDigest};
+use crate::snapshot::{Packed, unpack};
 use crate::watch::Recorded;
 use crate::workload::{Change, Head, ResourceVersion};
 use std::sync::Arc;

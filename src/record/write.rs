@@ -1,8 +1,8 @@
 //! What is written: a new Revision, or two fields in the status of one. Pure.
 
-use super::view::MAX_BYTES;
 use crate::kinds::Kind;
 use crate::revision::{ObservedThrough, Revision, View};
+use crate::view::MAX_BYTES;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::sync::Arc;

@@ -3,12 +3,12 @@
 use super::Parts;
 use crate::cache::Read;
 use crate::config::{RunArgs, ServeArgs};
-use crate::record::view::redact::Names;
 use crate::serve::admin::Admin;
 use crate::serve::api::{Api, Options};
 use crate::serve::auth::{Gate, Reviews};
 use crate::serve::listen::{Handler, serve};
 use crate::serve::tls::{Files, Tls};
+use crate::view::redact::Names;
 use anyhow::{Context, anyhow};
 use std::net::SocketAddr;
 use std::sync::Arc;

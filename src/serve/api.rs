@@ -14,7 +14,7 @@ use super::{openapi, own, revisions, token, whole};
 use crate::cache::{Of, Place, Read};
 use crate::kinds::Catalogue;
 use crate::metrics::{Metrics, request as labels};
-use crate::record::view::redact::Names;
+use crate::view::redact::Names;
 use bytes::Bytes;
 use futures::FutureExt;
 use http::header::{HeaderValue, ORIGIN};

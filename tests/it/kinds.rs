@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use revisor::json::Document;
 use revisor::kinds::{Catalogue, Kind, Shape};
 use revisor::record::extract::components;
-use revisor::record::view::redact::Names;
-use revisor::record::view::{History, MAX_BYTES, VERSION, complete, view};
 use revisor::revision::View;
+use revisor::view::redact::Names;
+use revisor::view::{History, MAX_BYTES, VERSION, complete, view};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -193,7 +193,7 @@ fn what_an_operator_fills_in_is_no_change() {
     let compared = |to: &str| {
         let (from, to) = (Document::parse(written).expect("JSON"), Document::parse(to).expect("JSON"));
         let (old, new) = (from.root().get("spec").expect("spec"), to.root().get("spec").expect("spec"));
-        let mut deltas = revisor::record::view::diff::diff("spec", old, new);
+        let mut deltas = revisor::view::diff::diff("spec", old, new);
         revisor::record::decide::compare(nim, &mut deltas, &[], &[])
     };
     assert_eq!(compared(filled), revisor::record::decide::Comparison::Same);

@@ -5,8 +5,8 @@ use libfuzzer_sys::fuzz_target;
 use revisor::json::Document;
 use revisor::kinds::Catalogue;
 use revisor::record::extract::components;
-use revisor::record::view::redact::Names;
-use revisor::record::view::{History, MAX_BYTES, complete, view};
+use revisor::view::redact::Names;
+use revisor::view::{History, MAX_BYTES, complete, view};
 
 fuzz_target!(|input: (u8, &str)| {
     let (which, text) = input;

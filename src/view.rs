@@ -2,6 +2,7 @@
 //!
 //! The view is at most [`MAX_BYTES`] long and holds no value that looks secret.
 
+pub mod absent;
 mod again;
 mod components;
 pub mod diff;

@@ -5,10 +5,9 @@
 
 use super::diff::diff;
 use super::redact::{Names, REDACTED};
-use super::{History, fit, view};
+use super::{History, absent, fit, view};
 use crate::json::Value;
 use crate::kinds::Kind;
-use crate::record::decide::compare;
 use crate::revision::{Change, View};
 
 /// The beginning of what stands for a value that is hidden; the end may have been cut off.
@@ -30,7 +29,7 @@ pub fn again(
         before.filter(|_| told).and_then(|b| Some((b.get("spec")?, object.get("spec")?)))
     {
         let mut deltas = diff("spec", from, to);
-        compare(kind, &mut deltas, &[], &[]);
+        absent::ignore(&kind.absent, &mut deltas);
         if !deltas.list.is_empty() {
             return view(kind, object, History::Changed(&deltas), names);
         }

@@ -157,6 +157,11 @@ fn placed<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Delta
     (0..left.len().max(right.len())).map(pair).filter(|d| changed(d.from, d.to)).collect()
 }
 
+/// The keys of a path through objects; none when it leads through a list.
+pub fn keys<'d>(path: &[Segment<'d>]) -> Option<Vec<&'d str>> {
+    path.iter().map(|s| if let Segment::Key(key) = s { Some(*key) } else { None }).collect()
+}
+
 /// `spec.template.spec.containers[vllm].args[2]`.
 pub fn display(path: &[Segment<'_>]) -> String {
     let mut text = String::new();

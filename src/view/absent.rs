@@ -1,0 +1,42 @@
+//! Differences that are none, because the kind file says that a value means the same as no value. Pure.
+
+use super::diff::{Delta, Deltas, keys};
+use crate::json::{Document, Value};
+use crate::kinds::Absent;
+
+/// Takes away what `rules` say means nothing; nothing when there are more differences than are told.
+pub fn ignore(rules: &[Absent], deltas: &mut Deltas<'_>) {
+    if !deltas.truncated {
+        deltas.list.retain(|delta| !means_nothing(rules, delta));
+    }
+}
+
+/// Whether a value came or went that counts as no value.
+fn means_nothing(rules: &[Absent], delta: &Delta<'_>) -> bool {
+    let value = match (delta.from, delta.to) {
+        (None, Some(value)) | (Some(value), None) => value,
+        // An empty object that is filled differs as a whole.
+        (Some(from), Some(to)) if from.is_object() && from.is_empty() => to,
+        (Some(from), Some(to)) if to.is_object() && to.is_empty() => from,
+        _ => return false,
+    };
+    keys(&delta.path).is_some_and(|path| is_absent(rules, &path, value))
+}
+
+/// Recursion ends with the paths of the rules.
+fn is_absent(rules: &[Absent], path: &[&str], value: Value<'_>) -> bool {
+    let equals = |rule: &Absent| Document::parse(&rule.when).is_ok_and(|when| when.root().same(value));
+    if rules.iter().any(|rule| rule.path.keys() == path && equals(rule)) {
+        return true;
+    }
+    let leads = |rule: &Absent| {
+        rule.path.keys().len() > path.len() && rule.path.keys().iter().zip(path).all(|(a, b)| a == b)
+    };
+    let all = |rules: &[Absent]| {
+        value.entries().all(|(key, field)| {
+            let deeper: Vec<_> = path.iter().copied().chain([key]).collect();
+            is_absent(rules, &deeper, field)
+        })
+    };
+    value.is_object() && !value.is_empty() && rules.iter().any(leads) && all(rules)
+}
