@@ -39,7 +39,7 @@ else
 endif
 
 .PHONY: bench
-bench: ## Speed, as ratios against a floor measured in the same run; fails when a target is missed
+bench: ## Speed, as ratios against a floor measured in the same run; fails when a target is missed (needs wrk)
 	cargo bench --locked --bench view
 	cargo bench --locked --bench end_to_end
 

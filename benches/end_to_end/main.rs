@@ -39,6 +39,9 @@ async fn main() -> ExitCode {
     let only = std::env::var("REVISOR_BENCH").unwrap_or_default();
     let mut met = true;
     let wants = |part: &str| only.is_empty() || only == part;
+    if wants("serve") {
+        load::check();
+    }
     if wants("drain") || wants("lag") {
         let capacity = drain::run(rounds, only == "lag", &mut met).await;
         if wants("lag") {

@@ -79,7 +79,6 @@ impl Drop for Bare {
 
 /// Measures and prints.
 pub(crate) async fn run(sizes: &[usize], rounds: usize, met: &mut bool) {
-    load::check();
     let stage = Stage::new().await;
     let mut made = 0;
     let mut rows = Vec::new();
