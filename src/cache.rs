@@ -6,6 +6,7 @@
 
 mod age;
 mod feed;
+mod head;
 mod index;
 mod namespaces;
 mod render;

@@ -1,14 +1,13 @@
 //! Revisions by workload and by id, newest first. Pure.
 
+use super::head::{head, last_generation};
 use super::render::{Around, Identity, phase_of, render, type_name};
 use super::rows::{Row, Rows};
 use super::seats::{Seats, is_named_rightly};
 use super::wire::Missing;
 use super::{Found, List, Listed, Of, Place, Summary};
 use crate::history::subtract;
-use crate::revision::identity::ContentDigest;
 use crate::revision::{Gap, Revision};
-use crate::snapshot;
 use crate::workload::Head;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -385,31 +384,6 @@ fn group_kind(revision: &Revision) -> GroupKind {
     (group.to_owned(), workload.kind.clone())
 }
 
-fn last_generation(revision: &Revision) -> i64 {
-    revision.spec.gap.as_ref().map_or(revision.spec.generation, |gap| gap.to)
-}
-
-fn head(revision: &Revision, generation: i64, keep_snapshot: bool) -> Head {
-    let spec = &revision.spec;
-    let stored = spec.snapshot.as_ref().filter(|_| keep_snapshot);
-    let status = revision.status.as_ref();
-    Head {
-        namespace: revision.metadata.namespace.clone().unwrap_or_default(),
-        name: spec.workload.name.clone(),
-        revision: revision.metadata.name.clone().unwrap_or_default(),
-        generation,
-        // Written by Revisor; anything else would be walked back to the beginning, which is safe.
-        resource_version: spec.resource_version.parse().unwrap_or_default(),
-        api_version: spec.workload.api_version.clone(),
-        deleted: status.is_some_and(|status| status.workload_deletion_time.is_some()),
-        only_gap: spec.gap.as_ref().is_some_and(|gap| gap.from == 1),
-        observed_through: status.and_then(|status| status.observed_through.clone()),
-        digest: spec.content_digest.as_deref().and_then(ContentDigest::parse),
-        // A damaged snapshot is as good as none: the next change is recorded without a list of changes.
-        snapshot: stored.and_then(|stored| snapshot::compressed(stored).ok().flatten()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -673,7 +647,11 @@ mod tests {
         }
         let list = |deleted| {
             let etag = index.list(uid(), deleted).expect("known").etag;
-            (values(index, deleted), etag, index.count(uid(), deleted))
+            let (values, count) = (values(index, deleted), index.count(uid(), deleted));
+            assert_eq!(values.len(), count, "every run is in the list, once");
+            let generations = values.iter().map(|value| value["additionalFields"]["generation"].as_i64());
+            assert!(generations.is_sorted_by(|newer, older| newer > older), "newest first");
+            (values, etag, count)
         };
         [list(false), list(true)].into()
     }

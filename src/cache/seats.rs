@@ -17,7 +17,8 @@ pub(super) struct Seats {
     shown: HashMap<Uuid, Workload>,
     /// By uid and namespace.
     aside: BTreeMap<(Uuid, String), Workload>,
-    /// Names of namespaces, each once: there are few, so what all workloads of one refer to stays at hand.
+    /// Names of namespaces, each once: there are few, so what all workloads of one refer to stays at hand. They are
+    /// forgotten with the next list of all Revisions.
     namespaces: HashSet<Arc<str>>,
 }
 
