@@ -42,7 +42,12 @@ fn dynamo_graph() -> Value {
 }
 
 fn kind(name: &str) -> Arc<Kind> {
-    Catalogue::built_in().kinds().iter().find(|kind| kind.kind == name).expect("built in").clone()
+    Catalogue::built_in()
+        .kinds()
+        .iter()
+        .find(|kind| kind.kind == name)
+        .expect("built in")
+        .clone()
 }
 
 /// What the view of an InferenceService may take.
@@ -60,12 +65,17 @@ fn median_of<T>(make: impl Fn() -> T) -> Duration {
 }
 
 fn views(criterion: &mut Criterion) {
-    for (name, object, size) in
-        [("InferenceService", inference_service(), 8_000), ("DynamoGraphDeployment", dynamo_graph(), 200_000)]
-    {
+    for (name, object, size) in [
+        ("InferenceService", inference_service(), 8_000),
+        ("DynamoGraphDeployment", dynamo_graph(), 200_000),
+    ] {
         let (kind, names) = (kind(name), Names::default());
         let text = object.to_string();
-        assert!(text.len() >= size, "{name}: {} bytes are less than {size}", text.len());
+        assert!(
+            text.len() >= size,
+            "{name}: {} bytes are less than {size}",
+            text.len()
+        );
         let resource = Resource {
             group: kind.group.clone(),
             version: "v1".into(),
@@ -74,7 +84,13 @@ fn views(criterion: &mut Criterion) {
         };
         let document = Document::parse(&text).expect("JSON");
         let packed = pack(&resource, document.root()).expect("memory");
-        let base = view(&kind, document.root(), History::First { generation: 1 }, &names).expect("a view");
+        let base = view(
+            &kind,
+            document.root(),
+            History::First { generation: 1 },
+            &names,
+        )
+        .expect("a view");
         let file = kind.view.as_ref().expect("a view");
         let make = || {
             let text = unpack(black_box(&packed.gzip)).expect("packed here");

@@ -58,7 +58,9 @@ pub struct Place {
 impl Place {
     /// The API group of its kind; empty for the core group.
     pub fn group(&self) -> &str {
-        self.api_version.split_once('/').map_or("", |(group, _)| group)
+        self.api_version
+            .split_once('/')
+            .map_or("", |(group, _)| group)
     }
 }
 
@@ -160,12 +162,20 @@ impl Cache {
     /// An empty cache.
     pub fn new(identity: Identity, observer: Observer, metrics: &Metrics) -> Self {
         let (identity, metrics) = (Arc::new(identity), metrics.clone());
-        Self { index: Arc::default(), identity, observer, metrics }
+        Self {
+            index: Arc::default(),
+            identity,
+            observer,
+            metrics,
+        }
     }
 
     /// Follows all Revisions until it is dropped. `ready` turns true when the first list is in.
     pub async fn run(self, client: Client, ready: watch::Sender<bool>) {
-        let fill = Mutex::new(Fill { fresh: None, age: Age::new(Instant::now()) });
+        let fill = Mutex::new(Fill {
+            fresh: None,
+            age: Age::new(Instant::now()),
+        });
         let lock = || fill.lock().unwrap_or_else(PoisonError::into_inner);
         let following = feed::follow(&client, |event| self.take(event, &mut lock(), &ready));
         let mut ticks = interval(Duration::from_secs(1));
@@ -173,7 +183,9 @@ impl Cache {
         let telling = async {
             loop {
                 let now = ticks.tick().await;
-                self.metrics.served_age.set(lock().age.at(now).as_secs_f64());
+                self.metrics
+                    .served_age
+                    .set(lock().age.at(now).as_secs_f64());
             }
         };
         tokio::select! {
@@ -185,7 +197,8 @@ impl Cache {
     /// What is served stays as it is until a list is complete.
     fn take(&self, event: Event, fill: &mut Fill, ready: &watch::Sender<bool>) {
         if !matches!(event, Event::Listing) {
-            fill.age.note(!matches!(event, Event::Failed(_)), Instant::now());
+            fill.age
+                .note(!matches!(event, Event::Failed(_)), Instant::now());
         }
         match event {
             Event::Listing => {
@@ -193,7 +206,10 @@ impl Cache {
                 fill.fresh = Some(self.update(|index| index.successor()));
             }
             Event::Listed(revision) => {
-                let put = fill.fresh.get_or_insert_default().put(&revision, &self.identity);
+                let put = fill
+                    .fresh
+                    .get_or_insert_default()
+                    .put(&revision, &self.identity);
                 self.tell(put, &revision);
             }
             Event::Complete => {
@@ -214,7 +230,10 @@ impl Cache {
                 self.observer.forget(&revision);
             }
             Event::Unreadable(error) => {
-                self.metrics.undecodable.get_or_create(&metrics::kind("Revision")).inc();
+                self.metrics
+                    .undecodable
+                    .get_or_create(&metrics::kind("Revision"))
+                    .inc();
                 tracing::error!(%error, "a Revision cannot be read and is not served");
             }
             Event::Failed(error) => explain(&error),
@@ -237,8 +256,15 @@ impl Cache {
     }
 
     /// Follows the labels of namespaces until it is dropped. `ready` turns true when they are known.
-    pub async fn follow_namespaces(self, client: Client, labels: ProjectLabels, ready: watch::Sender<bool>) {
-        let tell = |name: &str, project: Option<Project>| self.update(|index| index.project(name, project));
+    pub async fn follow_namespaces(
+        self,
+        client: Client,
+        labels: ProjectLabels,
+        ready: watch::Sender<bool>,
+    ) {
+        let tell = |name: &str, project: Option<Project>| {
+            self.update(|index| index.project(name, project))
+        };
         namespaces::follow(client, &labels, tell, ready).await;
     }
 
@@ -250,7 +276,9 @@ impl Cache {
     fn update<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut index);
-        self.metrics.cached.set(i64::try_from(index.len()).unwrap_or(i64::MAX));
+        self.metrics
+            .cached
+            .set(i64::try_from(index.len()).unwrap_or(i64::MAX));
         result
     }
 

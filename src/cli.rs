@@ -11,7 +11,12 @@ use std::path::PathBuf;
 
 /// The history of inference workloads.
 #[derive(Parser, Debug)]
-#[command(name = "kubectl revisor", bin_name = "kubectl revisor", version, max_term_width = 100)]
+#[command(
+    name = "kubectl revisor",
+    bin_name = "kubectl revisor",
+    version,
+    max_term_width = 100
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -115,9 +120,10 @@ enum Document {
 /// With a message for people.
 pub async fn run(cli: Cli) -> anyhow::Result<String> {
     match cli.command {
-        Verb::History(args) => {
-            print::history(&fetch::history(&cli.connection, &args.target).await?, args.output)
-        }
+        Verb::History(args) => print::history(
+            &fetch::history(&cli.connection, &args.target).await?,
+            args.output,
+        ),
         Verb::Show(args) => {
             let all = fetch::history(&cli.connection, &args.target).await?;
             let revision = history::find(&all, args.revision)?;

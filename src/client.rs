@@ -31,9 +31,10 @@ impl Clients {
     /// When there is no configuration, or it cannot be used.
     pub async fn connect(args: &ClusterArgs) -> anyhow::Result<Self> {
         let mut config = config(args).await?;
-        config
-            .headers
-            .push((USER_AGENT, HeaderValue::from_static(concat!("revisor/", env!("CARGO_PKG_VERSION")))));
+        config.headers.push((
+            USER_AGENT,
+            HeaderValue::from_static(concat!("revisor/", env!("CARGO_PKG_VERSION"))),
+        ));
         // kube's own retries take minutes and hide what happens; every caller here has its own.
         config.default_retry = false;
         config.read_timeout = Some(SILENCE);
@@ -41,14 +42,20 @@ impl Clients {
         config.read_timeout = Some(Duration::from_secs(30));
         config.reset_reader_on_write = true;
         let namespace = config.default_namespace.clone();
-        Ok(Self { watch, call: Client::try_from(config)?, namespace })
+        Ok(Self {
+            watch,
+            call: Client::try_from(config)?,
+            namespace,
+        })
     }
 }
 
 async fn config(args: &ClusterArgs) -> anyhow::Result<Config> {
     if let Some(file) = &args.kubeconfig {
         let kubeconfig = Kubeconfig::read_from(file)?;
-        return Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?);
+        return Ok(
+            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?,
+        );
     }
     // In a pod a stray kubeconfig must not win over the pod's own service account.
     if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {

@@ -18,7 +18,12 @@ use uuid::Uuid;
 
 /// Keeps every change of every inference workload on Kubernetes as an immutable Revision.
 #[derive(Parser, Debug)]
-#[command(name = "revisor", version, propagate_version = true, max_term_width = 120)]
+#[command(
+    name = "revisor",
+    version,
+    propagate_version = true,
+    max_term_width = 120
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -44,7 +49,12 @@ pub enum Command {
 #[derive(Args, Debug, Clone, Default)]
 pub struct ClusterArgs {
     /// Kubeconfig file; without it the pod's own service account, or else $KUBECONFIG and ~/.kube/config
-    #[arg(long, env = "REVISOR_KUBECONFIG", hide_env_values = true, value_name = "FILE")]
+    #[arg(
+        long,
+        env = "REVISOR_KUBECONFIG",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
     pub kubeconfig: Option<PathBuf>,
 }
 
@@ -55,7 +65,12 @@ pub struct RunArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// Configuration file: kinds, autoscalers, snapshots, REST identity
-    #[arg(long, env = "REVISOR_CONFIG", hide_env_values = true, value_name = "FILE")]
+    #[arg(
+        long,
+        env = "REVISOR_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
     pub config: Option<PathBuf>,
     /// How the read API and the admin port are served.
     #[command(flatten)]
@@ -70,7 +85,12 @@ pub struct RunArgs {
     )]
     pub queue_bytes: Bytes,
     /// Where the checkpoint is kept; without it the pod's own namespace, or that of the kubeconfig
-    #[arg(long, env = "REVISOR_NAMESPACE", hide_env_values = true, value_name = "NAME")]
+    #[arg(
+        long,
+        env = "REVISOR_NAMESPACE",
+        hide_env_values = true,
+        value_name = "NAME"
+    )]
     pub namespace: Option<String>,
     /// How often it is checked that no event was lost, in seconds
     #[arg(long, env = "REVISOR_AUDIT_SECONDS", hide_env_values = true, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u32).range(1..))]
@@ -85,7 +105,12 @@ pub struct RunArgs {
     #[arg(long, env = "REVISOR_LEADER_ELECT", hide_env_values = true, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     pub leader_elect: bool,
     /// Name under which this replica stands for election; without it that of its host, which in a pod is the pod's
-    #[arg(long, env = "REVISOR_IDENTITY", hide_env_values = true, value_name = "NAME")]
+    #[arg(
+        long,
+        env = "REVISOR_IDENTITY",
+        hide_env_values = true,
+        value_name = "NAME"
+    )]
     pub identity: Option<String>,
     /// How long a shutdown may take to write what is waiting, in seconds
     #[arg(
@@ -100,7 +125,13 @@ pub struct RunArgs {
     #[arg(long, env = "REVISOR_LOG_FORMAT", hide_env_values = true, value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
     /// What is logged: a level, or directives such as info,revisor::watch=debug
-    #[arg(long, env = "REVISOR_LOG", hide_env_values = true, value_name = "FILTER", default_value = "info")]
+    #[arg(
+        long,
+        env = "REVISOR_LOG",
+        hide_env_values = true,
+        value_name = "FILTER",
+        default_value = "info"
+    )]
     pub log: String,
 }
 
@@ -111,7 +142,12 @@ pub struct ReindexArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// Configuration file to take kinds and redaction from
-    #[arg(long, env = "REVISOR_CONFIG", hide_env_values = true, value_name = "FILE")]
+    #[arg(
+        long,
+        env = "REVISOR_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
     pub config: Option<PathBuf>,
     /// Only this namespace
     #[arg(short, long, value_name = "NAME")]
@@ -135,7 +171,12 @@ pub struct ExplainArgs {
     #[arg(short, long, value_name = "FILE")]
     pub filename: PathBuf,
     /// Configuration file to take kinds and redaction from
-    #[arg(long, env = "REVISOR_CONFIG", hide_env_values = true, value_name = "FILE")]
+    #[arg(
+        long,
+        env = "REVISOR_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
     pub config: Option<PathBuf>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = ExplainOutput::Yaml)]
@@ -162,7 +203,12 @@ pub struct KindsArgs {
     #[command(flatten)]
     pub cluster_args: ClusterArgs,
     /// Configuration file to check and to take kinds from
-    #[arg(long, env = "REVISOR_CONFIG", hide_env_values = true, value_name = "FILE")]
+    #[arg(
+        long,
+        env = "REVISOR_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
     pub config: Option<PathBuf>,
     /// Ask the cluster which kinds it serves and how many objects are selected
     #[arg(long)]
@@ -188,10 +234,20 @@ pub struct StatusArgs {
     )]
     pub admin: String,
     /// File with the token to show at an https:// address; in a pod that of its service account
-    #[arg(long, env = "REVISOR_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
+    #[arg(
+        long,
+        env = "REVISOR_TOKEN_FILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
     pub token_file: Option<PathBuf>,
     /// Certificate authority, in PEM, that signed its certificate
-    #[arg(long, env = "REVISOR_CERTIFICATE_AUTHORITY", hide_env_values = true, value_name = "FILE")]
+    #[arg(
+        long,
+        env = "REVISOR_CERTIFICATE_AUTHORITY",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
     pub certificate_authority: Option<PathBuf>,
     /// Take any certificate, such as one that Revisor made itself
     #[arg(long, conflicts_with = "certificate_authority")]
@@ -238,9 +294,17 @@ impl FromStr for Bytes {
             "GiB" | "Gi" => 1 << 30,
             other => return Err(format!("unit {other:?} is not one of KiB, MiB, GiB")),
         };
-        let number: usize = number.parse().map_err(|_| format!("{text:?} is not a number of bytes"))?;
-        let bytes = number.checked_mul(factor).ok_or_else(|| format!("{text:?} is too large"))?;
-        if bytes < 1 << 20 { Err(format!("{text:?} is less than 1MiB")) } else { Ok(Self(bytes)) }
+        let number: usize = number
+            .parse()
+            .map_err(|_| format!("{text:?} is not a number of bytes"))?;
+        let bytes = number
+            .checked_mul(factor)
+            .ok_or_else(|| format!("{text:?} is too large"))?;
+        if bytes < 1 << 20 {
+            Err(format!("{text:?} is less than 1MiB"))
+        } else {
+            Ok(Self(bytes))
+        }
     }
 }
 
@@ -299,11 +363,17 @@ struct RedactionFile {
 impl RedactionFile {
     fn names(&self) -> Result<Names, String> {
         let patterns = |field: &str, texts: &[String]| {
-            let one = |text: &String| text.parse().map_err(|error| format!("redaction.{field}: {error}"));
+            let one = |text: &String| {
+                text.parse()
+                    .map_err(|error| format!("redaction.{field}: {error}"))
+            };
             texts.iter().map(one).collect::<Result<Vec<_>, String>>()
         };
         let secret = patterns("secretNames", &self.secret_names)?;
-        Ok(Names { secret, plain: patterns("plainNames", &self.plain_names)? })
+        Ok(Names {
+            secret,
+            plain: patterns("plainNames", &self.plain_names)?,
+        })
     }
 }
 
@@ -352,7 +422,9 @@ impl Config {
     /// # Errors
     /// Names the file, the field and the value.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let Some(path) = file else { return Self::parse("defaults", "{}") };
+        let Some(path) = file else {
+            return Self::parse("defaults", "{}");
+        };
         let file = path.display().to_string();
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(&file, &text),
@@ -361,13 +433,22 @@ impl Config {
     }
 
     fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
-        let malformed = |error: String| ConfigError::Malformed { file: file.to_owned(), error };
+        let malformed = |error: String| ConfigError::Malformed {
+            file: file.to_owned(),
+            error,
+        };
         // An empty file is no document, but it says clearly enough that nothing is to be changed.
-        let empty = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
+        let empty = text
+            .lines()
+            .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
         let text = if empty { "{}" } else { text };
         let parsed: File = serde_saphyr::from_str(text).map_err(|e| malformed(e.to_string()))?;
         let names = parsed.redaction.names().map_err(malformed)?;
-        let mut settings = Settings { encoding: parsed.snapshot.encoding, names, ..Settings::default() };
+        let mut settings = Settings {
+            encoding: parsed.snapshot.encoding,
+            names,
+            ..Settings::default()
+        };
         if let Some(autoscalers) = parsed.autoscalers {
             settings.autoscalers = autoscalers;
         }
@@ -399,9 +480,20 @@ mod tests {
     fn every_flag_of_run_has_its_variable() {
         let command = Cli::command();
         let run = command.find_subcommand("run").expect("run");
-        for flag in run.get_arguments().filter(|a| !["help", "version"].contains(&a.get_id().as_str())) {
-            let name = flag.get_long().expect("long flags only").to_uppercase().replace('-', "_");
-            let variable = flag.get_env().expect("a variable").to_string_lossy().into_owned();
+        for flag in run
+            .get_arguments()
+            .filter(|a| !["help", "version"].contains(&a.get_id().as_str()))
+        {
+            let name = flag
+                .get_long()
+                .expect("long flags only")
+                .to_uppercase()
+                .replace('-', "_");
+            let variable = flag
+                .get_env()
+                .expect("a variable")
+                .to_string_lossy()
+                .into_owned();
             assert_eq!(variable, format!("REVISOR_{name}"));
         }
     }
@@ -410,20 +502,39 @@ mod tests {
     fn a_file_is_read_and_unknown_fields_are_refused_by_name() {
         let text = "autoscalers: [x]\nsnapshot: {encoding: json}\nrest: {tenantId: 7}\ndisabledKinds: [Deployment.apps]\n";
         let config = Config::parse("c.yaml", text).expect("valid");
-        assert_eq!((config.tenant_id, config.settings.encoding), (7, SnapshotEncoding::Json));
+        assert_eq!(
+            (config.tenant_id, config.settings.encoding),
+            (7, SnapshotEncoding::Json)
+        );
         assert_eq!(config.settings.autoscalers, ["x"]);
         assert_eq!(config.rest_type, "runai-revision");
-        assert_eq!(Config::parse("c.yaml", "# nothing\n\n").expect("valid").settings.autoscalers.len(), 2);
+        assert_eq!(
+            Config::parse("c.yaml", "# nothing\n\n")
+                .expect("valid")
+                .settings
+                .autoscalers
+                .len(),
+            2
+        );
         for (text, field) in [
             ("autoscaler: [x]", "autoscaler"),
             ("snapshot: {encodin: json}", "encodin"),
-            ("redaction: {secretNames: [\"**\"]}", "redaction.secretNames: \"**\""),
+            (
+                "redaction: {secretNames: [\"**\"]}",
+                "redaction.secretNames: \"**\"",
+            ),
             ("snapshot: {encoding: zip}", "zip"),
             ("rest: {tenantId: seven}", "seven"),
-            ("kinds: [{kind: Thing, versions: [v1], plural: things, select: never}]", "select: \"never\""),
+            (
+                "kinds: [{kind: Thing, versions: [v1], plural: things, select: never}]",
+                "select: \"never\"",
+            ),
         ] {
             let error = Config::parse("c.yaml", text).expect_err(text).to_string();
-            assert!(error.starts_with("c.yaml: ") && error.contains(field), "{text}: {error}");
+            assert!(
+                error.starts_with("c.yaml: ") && error.contains(field),
+                "{text}: {error}"
+            );
         }
     }
 

@@ -22,7 +22,9 @@ const SHORTEST: usize = 18;
 pub fn compress(data: &[u8]) -> io::Result<Vec<u8>> {
     COMPRESSOR.with_borrow_mut(|compressor| {
         let mut out = vec![0; compressor.gzip_compress_bound(data.len())];
-        let length = compressor.gzip_compress(data, &mut out).map_err(io::Error::other)?;
+        let length = compressor
+            .gzip_compress(data, &mut out)
+            .map_err(io::Error::other)?;
         out.truncate(length);
         out.shrink_to_fit();
         Ok(out)
@@ -38,13 +40,18 @@ pub fn decompress(data: &[u8], limit: usize) -> io::Result<Vec<u8>> {
     let length = length.map(|bytes| u32::from_le_bytes(*bytes) as usize);
     let length = length.ok_or_else(|| damaged("it is too short for gzip"))?;
     if length > limit {
-        return Err(io::Error::other(format!("unpacks to {length} bytes; at most {limit} are expected")));
+        return Err(io::Error::other(format!(
+            "unpacks to {length} bytes; at most {limit} are expected"
+        )));
     }
     let mut out = vec![0; length];
-    let unpacked = DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.gzip_decompress(data, &mut out));
+    let unpacked =
+        DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.gzip_decompress(data, &mut out));
     match unpacked {
         Ok(unpacked) if unpacked == length => Ok(out),
-        Ok(_) | Err(DecompressionError::InsufficientSpace) => Err(damaged("its length is not what it says")),
+        Ok(_) | Err(DecompressionError::InsufficientSpace) => {
+            Err(damaged("its length is not what it says"))
+        }
         Err(DecompressionError::BadData) => Err(damaged("it is not gzip")),
     }
 }
@@ -62,8 +69,9 @@ mod tests {
 
     #[test]
     fn what_others_compressed_is_read() {
-        let mut encoder =
-            flate2::GzBuilder::new().filename("name").write(Vec::new(), flate2::Compression::fast());
+        let mut encoder = flate2::GzBuilder::new()
+            .filename("name")
+            .write(Vec::new(), flate2::Compression::fast());
         io::Write::write_all(&mut encoder, b"hello").expect("memory");
         let data = encoder.finish().expect("memory");
         assert_eq!(decompress(&data, 5).expect("reads"), b"hello");

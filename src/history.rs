@@ -21,10 +21,12 @@ impl FromStr for Which {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse::<i64>() {
-            Ok(0) => Err("0 is no revision: 1 is the first generation, -1 the newest revision".to_owned()),
-            Ok(number) if number < 0 => {
-                Ok(Self::FromNewest(usize::try_from(-(number + 1)).unwrap_or(usize::MAX)))
-            }
+            Ok(0) => Err(
+                "0 is no revision: 1 is the first generation, -1 the newest revision".to_owned(),
+            ),
+            Ok(number) if number < 0 => Ok(Self::FromNewest(
+                usize::try_from(-(number + 1)).unwrap_or(usize::MAX),
+            )),
             Ok(number) => Ok(Self::Generation(number)),
             Err(_) => Err(format!("{text:?} is not a number such as 7 or -1")),
         }
@@ -54,11 +56,16 @@ pub fn find(history: &[Revision], which: Which) -> Result<&Revision, HistoryErro
         Which::Generation(generation) => {
             // A Gap may have been filled later.
             let exact = |r: &&Revision| r.spec.gap.is_none() && r.spec.generation == generation;
-            history.iter().find(exact).or_else(|| history.iter().find(|r| covers(r, generation)))
+            history
+                .iter()
+                .find(exact)
+                .or_else(|| history.iter().find(|r| covers(r, generation)))
         }
-        Which::FromNewest(back) => {
-            history.iter().rev().filter(|r| r.spec.r#type != RevisionType::Gap).nth(back)
-        }
+        Which::FromNewest(back) => history
+            .iter()
+            .rev()
+            .filter(|r| r.spec.r#type != RevisionType::Gap)
+            .nth(back),
     };
     found.ok_or_else(|| {
         let asked = match which {
@@ -78,7 +85,10 @@ fn covers(revision: &Revision, generation: i64) -> bool {
 
 /// `1, 2, 5, …, 9` at most.
 fn numbers(history: &[Revision]) -> String {
-    let all: Vec<_> = history.iter().map(|r| r.spec.generation.to_string()).collect();
+    let all: Vec<_> = history
+        .iter()
+        .map(|r| r.spec.generation.to_string())
+        .collect();
     match all.as_slice() {
         [first @ .., last] if first.len() > 10 => format!("{}, …, {last}", first[..10].join(", ")),
         all => all.join(", "),
@@ -87,7 +97,10 @@ fn numbers(history: &[Revision]) -> String {
 
 /// The generations of a Gap that were not found later either.
 pub fn missing(gap: &Gap, history: &[Revision]) -> Vec<RangeInclusive<i64>> {
-    let recorded = history.iter().filter(|r| r.spec.gap.is_none()).map(|r| r.spec.generation);
+    let recorded = history
+        .iter()
+        .filter(|r| r.spec.gap.is_none())
+        .map(|r| r.spec.generation);
     subtract(gap.from..=gap.to, &recorded.collect())
 }
 
@@ -112,8 +125,9 @@ pub fn subtract(range: RangeInclusive<i64>, taken: &BTreeSet<i64>) -> Vec<RangeI
 
 /// The newest Revision with content that is older than `revision`.
 pub fn before<'a>(history: &'a [Revision], revision: &Revision) -> Option<&'a Revision> {
-    let older =
-        |r: &&Revision| r.spec.generation < revision.spec.generation && r.spec.r#type != RevisionType::Gap;
+    let older = |r: &&Revision| {
+        r.spec.generation < revision.spec.generation && r.spec.r#type != RevisionType::Gap
+    };
     history.iter().rev().find(older)
 }
 
@@ -124,11 +138,16 @@ pub fn before<'a>(history: &'a [Revision], revision: &Revision) -> Option<&'a Re
 pub fn manifest(revision: &Revision) -> Result<String, HistoryError> {
     let name = || format!("revision {}", revision.spec.generation);
     let stored = revision.spec.snapshot.as_ref();
-    let stored = stored
-        .ok_or_else(|| HistoryError::NoContent(name(), "it stands for generations that were not seen"))?;
-    let text = snapshot::read(stored).map_err(|error| HistoryError::Damaged(name(), error.to_string()))?;
+    let stored = stored.ok_or_else(|| {
+        HistoryError::NoContent(name(), "it stands for generations that were not seen")
+    })?;
+    let text =
+        snapshot::read(stored).map_err(|error| HistoryError::Damaged(name(), error.to_string()))?;
     text.ok_or_else(|| {
-        HistoryError::NoContent(name(), "the workload was larger than the API server stores twice")
+        HistoryError::NoContent(
+            name(),
+            "the workload was larger than the API server stores twice",
+        )
     })
 }
 
@@ -137,8 +156,9 @@ pub fn manifest(revision: &Revision) -> Result<String, HistoryError> {
 /// # Errors
 /// When the content is not stored, damaged, or nested too deeply for YAML.
 pub fn yaml(revision: &Revision) -> Result<String, HistoryError> {
-    let damaged =
-        |error: String| HistoryError::Damaged(format!("revision {}", revision.spec.generation), error);
+    let damaged = |error: String| {
+        HistoryError::Damaged(format!("revision {}", revision.spec.generation), error)
+    };
     let value: serde_json::Value =
         serde_json::from_str(&manifest(revision)?).map_err(|e| damaged(e.to_string()))?;
     serde_saphyr::to_string(&value).map_err(|e| damaged(e.to_string()))
@@ -152,7 +172,11 @@ pub fn diff(from: &Revision, to: &Revision) -> Result<String, HistoryError> {
     let (old, new) = (yaml(from)?, yaml(to)?);
     let diff = TextDiff::from_lines(&old, &new);
     let header = |r: &Revision| format!("revision {}", r.spec.generation);
-    Ok(diff.unified_diff().context_radius(3).header(&header(from), &header(to)).to_string())
+    Ok(diff
+        .unified_diff()
+        .context_radius(3)
+        .header(&header(from), &header(to))
+        .to_string())
 }
 
 #[cfg(test)]
@@ -161,7 +185,8 @@ mod tests {
     use serde_json::json;
 
     fn revision(generation: i64, image: &str) -> Revision {
-        let manifest = json!({"kind": "Deployment", "spec": {"image": image, "replicas": 1}}).to_string();
+        let manifest =
+            json!({"kind": "Deployment", "spec": {"image": image, "replicas": 1}}).to_string();
         serde_json::from_value(json!({
             "apiVersion": "revisor.dev/v1alpha1", "kind": "Revision", "metadata": {"name": "x"},
             "spec": {
@@ -177,8 +202,12 @@ mod tests {
     #[test]
     fn revisions_are_found_by_generation_or_from_the_newest() {
         let history = [revision(1, "a"), revision(2, "b"), revision(5, "c")];
-        let generation = |text: &str| find(&history, text.parse().expect("valid")).map(|r| r.spec.generation);
-        assert_eq!((generation("2"), generation("-1"), generation("-3")), (Ok(2), Ok(5), Ok(1)));
+        let generation =
+            |text: &str| find(&history, text.parse().expect("valid")).map(|r| r.spec.generation);
+        assert_eq!(
+            (generation("2"), generation("-1"), generation("-3")),
+            (Ok(2), Ok(5), Ok(1))
+        );
         assert_eq!(
             generation("3").expect_err("none").to_string(),
             "there is no revision 3; there are: 1, 2, 5"
@@ -187,7 +216,10 @@ mod tests {
             generation("-4").expect_err("none").to_string(),
             "there is no revision -4; there are: 1, 2, 5"
         );
-        assert_eq!(before(&history, &history[2]).expect("one").spec.generation, 2);
+        assert_eq!(
+            before(&history, &history[2]).expect("one").spec.generation,
+            2
+        );
         assert!(before(&history, &history[0]).is_none());
         assert!(
             "0".parse::<Which>().is_err()
@@ -198,9 +230,16 @@ mod tests {
 
     #[test]
     fn a_gap_is_what_nobody_found_later() {
-        let gap = Gap { from: 3, to: 7, reason: "Compacted".to_owned() };
+        let gap = Gap {
+            from: 3,
+            to: 7,
+            reason: "Compacted".to_owned(),
+        };
         let of = |found: &[i64]| {
-            let history: Vec<_> = found.iter().map(|generation| revision(*generation, "a")).collect();
+            let history: Vec<_> = found
+                .iter()
+                .map(|generation| revision(*generation, "a"))
+                .collect();
             missing(&gap, &history)
         };
         assert_eq!(of(&[2, 8]), [3..=7]);
@@ -214,15 +253,28 @@ mod tests {
         let text = diff(&revision(1, "a"), &revision(2, "b")).expect("a diff");
         let expected = "--- revision 1\n+++ revision 2\n@@ -1,4 +1,4 @@\n kind: Deployment\n spec:\n-  image: a\n+  image: b\n   replicas: 1\n";
         assert_eq!(text, expected);
-        assert_eq!(diff(&revision(1, "a"), &revision(2, "a")).expect("a diff"), "");
+        assert_eq!(
+            diff(&revision(1, "a"), &revision(2, "a")).expect("a diff"),
+            ""
+        );
     }
 
     #[test]
     fn what_is_not_stored_is_said() {
         let mut revision = revision(1, "a");
         revision.spec.snapshot.as_mut().expect("a snapshot").data = None;
-        assert!(yaml(&revision).expect_err("nothing").to_string().contains("larger than the API server"));
+        assert!(
+            yaml(&revision)
+                .expect_err("nothing")
+                .to_string()
+                .contains("larger than the API server")
+        );
         revision.spec.snapshot = None;
-        assert!(yaml(&revision).expect_err("nothing").to_string().contains("not seen"));
+        assert!(
+            yaml(&revision)
+                .expect_err("nothing")
+                .to_string()
+                .contains("not seen")
+        );
     }
 }

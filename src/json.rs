@@ -47,7 +47,10 @@ impl<'a> Document<'a> {
 
     /// The outermost value.
     pub fn root(&self) -> Value<'_> {
-        Value { document: self, index: self.root }
+        Value {
+            document: self,
+            index: self.root,
+        }
     }
 }
 
@@ -62,29 +65,46 @@ impl<'d> Value<'d> {
 
     /// The value under `key`, when this is an object that has it.
     pub fn get(self, key: &str) -> Option<Self> {
-        let Node::Object(entries) = self.node() else { return None };
-        let at = entries.binary_search_by(|(k, _)| k.as_bytes().cmp(key.as_bytes())).ok()?;
+        let Node::Object(entries) = self.node() else {
+            return None;
+        };
+        let at = entries
+            .binary_search_by(|(k, _)| k.as_bytes().cmp(key.as_bytes()))
+            .ok()?;
         Some(self.with(entries[at].1))
     }
 
     /// The value at the end of a chain of keys.
     pub fn at<S: AsRef<str>>(self, path: &[S]) -> Option<Self> {
-        path.iter().try_fold(self, |value, key| value.get(key.as_ref()))
+        path.iter()
+            .try_fold(self, |value, key| value.get(key.as_ref()))
     }
 
     /// The text, when this is a string.
     pub fn as_str(self) -> Option<&'d str> {
-        if let Node::String(s) = self.node() { Some(s) } else { None }
+        if let Node::String(s) = self.node() {
+            Some(s)
+        } else {
+            None
+        }
     }
 
     /// The text of the number, as it was written.
     pub fn as_number(self) -> Option<&'d str> {
-        if let Node::Number(n) = self.node() { Some(n) } else { None }
+        if let Node::Number(n) = self.node() {
+            Some(n)
+        } else {
+            None
+        }
     }
 
     /// The truth value, when this is one.
     pub fn as_bool(self) -> Option<bool> {
-        if let Node::Bool(b) = self.node() { Some(*b) } else { None }
+        if let Node::Bool(b) = self.node() {
+            Some(*b)
+        } else {
+            None
+        }
     }
 
     /// Whether this is `null`.
@@ -127,7 +147,9 @@ impl<'d> Value<'d> {
             Node::Object(entries) => entries,
             _ => &[],
         };
-        entries.iter().map(move |(key, index)| (key.as_ref(), self.with(*index)))
+        entries
+            .iter()
+            .map(move |(key, index)| (key.as_ref(), self.with(*index)))
     }
 
     /// The items of an array; nothing for anything else.
@@ -143,7 +165,10 @@ impl<'d> Value<'d> {
     pub fn same(self, other: Value<'_>) -> bool {
         let mut pairs = vec![(self.index, other.index)];
         while let Some((left, right)) = pairs.pop() {
-            match (&self.document.nodes[left as usize], &other.document.nodes[right as usize]) {
+            match (
+                &self.document.nodes[left as usize],
+                &other.document.nodes[right as usize],
+            ) {
                 (Node::Null, Node::Null) => {}
                 (Node::Bool(a), Node::Bool(b)) if a == b => {}
                 (Node::Number(a), Node::Number(b)) if a == b => {}
@@ -244,17 +269,32 @@ mod tests {
         let text = format!("{}1{}", "[{\"a\":".repeat(10_000), "}]".repeat(10_000));
         let document = Document::parse(&text).expect("valid");
         assert_eq!(document.root().canonical(), text);
-        assert!(document.root().same(Document::parse(&text).expect("valid").root()));
+        assert!(
+            document
+                .root()
+                .same(Document::parse(&text).expect("valid").root())
+        );
     }
 
     #[test]
     fn same_is_exact() {
-        let same =
-            |a, b| Document::parse(a).expect("valid").root().same(Document::parse(b).expect("valid").root());
-        assert!(same(r#"{"a":[1,{"b":null}]}"#, r#"{ "a" : [ 1 , { "b" : null } ] }"#));
-        for (a, b) in
-            [("1", "1.0"), ("[1,2]", "[2,1]"), ("{}", "[]"), (r#"{"a":1}"#, r#"{"b":1}"#), ("null", "false")]
-        {
+        let same = |a, b| {
+            Document::parse(a)
+                .expect("valid")
+                .root()
+                .same(Document::parse(b).expect("valid").root())
+        };
+        assert!(same(
+            r#"{"a":[1,{"b":null}]}"#,
+            r#"{ "a" : [ 1 , { "b" : null } ] }"#
+        ));
+        for (a, b) in [
+            ("1", "1.0"),
+            ("[1,2]", "[2,1]"),
+            ("{}", "[]"),
+            (r#"{"a":1}"#, r#"{"b":1}"#),
+            ("null", "false"),
+        ] {
             assert!(!same(a, b), "{a} and {b}");
         }
     }

@@ -117,7 +117,11 @@ impl ViewFile {
     ///
     /// # Errors
     /// Without any value of the object.
-    pub fn components(&self, object: &str, shape: &Shape) -> Result<Vec<serde_json::Value>, Failure> {
+    pub fn components(
+        &self,
+        object: &str,
+        shape: &Shape,
+    ) -> Result<Vec<serde_json::Value>, Failure> {
         let object = match self.code {
             None => Object::parse(object)?,
             Some(code) => {
@@ -164,7 +168,10 @@ pub struct Absent {
 impl Kind {
     /// Its name without the version.
     pub fn group_kind(&self) -> GroupKind {
-        GroupKind { kind: self.kind.clone(), group: self.group.clone() }
+        GroupKind {
+            kind: self.kind.clone(),
+            group: self.group.clone(),
+        }
     }
 }
 

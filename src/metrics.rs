@@ -184,12 +184,17 @@ impl EncodeMetric for Seconds {
 
 /// Labels for `kind`.
 pub fn kind(kind: &str) -> KindLabels {
-    KindLabels { kind: kind.to_owned() }
+    KindLabels {
+        kind: kind.to_owned(),
+    }
 }
 
 /// Labels for `kind` and `reason`.
 pub fn kind_reason(kind: &str, reason: &'static str) -> KindReason {
-    KindReason { kind: kind.to_owned(), reason }
+    KindReason {
+        kind: kind.to_owned(),
+        reason,
+    }
 }
 
 /// Labels for a request.
@@ -210,9 +215,18 @@ mod tests {
     fn names_carry_the_prefix_and_counters_their_ending() {
         let metrics = Metrics::new();
         metrics.recorded.get_or_create(&kind("Deployment")).inc();
-        metrics.recorded_resource_version.get_or_create(&kind("Deployment")).set(7);
+        metrics
+            .recorded_resource_version
+            .get_or_create(&kind("Deployment"))
+            .set(7);
         let text = metrics.encode();
-        assert!(text.contains("revisor_revisions_recorded_total{kind=\"Deployment\"} 1"), "{text}");
-        assert!(text.contains("revisor_recorded_resource_version{kind=\"Deployment\"} 7"), "{text}");
+        assert!(
+            text.contains("revisor_revisions_recorded_total{kind=\"Deployment\"} 1"),
+            "{text}"
+        );
+        assert!(
+            text.contains("revisor_recorded_resource_version{kind=\"Deployment\"} 7"),
+            "{text}"
+        );
     }
 }

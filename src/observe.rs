@@ -77,7 +77,13 @@ impl Observer {
     /// Observes workloads of `kinds`.
     pub fn new(kinds: &[Arc<Kind>]) -> Self {
         let subjects = Mutex::new(Subjects::new(kinds));
-        Self { shared: Some(Arc::new(Shared { subjects, written: Mutex::default(), news: Notify::new() })) }
+        Self {
+            shared: Some(Arc::new(Shared {
+                subjects,
+                written: Mutex::default(),
+                news: Notify::new(),
+            })),
+        }
     }
 
     /// Takes whatever it is told and does nothing.
@@ -107,7 +113,9 @@ impl Observer {
     /// A Revision was deleted.
     pub fn forget(&self, revision: &Revision) {
         if revision.spec.gap.is_none() {
-            self.with(|subjects| subjects.remove(revision.spec.workload.uid, revision.spec.generation));
+            self.with(|subjects| {
+                subjects.remove(revision.spec.workload.uid, revision.spec.generation)
+            });
         }
     }
 
@@ -131,7 +139,9 @@ impl Observer {
 
     /// Observes until it is dropped.
     pub async fn run(self, parts: Parts) {
-        let Some(shared) = self.shared else { return std::future::pending().await };
+        let Some(shared) = self.shared else {
+            return std::future::pending().await;
+        };
         let reading = read_workloads(&shared);
         tokio::select! {
             () = reading => {}

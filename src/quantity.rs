@@ -14,8 +14,14 @@ pub struct Quantity {
 }
 
 const NANO: i128 = 1_000_000_000;
-const BINARY: &[(&str, i128)] =
-    &[("Ei", 1 << 60), ("Pi", 1 << 50), ("Ti", 1 << 40), ("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)];
+const BINARY: &[(&str, i128)] = &[
+    ("Ei", 1 << 60),
+    ("Pi", 1 << 50),
+    ("Ti", 1 << 40),
+    ("Gi", 1 << 30),
+    ("Mi", 1 << 20),
+    ("Ki", 1 << 10),
+];
 /// Suffix and power of ten of its nano units.
 const DECIMAL: &[(&str, u32)] = &[
     ("E", 27),
@@ -38,10 +44,13 @@ impl Quantity {
             Some(rest) => (-1, rest),
             None => (1, text.strip_prefix('+').unwrap_or(text)),
         };
-        let end = digits.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(digits.len());
+        let end = digits
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(digits.len());
         let (number, suffix) = digits.split_at(end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') || number.len() > 30 {
+        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') || number.len() > 30
+        {
             return None;
         }
         let (numerator, denominator) =
@@ -51,21 +60,32 @@ impl Quantity {
                 power(exponent(suffix)?)?
             };
         let mantissa: i128 = format!("{whole}{fraction}").parse().ok()?;
-        let scale = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?.checked_mul(denominator)?;
+        let scale = 10_i128
+            .checked_pow(u32::try_from(fraction.len()).ok()?)?
+            .checked_mul(denominator)?;
         let value = mantissa.checked_mul(numerator)?;
         // What is smaller than a nano unit is rounded up, as the API server does.
         let nano = sign * (value.checked_add(scale - 1)? / scale);
-        Some(Self { nano, binary: suffix.ends_with('i') })
+        Some(Self {
+            nano,
+            binary: suffix.ends_with('i'),
+        })
     }
 
     /// A whole number.
     pub fn whole(number: i64) -> Self {
-        Self { nano: i128::from(number) * NANO, binary: false }
+        Self {
+            nano: i128::from(number) * NANO,
+            binary: false,
+        }
     }
 
     /// So many mebibytes.
     pub fn mebibytes(number: i64) -> Self {
-        Self { nano: i128::from(number) * (1 << 20) * NANO, binary: true }
+        Self {
+            nano: i128::from(number) * (1 << 20) * NANO,
+            binary: true,
+        }
     }
 
     /// As a number of whole units.
@@ -94,14 +114,21 @@ fn exponent(suffix: &str) -> Option<i64> {
 /// Ten to a power, as a fraction.
 fn power(exponent: i64) -> Option<(i128, i128)> {
     let power = 10_i128.checked_pow(u32::try_from(exponent.abs()).ok()?)?;
-    Some(if exponent >= 0 { (power, 1) } else { (1, power) })
+    Some(if exponent >= 0 {
+        (power, 1)
+    } else {
+        (1, power)
+    })
 }
 
 impl Add for Quantity {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { nano: self.nano.saturating_add(other.nano), binary: self.binary || other.binary }
+        Self {
+            nano: self.nano.saturating_add(other.nano),
+            binary: self.binary || other.binary,
+        }
     }
 }
 
@@ -109,7 +136,10 @@ impl Mul<i64> for Quantity {
     type Output = Self;
 
     fn mul(self, times: i64) -> Self {
-        Self { nano: self.nano.saturating_mul(i128::from(times)), ..self }
+        Self {
+            nano: self.nano.saturating_mul(i128::from(times)),
+            ..self
+        }
     }
 }
 
@@ -173,9 +203,24 @@ mod tests {
             ("0", "0"),
             ("8E", "8E"),
         ] {
-            assert_eq!(Quantity::parse(text).expect(text).to_string(), expected, "{text}");
+            assert_eq!(
+                Quantity::parse(text).expect(text).to_string(),
+                expected,
+                "{text}"
+            );
         }
-        for bad in ["", "x", "1x", "1.2.3", "1e", "1e999", "Gi", "--1", "1 Gi", "9".repeat(60).as_str()] {
+        for bad in [
+            "",
+            "x",
+            "1x",
+            "1.2.3",
+            "1e",
+            "1e999",
+            "Gi",
+            "--1",
+            "1 Gi",
+            "9".repeat(60).as_str(),
+        ] {
             assert_eq!(Quantity::parse(bad), None, "{bad}");
         }
     }

@@ -59,8 +59,14 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let autoscalers = ["kube-controller-manager", "keda-operator"].map(str::to_owned).to_vec();
-        Self { autoscalers, encoding: SnapshotEncoding::default(), names: Names::default() }
+        let autoscalers = ["kube-controller-manager", "keda-operator"]
+            .map(str::to_owned)
+            .to_vec();
+        Self {
+            autoscalers,
+            encoding: SnapshotEncoding::default(),
+            names: Names::default(),
+        }
     }
 }
 

@@ -13,7 +13,8 @@ pub mod words;
 pub use phase::Phase;
 pub use resource::{
     Allocated, Change, Condition, Gap, Observed, ObservedThrough, Pods, Revision, RevisionSpec,
-    RevisionStatus, RevisionType, Snapshot, SnapshotEncoding, Source, TimeSource, Via, View, Workload,
+    RevisionStatus, RevisionType, Snapshot, SnapshotEncoding, Source, TimeSource, Via, View,
+    Workload,
 };
 
 /// The API group of [`Revision`].

@@ -59,7 +59,9 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let config = Config::load(args.config.as_deref())?;
     let stop = shutdown::listen()?;
     let ports = Ports::take(&args.serve).await?;
-    let clients = Clients::connect(&args.cluster).await.context("no cluster to connect to")?;
+    let clients = Clients::connect(&args.cluster)
+        .await
+        .context("no cluster to connect to")?;
     let (elector, leads) = elector(&args, &clients);
     let (parts, reporting) = parts(&args, config, clients, (stop, leads)).await;
     let mut tasks = start(&args, &parts, ports)?;
@@ -74,7 +76,12 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         reporting.await;
         "reporter"
     });
-    supervise(tasks, &parts, Duration::from_secs(args.drain_seconds.into())).await
+    supervise(
+        tasks,
+        &parts,
+        Duration::from_secs(args.drain_seconds.into()),
+    )
+    .await
 }
 
 /// Without an election everybody leads.
@@ -94,14 +101,25 @@ async fn parts(
     clients: Clients,
     (stop, leads): (CancellationToken, watch::Receiver<bool>),
 ) -> (Parts, impl Future<Output = ()> + Send + use<>) {
-    let namespace = args.namespace.clone().unwrap_or_else(|| clients.namespace.clone());
+    let namespace = args
+        .namespace
+        .clone()
+        .unwrap_or_else(|| clients.namespace.clone());
     let metrics = Metrics::new();
     let cluster = match config.cluster_id {
         Some(id) => id,
         None => cluster_id(&clients.call).await,
     };
-    let observer = if args.observe { Observer::new(config.catalogue.kinds()) } else { Observer::none() };
-    let identity = Identity { r#type: config.rest_type, tenant: config.tenant_id, cluster };
+    let observer = if args.observe {
+        Observer::new(config.catalogue.kinds())
+    } else {
+        Observer::none()
+    };
+    let identity = Identity {
+        r#type: config.rest_type,
+        tenant: config.tenant_id,
+        cluster,
+    };
     let cache = Cache::new(identity, observer.clone(), &metrics);
     let queue = Queue::new(args.queue_bytes.0, &metrics);
     let quiet = Quiet::new(queue.clone());
@@ -141,11 +159,17 @@ async fn parts(
 async fn cluster_id(client: &Client) -> Uuid {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let asked = timeout(Duration::from_secs(5), namespaces.get("kube-system")).await;
-    let uid = asked.ok().and_then(Result::ok).and_then(|namespace| namespace.metadata.uid);
-    uid.and_then(|uid| Uuid::try_parse(&uid).ok()).unwrap_or_else(|| {
-        tracing::warn!("the uid of namespace kube-system could not be read; clusterId is all zeros");
-        Uuid::nil()
-    })
+    let uid = asked
+        .ok()
+        .and_then(Result::ok)
+        .and_then(|namespace| namespace.metadata.uid);
+    uid.and_then(|uid| Uuid::try_parse(&uid).ok())
+        .unwrap_or_else(|| {
+            tracing::warn!(
+                "the uid of namespace kube-system could not be read; clusterId is all zeros"
+            );
+            Uuid::nil()
+        })
 }
 
 /// What runs, by when it ends.
@@ -165,7 +189,12 @@ fn start(args: &RunArgs, parts: &Parts, ports: Ports) -> anyhow::Result<Tasks> {
     let mut tasks = Tasks::default();
     serving::start(args, parts, ports, &mut tasks.serving)?;
     let reporter = parts.recorder.reporter.clone();
-    let writer = Writer::new(parts.clients.call.clone(), parts.queue.clone(), reporter, &parts.metrics);
+    let writer = Writer::new(
+        parts.clients.call.clone(),
+        parts.queue.clone(),
+        reporter,
+        &parts.metrics,
+    );
     for _ in 0..args.writers {
         let writer = writer.clone();
         tasks.writing.spawn(async move {
@@ -179,7 +208,11 @@ fn start(args: &RunArgs, parts: &Parts, ports: Ports) -> anyhow::Result<Tasks> {
 
 /// The cache first: a kind is read only when it is known what is recorded already.
 fn read(parts: &Parts, tasks: &mut Tasks) {
-    let Tasks { reading, checkpoint: slot, .. } = tasks;
+    let Tasks {
+        reading,
+        checkpoint: slot,
+        ..
+    } = tasks;
     let (filled, mut is_filled) = watch::channel(false);
     for (readiness, name) in [(&parts.ready, "Revisions"), (&parts.filled, "Revisions")] {
         let gate = readiness.gate(name);
@@ -192,7 +225,11 @@ fn read(parts: &Parts, tasks: &mut Tasks) {
     }
     // What namespaces say first, so that nothing is served with the wrong project.
     let (named, mut is_named) = watch::channel(false);
-    let (cache, client, labels) = (parts.cache.clone(), parts.clients.watch.clone(), parts.labels.clone());
+    let (cache, client, labels) = (
+        parts.cache.clone(),
+        parts.clients.watch.clone(),
+        parts.labels.clone(),
+    );
     reading.spawn(async move {
         cache.follow_namespaces(client, labels, named).await;
         "namespaces"
@@ -204,8 +241,15 @@ fn read(parts: &Parts, tasks: &mut Tasks) {
         "cache"
     });
     let sinks = parts.recorder.catalogue.kinds();
-    let sinks: Vec<_> =
-        sinks.iter().map(|kind| (kind, KindRecorder::new(parts.recorder.clone(), kind.clone()))).collect();
+    let sinks: Vec<_> = sinks
+        .iter()
+        .map(|kind| {
+            (
+                kind,
+                KindRecorder::new(parts.recorder.clone(), kind.clone()),
+            )
+        })
+        .collect();
     let checkpoint = Arc::new(checkpoint(parts, &sinks));
     let loading = checkpoint.clone();
     let places = async move { loading.load().await }.boxed().shared();
@@ -258,7 +302,12 @@ fn checkpoint(parts: &Parts, sinks: &[(&Arc<Kind>, KindRecorder)]) -> Checkpoint
         progress: Arc::new(sink.ledger()),
     };
     let followers = sinks.iter().map(follower).collect();
-    Checkpoint::new(parts.clients.call.clone(), &parts.namespace, followers, &parts.metrics)
+    Checkpoint::new(
+        parts.clients.call.clone(),
+        &parts.namespace,
+        followers,
+        &parts.metrics,
+    )
 }
 
 fn stream_parts(parts: &Parts, kind: &Arc<Kind>) -> watching::Parts {
@@ -312,9 +361,12 @@ async fn supervise(mut tasks: Tasks, parts: &Parts, drain: Duration) -> anyhow::
         checkpoint.save().await;
     }
     // Requests that are under way get their answers; it gives them a while and then ends by itself.
-    while tasks.serving.join_next().await.is_some_and(|ended| !ended.is_ok_and(|name| name == serving::REST))
-    {
-    }
+    while tasks
+        .serving
+        .join_next()
+        .await
+        .is_some_and(|ended| !ended.is_ok_and(|name| name == serving::REST))
+    {}
     let left = parts.queue.len();
     if drained.is_err() || left > 0 {
         bail!("{left} Revisions were not written in {} s", drain.as_secs());

@@ -11,7 +11,10 @@ const ABORTED: i32 = 130;
 /// # Errors
 /// When signals cannot be listened to.
 pub fn listen() -> std::io::Result<CancellationToken> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     let stop = CancellationToken::new();
     let first = stop.clone();
     // Lives as long as the process: it is what ends it.

@@ -39,7 +39,11 @@ pub fn pack(resource: &Resource, object: Value<'_>) -> io::Result<Packed> {
     }
     let json = canonical(resource, object, &spec);
     let gzip = gzip::compress(&json)?.into();
-    Ok(Packed { gzip, size: json.len(), digest: ContentDigest::of_canonical_spec(&spec) })
+    Ok(Packed {
+        gzip,
+        size: json.len(),
+        digest: ContentDigest::of_canonical_spec(&spec),
+    })
 }
 
 /// The canonical JSON that [`pack`] compressed.
@@ -60,7 +64,12 @@ pub fn stored(packed: &Packed, encoding: SnapshotEncoding) -> io::Result<Snapsho
         SnapshotEncoding::Json => unpack(&packed.gzip)?,
     };
     let size = i64::try_from(packed.size).unwrap_or(i64::MAX);
-    Ok(Snapshot { encoding, size, data: Some(data), oversize: false })
+    Ok(Snapshot {
+        encoding,
+        size,
+        data: Some(data),
+        oversize: false,
+    })
 }
 
 /// The compressed form of a stored snapshot; none when its data was left out.
@@ -68,7 +77,9 @@ pub fn stored(packed: &Packed, encoding: SnapshotEncoding) -> io::Result<Snapsho
 /// # Errors
 /// When the data is not base64.
 pub fn compressed(stored: &Snapshot) -> io::Result<Option<Arc<[u8]>>> {
-    let Some(data) = &stored.data else { return Ok(None) };
+    let Some(data) = &stored.data else {
+        return Ok(None);
+    };
     let gzip = match stored.encoding {
         SnapshotEncoding::GzipBase64 => BASE64_STANDARD.decode(data).map_err(io::Error::other)?,
         SnapshotEncoding::Json => gzip::compress(data.as_bytes())?,
@@ -102,7 +113,9 @@ fn canonical(resource: &Resource, object: Value<'_>, spec: &[u8]) -> Vec<u8> {
         field("annotations").filter(|a| a.entries().any(|(key, _)| key != LAST_APPLIED))
     {
         out.extend_from_slice(b"\"annotations\":{");
-        let kept = annotations.entries().filter(|(key, _)| *key != LAST_APPLIED);
+        let kept = annotations
+            .entries()
+            .filter(|(key, _)| *key != LAST_APPLIED);
         for (i, (key, value)) in kept.enumerate() {
             write_field(i > 0, key, value, &mut out);
         }
@@ -139,7 +152,12 @@ mod tests {
     use crate::json::Document;
 
     fn resource() -> Resource {
-        Resource { group: "g.h".into(), version: "v1".into(), kind: "Thing".into(), plural: "things".into() }
+        Resource {
+            group: "g.h".into(),
+            version: "v1".into(),
+            kind: "Thing".into(),
+            plural: "things".into(),
+        }
     }
 
     fn packed(json: &str) -> Packed {
@@ -155,7 +173,10 @@ mod tests {
         let expected = r#"{"apiVersion":"g.h/v1","kind":"Thing","metadata":{"annotations":{"z":"1"},"labels":{"a":"1","b":"2"},"name":"n","namespace":"ns"},"spec":{"a":[],"b":1.0}}"#;
         assert_eq!(unpack(&packed.gzip).expect("unpacks"), expected);
         assert_eq!(packed.size, expected.len());
-        assert_eq!(packed.digest, ContentDigest::of_canonical_spec(br#"{"a":[],"b":1.0}"#));
+        assert_eq!(
+            packed.digest,
+            ContentDigest::of_canonical_spec(br#"{"a":[],"b":1.0}"#)
+        );
     }
 
     #[test]
@@ -163,7 +184,8 @@ mod tests {
         let packed = packed(r#"{"spec":"not an object"}"#);
         for encoding in [SnapshotEncoding::GzipBase64, SnapshotEncoding::Json] {
             let stored = stored(&packed, encoding).expect("stored");
-            let text = r#"{"apiVersion":"g.h/v1","kind":"Thing","metadata":{},"spec":"not an object"}"#;
+            let text =
+                r#"{"apiVersion":"g.h/v1","kind":"Thing","metadata":{},"spec":"not an object"}"#;
             assert_eq!(read(&stored).expect("reads").as_deref(), Some(text));
             let gzip = compressed(&stored).expect("compresses").expect("has data");
             assert_eq!(unpack(&gzip).expect("unpacks"), text);
@@ -172,7 +194,10 @@ mod tests {
 
     #[test]
     fn a_missing_spec_and_damage_are_no_panic() {
-        assert_eq!(packed("{}").digest, ContentDigest::of_canonical_spec(b"null"));
+        assert_eq!(
+            packed("{}").digest,
+            ContentDigest::of_canonical_spec(b"null")
+        );
         assert!(unpack(b"junk").is_err());
         let bad = Snapshot {
             encoding: SnapshotEncoding::GzipBase64,

@@ -6,7 +6,12 @@ use std::fmt::Write;
 pub fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or_default();
     let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
-    let width = |column| cells(column).map(|cell| cell.chars().count()).max().unwrap_or_default();
+    let width = |column| {
+        cells(column)
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or_default()
+    };
     let widths: Vec<_> = (0..count).map(width).collect();
     let mut text = String::new();
     for row in rows {

@@ -12,7 +12,9 @@ use tracing_subscriber::filter::ParseError;
 pub fn start(format: LogFormat, filter: &str) -> Result<(), ParseError> {
     // kube logs whole bodies when it cannot read one, and a workload may hold secrets.
     let filter = EnvFilter::try_new(format!("{filter},kube_client=off"))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let colours = std::io::stderr().is_terminal();
     match format {
         LogFormat::Json => log.json().flatten_event(true).init(),

@@ -60,7 +60,11 @@ pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>, names: &Names)
     let mut view = View {
         version: VERSION,
         summary: summary::summary(history, names),
-        changes: changes.iter().take(MAX_CHANGES).map(|delta| change(delta, names)).collect(),
+        changes: changes
+            .iter()
+            .take(MAX_CHANGES)
+            .map(|delta| change(delta, names))
+            .collect(),
         images,
         truncated: changes.len() > MAX_CHANGES || !all_images,
         ..View::default()
@@ -97,12 +101,20 @@ pub fn pods(component: &serde_json::Value) -> Option<i64> {
 fn fit(view: &mut View) {
     while serde_json::to_vec(view).is_ok_and(|json| json.len() > MAX_BYTES) {
         view.truncated = true;
-        let lengths =
-            [view.env.len(), view.args.len(), view.changes.len(), view.images.len(), view.command.len()];
+        let lengths = [
+            view.env.len(),
+            view.args.len(),
+            view.changes.len(),
+            view.images.len(),
+            view.command.len(),
+        ];
         let longest = lengths.iter().copied().max().unwrap_or_default();
         // A part at a time, so that a view of a thousand entries is not written a thousand times.
         let keep = longest - longest.div_ceil(8);
-        match lengths.iter().position(|length| *length == longest && longest > 0) {
+        match lengths
+            .iter()
+            .position(|length| *length == longest && longest > 0)
+        {
             Some(0) => view.env.truncate(keep),
             Some(1) => view.args.truncate(keep),
             Some(2) => view.changes.truncate(keep),
@@ -117,15 +129,22 @@ fn fit(view: &mut View) {
 }
 
 fn change(delta: &diff::Delta<'_>, names: &Names) -> Change {
-    let value = |value: Option<Value<'_>>| value.map(|v| cut(&show::show(delta, v, names), MAX_VALUE));
-    Change { path: cut(&display(&delta.path), MAX_PATH), from: value(delta.from), to: value(delta.to) }
+    let value =
+        |value: Option<Value<'_>>| value.map(|v| cut(&show::show(delta, v, names), MAX_VALUE));
+    Change {
+        path: cut(&display(&delta.path), MAX_PATH),
+        from: value(delta.from),
+        to: value(delta.to),
+    }
 }
 
 /// Images of all containers, each once; and whether they are all there, at full length.
 fn images(kind: &Kind, object: Value<'_>, names: &Names) -> (Vec<String>, bool) {
     let (mut images, mut all) = (Vec::new(), true);
     for container in select::containers(kind, object) {
-        let Some(image) = container.get("image").and_then(Value::as_str) else { continue };
+        let Some(image) = container.get("image").and_then(Value::as_str) else {
+            continue;
+        };
         let whole = names.text(image);
         let image = cut(&whole, MAX_IMAGE);
         if image.is_empty() || images.contains(&image) {
@@ -160,11 +179,20 @@ mod tests {
 
     fn view_of(from: Option<&str>, to: &str) -> Option<View> {
         let catalogue = Catalogue::built_in();
-        let kind = catalogue.kinds().iter().find(|k| k.kind == "Deployment").expect("built in");
+        let kind = catalogue
+            .kinds()
+            .iter()
+            .find(|k| k.kind == "Deployment")
+            .expect("built in");
         let (from, to) = (from.map(deployment), deployment(to));
         let after = Document::parse(&to).expect("valid");
         let Some(from) = from else {
-            return view(kind, after.root(), History::First { generation: 1 }, &Names::default());
+            return view(
+                kind,
+                after.root(),
+                History::First { generation: 1 },
+                &Names::default(),
+            );
         };
         let before = Document::parse(&from).expect("valid");
         let deltas = diff::diff(
@@ -172,17 +200,30 @@ mod tests {
             before.root().get("spec").expect("spec"),
             after.root().get("spec").expect("spec"),
         );
-        view(kind, after.root(), History::Changed(&deltas), &Names::default())
+        view(
+            kind,
+            after.root(),
+            History::Changed(&deltas),
+            &Names::default(),
+        )
     }
 
     fn template(container: &str) -> String {
-        format!(r#"{{"replicas":1,"template":{{"spec":{{"containers":[{{"name":"a",{container}}}]}}}}}}"#)
+        format!(
+            r#"{{"replicas":1,"template":{{"spec":{{"containers":[{{"name":"a",{container}}}]}}}}}}"#
+        )
     }
 
     fn changes(from: &str, to: &str) -> (String, Vec<(String, String, String)>) {
         let view = view_of(Some(&template(from)), &template(to)).expect("a view");
         let text = |v: Option<String>| v.unwrap_or_else(|| "-".into());
-        (view.summary, view.changes.into_iter().map(|c| (c.path, text(c.from), text(c.to))).collect())
+        (
+            view.summary,
+            view.changes
+                .into_iter()
+                .map(|c| (c.path, text(c.from), text(c.to)))
+                .collect(),
+        )
     }
 
     #[test]
@@ -195,14 +236,26 @@ mod tests {
         let (summary, changes) = changes(&env("hf_old", "1"), &env("hf_new", "2"));
         assert_eq!(summary, "env HF_TOKEN, env MAX_TOKENS");
         let path = "spec.template.spec.containers[a].env";
-        assert_eq!(changes[0], (format!("{path}[HF_TOKEN].value"), "[redacted]".into(), "[redacted]".into()));
-        assert_eq!(changes[1], (format!("{path}[MAX_TOKENS].value"), "1".into(), "2".into()));
+        assert_eq!(
+            changes[0],
+            (
+                format!("{path}[HF_TOKEN].value"),
+                "[redacted]".into(),
+                "[redacted]".into()
+            )
+        );
+        assert_eq!(
+            changes[1],
+            (format!("{path}[MAX_TOKENS].value"), "1".into(), "2".into())
+        );
     }
 
     #[test]
     fn a_variable_that_is_given_twice_is_still_redacted() {
         let env = |value: &str| {
-            format!(r#""env":[{{"name":"API_KEY","value":"a"}},{{"name":"API_KEY","value":"{value}"}}]"#)
+            format!(
+                r#""env":[{{"name":"API_KEY","value":"a"}},{{"name":"API_KEY","value":"{value}"}}]"#
+            )
         };
         let (_, changes) = changes(&env("s3cret"), &env("s3cret2"));
         let path = "spec.template.spec.containers[a].env[1].value".to_owned();
@@ -217,13 +270,18 @@ mod tests {
         );
         assert_eq!(summary, "+args, +env");
         assert_eq!(changes[0].2, r#"["--api-key","[redacted]","--x=1"]"#);
-        assert_eq!(changes[1].2, r#"[{"name":"API_KEY","value":"[redacted]"},{"name":"A","value":"b"}]"#);
+        assert_eq!(
+            changes[1].2,
+            r#"[{"name":"API_KEY","value":"[redacted]"},{"name":"A","value":"b"}]"#
+        );
     }
 
     #[test]
     fn wrapped_values_and_lists_of_secrets_are_redacted() {
         let wrap = |token: &str| {
-            format!(r#""env":{{"items":{{"HF_TOKEN":{{"value":"{token}"}}}}}},"credentials":["{token}"]"#)
+            format!(
+                r#""env":{{"items":{{"HF_TOKEN":{{"value":"{token}"}}}}}},"credentials":["{token}"]"#
+            )
         };
         let (_, changed) = changes(&wrap("old-one"), &wrap("new-one"));
         let (_, added) = changes("\"x\":1", &wrap("new-one"));
@@ -234,8 +292,10 @@ mod tests {
 
     #[test]
     fn a_changed_argument_after_a_secret_flag_is_redacted() {
-        let (summary, changes) =
-            changes(r#""args":["--hf-token","old","--p","1"]"#, r#""args":["--hf-token","new","--p","2"]"#);
+        let (summary, changes) = changes(
+            r#""args":["--hf-token","old","--p","1"]"#,
+            r#""args":["--hf-token","new","--p","2"]"#,
+        );
         assert_eq!(summary, "args");
         assert_eq!(changes[0].1, "[redacted]");
         assert_eq!(changes.last().expect("changes").2, "2");
@@ -244,10 +304,19 @@ mod tests {
     #[test]
     fn summaries_are_short() {
         assert_eq!(changes(r#""image":"i:1""#, r#""image":"i:2""#).0, "image");
-        assert_eq!(changes(r#""args":["a"]"#, r#""args":["a","b","c"]"#).0, "args +2");
-        assert_eq!(changes(r#""args":["a","b"]"#, r#""args":["a"]"#).0, "args -1");
+        assert_eq!(
+            changes(r#""args":["a"]"#, r#""args":["a","b","c"]"#).0,
+            "args +2"
+        );
+        assert_eq!(
+            changes(r#""args":["a","b"]"#, r#""args":["a"]"#).0,
+            "args -1"
+        );
         let limits = |n| format!(r#""resources":{{"limits":{{"nvidia.com/gpu":"{n}"}}}}"#);
-        assert_eq!(changes(&limits(1), &limits(2)).0, "limits.nvidia.com/gpu 1→2");
+        assert_eq!(
+            changes(&limits(1), &limits(2)).0,
+            "limits.nvidia.com/gpu 1→2"
+        );
         let scaled = view_of(Some(r#"{"replicas":1}"#), r#"{"replicas":3}"#).expect("a view");
         assert_eq!(scaled.summary, "replicas 1→3");
         assert_eq!(view_of(None, "{}").expect("a view").summary, "created");
@@ -256,8 +325,13 @@ mod tests {
     #[test]
     fn a_view_stays_small() {
         let big = |c: char| {
-            let item =
-                |i: usize| format!(r#""{}{i}":"{}""#, c.to_string().repeat(300), "\\u0001".repeat(200));
+            let item = |i: usize| {
+                format!(
+                    r#""{}{i}":"{}""#,
+                    c.to_string().repeat(300),
+                    "\\u0001".repeat(200)
+                )
+            };
             format!("{{{}}}", (0..2000).map(item).collect::<Vec<_>>().join(","))
         };
         let view = view_of(Some(&big('a')), &big('b')).expect("a view");
@@ -270,7 +344,10 @@ mod tests {
     fn images_come_from_all_containers_without_duplicates() {
         let spec = r#"{"template":{"spec":{"initContainers":[{"name":"i","image":"init"}],
             "containers":[{"name":"a","image":"main"},{"name":"b"},{"name":"c","image":"side"},{"name":"d","image":"main"}]}}}"#;
-        assert_eq!(view_of(None, spec).expect("a view").images, ["main", "side", "init"]);
+        assert_eq!(
+            view_of(None, spec).expect("a view").images,
+            ["main", "side", "init"]
+        );
     }
 
     #[test]
@@ -278,7 +355,11 @@ mod tests {
         let images = |count: usize, length: usize| {
             let one = |i: usize| format!(r#"{{"name":"{i}","image":"{i:0>length$}"}}"#);
             let all = (0..count).map(one).collect::<Vec<_>>().join(",");
-            view_of(None, &format!(r#"{{"template":{{"spec":{{"containers":[{all}]}}}}}}"#)).expect("a view")
+            view_of(
+                None,
+                &format!(r#"{{"template":{{"spec":{{"containers":[{all}]}}}}}}"#),
+            )
+            .expect("a view")
         };
         assert!(!images(32, 5).truncated && !images(1, 512).truncated);
         assert!(images(33, 5).truncated && images(1, 513).truncated);

@@ -25,15 +25,26 @@ pub struct Resource {
 impl Resource {
     /// `group/version`, or just the version in the core group.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// URL path of the collection in all namespaces, or in one.
     pub fn path(&self, namespace: Option<&str>) -> String {
-        let root = if self.group.is_empty() { "/api" } else { "/apis" };
+        let root = if self.group.is_empty() {
+            "/api"
+        } else {
+            "/apis"
+        };
         let api_version = self.api_version();
         match namespace {
-            Some(namespace) => format!("{root}/{api_version}/namespaces/{namespace}/{}", self.plural),
+            Some(namespace) => format!(
+                "{root}/{api_version}/namespaces/{namespace}/{}",
+                self.plural
+            ),
             None => format!("{root}/{api_version}/{}", self.plural),
         }
     }
@@ -84,7 +95,9 @@ impl FromStr for ResourceVersion {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
         let number = if plain { text.parse().ok() } else { None };
-        number.map(Self).ok_or_else(|| BadResourceVersion(text.to_owned()))
+        number
+            .map(Self)
+            .ok_or_else(|| BadResourceVersion(text.to_owned()))
     }
 }
 
@@ -175,7 +188,16 @@ mod tests {
         let rv = |text: &str| text.parse::<ResourceVersion>();
         assert!(rv("9").expect("number") < rv("10").expect("number"));
         assert_eq!(rv("10").expect("number").before(), rv("9").expect("number"));
-        for bad in ["", "0", "01", "-1", "+1", "1a", " 1", "340282366920938463463374607431768211456"] {
+        for bad in [
+            "",
+            "0",
+            "01",
+            "-1",
+            "+1",
+            "1a",
+            " 1",
+            "340282366920938463463374607431768211456",
+        ] {
             assert_eq!(rv(bad), Err(BadResourceVersion(bad.to_owned())));
         }
     }
@@ -189,7 +211,10 @@ mod tests {
             plural: "things".into(),
         };
         assert_eq!(resource("a.b").path(None), "/apis/a.b/v1/things");
-        assert_eq!(resource("a.b").path(Some("n")), "/apis/a.b/v1/namespaces/n/things");
+        assert_eq!(
+            resource("a.b").path(Some("n")),
+            "/apis/a.b/v1/namespaces/n/things"
+        );
         assert_eq!(resource("").path(Some("n")), "/api/v1/namespaces/n/things");
     }
 }

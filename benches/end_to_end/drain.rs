@@ -55,8 +55,16 @@ struct Round {
 
 impl std::fmt::Display for Round {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { edits, drain, floor, cpu } = self;
-        write!(f, "edits {edits:.0}/s, drain {drain:.0}/s, floor {floor:.0}/s, {cpu:.2} ms CPU each")
+        let Self {
+            edits,
+            drain,
+            floor,
+            cpu,
+        } = self;
+        write!(
+            f,
+            "edits {edits:.0}/s, drain {drain:.0}/s, floor {floor:.0}/s, {cpu:.2} ms CPU each"
+        )
     }
 }
 
@@ -68,7 +76,12 @@ pub(crate) async fn run(rounds: usize, quick: bool, met: &mut bool) -> f64 {
     if !quick {
         println!("| target of the ratio | {TARGET} |");
         // No target: the API server spends a quarter of its time on handing over edits of so many parts.
-        drains(rounds.min(3), "with specs of 8 KB, 500 parts each", workload).await;
+        drains(
+            rounds.min(3),
+            "with specs of 8 KB, 500 parts each",
+            workload,
+        )
+        .await;
     }
     1.0 / (1.0 / middle(&all, |round| round.edits) + 1.0 / middle(&all, |round| round.drain))
 }
@@ -85,8 +98,13 @@ async fn drains(rounds: usize, which: &str, make: fn(&str) -> Value) -> (Vec<Rou
         eprintln!("drain round {}: {}", number + 1, all[all.len() - 1]);
     }
     let ratio = middle(&all, |round| round.drain / round.floor);
-    println!("\n| drain of {EDITS} edits over {WORKLOADS} workloads {which} | Revisions/s |\n|---|---|");
-    println!("| Revisor, from thaw to the last one stored | {:.0} |", middle(&all, |round| round.drain));
+    println!(
+        "\n| drain of {EDITS} edits over {WORKLOADS} workloads {which} | Revisions/s |\n|---|---|"
+    );
+    println!(
+        "| Revisor, from thaw to the last one stored | {:.0} |",
+        middle(&all, |round| round.drain)
+    );
     println!(
         "| raw creates of the same objects, {} connections | {:.0} |",
         crate::CONNECTIONS,
@@ -107,24 +125,42 @@ pub(crate) async fn views(rounds: usize, met: &mut bool) {
     config.write_all(NO_VIEW.as_bytes()).expect("written");
     let path = config.path().display().to_string();
     // Whether statuses are written is another question.
-    let (on, off) = (["--observe=false"].as_slice(), ["--observe=false", "--config", path.as_str()]);
+    let (on, off) = (
+        ["--observe=false"].as_slice(),
+        ["--observe=false", "--config", path.as_str()],
+    );
     let mut all = Vec::new();
     for number in 0..rounds {
-        let turns = if number % 2 == 0 { [on, &off, &off, on] } else { [&off, on, on, &off] };
+        let turns = if number % 2 == 0 {
+            [on, &off, &off, on]
+        } else {
+            [&off, on, on, &off]
+        };
         let rates = in_turns(turns).await;
         let mean = |with: bool| {
-            let of = turns.iter().zip(&rates).filter(|(flags, _)| (flags.len() == 1) == with);
+            let of = turns
+                .iter()
+                .zip(&rates)
+                .filter(|(flags, _)| (flags.len() == 1) == with);
             2.0 / of.map(|(_, rate)| 1.0 / rate).sum::<f64>()
         };
         all.push((mean(true), mean(false)));
-        eprintln!("views round {}: {:.0}/s with, {:.0}/s without", number + 1, mean(true), mean(false));
+        eprintln!(
+            "views round {}: {:.0}/s with, {:.0}/s without",
+            number + 1,
+            mean(true),
+            mean(false)
+        );
     }
     let of = |pick: fn(&(f64, f64)) -> f64| median(&all.iter().map(pick).collect::<Vec<_>>());
     let ratio = of(|(with, without)| with / without);
     *met &= ratio >= VIEW_TARGET;
     println!("\n| the same drain | Revisions/s |\n|---|---|");
     println!("| with the whole view | {:.0} |", of(|(with, _)| *with));
-    println!("| with changes and images only | {:.0} |", of(|(_, without)| *without));
+    println!(
+        "| with changes and images only | {:.0} |",
+        of(|(_, without)| *without)
+    );
     println!("| ratio (target ≥ {VIEW_TARGET}) | {ratio:.2} |");
 }
 
@@ -132,11 +168,18 @@ pub(crate) async fn views(rounds: usize, met: &mut bool) {
 async fn in_turns(turns: [&[&str]; 4]) -> Vec<f64> {
     const EACH: usize = EDITS / 2;
     const WARM_UP: usize = EDITS / 10;
-    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal())).await.expect("a cluster");
+    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal()))
+        .await
+        .expect("a cluster");
     let client = world.client().await;
     let namespace = world.namespace("views").await;
     for i in 0..WORKLOADS {
-        post(&client, &INFERENCE_SERVICE.path(&namespace), &applied(&format!("w{i}"))).await;
+        post(
+            &client,
+            &INFERENCE_SERVICE.path(&namespace),
+            &applied(&format!("w{i}")),
+        )
+        .await;
     }
     let mut rates = Vec::new();
     for (turn, flags) in turns.iter().enumerate() {
@@ -156,17 +199,29 @@ async fn in_turns(turns: [&[&str]; 4]) -> Vec<f64> {
         rates.push(count / started.elapsed().as_secs_f64());
     }
     let expected = WORKLOADS + turns.len() * (EACH + WARM_UP);
-    assert_eq!(world.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await, expected);
+    assert_eq!(
+        world
+            .assert_recorded(&namespace, &[INFERENCE_SERVICE])
+            .await,
+        expected
+    );
     rates
 }
 
 async fn round(flags: &[&str], make: fn(&str) -> Value) -> Round {
-    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal())).await.expect("a cluster");
+    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal()))
+        .await
+        .expect("a cluster");
     let client = world.client().await;
     let namespace = world.namespace("drain").await;
     let revisor = Revisor::start(world.cluster.kubeconfig(), flags);
     for i in 0..WORKLOADS {
-        post(&client, &INFERENCE_SERVICE.path(&namespace), &make(&format!("w{i}"))).await;
+        post(
+            &client,
+            &INFERENCE_SERVICE.path(&namespace),
+            &make(&format!("w{i}")),
+        )
+        .await;
     }
     wait_for(&revisor, WORKLOADS).await;
     // A warm-up, and the objects that the floor creates again.
@@ -183,19 +238,41 @@ async fn round(flags: &[&str], make: fn(&str) -> Value) -> Round {
     let count = EDITS as f64;
     let drain = count / started.elapsed().as_secs_f64();
     let cpu = 1e3 * (cpu_seconds(revisor.pid) - used) / count;
-    assert!(revisor.metric("revisor_generation_holes_total", "").abs() < 0.5, "the watch did not resume");
+    assert!(
+        revisor.metric("revisor_generation_holes_total", "").abs() < 0.5,
+        "the watch did not resume"
+    );
     let after = measure_floor(&world, &namespace, &revisor).await;
     let floor = 2.0 / (1.0 / before + 1.0 / after);
-    assert_eq!(world.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await, WORKLOADS + EDITS / 10 + EDITS);
-    Round { edits, drain, floor, cpu }
+    assert_eq!(
+        world
+            .assert_recorded(&namespace, &[INFERENCE_SERVICE])
+            .await,
+        WORKLOADS + EDITS / 10 + EDITS
+    );
+    Round {
+        edits,
+        drain,
+        floor,
+        cpu,
+    }
 }
 
 /// What a process has used so far; the kernel counts in hundredths.
 fn cpu_seconds(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
     // After the name, which may hold anything: state, then numbers; user and system time are the 12th and 13th.
-    let fields = stat.rsplit(')').next().expect("a name").split_whitespace().skip(11).take(2);
-    fields.map(|field| field.parse::<f64>().expect("a number")).sum::<f64>() / 100.0
+    let fields = stat
+        .rsplit(')')
+        .next()
+        .expect("a name")
+        .split_whitespace()
+        .skip(11)
+        .take(2);
+    fields
+        .map(|field| field.parse::<f64>().expect("a number"))
+        .sum::<f64>()
+        / 100.0
 }
 
 /// Revisor sleeps meanwhile: the floor is a bare client with the machine to itself.
@@ -221,10 +298,18 @@ async fn edit_all(world: &World, namespace: &str, offset: usize, count: usize) -
     let started = Instant::now();
     let mut tasks = JoinSet::new();
     for editor in 0..EDITORS {
-        let (client, namespace) = (client(world.cluster.kubeconfig()).await, namespace.to_owned());
+        let (client, namespace) = (
+            client(world.cluster.kubeconfig()).await,
+            namespace.to_owned(),
+        );
         tasks.spawn(async move {
             for i in (0..count).filter(|i| i % WORKLOADS % EDITORS == editor) {
-                patch(&client, &path(&namespace, &format!("w{}", i % WORKLOADS)), &edit(offset + i)).await;
+                patch(
+                    &client,
+                    &path(&namespace, &format!("w{}", i % WORKLOADS)),
+                    &edit(offset + i),
+                )
+                .await;
             }
         });
     }
@@ -240,7 +325,11 @@ async fn wait_for(revisor: &Revisor, count: usize) {
     #[allow(clippy::cast_precision_loss)]
     let count = count as f64;
     while revisor.metric("revisor_revisions_recorded_total", "") < count {
-        assert!(Instant::now() < deadline, "{count} Revisions did not come:\n{}", revisor.log());
+        assert!(
+            Instant::now() < deadline,
+            "{count} Revisions did not come:\n{}",
+            revisor.log()
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -28,7 +28,9 @@ pub(crate) async fn creates(client: &Client, namespace: &str, bodies: Vec<String
         let (client, namespace, bodies) = (client.clone(), namespace.to_owned(), bodies.clone());
         tasks.spawn(async move {
             loop {
-                let Some(body) = bodies.lock().await.pop() else { return };
+                let Some(body) = bodies.lock().await.pop() else {
+                    return;
+                };
                 create(&client, &namespace, body).await;
             }
         });
@@ -40,9 +42,13 @@ pub(crate) async fn creates(client: &Client, namespace: &str, bodies: Vec<String
 }
 
 async fn create(client: &Client, namespace: &str, body: String) {
-    let uri = format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions?fieldValidation=Strict");
+    let uri = format!(
+        "/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions?fieldValidation=Strict"
+    );
     let request = Request::post(uri).header("content-type", "application/json");
-    let request = request.body(kube::client::Body::from(body.into_bytes())).expect("a request");
+    let request = request
+        .body(kube::client::Body::from(body.into_bytes()))
+        .expect("a request");
     let answer = client.send(request).await.expect("an answer");
     assert!(answer.status().is_success(), "{}", answer.status());
     answer.into_body().collect().await.expect("a body");
@@ -53,7 +59,10 @@ pub(crate) async fn list(client: &Client, path: &str) {
     let mut token = String::new();
     loop {
         let request = Request::get(format!("{path}?limit=500&continue={token}")).body(Vec::new());
-        let text = client.request_text(request.expect("a request")).await.expect("a page");
+        let text = client
+            .request_text(request.expect("a request"))
+            .await
+            .expect("a page");
         let page: Page = serde_json::from_str(&text).expect("a page");
         token = page.metadata.token;
         if token.is_empty() {
@@ -97,13 +106,20 @@ pub(crate) async fn watch_and_post(
     view: Arc<str>,
 ) {
     let path = format!("/apis/serving.kserve.io/v1beta1/namespaces/{namespace}/inferenceservices");
-    let request =
-        Request::get(format!("{path}?watch=true&resourceVersion={resource_version}")).body(Vec::new());
-    let events = client.request_events::<Box<RawValue>>(request.expect("a request")).await.expect("a watch");
+    let request = Request::get(format!(
+        "{path}?watch=true&resourceVersion={resource_version}"
+    ))
+    .body(Vec::new());
+    let events = client
+        .request_events::<Box<RawValue>>(request.expect("a request"))
+        .await
+        .expect("a watch");
     let mut events = std::pin::pin!(events);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     while let Some(event) = events.next().await {
-        let Ok(WatchEvent::Added(raw) | WatchEvent::Modified(raw)) = event else { continue };
+        let Ok(WatchEvent::Added(raw) | WatchEvent::Modified(raw)) = event else {
+            continue;
+        };
         let (client, namespace, view) = (client.clone(), namespace.clone(), view.clone());
         let place = places.clone().acquire_owned().await.expect("open");
         tokio::spawn(async move {
@@ -115,7 +131,12 @@ pub(crate) async fn watch_and_post(
 
 fn revision(raw: &RawValue, view: &str) -> String {
     let Object { metadata, spec } = serde_json::from_str(raw.get()).expect("an object");
-    let Metadata { name, namespace, uid, generation } = metadata;
+    let Metadata {
+        name,
+        namespace,
+        uid,
+        generation,
+    } = metadata;
     // As much of the object as a snapshot has.
     let kept = format!(
         r#"{{"apiVersion":"serving.kserve.io/v1beta1","kind":"InferenceService","metadata":{{"name":"{name}","namespace":"{namespace}"}},"spec":{spec}}}"#
@@ -135,7 +156,9 @@ pub(crate) fn mean_size(stored: &[Value]) -> f64 {
     let size = |revision: &Value| {
         let metadata =
             json!({"name": revision["metadata"]["name"], "labels": revision["metadata"]["labels"]});
-        json!({"metadata": metadata, "spec": revision["spec"]}).to_string().len()
+        json!({"metadata": metadata, "spec": revision["spec"]})
+            .to_string()
+            .len()
     };
     #[allow(clippy::cast_precision_loss)]
     let mean = stored.iter().map(size).sum::<usize>() as f64 / stored.len() as f64;

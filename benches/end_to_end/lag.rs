@@ -62,15 +62,30 @@ pub(crate) async fn run(rounds: usize, capacity: f64, met: &mut bool) {
                     "lag at {rate:.0}/s, {who}: p50 {:.1} ms, p99 {:.1} ms of {} edits of {:.0} bytes",
                     lag.p50, lag.p99, lag.edits, lag.size
                 );
-                if ours_now { ours.push(lag) } else { bare.push(lag) }
+                if ours_now {
+                    ours.push(lag)
+                } else {
+                    bare.push(lag)
+                }
             }
         }
-        let of = |lags: &[Lag], pick: fn(&Lag) -> f64| median(&lags.iter().map(pick).collect::<Vec<_>>());
+        let of = |lags: &[Lag], pick: fn(&Lag) -> f64| {
+            median(&lags.iter().map(pick).collect::<Vec<_>>())
+        };
         let (p50, p99) = (of(&ours, |l| l.p50), of(&ours, |l| l.p99));
         let (floor50, floor99) = (of(&bare, |l| l.p50), of(&bare, |l| l.p99));
         let (size, bare_size) = (of(&ours, |l| l.size), of(&bare, |l| l.size));
-        assert!((bare_size / size - 1.0).abs() <= SIZES, "{bare_size:.0} bytes are no floor for {size:.0}");
-        let ratio = median(&ours.iter().zip(&bare).map(|(a, b)| a.p99 / b.p99).collect::<Vec<_>>());
+        assert!(
+            (bare_size / size - 1.0).abs() <= SIZES,
+            "{bare_size:.0} bytes are no floor for {size:.0}"
+        );
+        let ratio = median(
+            &ours
+                .iter()
+                .zip(&bare)
+                .map(|(a, b)| a.p99 / b.p99)
+                .collect::<Vec<_>>(),
+        );
         *met &= ratio <= TARGET;
         let percent = load * 100.0;
         println!(
@@ -81,7 +96,9 @@ pub(crate) async fn run(rounds: usize, capacity: f64, met: &mut bool) {
 
 /// The view of an edit, as Revisor makes it.
 async fn view() -> String {
-    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal())).await.expect("a cluster");
+    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal()))
+        .await
+        .expect("a cluster");
     let api = world.client().await;
     let namespace = world.namespace("view").await;
     let revisor = Revisor::start(world.cluster.kubeconfig(), &[]);
@@ -89,18 +106,30 @@ async fn view() -> String {
     let edited = patch(&api, &path(&namespace, "w0"), &edit(1)).await;
     revisor.wait_recorded(INFERENCE_SERVICE, edited.version());
     let all = revisions(&api, &namespace).await;
-    let newest = all.iter().find(|r| r["spec"]["generation"] == edited.generation).expect("recorded");
+    let newest = all
+        .iter()
+        .find(|r| r["spec"]["generation"] == edited.generation)
+        .expect("recorded");
     newest["spec"]["view"].to_string()
 }
 
 /// One round on a cluster of its own; with a view, of the bare loop that posts that.
 async fn measure(rate: f64, view: Option<Arc<str>>) -> Lag {
-    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal())).await.expect("a cluster");
+    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal()))
+        .await
+        .expect("a cluster");
     let api = world.client().await;
     let namespace = world.namespace("lag").await;
-    let revisor = view.is_none().then(|| Revisor::start(world.cluster.kubeconfig(), &[]));
+    let revisor = view
+        .is_none()
+        .then(|| Revisor::start(world.cluster.kubeconfig(), &[]));
     for i in 0..WORKLOADS {
-        post(&api, &INFERENCE_SERVICE.path(&namespace), &applied(&format!("w{i}"))).await;
+        post(
+            &api,
+            &INFERENCE_SERVICE.path(&namespace),
+            &applied(&format!("w{i}")),
+        )
+        .await;
     }
     let times = Shared::default();
     let version = current(&api, &INFERENCE_SERVICE.path(&namespace)).await;
@@ -112,13 +141,26 @@ async fn measure(rate: f64, view: Option<Arc<str>>) -> Lag {
             view,
         ));
     }
-    let seen = current(&api, &format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions")).await;
-    let watcher =
-        tokio::spawn(watch(client(world.cluster.kubeconfig()).await, namespace.clone(), seen, times.clone()));
+    let seen = current(
+        &api,
+        &format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions"),
+    )
+    .await;
+    let watcher = tokio::spawn(watch(
+        client(world.cluster.kubeconfig()).await,
+        namespace.clone(),
+        seen,
+        times.clone(),
+    ));
     edit_at(&world, &namespace, rate, &times).await;
     let lags = collect(&times).await;
     let size = floor::mean_size(&revisions(&api, &namespace).await);
-    let lag = Lag { p50: percentile(&lags, 0.5), p99: percentile(&lags, 0.99), edits: lags.len(), size };
+    let lag = Lag {
+        p50: percentile(&lags, 0.5),
+        p99: percentile(&lags, 0.99),
+        edits: lags.len(),
+        size,
+    };
     watcher.abort();
     drop(revisor);
     lag
@@ -126,7 +168,10 @@ async fn measure(rate: f64, view: Option<Arc<str>>) -> Lag {
 
 async fn current(client: &Client, collection: &str) -> String {
     let list = read(client, &format!("{collection}?limit=1")).await;
-    list["metadata"]["resourceVersion"].as_str().expect("a version").to_owned()
+    list["metadata"]["resourceVersion"]
+        .as_str()
+        .expect("a version")
+        .to_owned()
 }
 
 #[derive(Deserialize, Clone, Debug)]
@@ -148,13 +193,21 @@ struct Workload {
 /// Notes when each Revision appears.
 async fn watch(client: Client, namespace: String, version: String, times: Shared) {
     let path = format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions");
-    let request = Request::get(format!("{path}?watch=true&resourceVersion={version}")).body(Vec::new());
-    let events = client.request_events::<Revision>(request.expect("a request")).await.expect("a watch");
+    let request =
+        Request::get(format!("{path}?watch=true&resourceVersion={version}")).body(Vec::new());
+    let events = client
+        .request_events::<Revision>(request.expect("a request"))
+        .await
+        .expect("a watch");
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
         let now = Instant::now();
         if let Ok(WatchEvent::Added(Revision { spec })) = event {
-            times.lock().expect("no panic").readable.insert((spec.workload.name, spec.generation), now);
+            times
+                .lock()
+                .expect("no panic")
+                .readable
+                .insert((spec.workload.name, spec.generation), now);
         }
     }
 }
@@ -183,7 +236,11 @@ async fn edit_at(world: &World, namespace: &str, rate: f64, times: &Shared) {
                 }
                 let edited = patch(&client, &path, &edit(i)).await;
                 let now = Instant::now();
-                times.lock().expect("no panic").acknowledged.insert((name.clone(), edited.generation), now);
+                times
+                    .lock()
+                    .expect("no panic")
+                    .acknowledged
+                    .insert((name.clone(), edited.generation), now);
             }
         });
     }
@@ -199,10 +256,17 @@ async fn collect(times: &Shared) -> Vec<f64> {
             let lag = |(key, at): (&(String, i64), &Instant)| {
                 Some(times.readable.get(key)?.saturating_duration_since(*at))
             };
-            times.acknowledged.iter().map(lag).collect::<Option<Vec<_>>>()
+            times
+                .acknowledged
+                .iter()
+                .map(lag)
+                .collect::<Option<Vec<_>>>()
         };
         if let Some(lags) = lags {
-            return lags.into_iter().map(|lag| lag.as_secs_f64() * 1000.0).collect();
+            return lags
+                .into_iter()
+                .map(|lag| lag.as_secs_f64() * 1000.0)
+                .collect();
         }
         assert!(Instant::now() < deadline, "a Revision is missing");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -219,7 +283,11 @@ pub(crate) async fn of(
 ) -> Vec<f64> {
     let api = world.client().await;
     let times = Shared::default();
-    let seen = current(&api, &format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions")).await;
+    let seen = current(
+        &api,
+        &format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions"),
+    )
+    .await;
     let watcher = tokio::spawn(watch(
         client(world.cluster.kubeconfig()).await,
         namespace.to_owned(),
@@ -228,13 +296,22 @@ pub(crate) async fn of(
     ));
     let mut tasks = JoinSet::new();
     for connection in 0..connections {
-        let own: Vec<_> = edits.iter().skip(connection).step_by(connections).cloned().collect();
+        let own: Vec<_> = edits
+            .iter()
+            .skip(connection)
+            .step_by(connections)
+            .cloned()
+            .collect();
         let (client, times) = (client(world.cluster.kubeconfig()).await, times.clone());
         tasks.spawn(async move {
             for (path, change) in own {
                 let edited = patch(&client, &path, &change).await;
                 let key = (edited.name, edited.generation);
-                times.lock().expect("no panic").acknowledged.insert(key, Instant::now());
+                times
+                    .lock()
+                    .expect("no panic")
+                    .acknowledged
+                    .insert(key, Instant::now());
             }
         });
     }

@@ -43,14 +43,37 @@ pub(crate) fn check() {
 /// Asks for `time`; fails when one answer is no good one.
 pub(crate) fn run(origin: &str, requests: &Requests, time: Duration) -> Rate {
     let mut wrk = Command::new("wrk");
-    wrk.args(["--threads", &THREADS.to_string(), "--connections", &CONNECTIONS.to_string()]);
-    wrk.args(["--duration", &format!("{}s", time.as_secs()), "--timeout", "60s"]);
-    let output = wrk.args(["--script", SCRIPT, origin, "--"]).arg(requests.0.path()).output().expect("wrk");
+    wrk.args([
+        "--threads",
+        &THREADS.to_string(),
+        "--connections",
+        &CONNECTIONS.to_string(),
+    ]);
+    wrk.args([
+        "--duration",
+        &format!("{}s", time.as_secs()),
+        "--timeout",
+        "60s",
+    ]);
+    let output = wrk
+        .args(["--script", SCRIPT, origin, "--"])
+        .arg(requests.0.path())
+        .output()
+        .expect("wrk");
     let text = String::from_utf8_lossy(&output.stdout);
     let result = text.lines().find_map(|line| line.strip_prefix("result "));
-    let result = result.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
-    let numbers: Vec<f64> = result.split(' ').map(|number| number.parse().expect("a number")).collect();
-    let [answers, micros, p99, wrong] = numbers[..] else { panic!("{text}") };
+    let result =
+        result.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+    let numbers: Vec<f64> = result
+        .split(' ')
+        .map(|number| number.parse().expect("a number"))
+        .collect();
+    let [answers, micros, p99, wrong] = numbers[..] else {
+        panic!("{text}")
+    };
     assert!(answers > 0.0 && wrong < 1.0, "{text}");
-    Rate { per_second: answers / micros * 1e6, p99: Duration::from_secs_f64(p99 / 1e6) }
+    Rate {
+        per_second: answers / micros * 1e6,
+        p99: Duration::from_secs_f64(p99 / 1e6),
+    }
 }

@@ -53,7 +53,10 @@ async fn main() -> ExitCode {
     }
     if wants("serve") {
         let most = number("REVISOR_BENCH_REVISIONS").unwrap_or(100_000);
-        let sizes: Vec<_> = [10_000, 100_000].into_iter().filter(|size| *size <= most).collect();
+        let sizes: Vec<_> = [10_000, 100_000]
+            .into_iter()
+            .filter(|size| *size <= most)
+            .collect();
         serve::run(&sizes, rounds, &mut met).await;
     }
     if wants("observe") {
@@ -64,14 +67,28 @@ async fn main() -> ExitCode {
     }
     if wants("outage") {
         let most = number("REVISOR_BENCH_WORKLOADS").unwrap_or(10_000);
-        let sizes: Vec<_> = [1_000, 10_000].into_iter().filter(|size| *size <= most).collect();
+        let sizes: Vec<_> = [1_000, 10_000]
+            .into_iter()
+            .filter(|size| *size <= most)
+            .collect();
         outage::run(&sizes, &mut met).await;
     }
     if wants("kept") {
         kept::run(&mut met).await;
     }
-    println!("{}", if met { "every target is met" } else { "a target is MISSED" });
-    if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!(
+        "{}",
+        if met {
+            "every target is met"
+        } else {
+            "a target is MISSED"
+        }
+    );
+    if met {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// What a variable of the environment says.
@@ -87,7 +104,11 @@ fn median(values: &[f64]) -> f64 {
 fn percentile(values: &[f64], p: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )]
     let at = ((sorted.len().saturating_sub(1)) as f64 * p).round() as usize;
     sorted.get(at).copied().unwrap_or(f64::NAN)
 }

@@ -43,11 +43,22 @@ pub(crate) async fn run(rounds: usize, met: &mut bool) {
                 storm.seconds,
                 storm.patches
             );
-            if on { with.push(storm) } else { without.push(storm) }
+            if on {
+                with.push(storm)
+            } else {
+                without.push(storm)
+            }
         }
     }
-    let of = |all: &[Storm], pick: fn(&Storm) -> f64| median(&all.iter().map(pick).collect::<Vec<_>>());
-    let ratio = median(&with.iter().zip(&without).map(|(a, b)| a.p99 / b.p99).collect::<Vec<_>>());
+    let of =
+        |all: &[Storm], pick: fn(&Storm) -> f64| median(&all.iter().map(pick).collect::<Vec<_>>());
+    let ratio = median(
+        &with
+            .iter()
+            .zip(&without)
+            .map(|(a, b)| a.p99 / b.p99)
+            .collect::<Vec<_>>(),
+    );
     #[allow(clippy::cast_precision_loss)]
     let patches = of(&with, |s| s.patches) / WORKLOADS as f64;
     *met &= ratio <= LAG_TARGET && patches <= PATCHES_TARGET;
@@ -55,7 +66,11 @@ pub(crate) async fn run(rounds: usize, met: &mut bool) {
         "\n| {WORKLOADS} Deployments of {PODS} pods rolled at once | observing | not observing |\n|---|---|---|"
     );
     let row = |what: &str, pick: fn(&Storm) -> f64| {
-        println!("| {what} | {:.0} | {:.0} |", of(&with, pick), of(&without, pick));
+        println!(
+            "| {what} | {:.0} | {:.0} |",
+            of(&with, pick),
+            of(&without, pick)
+        );
     };
     row("recording lag p50, ms", |s| s.p50);
     row("recording lag p99, ms", |s| s.p99);
@@ -69,7 +84,9 @@ pub(crate) async fn run(rounds: usize, met: &mut bool) {
 
 /// The workloads, all running.
 async fn stage() -> (World, String) {
-    let world = tokio::task::spawn_blocking(|| World::start(&Options::full())).await.expect("a cluster");
+    let world = tokio::task::spawn_blocking(|| World::start(&Options::full()))
+        .await
+        .expect("a cluster");
     let api = world.client().await;
     let resources = json!({"cpu": "640", "memory": "5Ti", "pods": "500", "nvidia.com/gpu": "80"});
     for i in 0..10 {
@@ -92,12 +109,16 @@ fn template(version: usize) -> Value {
 async fn make(world: &World, namespace: &str) {
     let mut tasks = JoinSet::new();
     for editor in 0..EDITORS {
-        let (client, path) = (client(world.cluster.kubeconfig()).await, DEPLOYMENT.path(namespace));
+        let (client, path) = (
+            client(world.cluster.kubeconfig()).await,
+            DEPLOYMENT.path(namespace),
+        );
         tasks.spawn(async move {
             for i in (editor..WORKLOADS).step_by(EDITORS) {
                 let name = format!("w{i}");
                 let mut object = DEPLOYMENT.example();
-                object["metadata"] = json!({"name": name, "labels": {"revisor.dev/record": "true"}});
+                object["metadata"] =
+                    json!({"name": name, "labels": {"revisor.dev/record": "true"}});
                 object["spec"]["replicas"] = PODS.into();
                 object["spec"]["selector"]["matchLabels"] = json!({"app": name});
                 object["spec"]["template"] =
@@ -120,13 +141,23 @@ async fn wait_for_pods(world: &World, namespace: &str, least_generation: i64) {
             let generation = deployment["metadata"]["generation"].as_i64();
             generation >= Some(least_generation)
                 && status["observedGeneration"].as_i64() == generation
-                && ["updatedReplicas", "readyReplicas", "replicas"].iter().all(|field| status[*field] == PODS)
+                && ["updatedReplicas", "readyReplicas", "replicas"]
+                    .iter()
+                    .all(|field| status[*field] == PODS)
         };
-        let count = list["items"].as_array().expect("items").iter().filter(done).count();
+        let count = list["items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .filter(done)
+            .count();
         if count == WORKLOADS {
             return;
         }
-        assert!(Instant::now() < deadline, "only {count} Deployments are rolled out");
+        assert!(
+            Instant::now() < deadline,
+            "only {count} Deployments are rolled out"
+        );
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
@@ -136,20 +167,39 @@ async fn storm(world: &World, namespace: &str, on: bool, version: usize) -> Stor
     let revisor = Revisor::start(world.cluster.kubeconfig(), &[&flag, "--leader-elect=false"]);
     settle(&revisor, on).await;
     let counts = |name: &str| revisor.metric(name, "");
-    let before = ["revisor_status_patches_total", "revisor_owner_reads_total", "revisor_status_reads_total"]
-        .map(counts);
+    let before = [
+        "revisor_status_patches_total",
+        "revisor_owner_reads_total",
+        "revisor_status_reads_total",
+    ]
+    .map(counts);
     let started = Instant::now();
     let change = json!({"spec": {"template": {"spec": template(version)}}});
-    let edits =
-        (0..WORKLOADS).map(|i| (format!("{}/w{i}", DEPLOYMENT.path(namespace)), change.clone())).collect();
+    let edits = (0..WORKLOADS)
+        .map(|i| {
+            (
+                format!("{}/w{i}", DEPLOYMENT.path(namespace)),
+                change.clone(),
+            )
+        })
+        .collect();
     let lags = lag::of(world, namespace, edits, EDITORS).await;
     let api = world.client().await;
     let newest = read(&api, &format!("{}/w0", DEPLOYMENT.path(namespace))).await;
-    wait_for_pods(world, namespace, newest["metadata"]["generation"].as_i64().expect("a number")).await;
+    wait_for_pods(
+        world,
+        namespace,
+        newest["metadata"]["generation"].as_i64().expect("a number"),
+    )
+    .await;
     let seconds = started.elapsed().as_secs_f64();
     settle(&revisor, on).await;
-    let after = ["revisor_status_patches_total", "revisor_owner_reads_total", "revisor_status_reads_total"]
-        .map(counts);
+    let after = [
+        "revisor_status_patches_total",
+        "revisor_owner_reads_total",
+        "revisor_status_reads_total",
+    ]
+    .map(counts);
     Storm {
         p50: percentile(&lags, 0.5),
         p99: percentile(&lags, 0.99),
@@ -174,21 +224,46 @@ async fn settle(revisor: &Revisor, on: bool) {
 
 /// What a pod takes: those of one workload, without anybody who plays them.
 pub(crate) async fn memory(met: &mut bool) {
-    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal())).await.expect("a cluster");
+    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal()))
+        .await
+        .expect("a cluster");
     let api = world.client().await;
     let namespace = world.namespace("pods").await;
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
-    post(&api, &format!("/api/v1/namespaces/{namespace}/serviceaccounts"), &account).await;
+    let account =
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+    post(
+        &api,
+        &format!("/api/v1/namespaces/{namespace}/serviceaccounts"),
+        &account,
+    )
+    .await;
     let revisor = Revisor::start(world.cluster.kubeconfig(), &["--leader-elect=false"]);
     let mut object = DEPLOYMENT.example();
     object["metadata"]["name"] = "w".into();
     let made = post(&api, &DEPLOYMENT.path(&namespace), &object).await;
-    edit(&api, &format!("{}/w", DEPLOYMENT.path(&namespace)), 1, |_| json!({"spec": {"replicas": 2}})).await;
-    patch(&api, &format!("{}/w", DEPLOYMENT.path(&namespace)), &json!({"metadata": {"labels": {"a": "b"}}}))
-        .await;
+    edit(
+        &api,
+        &format!("{}/w", DEPLOYMENT.path(&namespace)),
+        1,
+        |_| json!({"spec": {"replicas": 2}}),
+    )
+    .await;
+    patch(
+        &api,
+        &format!("{}/w", DEPLOYMENT.path(&namespace)),
+        &json!({"metadata": {"labels": {"a": "b"}}}),
+    )
+    .await;
     settle(&revisor, true).await;
     let first = with_pods(&world, &namespace, &made.uid, &revisor, 0..FIRST_PODS).await;
-    let all = with_pods(&world, &namespace, &made.uid, &revisor, FIRST_PODS..FIRST_PODS + KEPT_PODS).await;
+    let all = with_pods(
+        &world,
+        &namespace,
+        &made.uid,
+        &revisor,
+        FIRST_PODS..FIRST_PODS + KEPT_PODS,
+    )
+    .await;
     #[allow(clippy::cast_precision_loss)]
     let each = (all - first) / KEPT_PODS as f64;
     *met &= each <= POD_TARGET;
@@ -218,13 +293,14 @@ async fn with_pods(
 }
 
 async fn make_pods(world: &World, namespace: &str, uid: &str, which: std::ops::Range<usize>) {
-    let owner =
-        json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "w", "uid": uid, "controller": true}]);
+    let owner = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "w", "uid": uid, "controller": true}]);
     let spec = DEPLOYMENT.example()["spec"]["template"]["spec"].clone();
     let mut tasks = JoinSet::new();
     for maker in 0..crate::CONNECTIONS {
-        let (client, path) =
-            (client(world.cluster.kubeconfig()).await, format!("/api/v1/namespaces/{namespace}/pods"));
+        let (client, path) = (
+            client(world.cluster.kubeconfig()).await,
+            format!("/api/v1/namespaces/{namespace}/pods"),
+        );
         let (owner, mut spec, which) = (owner.clone(), spec.clone(), which.clone());
         spec["nodeName"] = "n1".into();
         spec["automountServiceAccountToken"] = false.into();
@@ -243,6 +319,14 @@ async fn make_pods(world: &World, namespace: &str, uid: &str, which: std::ops::R
 /// Resident memory in bytes.
 fn resident(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-    1024.0 * line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number")
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .expect("a size");
+    1024.0
+        * line
+            .trim()
+            .trim_end_matches(" kB")
+            .parse::<f64>()
+            .expect("a number")
 }

@@ -56,7 +56,9 @@ impl Row {
 }
 
 async fn measure(size: usize) -> Row {
-    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal())).await.expect("a cluster");
+    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal()))
+        .await
+        .expect("a cluster");
     let namespace = world.namespace("outage").await;
     let revisor = Revisor::start(world.cluster.kubeconfig(), &[]);
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -74,17 +76,33 @@ async fn measure(size: usize) -> Row {
     let (revisor, warm) = start(&world, &last);
     drop(revisor);
     let last = each(&world, &namespace, size / EDITED, 3, false).await;
-    world.cluster.restart(Component::ApiServer(0)).expect("an API server");
+    world
+        .cluster
+        .restart(Component::ApiServer(0))
+        .expect("an API server");
     let before = Instant::now();
     let (client, collection) = (world.client().await, INFERENCE_SERVICE.path(&namespace));
-    for path in [collection, format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions")] {
+    for path in [
+        collection,
+        format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions"),
+    ] {
         floor::list(&client, &path).await;
     }
     let list = before.elapsed().as_secs_f64();
     let (revisor, cold) = start(&world, &last);
     let repaired = revisor.metric("revisor_generations_repaired_total", "");
-    world.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await;
-    Row { size, warm, cold, cold_per_generation: 1000.0 * cold / repaired.max(1.0), list, idle, resident }
+    world
+        .assert_recorded(&namespace, &[INFERENCE_SERVICE])
+        .await;
+    Row {
+        size,
+        warm,
+        cold,
+        cold_per_generation: 1000.0 * cold / repaired.max(1.0),
+        list,
+        idle,
+        resident,
+    }
 }
 
 fn start(world: &World, last: &Meta) -> (Revisor, f64) {
@@ -102,16 +120,29 @@ fn caught_up(revisor: &Revisor, last: &Meta) {
 async fn each(world: &World, namespace: &str, count: usize, times: usize, make: bool) -> Meta {
     let mut tasks = JoinSet::new();
     for writer in 0..WRITERS {
-        let (client, namespace) = (client(world.cluster.kubeconfig()).await, namespace.to_owned());
+        let (client, namespace) = (
+            client(world.cluster.kubeconfig()).await,
+            namespace.to_owned(),
+        );
         tasks.spawn(async move {
             let mut last = None;
             for i in (0..count).filter(|i| i % WRITERS == writer) {
                 let name = format!("w{i}");
                 for n in 0..times {
                     last = Some(if make {
-                        post(&client, &INFERENCE_SERVICE.path(&namespace), &workload(&name)).await
+                        post(
+                            &client,
+                            &INFERENCE_SERVICE.path(&namespace),
+                            &workload(&name),
+                        )
+                        .await
                     } else {
-                        patch(&client, &path(&namespace, &name), &edit(times * 1_000_000 + i * 10 + n)).await
+                        patch(
+                            &client,
+                            &path(&namespace, &name),
+                            &edit(times * 1_000_000 + i * 10 + n),
+                        )
+                        .await
                     });
                 }
             }
@@ -119,21 +150,35 @@ async fn each(world: &World, namespace: &str, count: usize, times: usize, make: 
         });
     }
     let all = tasks.join_all().await;
-    all.into_iter().flatten().max_by_key(Meta::version).expect("at least one")
+    all.into_iter()
+        .flatten()
+        .max_by_key(Meta::version)
+        .expect("at least one")
 }
 
 /// KiB.
 fn resident(revisor: &Revisor) -> f64 {
-    let out = Command::new("ps").args(["-o", "rss=", "-p", &revisor.pid.to_string()]).output().expect("ps");
-    String::from_utf8_lossy(&out.stdout).trim().parse().expect("a number")
+    let out = Command::new("ps")
+        .args(["-o", "rss=", "-p", &revisor.pid.to_string()])
+        .output()
+        .expect("ps");
+    String::from_utf8_lossy(&out.stdout)
+        .trim()
+        .parse()
+        .expect("a number")
 }
 
 /// How many objects a collection holds.
 pub(crate) async fn count(client: &kube::Client, path: &str) -> usize {
-    read(client, path).await["items"].as_array().map_or(0, Vec::len)
+    read(client, path).await["items"]
+        .as_array()
+        .map_or(0, Vec::len)
 }
 
 /// The items of a collection.
 pub(crate) async fn items(client: &kube::Client, path: &str) -> Vec<Value> {
-    read(client, path).await["items"].as_array().cloned().unwrap_or_default()
+    read(client, path).await["items"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default()
 }

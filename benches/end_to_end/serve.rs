@@ -4,7 +4,9 @@
 use crate::drain::{edit, path, workload};
 use crate::load::{self, Rate, Requests};
 use crate::people::{account, grant, read_revisions, token};
-use crate::support::{INFERENCE_SERVICE, Revisor, World, eventually, free_port, patch, post, revisions};
+use crate::support::{
+    INFERENCE_SERVICE, Revisor, World, eventually, free_port, patch, post, revisions,
+};
 use crate::{floor, median};
 use axum::Router;
 use axum::routing::get;
@@ -48,8 +50,12 @@ pub(crate) async fn serve_static(setting: &str) {
         async move { ([("content-type", "application/json")], body) }
     });
     let address = format!("127.0.0.1:{port}");
-    let listener = tokio::net::TcpListener::bind(address).await.expect("a port");
-    axum::serve(listener, Router::new().route("/", handler)).await.expect("served");
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .expect("a port");
+    axum::serve(listener, Router::new().route("/", handler))
+        .await
+        .expect("served");
 }
 
 /// The bare server as a process of its own, as Revisor is one.
@@ -62,10 +68,19 @@ impl Bare {
     fn start(size: usize) -> Self {
         let port = free_port();
         let program = std::env::current_exe().expect("this program");
-        let child = Command::new(program).env(STATIC, format!("{port}:{size}")).stdin(Stdio::null()).spawn();
-        let bare = Self { child: child.expect("started"), port };
+        let child = Command::new(program)
+            .env(STATIC, format!("{port}:{size}"))
+            .stdin(Stdio::null())
+            .spawn();
+        let bare = Self {
+            child: child.expect("started"),
+            port,
+        };
         let up = || TcpStream::connect(("127.0.0.1", port)).is_ok();
-        assert!(eventually(Duration::from_secs(10), up), "the bare server does not answer");
+        assert!(
+            eventually(Duration::from_secs(10), up),
+            "the bare server does not answer"
+        );
         bare
     }
 }
@@ -143,8 +158,9 @@ struct Sides {
 
 impl Stage {
     async fn new() -> Self {
-        let world =
-            tokio::task::spawn_blocking(|| World::start(&Options::minimal())).await.expect("a cluster");
+        let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal()))
+            .await
+            .expect("a cluster");
         let client = world.client().await;
         let namespace = world.namespace("serve").await;
         let revisor = Revisor::start(world.cluster.kubeconfig(), &[]);
@@ -157,20 +173,29 @@ impl Stage {
         account(&client, &namespace, "reader").await;
         grant(&client, (&namespace, "reader"), None, &read_revisions()).await;
         let token = token(&client, &namespace, "reader", &[]).await;
-        Self { world, namespace, template, token, idle }
+        Self {
+            world,
+            namespace,
+            template,
+            token,
+            idle,
+        }
     }
 
     /// Makes Revisions of workloads of a kind that nobody watches, so that they stay as they are.
     async fn fill(&self, from: usize, to: usize) {
         let client = self.world.client().await;
         for start in (from..to).step_by(5_000) {
-            let bodies = (start..to.min(start + 5_000)).map(|i| self.revision(i).to_string()).collect();
+            let bodies = (start..to.min(start + 5_000))
+                .map(|i| self.revision(i).to_string())
+                .collect();
             floor::creates(&client, &self.namespace, bodies).await;
         }
     }
 
     fn revision(&self, i: usize) -> Value {
-        let (workload, generation, name) = (uuid(i / EACH), generation(i), format!("thing-{}", i / EACH));
+        let (workload, generation, name) =
+            (uuid(i / EACH), generation(i), format!("thing-{}", i / EACH));
         let uid = workload.to_string();
         let mut labels = self.template["metadata"]["labels"].clone();
         labels["revisor.dev/workload-uid"] = json!(uid);
@@ -178,7 +203,8 @@ impl Stage {
         let mut spec = self.template["spec"].clone();
         spec["id"] = json!(id(i));
         spec["generation"] = json!(generation);
-        spec["workload"] = json!({"apiVersion": "example.com/v1", "kind": "Thing", "name": name, "uid": uid});
+        spec["workload"] =
+            json!({"apiVersion": "example.com/v1", "kind": "Thing", "name": name, "uid": uid});
         json!({
             "apiVersion": "revisor.dev/v1alpha1", "kind": "Revision",
             "metadata": {"name": identity::name(&name, workload, generation), "labels": labels}, "spec": spec,
@@ -187,7 +213,11 @@ impl Stage {
 
     async fn measure(&self, size: usize, rounds: usize) -> Row {
         let mut starts = Vec::new();
-        for _ in 1..if size > 10_000 { rounds.min(STARTS) } else { rounds } {
+        for _ in 1..if size > 10_000 {
+            rounds.min(STARTS)
+        } else {
+            rounds
+        } {
             starts.push(self.start(size, &[]).await.1);
         }
         let (revisor, start) = self.start(size, &["--plain-http"]).await;
@@ -196,23 +226,39 @@ impl Stage {
         let lists: Vec<_> = (0..size / EACH).map(|i| list_of(&uid(i))).collect();
         let body = self.once(revisor.rest, &lists[0]);
         let all: Value = serde_json::from_str(&body).expect("JSON");
-        assert_eq!(all["revisions"].as_array().map(Vec::len), Some(EACH), "{all}");
+        assert_eq!(
+            all["revisions"].as_array().map(Vec::len),
+            Some(EACH),
+            "{all}"
+        );
         let gets: Vec<_> = (0..size).step_by(7).map(id).collect();
-        let gets: Vec<_> =
-            gets.iter().map(|id| format!("/api/v1/workloads/inferences/revisions/{id}")).collect();
+        let gets: Vec<_> = gets
+            .iter()
+            .map(|id| format!("/api/v1/workloads/inferences/revisions/{id}"))
+            .collect();
         let one = self.once(revisor.rest, &gets[0]);
         let list = self.sides(&origin, &lists, body.len(), rounds);
         let get = self.sides(&origin, &gets, one.len(), rounds);
         drop(revisor);
         let tls = self.against_api_server(size, &lists, rounds).await;
         let json = count(body.len()) / count(EACH);
-        Row { size, list, get, tls, starts, json }
+        Row {
+            size,
+            list,
+            get,
+            tls,
+            starts,
+            json,
+        }
     }
 
     /// Starts Revisor; the bare list is half of it before and half after, as the server's memory of what was listed grows.
     async fn start(&self, size: usize, flags: &[&str]) -> (Revisor, Start) {
         let client = self.world.client().await;
-        let collection = format!("/apis/revisor.dev/v1alpha1/namespaces/{}/revisions", self.namespace);
+        let collection = format!(
+            "/apis/revisor.dev/v1alpha1/namespaces/{}/revisions",
+            self.namespace
+        );
         let before = seconds(floor::list(&client, &collection)).await;
         let started = Instant::now();
         let revisor = Revisor::launch_secure(self.world.cluster.kubeconfig(), flags);
@@ -221,20 +267,32 @@ impl Stage {
         let bare_list = f64::midpoint(before, seconds(floor::list(&client, &collection)).await);
         tokio::time::sleep(Duration::from_secs(5)).await;
         let heads = count(size / EACH);
-        let snapshot = self.template["spec"]["snapshot"]["data"].as_str().map_or(0, str::len);
+        let snapshot = self.template["spec"]["snapshot"]["data"]
+            .as_str()
+            .map_or(0, str::len);
         // Kept as bytes, and only of the newest of each workload.
         let snapshots = heads * count(snapshot) * 0.75;
         let (resident, peak) = (resident(revisor.pid), status(revisor.pid, "VmHWM"));
         let memory = ((resident - self.idle) * 1024.0 - snapshots) / count(size);
         let (resident, peak) = (resident / 1024.0, peak / 1024.0);
-        (revisor, Start { ready, bare_list, memory, peak, resident })
+        (
+            revisor,
+            Start {
+                ready,
+                bare_list,
+                memory,
+                peak,
+                resident,
+            },
+        )
     }
 
     /// The body of one answer.
     fn once(&self, port: u16, path: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
         let token = &self.token;
-        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n");
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n");
         write!(stream, "{head}Connection: close\r\n\r\n").expect("sent");
         let mut text = String::new();
         stream.read_to_string(&mut text).expect("an answer");
@@ -247,11 +305,19 @@ impl Stage {
         let ours = Requests::new(&self.token, paths);
         // As many, each as long, so that sending and reading them costs the same; the path is in the query, because
         // the floor is to pay for no routing.
-        let theirs = Requests::new(&self.token, paths.iter().map(|path| format!("/?{}", &path[1..])));
-        let turns =
-            (0..rounds * TURNS).map(|_| (load::run(origin, &ours, TURN), load::run(&floor, &theirs, TURN)));
+        let theirs = Requests::new(
+            &self.token,
+            paths.iter().map(|path| format!("/?{}", &path[1..])),
+        );
+        let turns = (0..rounds * TURNS).map(|_| {
+            (
+                load::run(origin, &ours, TURN),
+                load::run(&floor, &theirs, TURN),
+            )
+        });
         let turns: Vec<_> = turns.collect();
-        let median = |of: &dyn Fn(&(Rate, Rate)) -> f64| median(&turns.iter().map(of).collect::<Vec<_>>());
+        let median =
+            |of: &dyn Fn(&(Rate, Rate)) -> f64| median(&turns.iter().map(of).collect::<Vec<_>>());
         Sides {
             ours: median(&|(ours, _)| ours.per_second),
             bare: median(&|(_, bare)| bare.per_second),
@@ -264,16 +330,36 @@ impl Stage {
     /// TLS, and the same caller's token.
     async fn against_api_server(&self, size: usize, lists: &[String], rounds: usize) -> (f64, f64) {
         let revisor = Revisor::start_secure(self.world.cluster.kubeconfig(), &[]);
-        let (ours, theirs) =
-            (format!("https://127.0.0.1:{}", revisor.rest), self.world.cluster.api_server_url(0));
-        let collection = format!("/apis/revisor.dev/v1alpha1/namespaces/{}/revisions", self.namespace);
-        let labelled = (0..size / EACH)
-            .map(|i| format!("{collection}?labelSelector=revisor.dev/workload-uid={}", uid(i)));
+        let (ours, theirs) = (
+            format!("https://127.0.0.1:{}", revisor.rest),
+            self.world.cluster.api_server_url(0),
+        );
+        let collection = format!(
+            "/apis/revisor.dev/v1alpha1/namespaces/{}/revisions",
+            self.namespace
+        );
+        let labelled = (0..size / EACH).map(|i| {
+            format!(
+                "{collection}?labelSelector=revisor.dev/workload-uid={}",
+                uid(i)
+            )
+        });
         let labelled: Vec<_> = labelled.collect();
-        let request = http::Request::get(&labelled[0]).body(Vec::new()).expect("a request");
-        let text = self.world.client().await.request_text(request).await.expect("a list");
+        let request = http::Request::get(&labelled[0])
+            .body(Vec::new())
+            .expect("a request");
+        let text = self
+            .world
+            .client()
+            .await
+            .request_text(request)
+            .await
+            .expect("a list");
         assert_eq!(text.matches("\"kind\":\"Revision\"").count(), EACH);
-        let (lists, labelled) = (Requests::new(&self.token, lists), Requests::new(&self.token, &labelled));
+        let (lists, labelled) = (
+            Requests::new(&self.token, lists),
+            Requests::new(&self.token, &labelled),
+        );
         let (mut a, mut b) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             a.push(load::run(&ours, &lists, TURN).per_second);
@@ -304,7 +390,10 @@ fn print_answers(rows: &[Row], met: &mut bool) {
         }
     }
     if let [first, .., last] = rows {
-        for (name, few, many) in [("list", &first.list, &last.list), ("get", &first.get, &last.get)] {
+        for (name, few, many) in [
+            ("list", &first.list, &last.list),
+            ("get", &first.get, &last.get),
+        ] {
             let (plain, steady) = (many.ours / few.ours, many.ratio / few.ratio);
             *met &= steady >= STEADY;
             println!(
@@ -324,7 +413,10 @@ fn print_api_server(rows: &[Row], met: &mut bool) {
         let (ours, theirs) = row.tls;
         let times = ours / theirs;
         *met &= row.size > 10_000 || times >= TIMES_API_SERVER;
-        println!("| {} cached | {ours:.0} | {theirs:.0} | **{times:.0}** |", row.size);
+        println!(
+            "| {} cached | {ours:.0} | {theirs:.0} | **{times:.0}** |",
+            row.size
+        );
     }
 }
 
@@ -338,9 +430,18 @@ fn print_starts(rows: &[Row], met: &mut bool) {
         let most = MEMORY.0 * row.json + MEMORY.1;
         // At few the start itself is most of it.
         *met &= row.size < 100_000 || (ratio <= START && memory <= most);
-        *met &= row.starts.iter().all(|start| start.peak <= PEAK.0 * start.resident + PEAK.1);
-        let (ready, bare) = (row.median(|start| start.ready), row.median(|start| start.bare_list));
-        let (resident, peak) = (row.median(|start| start.resident), row.median(|start| start.peak));
+        *met &= row
+            .starts
+            .iter()
+            .all(|start| start.peak <= PEAK.0 * start.resident + PEAK.1);
+        let (ready, bare) = (
+            row.median(|start| start.ready),
+            row.median(|start| start.bare_list),
+        );
+        let (resident, peak) = (
+            row.median(|start| start.resident),
+            row.median(|start| start.peak),
+        );
         println!(
             "| {} | {} | {ready:.1} s | {bare:.1} s | **{ratio:.2}** | **{memory:.0}** | {:.0} | {most:.0} | {resident:.0}, **{peak:.0}** |",
             row.size,
@@ -385,8 +486,12 @@ fn resident(pid: u32) -> f64 {
 /// What the kernel says of a process, in KiB.
 fn status(pid: u32, what: &str) -> f64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
-    let value = text.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
-    value.and_then(|value| value.trim().trim_end_matches(" kB").parse().ok()).expect("a number")
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
+    value
+        .and_then(|value| value.trim().trim_end_matches(" kB").parse().ok())
+        .expect("a number")
 }
 
 #[allow(clippy::cast_precision_loss)]

@@ -13,7 +13,10 @@ pub(super) struct Age {
 impl Age {
     /// What is there is confirmed.
     pub(super) fn new(now: Instant) -> Self {
-        Self { good: now, failing: false }
+        Self {
+            good: now,
+            failing: false,
+        }
     }
 
     /// The watch or the list has said something, or has failed.
@@ -26,7 +29,11 @@ impl Age {
 
     /// Nothing while the watch stands, however long it has been silent: then there is nothing new.
     pub(super) fn at(&self, now: Instant) -> Duration {
-        if self.failing { now.duration_since(self.good) } else { Duration::ZERO }
+        if self.failing {
+            now.duration_since(self.good)
+        } else {
+            Duration::ZERO
+        }
     }
 }
 

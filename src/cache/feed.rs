@@ -100,7 +100,8 @@ async fn list(client: &Client, tell: &impl Fn(Event)) -> anyhow::Result<Resource
         let page = next.await??;
         tell(Event::Alive);
         // Before this one is read.
-        let following = (!page.token.is_empty()).then(|| fetch(client, next_limit(&page), &page.token));
+        let following =
+            (!page.token.is_empty()).then(|| fetch(client, next_limit(&page), &page.token));
         for raw in &page.items {
             tell(read(raw).map_or_else(Event::Unreadable, Event::Listed));
         }
@@ -125,11 +126,20 @@ fn fetch(client: &Client, limit: usize, token: &str) -> AbortOnDropHandle<anyhow
 }
 
 /// Tells of everything after `at`, and moves it along.
-async fn watch(client: &Client, at: &mut ResourceVersion, tell: &impl Fn(Event)) -> anyhow::Result<End> {
-    let query =
-        format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={at}");
+async fn watch(
+    client: &Client,
+    at: &mut ResourceVersion,
+    tell: &impl Fn(Event),
+) -> anyhow::Result<End> {
+    let query = format!(
+        "watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={at}"
+    );
     let request = Request::get(format!("{}?{query}", collection())).body(Vec::new())?;
-    let answer = timeout(OPEN_DEADLINE, client.request_events::<Box<RawValue>>(request)).await?;
+    let answer = timeout(
+        OPEN_DEADLINE,
+        client.request_events::<Box<RawValue>>(request),
+    )
+    .await?;
     let events = match answer.map_err(anyhow::Error::from) {
         Ok(events) => events,
         Err(error) if is(&error, 410) => return Ok(End::Expired),
@@ -159,7 +169,10 @@ async fn watch(client: &Client, at: &mut ResourceVersion, tell: &impl Fn(Event))
             WatchEvent::Error(status) if status.code == 410 => return Ok(End::Expired),
             WatchEvent::Error(status) => anyhow::bail!("the API server ended the watch: {status}"),
         };
-        *at = serde_json::from_str::<Versioned>(raw.get())?.metadata.resource_version.parse()?;
+        *at = serde_json::from_str::<Versioned>(raw.get())?
+            .metadata
+            .resource_version
+            .parse()?;
         tell(read(&raw).map_or_else(Event::Unreadable, make));
     }
     anyhow::bail!("the watch was silent for {} s", SILENCE.as_secs())
@@ -195,11 +208,28 @@ struct Named {
 }
 
 fn read(raw: &RawValue) -> serde_json::Result<Revision> {
-    let Stored { metadata, spec, status } = serde_json::from_str(raw.get())?;
-    let Named { name, namespace, creation_timestamp } = metadata;
+    let Stored {
+        metadata,
+        spec,
+        status,
+    } = serde_json::from_str(raw.get())?;
+    let Named {
+        name,
+        namespace,
+        creation_timestamp,
+    } = metadata;
     let (name, namespace) = (Some(name), Some(namespace));
-    let metadata = ObjectMeta { name, namespace, creation_timestamp, ..ObjectMeta::default() };
-    Ok(Revision { metadata, spec, status })
+    let metadata = ObjectMeta {
+        name,
+        namespace,
+        creation_timestamp,
+        ..ObjectMeta::default()
+    };
+    Ok(Revision {
+        metadata,
+        spec,
+        status,
+    })
 }
 
 #[cfg(test)]
@@ -211,23 +241,38 @@ mod tests {
     fn pages_follow_the_size_of_what_is_in_them() {
         let of = |size: usize| {
             let raw = RawValue::from_string(format!("\"{}\"", "x".repeat(size - 2))).expect("JSON");
-            next_limit(&Page { at: ResourceVersion::default(), items: vec![raw; 2], token: "t".into() })
+            next_limit(&Page {
+                at: ResourceVersion::default(),
+                items: vec![raw; 2],
+                token: "t".into(),
+            })
         };
-        assert_eq!((of(1_000), of(1 << 14), of(1 << 20), of(8 << 20)), (500, 128, 2, 1));
         assert_eq!(
-            next_limit(&Page { at: ResourceVersion::default(), items: vec![], token: "t".into() }),
+            (of(1_000), of(1 << 14), of(1 << 20), of(8 << 20)),
+            (500, 128, 2, 1)
+        );
+        assert_eq!(
+            next_limit(&Page {
+                at: ResourceVersion::default(),
+                items: vec![],
+                token: "t".into()
+            }),
             500
         );
     }
 
     #[test]
     fn only_what_is_needed_is_read() {
-        let mut whole = serde_json::to_value(crate::cache::render::tests::revision(3)).expect("JSON");
+        let mut whole =
+            serde_json::to_value(crate::cache::render::tests::revision(3)).expect("JSON");
         whole["metadata"]["managedFields"] = json!("not what it should be");
         whole["metadata"]["creationTimestamp"] = json!("2026-01-02T03:04:05Z");
         let raw = serde_json::value::to_raw_value(&whole).expect("JSON");
         let read = super::read(&raw).expect("a Revision");
-        assert_eq!((&json!(read.metadata.name), read.spec.generation), (&whole["metadata"]["name"], 3));
+        assert_eq!(
+            (&json!(read.metadata.name), read.spec.generation),
+            (&whole["metadata"]["name"], 3)
+        );
         assert!(read.metadata.creation_timestamp.is_some());
         assert!(super::read(&RawValue::from_string("{}".into()).expect("JSON")).is_err());
     }

@@ -7,7 +7,11 @@ use crate::workload::Head;
 
 /// The newest generation that it speaks of.
 pub(super) fn last_generation(revision: &Revision) -> i64 {
-    revision.spec.gap.as_ref().map_or(revision.spec.generation, |gap| gap.to)
+    revision
+        .spec
+        .gap
+        .as_ref()
+        .map_or(revision.spec.generation, |gap| gap.to)
 }
 
 /// What the recorder goes on from, by the newest Revision of a workload.
@@ -26,7 +30,10 @@ pub(super) fn head(revision: &Revision, generation: i64, keep_snapshot: bool) ->
         deleted: status.is_some_and(|status| status.workload_deletion_time.is_some()),
         only_gap: spec.gap.as_ref().is_some_and(|gap| gap.from == 1),
         observed_through: status.and_then(|status| status.observed_through.clone()),
-        digest: spec.content_digest.as_deref().and_then(ContentDigest::parse),
+        digest: spec
+            .content_digest
+            .as_deref()
+            .and_then(ContentDigest::parse),
         // A damaged snapshot is as good as none: the next change is recorded without a list of changes.
         snapshot: stored.and_then(|stored| snapshot::compressed(stored).ok().flatten()),
     }

@@ -92,13 +92,19 @@ impl Index {
     pub(super) fn adopt(&mut self, projects: Projects) {
         if self.projects != projects {
             self.projects = projects;
-            self.workloads.all_mut().for_each(|workload| workload.retail(&self.projects, &ALL));
+            self.workloads
+                .all_mut()
+                .for_each(|workload| workload.retail(&self.projects, &ALL));
         }
     }
 
     /// An empty one that takes this one's place.
     pub(super) fn successor(&self) -> Self {
-        Self { handed_over: self.handed_over.clone(), projects: self.projects.clone(), ..Self::default() }
+        Self {
+            handed_over: self.handed_over.clone(),
+            projects: self.projects.clone(),
+            ..Self::default()
+        }
     }
 
     /// Adds or replaces a Revision; its snapshot is kept for the next comparison until its kind's recorder does that.
@@ -111,20 +117,37 @@ impl Index {
         let uid = spec.workload.uid;
         let workload = self.workloads.seat(revision);
         let before = workload.shared();
-        workload.since = workload.since.take().min(revision.metadata.creation_timestamp.clone());
-        match revision.status.as_ref().and_then(|status| status.workload_deletion_time) {
+        workload.since = workload
+            .since
+            .take()
+            .min(revision.metadata.creation_timestamp.clone());
+        match revision
+            .status
+            .as_ref()
+            .and_then(|status| status.workload_deletion_time)
+        {
             Some(time) => workload.deletions.insert(spec.id, time),
             None => workload.deletions.remove(&spec.id),
         };
         let new = if let Some(gap) = &spec.gap {
-            let hole = Hole { id: spec.id, reason: gap.reason.clone(), time: spec.change_time };
+            let hole = Hole {
+                id: spec.id,
+                reason: gap.reason.clone(),
+                time: spec.change_time,
+            };
             workload.gaps.insert((gap.from, gap.to), hole).is_none()
         } else {
             self.ids.insert(spec.id, (uid, spec.generation));
             let latest = before.newest.is_none_or(|newest| newest <= spec.generation);
-            let around = Around { latest, ..workload.around(&self.projects) };
+            let around = Around {
+                latest,
+                ..workload.around(&self.projects)
+            };
             let rendered = render(revision, identity, &around);
-            workload.rows.put(Row::new(spec.generation, spec.id, phase_of(revision)), rendered)
+            workload.rows.put(
+                Row::new(spec.generation, spec.id, phase_of(revision)),
+                rendered,
+            )
         };
         self.len += usize::from(new);
         let generation = last_generation(revision);
@@ -139,7 +162,11 @@ impl Index {
 
     pub(super) fn remove(&mut self, revision: &Revision) {
         let uid = revision.spec.workload.uid;
-        let Some(workload) = self.workloads.find(revision).filter(|_| is_named_rightly(revision)) else {
+        let Some(workload) = self
+            .workloads
+            .find(revision)
+            .filter(|_| is_named_rightly(revision))
+        else {
             return;
         };
         let before = workload.shared();
@@ -164,7 +191,10 @@ impl Index {
                 Some(project) => self.projects.insert(namespace.to_owned(), project),
                 None => self.projects.remove(namespace),
             };
-            let there = self.workloads.all_mut().filter(|workload| workload.namespace() == namespace);
+            let there = self
+                .workloads
+                .all_mut()
+                .filter(|workload| workload.namespace() == namespace);
             there.for_each(|workload| workload.retail(&self.projects, &ALL));
         }
     }
@@ -173,13 +203,26 @@ impl Index {
     /// workload is gone.
     pub(super) fn hand_over(&mut self, group: &str, kind: &str) -> Vec<(Uuid, Head)> {
         let key = (group.to_owned(), kind.to_owned());
-        let of_kind = self.workloads.iter_mut().filter(|(_, workload)| workload.kind == key);
+        let of_kind = self
+            .workloads
+            .iter_mut()
+            .filter(|(_, workload)| workload.kind == key);
         let heads = of_kind.map(|(uid, workload)| {
-            let without = Head { snapshot: None, ..workload.head.clone() };
+            let without = Head {
+                snapshot: None,
+                ..workload.head.clone()
+            };
             let head = std::mem::replace(&mut workload.head, without);
             // Another Revision than the newest may say it.
             let deleted = workload.deleted_at().is_some();
-            (*uid, Head { deleted, snapshot: head.snapshot.filter(|_| !deleted), ..head })
+            (
+                *uid,
+                Head {
+                    deleted,
+                    snapshot: head.snapshot.filter(|_| !deleted),
+                    ..head
+                },
+            )
         });
         let heads = heads.collect();
         self.handed_over.insert(key);
@@ -214,7 +257,11 @@ impl Index {
     fn rows(&self, uid: Uuid, deleted: bool) -> Option<&Rows> {
         static NONE: Rows = Rows::new();
         let workload = self.workloads.get(uid)?;
-        Some(if workload.deleted_at().is_some() == deleted { &workload.rows } else { &NONE })
+        Some(if workload.deleted_at().is_some() == deleted {
+            &workload.rows
+        } else {
+            &NONE
+        })
     }
 
     pub(super) fn list(&self, uid: Uuid, deleted: bool) -> Option<List> {
@@ -231,12 +278,22 @@ impl Index {
         let workload = self.workloads.get(uid)?;
         let (row, json) = workload.rows.get(generation)?;
         let before = workload.rows.before(generation).map(|older| older.id);
-        Some(Found { place: workload.place.clone(), generation, before, json, etag: row.etag })
+        Some(Found {
+            place: workload.place.clone(),
+            generation,
+            before,
+            json,
+            etag: row.etag,
+        })
     }
 
     /// The workloads that `wanted` picks, by namespace, name and uid.
     pub(super) fn workloads(&self, wanted: &dyn Fn(&Place) -> bool) -> Vec<Arc<Place>> {
-        let picked = self.workloads.values().map(|workload| &workload.place).filter(|place| wanted(place));
+        let picked = self
+            .workloads
+            .values()
+            .map(|workload| &workload.place)
+            .filter(|place| wanted(place));
         picked.cloned().collect()
     }
 
@@ -253,7 +310,11 @@ impl Index {
     pub(super) fn history(&self, uid: Uuid, before: Option<(i64, Uuid)>) -> Option<Vec<Listed>> {
         let workload = self.workloads.get(uid)?;
         let rows = workload.rows.with_json();
-        let rows = rows.map(|(row, json)| Listed { generation: row.generation, id: row.id, json });
+        let rows = rows.map(|(row, json)| Listed {
+            generation: row.generation,
+            id: row.id,
+            json,
+        });
         let gaps = workload.gaps.iter().map(|((from, to), hole)| Listed {
             generation: *to,
             id: hole.id,
@@ -279,7 +340,16 @@ impl Workload {
         let (rows, gaps) = (Rows::default(), BTreeMap::new());
         let (kind, deletions) = (group_kind(revision), BTreeMap::new());
         let since = revision.metadata.creation_timestamp.clone();
-        Self { namespace, place, since, kind, rows, gaps, deletions, head: Head::default() }
+        Self {
+            namespace,
+            place,
+            since,
+            kind,
+            rows,
+            gaps,
+            deletions,
+            head: Head::default(),
+        }
     }
 
     pub(super) fn namespace(&self) -> &str {
@@ -309,19 +379,29 @@ impl Workload {
     }
 
     fn shared(&self) -> Shared {
-        Shared { newest: self.newest(), deleted_at: self.deleted_at(), gaps: !self.gaps.is_empty() }
+        Shared {
+            newest: self.newest(),
+            deleted_at: self.deleted_at(),
+            gaps: !self.gaps.is_empty(),
+        }
     }
 
     /// What nobody found later of each Gap, by the Revision that says it: the next newer one, or the newest.
     fn missing(&self) -> BTreeMap<i64, Vec<Missing>> {
         let mut all: BTreeMap<i64, Vec<Missing>> = BTreeMap::new();
-        let Some(newest) = self.newest() else { return all };
+        let Some(newest) = self.newest() else {
+            return all;
+        };
         for ((from, to), hole) in &self.gaps {
             let recorded = self.rows.within(&(*from..=*to)).collect();
             for range in subtract(*from..=*to, &recorded) {
                 let (from, to) = range.into_inner();
                 let carrier = self.rows.within(&(to..=i64::MAX)).min().unwrap_or(newest);
-                all.entry(carrier).or_default().push(Missing { from, to, reason: hole.reason.clone() });
+                all.entry(carrier).or_default().push(Missing {
+                    from,
+                    to,
+                    reason: hole.reason.clone(),
+                });
             }
         }
         all
@@ -344,14 +424,28 @@ impl Workload {
     /// What every Revision owes to the workload and its namespace.
     fn around<'a>(&'a self, projects: &'a Projects) -> Around<'a> {
         let labels = projects.get(self.namespace());
-        let department = labels.and_then(|labels| labels.department.as_deref()).unwrap_or(DEPARTMENT);
-        let project = labels.and_then(|labels| labels.project.as_deref()).unwrap_or(self.namespace());
-        Around { latest: false, missing: &[], department, project, deleted_at: self.deleted_at() }
+        let department = labels
+            .and_then(|labels| labels.department.as_deref())
+            .unwrap_or(DEPARTMENT);
+        let project = labels
+            .and_then(|labels| labels.project.as_deref())
+            .unwrap_or(self.namespace());
+        Around {
+            latest: false,
+            missing: &[],
+            department,
+            project,
+            deleted_at: self.deleted_at(),
+        }
     }
 
     /// Brings up to date what these Revisions owe to their siblings and their namespace.
     fn retail(&mut self, projects: &Projects, which: &RangeInclusive<i64>) {
-        let missing = if self.gaps.is_empty() { BTreeMap::new() } else { self.missing() };
+        let missing = if self.gaps.is_empty() {
+            BTreeMap::new()
+        } else {
+            self.missing()
+        };
         let (newest, mut rows) = (self.newest(), std::mem::take(&mut self.rows));
         let all = self.around(projects);
         rows.retail(which, |generation| Around {
@@ -380,7 +474,10 @@ impl Hole {
 
 fn group_kind(revision: &Revision) -> GroupKind {
     let workload = &revision.spec.workload;
-    let group = workload.api_version.split_once('/').map_or("", |(group, _)| group);
+    let group = workload
+        .api_version
+        .split_once('/')
+        .map_or("", |(group, _)| group);
     (group.to_owned(), workload.kind.clone())
 }
 
@@ -406,7 +503,11 @@ mod tests {
         gap.spec.id = identity::gap_id(uid(), from, to);
         gap.metadata.name = Some(identity::gap_name("llama", uid(), from, to));
         gap.spec.r#type = crate::revision::RevisionType::Gap;
-        gap.spec.gap = Some(Gap { from, to, reason: "Compacted".into() });
+        gap.spec.gap = Some(Gap {
+            from,
+            to,
+            reason: "Compacted".into(),
+        });
         gap
     }
 
@@ -420,7 +521,10 @@ mod tests {
 
     /// `additionalFields` of each, newest first.
     fn fields(index: &Index) -> Vec<Value> {
-        values(index, false).iter().map(|row| row["additionalFields"].clone()).collect()
+        values(index, false)
+            .iter()
+            .map(|row| row["additionalFields"].clone())
+            .collect()
     }
 
     /// The JSON of each, newest first.
@@ -442,31 +546,62 @@ mod tests {
         // A Revision that was found later says nothing of it.
         index.put(&revision(3), &installation());
         let (_, head) = index.hand_over("apps", "Deployment").remove(0);
-        assert_eq!((head.generation, head.deleted, head.snapshot.is_some()), (3, true, false));
+        assert_eq!(
+            (head.generation, head.deleted, head.snapshot.is_some()),
+            (3, true, false)
+        );
     }
 
     #[test]
     fn newest_first_and_the_head_is_the_newest() {
         let mut index = index(&[2, 10, 1]);
-        let latest: Vec<_> =
-            fields(&index).iter().map(|f| (f["generation"].clone(), f["latest"].clone())).collect();
-        assert_eq!(latest, [(json!(10), json!(true)), (json!(2), json!(false)), (json!(1), json!(false))]);
+        let latest: Vec<_> = fields(&index)
+            .iter()
+            .map(|f| (f["generation"].clone(), f["latest"].clone()))
+            .collect();
+        assert_eq!(
+            latest,
+            [
+                (json!(10), json!(true)),
+                (json!(2), json!(false)),
+                (json!(1), json!(false))
+            ]
+        );
         assert_eq!((index.len(), index.count(uid(), false)), (3, 3));
         let mut heads = || index.hand_over("apps", "Deployment");
         let (found, head) = heads().remove(0);
-        assert_eq!((found, head.generation, head.snapshot.is_some()), (uid(), 10, true));
-        assert_eq!((head.digest.is_some(), head.deleted, head.only_gap), (true, false, false));
+        assert_eq!(
+            (found, head.generation, head.snapshot.is_some()),
+            (uid(), 10, true)
+        );
+        assert_eq!(
+            (head.digest.is_some(), head.deleted, head.only_gap),
+            (true, false, false)
+        );
         assert!(heads()[0].1.snapshot.is_none(), "handed over once");
         assert!(index.hand_over("other", "Deployment").is_empty());
         index.put(&revision(11), &installation());
-        assert!(index.hand_over("apps", "Deployment")[0].1.snapshot.is_none(), "the recorder keeps it");
+        assert!(
+            index.hand_over("apps", "Deployment")[0]
+                .1
+                .snapshot
+                .is_none(),
+            "the recorder keeps it"
+        );
     }
 
     #[test]
     fn a_new_revision_changes_what_is_said_of_the_one_before() {
         let mut index = index(&[1, 2]);
         let etags = |index: &Index| -> Vec<Etag> {
-            index.workloads.get(uid()).expect("known").rows.iter().map(|row| row.etag).collect()
+            index
+                .workloads
+                .get(uid())
+                .expect("known")
+                .rows
+                .iter()
+                .map(|row| row.etag)
+                .collect()
         };
         let before = etags(&index);
         index.put(&revision(3), &installation());
@@ -474,7 +609,10 @@ mod tests {
         assert_ne!(after[1], before[0], "it is not the latest any more");
         assert_eq!(after[2], before[1]);
         let found = index.get(id(2)).expect("known");
-        assert_eq!((found.etag, found.generation, found.before), (after[1], 2, Some(id(1))));
+        assert_eq!(
+            (found.etag, found.generation, found.before),
+            (after[1], 2, Some(id(1)))
+        );
         // The order in which another replica saw them does not matter.
         assert_eq!(etags(&self::index(&[3, 1, 2])), after);
         index.remove(&revision(3));
@@ -487,22 +625,47 @@ mod tests {
         index.put(&gap(2, 4), &installation());
         index.put(&gap(6, 7), &installation());
         let missing = |from: i64, to: i64| json!({"from": from, "to": to, "reason": "Compacted"});
-        assert_eq!(fields(&index)[0]["missing"], json!([missing(2, 4), missing(6, 7)]));
-        assert_eq!((fields(&index).len(), index.count(uid(), false), index.len()), (2, 2, 4));
+        assert_eq!(
+            fields(&index)[0]["missing"],
+            json!([missing(2, 4), missing(6, 7)])
+        );
+        assert_eq!(
+            (fields(&index).len(), index.count(uid(), false), index.len()),
+            (2, 2, 4)
+        );
         index.put(&revision(3), &installation());
-        assert_eq!(fields(&index)[0]["missing"], json!([missing(4, 4), missing(6, 7)]));
-        assert_eq!(fields(&index)[1]["missing"], json!([missing(2, 2)]), "found later");
+        assert_eq!(
+            fields(&index)[0]["missing"],
+            json!([missing(4, 4), missing(6, 7)])
+        );
+        assert_eq!(
+            fields(&index)[1]["missing"],
+            json!([missing(2, 2)]),
+            "found later"
+        );
         let all = index.history(uid(), None).expect("known");
-        assert_eq!(all.iter().map(|item| item.generation).collect::<Vec<_>>(), [7, 5, 4, 3, 1]);
-        let rest = index.history(uid(), Some((all[1].generation, all[1].id))).expect("known");
+        assert_eq!(
+            all.iter().map(|item| item.generation).collect::<Vec<_>>(),
+            [7, 5, 4, 3, 1]
+        );
+        let rest = index
+            .history(uid(), Some((all[1].generation, all[1].id)))
+            .expect("known");
         assert_eq!(rest.len(), 3);
         let hole: Value = serde_json::from_slice(&all[0].json).expect("json");
         assert_eq!(hole["additionalFields"]["missing"], json!([missing(6, 7)]));
-        assert!(index.get(gap(6, 7).spec.id).is_none(), "a Gap is no revision of the contract");
+        assert!(
+            index.get(gap(6, 7).spec.id).is_none(),
+            "a Gap is no revision of the contract"
+        );
         for gap in [gap(2, 4), gap(6, 7)] {
             index.remove(&gap);
         }
-        assert!(fields(&index).iter().all(|fields| fields.get("missing").is_none()));
+        assert!(
+            fields(&index)
+                .iter()
+                .all(|fields| fields.get("missing").is_none())
+        );
     }
 
     #[test]
@@ -512,7 +675,10 @@ mod tests {
         let mut last = revision(2);
         last.status.as_mut().expect("one").workload_deletion_time = DateTime::from_timestamp(1, 0);
         index.put(&last, &installation());
-        assert_eq!((index.count(uid(), false), index.count(uid(), true)), (0, 2));
+        assert_eq!(
+            (index.count(uid(), false), index.count(uid(), true)),
+            (0, 2)
+        );
         for value in values(&index, true) {
             assert_eq!(value["deletedAt"], "1970-01-01T00:00:01.000Z");
         }
@@ -526,7 +692,10 @@ mod tests {
     #[test]
     fn labels_of_the_namespace_reach_every_revision_of_it() {
         let mut index = index(&[1]);
-        let project = Project { department: Some("research".into()), project: None };
+        let project = Project {
+            department: Some("research".into()),
+            project: None,
+        };
         let said = |index: &Index| {
             let found = index.get(id(1)).expect("known");
             let value: Value = serde_json::from_slice(&found.json).expect("json");
@@ -538,7 +707,13 @@ mod tests {
         let mut successor = index.successor();
         successor.put(&revision(1), &installation());
         assert_eq!(said(&successor), said(&index));
-        index.project("team-a", Some(Project { project: Some("p".into()), ..project }));
+        index.project(
+            "team-a",
+            Some(Project {
+                project: Some("p".into()),
+                ..project
+            }),
+        );
         assert_eq!(said(&index), (json!("research"), json!("p")));
         index.project("team-a", None);
         assert_eq!(said(&index), (json!("default"), json!("team-a")));
@@ -551,7 +726,11 @@ mod tests {
         index.remove(&revision(1));
         index.remove(&revision(1));
         assert_eq!(
-            (index.len(), index.list(uid(), false).is_none(), index.get(id(1)).is_none()),
+            (
+                index.len(),
+                index.list(uid(), false).is_none(),
+                index.get(id(1)).is_none()
+            ),
             (0, true, true)
         );
     }
@@ -559,7 +738,8 @@ mod tests {
     /// The same in another namespace, made so many seconds after the beginning.
     fn copy(generation: i64, namespace: &str, second: u8) -> Revision {
         let mut copy = revision(generation);
-        let time = serde_json::from_value(json!(format!("2026-01-01T00:00:{second:02}Z"))).expect("a time");
+        let time = serde_json::from_value(json!(format!("2026-01-01T00:00:{second:02}Z")))
+            .expect("a time");
         (copy.metadata.namespace, copy.metadata.creation_timestamp) =
             (Some(namespace.to_owned()), Some(time));
         copy
@@ -569,33 +749,70 @@ mod tests {
     fn a_copy_in_another_namespace_neither_mixes_in_nor_says_who_may_read() {
         let genuine = [copy(1, "team-b", 1), copy(2, "team-b", 5)];
         // A namespace that comes first in a list, and one that comes last; a generation that was never recorded.
-        let copies = [copy(2, "team-a", 3), copy(9, "team-a", 4), copy(1, "team-c", 2)];
+        let copies = [
+            copy(2, "team-a", 3),
+            copy(9, "team-a", 4),
+            copy(1, "team-c", 2),
+        ];
         let namespaces = |index: &Index| -> Vec<_> {
-            fields(index).iter().map(|f| (f["namespace"].clone(), f["generation"].clone())).collect()
+            fields(index)
+                .iter()
+                .map(|f| (f["namespace"].clone(), f["generation"].clone()))
+                .collect()
         };
         let expected = [(json!("team-b"), json!(2)), (json!("team-b"), json!(1))];
-        for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 0, 3, 1, 4], [3, 4, 1, 2, 0]] {
+        for order in [
+            [0, 1, 2, 3, 4],
+            [4, 3, 2, 1, 0],
+            [2, 0, 3, 1, 4],
+            [3, 4, 1, 2, 0],
+        ] {
             let all: Vec<_> = genuine.iter().chain(&copies).collect();
             let mut index = Index::default();
-            let shown: Vec<_> = order.iter().map(|at| (*at, index.put(all[*at], &installation()))).collect();
-            assert!(shown.iter().all(|(at, shown)| *shown || *at != 0), "the oldest is shown: {shown:?}");
-            assert_eq!(&*index.place(Of::Workload(uid())).expect("known").namespace, "team-b", "{order:?}");
+            let shown: Vec<_> = order
+                .iter()
+                .map(|at| (*at, index.put(all[*at], &installation())))
+                .collect();
+            assert!(
+                shown.iter().all(|(at, shown)| *shown || *at != 0),
+                "the oldest is shown: {shown:?}"
+            );
+            assert_eq!(
+                &*index.place(Of::Workload(uid())).expect("known").namespace,
+                "team-b",
+                "{order:?}"
+            );
             assert_eq!(namespaces(&index), expected, "{order:?}");
             assert!(index.get(id(9)).is_none() && index.recorded(uid(), &(1..=9)).len() == 2);
             assert_eq!((index.len(), index.workloads(&|_| true).len()), (5, 1));
-            assert_eq!(&*index.namespace(Of::Revision(id(2))).expect("known"), "team-b");
+            assert_eq!(
+                &*index.namespace(Of::Revision(id(2))).expect("known"),
+                "team-b"
+            );
             index.remove(&copies[0]);
-            assert_eq!(namespaces(&index), expected, "a copy that goes takes nothing along");
+            assert_eq!(
+                namespaces(&index),
+                expected,
+                "a copy that goes takes nothing along"
+            );
             assert!(index.get(id(2)).is_some());
             for revision in &genuine {
                 index.remove(revision);
             }
-            assert_eq!(namespaces(&index), [(json!("team-c"), json!(1))], "what is left is the next oldest");
+            assert_eq!(
+                namespaces(&index),
+                [(json!("team-c"), json!(1))],
+                "what is left is the next oldest"
+            );
             for revision in &copies {
                 index.remove(revision);
             }
             assert_eq!(
-                (index.len(), index.namespace(Of::Workload(uid())), index.get(id(1)).is_none()),
+                (
+                    index.len(),
+                    index.namespace(Of::Workload(uid())),
+                    index.get(id(1)).is_none()
+                ),
                 (0, None, true)
             );
         }
@@ -609,7 +826,11 @@ mod tests {
         other_id.spec.id = id(7);
         another.spec.generation = 3;
         let mut hole = gap(2, 3);
-        hole.spec.gap = Some(Gap { from: 2, to: 900, reason: "Compacted".into() });
+        hole.spec.gap = Some(Gap {
+            from: 2,
+            to: 900,
+            reason: "Compacted".into(),
+        });
         for forged in [&renamed, &other_id, &another, &hole] {
             assert!(!index.put(forged, &installation()));
         }
@@ -649,15 +870,22 @@ mod tests {
             let etag = index.list(uid(), deleted).expect("known").etag;
             let (values, count) = (values(index, deleted), index.count(uid(), deleted));
             assert_eq!(values.len(), count, "every run is in the list, once");
-            let generations = values.iter().map(|value| value["additionalFields"]["generation"].as_i64());
-            assert!(generations.is_sorted_by(|newer, older| newer > older), "newest first");
+            let generations = values
+                .iter()
+                .map(|value| value["additionalFields"]["generation"].as_i64());
+            assert!(
+                generations.is_sorted_by(|newer, older| newer > older),
+                "newest first"
+            );
             (values, etag, count)
         };
         [list(false), list(true)].into()
     }
 
     fn found(index: &Index) -> Vec<String> {
-        (1..60).map(|generation| format!("{:?}", index.get(id(generation)))).collect()
+        (1..60)
+            .map(|generation| format!("{:?}", index.get(id(generation))))
+            .collect()
     }
 
     proptest! {

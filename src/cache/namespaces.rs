@@ -21,10 +21,16 @@ pub struct ProjectLabels {
 impl ProjectLabels {
     fn read(&self, labels: &BTreeMap<String, String>) -> Project {
         let first = |keys: &[String]| {
-            let mut values = keys.iter().filter_map(|key| labels.get(key)).filter(|value| !value.is_empty());
+            let mut values = keys
+                .iter()
+                .filter_map(|key| labels.get(key))
+                .filter(|value| !value.is_empty());
             values.next().cloned()
         };
-        Project { department: first(&self.department), project: first(&self.project) }
+        Project {
+            department: first(&self.department),
+            project: first(&self.project),
+        }
     }
 }
 
@@ -74,13 +80,25 @@ mod tests {
     #[test]
     fn the_first_label_that_is_there_counts() {
         let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
-        let labels = ProjectLabels { department: keys(&[]), project: keys(&["kai/project", "runai/queue"]) };
+        let labels = ProjectLabels {
+            department: keys(&[]),
+            project: keys(&["kai/project", "runai/queue"]),
+        };
         let of = |pairs: &[(&str, &str)]| {
-            let all = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            let all = pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect();
             labels.read(&all).project
         };
-        assert_eq!(of(&[("runai/queue", "q"), ("x", "y")]).as_deref(), Some("q"));
-        assert_eq!(of(&[("runai/queue", "q"), ("kai/project", "p")]).as_deref(), Some("p"));
+        assert_eq!(
+            of(&[("runai/queue", "q"), ("x", "y")]).as_deref(),
+            Some("q")
+        );
+        assert_eq!(
+            of(&[("runai/queue", "q"), ("kai/project", "p")]).as_deref(),
+            Some("p")
+        );
         assert_eq!((of(&[]), of(&[("kai/project", "")])), (None, None));
     }
 }

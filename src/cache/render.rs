@@ -4,8 +4,8 @@
 //! are the last ones of the JSON, so that a row is written anew by replacing its tail; the Revision is not needed.
 
 use super::wire::{
-    AdditionalFields, AllocatedResources, Amount, Condition, ExtendedResource, Missing, Phase, Quantity,
-    RequestedPods, Resources, Wire, rfc3339,
+    AdditionalFields, AllocatedResources, Amount, Condition, ExtendedResource, Missing, Phase,
+    Quantity, RequestedPods, Resources, Wire, rfc3339,
 };
 use crate::kinds::select::{GpuResource, gpu_resource};
 use crate::quantity;
@@ -54,7 +54,11 @@ pub(super) fn retail(json: &[u8], at: usize, around: &Around<'_>) -> Option<Rend
     let new = tail(around);
     (old != new.as_bytes()).then(|| {
         let json = [head, new.as_bytes()].concat();
-        Rendered { etag: etag(&[&json]), json, tail: at }
+        Rendered {
+            etag: etag(&[&json]),
+            json,
+            tail: at,
+        }
     })
 }
 
@@ -74,7 +78,11 @@ pub(super) fn render(revision: &Revision, identity: &Identity, around: &Around<'
     // Plain data with text keys always serializes.
     let json = serde_json::to_vec(&wire(revision, identity, around)).unwrap_or_default();
     let tail = json.len().saturating_sub(tail(around).len());
-    Rendered { etag: etag(&[&json]), json, tail }
+    Rendered {
+        etag: etag(&[&json]),
+        json,
+        tail,
+    }
 }
 
 /// The end of what [`render`] writes.
@@ -87,7 +95,10 @@ fn tail(around: &Around<'_>) -> String {
     if !around.missing.is_empty() {
         add(",\"missing\":", serde_json::to_string(around.missing));
     }
-    add("},\"departmentId\":", serde_json::to_string(around.department));
+    add(
+        "},\"departmentId\":",
+        serde_json::to_string(around.department),
+    );
     add(",\"projectId\":", serde_json::to_string(around.project));
     if let Some(time) = around.deleted_at {
         add(",\"deletedAt\":", serde_json::to_string(&rfc3339(time)));
@@ -121,7 +132,10 @@ fn wire<'a>(revision: &'a Revision, identity: &'a Identity, around: &Around<'a>)
         running_pods: status.running_pods,
         images: images(revision, status),
         environment_variables: view.map_or_else(BTreeMap::new, |view| {
-            view.env.iter().filter_map(|variable| variable.split_once('=')).collect()
+            view.env
+                .iter()
+                .filter_map(|variable| variable.split_once('='))
+                .collect()
         }),
         command: view.and_then(|view| shell(&view.command)),
         arguments: view.and_then(|view| shell(&view.args)),
@@ -154,7 +168,12 @@ const fn empty_status() -> RevisionStatus {
 
 /// Phases that a later version may have written are unknown to the contract.
 fn phase(status: &RevisionStatus) -> &'static str {
-    status.phase.as_deref().and_then(Phase::named).unwrap_or(Phase::Unknown).as_str()
+    status
+        .phase
+        .as_deref()
+        .and_then(Phase::named)
+        .unwrap_or(Phase::Unknown)
+        .as_str()
 }
 
 /// The phase of a Revision, as the contract knows it.
@@ -210,7 +229,13 @@ fn condition(condition: &crate::revision::Condition) -> Condition<'_> {
 
 fn requested_pods(pods: Pods) -> RequestedPods {
     let Pods { number, min, max } = pods;
-    RequestedPods { number, min, max, parallelism: None, completions: None }
+    RequestedPods {
+        number,
+        min,
+        max,
+        parallelism: None,
+        completions: None,
+    }
 }
 
 /// As a shell would read it; none when there is nothing.
@@ -232,7 +257,9 @@ fn sorted(amounts: &BTreeMap<String, String>) -> Sorted {
     let mut all = Sorted::default();
     for (name, text) in amounts {
         // Written by Revisor; a status that somebody else wrote may hold anything.
-        let Some(amount) = quantity::Quantity::parse(text) else { continue };
+        let Some(amount) = quantity::Quantity::parse(text) else {
+            continue;
+        };
         match (gpu_resource(name), name.as_str()) {
             (Some(GpuResource::Devices), _) => all.gpu = Some(all.gpu.unwrap_or_default() + amount),
             (Some(GpuResource::Memory), _) => all.gpu_memory = Some(amount.to_string()),
@@ -240,7 +267,11 @@ fn sorted(amounts: &BTreeMap<String, String>) -> Sorted {
             (None, "memory") => all.cpu_memory = Some(amount.to_string()),
             (None, _) => {
                 let (resource, quantity) = (name.clone(), amount.to_string());
-                all.extended.push(ExtendedResource { resource, quantity, exclude: false });
+                all.extended.push(ExtendedResource {
+                    resource,
+                    quantity,
+                    exclude: false,
+                });
             }
         }
     }
@@ -248,19 +279,34 @@ fn sorted(amounts: &BTreeMap<String, String>) -> Sorted {
 }
 
 fn resources(amounts: &BTreeMap<String, String>) -> Option<Resources> {
-    let Sorted { gpu, gpu_memory, cpu, cpu_memory, extended } = sorted(amounts);
+    let Sorted {
+        gpu,
+        gpu_memory,
+        cpu,
+        cpu_memory,
+        extended,
+    } = sorted(amounts);
     let gpu_request_type = match (&gpu, &gpu_memory) {
         (Some(_), _) => Some("portion"),
         (None, Some(_)) => Some("memory"),
         (None, None) => None,
     };
-    let request = |text: String| Quantity { limit: None, request: Some(text) };
+    let request = |text: String| Quantity {
+        limit: None,
+        request: Some(text),
+    };
     let resources = Resources {
         gpu_request_type,
         // The API server demands that limit and request of a device are equal.
-        gpu: gpu.map(|gpu| Amount { limit: Some(gpu.as_f64()), request: Some(gpu.as_f64()) }),
+        gpu: gpu.map(|gpu| Amount {
+            limit: Some(gpu.as_f64()),
+            request: Some(gpu.as_f64()),
+        }),
         gpu_memory: gpu_memory.map(request),
-        cpu: cpu.map(|cpu| Amount { limit: None, request: Some(cpu.as_f64()) }),
+        cpu: cpu.map(|cpu| Amount {
+            limit: None,
+            request: Some(cpu.as_f64()),
+        }),
         cpu_memory: cpu_memory.map(request),
         extended_resources: extended,
     };
@@ -268,7 +314,13 @@ fn resources(amounts: &BTreeMap<String, String>) -> Option<Resources> {
 }
 
 fn allocated(amounts: &Allocated) -> Option<AllocatedResources> {
-    let Sorted { gpu, gpu_memory, cpu, cpu_memory, extended } = sorted(amounts);
+    let Sorted {
+        gpu,
+        gpu_memory,
+        cpu,
+        cpu_memory,
+        extended,
+    } = sorted(amounts);
     let resources = AllocatedResources {
         gpu: gpu.map(quantity::Quantity::as_f64),
         gpu_memory,
@@ -293,7 +345,11 @@ pub(super) mod tests {
     use serde_json::json;
 
     pub(crate) fn identity() -> Identity {
-        Identity { r#type: "runai-revision".into(), tenant: 1001, cluster: Uuid::from_u128(9) }
+        Identity {
+            r#type: "runai-revision".into(),
+            tenant: 1001,
+            cluster: Uuid::from_u128(9),
+        }
     }
 
     pub(crate) fn revision(generation: i64) -> Revision {
@@ -326,13 +382,27 @@ pub(super) mod tests {
     }
 
     fn around<'a>() -> Around<'a> {
-        Around { latest: true, missing: &[], department: "default", project: "team-a", deleted_at: None }
+        Around {
+            latest: true,
+            missing: &[],
+            department: "default",
+            project: "team-a",
+            deleted_at: None,
+        }
     }
 
     #[test]
     fn fields_are_those_of_the_contract() {
-        let missing = [Missing { from: 1, to: 2, reason: "Compacted".into() }];
-        let around = Around { missing: &missing, deleted_at: DateTime::from_timestamp(0, 0), ..around() };
+        let missing = [Missing {
+            from: 1,
+            to: 2,
+            reason: "Compacted".into(),
+        }];
+        let around = Around {
+            missing: &missing,
+            deleted_at: DateTime::from_timestamp(0, 0),
+            ..around()
+        };
         let value: serde_json::Value =
             serde_json::from_slice(&render(&revision(3), &identity(), &around).json).expect("json");
         let additional = json!({

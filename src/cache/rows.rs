@@ -56,7 +56,15 @@ type Entry<'a> = (Row, Cow<'a, [u8]>);
 
 impl Row {
     pub(super) fn new(generation: i64, id: Uuid, phase: &'static str) -> Self {
-        Self { generation, id, phase, etag: Etag::default(), start: 0, tail: 0, end: 0 }
+        Self {
+            generation,
+            id,
+            phase,
+            etag: Etag::default(),
+            start: 0,
+            tail: 0,
+            end: 0,
+        }
     }
 
     fn place(&self) -> Range<usize> {
@@ -64,7 +72,15 @@ impl Row {
     }
 
     fn rendered<'a>(self, rendered: Rendered) -> Entry<'a> {
-        (Self { etag: rendered.etag, tail: offset(rendered.tail), start: 0, ..self }, rendered.json.into())
+        (
+            Self {
+                etag: rendered.etag,
+                tail: offset(rendered.tail),
+                start: 0,
+                ..self
+            },
+            rendered.json.into(),
+        )
     }
 }
 
@@ -75,7 +91,10 @@ fn offset(at: usize) -> u32 {
 
 impl Run {
     fn new(entries: &[Entry<'_>]) -> Self {
-        let length = entries.iter().map(|(_, json)| json.len() + 1).sum::<usize>();
+        let length = entries
+            .iter()
+            .map(|(_, json)| json.len() + 1)
+            .sum::<usize>();
         let mut all = Vec::with_capacity(OPEN.len() + length + CLOSE.len());
         all.extend_from_slice(OPEN);
         let mut rows = Vec::with_capacity(entries.len());
@@ -85,10 +104,18 @@ impl Run {
             }
             let start = offset(all.len());
             all.extend_from_slice(json);
-            rows.push(Row { start, tail: row.tail - row.start + start, end: offset(all.len()), ..*row });
+            rows.push(Row {
+                start,
+                tail: row.tail - row.start + start,
+                end: offset(all.len()),
+                ..*row
+            });
         }
         all.extend_from_slice(CLOSE);
-        Self { json: all.into(), rows }
+        Self {
+            json: all.into(),
+            rows,
+        }
     }
 
     /// The list of a workload that has no others.
@@ -106,7 +133,10 @@ impl Run {
     }
 
     fn entries(&self) -> Vec<Entry<'_>> {
-        self.rows.iter().map(|row| (*row, Cow::Borrowed(&self.json[row.place()]))).collect()
+        self.rows
+            .iter()
+            .map(|row| (*row, Cow::Borrowed(&self.json[row.place()])))
+            .collect()
     }
 
     fn oldest(&self) -> i64 {
@@ -119,19 +149,30 @@ impl Run {
 
     /// Where a generation is, or belongs.
     fn position(&self, generation: i64) -> Result<usize, usize> {
-        self.rows.binary_search_by(|row| generation.cmp(&row.generation))
+        self.rows
+            .binary_search_by(|row| generation.cmp(&row.generation))
     }
 
     fn get(&self, generation: i64) -> Option<&Row> {
-        self.position(generation).ok().and_then(|at| self.rows.get(at))
+        self.position(generation)
+            .ok()
+            .and_then(|at| self.rows.get(at))
     }
 
-    fn retail<'a>(&self, which: &RangeInclusive<i64>, around: &impl Fn(i64) -> Around<'a>) -> Option<Self> {
+    fn retail<'a>(
+        &self,
+        which: &RangeInclusive<i64>,
+        around: &impl Fn(i64) -> Around<'a>,
+    ) -> Option<Self> {
         let mut changed = false;
         let entry = |(row, json): Entry<'_>| {
             let at = (row.tail - row.start) as usize;
-            let anew = which.contains(&row.generation).then(|| retail(&json, at, &around(row.generation)));
-            let Some(anew) = anew.flatten() else { return (row, json.into_owned().into()) };
+            let anew = which
+                .contains(&row.generation)
+                .then(|| retail(&json, at, &around(row.generation)));
+            let Some(anew) = anew.flatten() else {
+                return (row, json.into_owned().into());
+            };
             changed = true;
             row.rendered(anew)
         };
@@ -142,7 +183,10 @@ impl Run {
 
 impl Rows {
     pub(super) const fn new() -> Self {
-        Self { runs: SmallVec::new_const(), etag: OnceLock::new() }
+        Self {
+            runs: SmallVec::new_const(),
+            etag: OnceLock::new(),
+        }
     }
 
     /// The runs, to be changed.
@@ -170,13 +214,24 @@ impl Rows {
 
     /// Newest first, with their JSON.
     pub(super) fn with_json(&self) -> impl Iterator<Item = (&Row, Bytes)> {
-        let all = self.runs.iter().rev().flat_map(|run| run.rows.iter().map(move |row| (run, row)));
+        let all = self
+            .runs
+            .iter()
+            .rev()
+            .flat_map(|run| run.rows.iter().map(move |row| (run, row)));
         all.map(|(run, row)| (row, run.json_of(row)))
     }
 
     /// `{"revisions":[…]}` of all, newest first; and a hash of it.
     pub(super) fn list(&self) -> (Pieces, Etag) {
-        let hash = || etag(&self.iter().map(|row| row.etag.as_slice()).collect::<Vec<_>>());
+        let hash = || {
+            etag(
+                &self
+                    .iter()
+                    .map(|row| row.etag.as_slice())
+                    .collect::<Vec<_>>(),
+            )
+        };
         (self.pieces(), *self.etag.get_or_init(hash))
     }
 
@@ -187,9 +242,13 @@ impl Rows {
             [older @ .., newest] => {
                 let first = newest.whole().slice(..newest.inner().end);
                 let others = older.iter().rev();
-                let others =
-                    others.flat_map(|run| [Bytes::from_static(b","), run.whole().slice(run.inner())]);
-                [first].into_iter().chain(others).chain([Bytes::from_static(CLOSE)]).collect()
+                let others = others
+                    .flat_map(|run| [Bytes::from_static(b","), run.whole().slice(run.inner())]);
+                [first]
+                    .into_iter()
+                    .chain(others)
+                    .chain([Bytes::from_static(CLOSE)])
+                    .collect()
             }
         }
     }
@@ -203,7 +262,10 @@ impl Rows {
     /// The next older one.
     pub(super) fn before(&self, generation: i64) -> Option<&Row> {
         let at = self.run_of(generation);
-        let same = self.runs.get(at).and_then(|run| run.rows.iter().find(|row| row.generation < generation));
+        let same = self
+            .runs
+            .get(at)
+            .and_then(|run| run.rows.iter().find(|row| row.generation < generation));
         same.or_else(|| at.checked_sub(1).and_then(|at| self.runs[at].rows.first()))
     }
 
@@ -241,8 +303,15 @@ impl Rows {
             Ok(at) => entries[at] = entry,
             Err(at) => entries.insert(at, entry),
         }
-        let half = if entries.len() > RUN { entries.len() / 2 } else { 0 };
-        let (newer, older) = ((half > 0).then(|| Run::new(&entries[..half])), Run::new(&entries[half..]));
+        let half = if entries.len() > RUN {
+            entries.len() / 2
+        } else {
+            0
+        };
+        let (newer, older) = (
+            (half > 0).then(|| Run::new(&entries[..half])),
+            Run::new(&entries[half..]),
+        );
         let runs = self.change();
         runs[at] = older;
         runs.insert_many(at + 1, newer);
@@ -252,7 +321,9 @@ impl Rows {
     /// Takes one out; true when it was there.
     pub(super) fn remove(&mut self, generation: i64) -> bool {
         let at = self.run_of(generation);
-        let Some(Ok(position)) = self.runs.get(at).map(|run| run.position(generation)) else { return false };
+        let Some(Ok(position)) = self.runs.get(at).map(|run| run.position(generation)) else {
+            return false;
+        };
         let mut entries = self.runs[at].entries();
         entries.remove(position);
         let rest = (!entries.is_empty()).then(|| Run::new(&entries));
@@ -264,9 +335,16 @@ impl Rows {
     }
 
     /// Writes the parts of these anew that owe to others, where they changed.
-    pub(super) fn retail<'a>(&mut self, which: &RangeInclusive<i64>, around: impl Fn(i64) -> Around<'a>) {
+    pub(super) fn retail<'a>(
+        &mut self,
+        which: &RangeInclusive<i64>,
+        around: impl Fn(i64) -> Around<'a>,
+    ) {
         let first = self.run_of(*which.start());
-        for run in self.change()[first..].iter_mut().take_while(|run| run.oldest() <= *which.end()) {
+        for run in self.change()[first..]
+            .iter_mut()
+            .take_while(|run| run.oldest() <= *which.end())
+        {
             if let Some(anew) = run.retail(which, &around) {
                 *run = anew;
             }

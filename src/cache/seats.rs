@@ -45,9 +45,10 @@ impl Seats {
         let (uid, namespace) = whose(revision);
         let new = || Workload::new(revision, named(&mut self.namespaces, namespace));
         match self.shown.get(&uid) {
-            Some(shown) if shown.namespace() != namespace => {
-                self.aside.entry((uid, namespace.to_owned())).or_insert_with(new)
-            }
+            Some(shown) if shown.namespace() != namespace => self
+                .aside
+                .entry((uid, namespace.to_owned()))
+                .or_insert_with(new),
             _ => self.shown.entry(uid).or_insert_with(new),
         }
     }
@@ -64,11 +65,17 @@ impl Seats {
     /// Whether a generation is there, in whatever namespace.
     pub(super) fn has(&self, uid: Uuid, generation: i64) -> bool {
         let aside = self.aside_of(uid).map(|(_, workload)| workload);
-        self.shown.get(&uid).into_iter().chain(aside).any(|workload| workload.has(generation))
+        self.shown
+            .get(&uid)
+            .into_iter()
+            .chain(aside)
+            .any(|workload| workload.has(generation))
     }
 
     fn aside_of(&self, uid: Uuid) -> impl Iterator<Item = (&(Uuid, String), &Workload)> {
-        self.aside.range((uid, String::new())..).take_while(move |((of, _), _)| *of == uid)
+        self.aside
+            .range((uid, String::new())..)
+            .take_while(move |((of, _), _)| *of == uid)
     }
 
     /// Forgets who has nothing any more, and shows the oldest.
@@ -88,7 +95,8 @@ impl Seats {
         if let Some(oldest) = all.next() {
             self.shown.insert(uid, oldest);
         }
-        self.aside.extend(all.map(|workload| ((uid, workload.namespace().to_owned()), workload)));
+        self.aside
+            .extend(all.map(|workload| ((uid, workload.namespace().to_owned()), workload)));
     }
 }
 
@@ -102,7 +110,10 @@ fn named(known: &mut HashSet<Arc<str>>, namespace: &str) -> Arc<str> {
 }
 
 fn whose(revision: &Revision) -> (Uuid, &str) {
-    (revision.spec.workload.uid, revision.metadata.namespace.as_deref().unwrap_or_default())
+    (
+        revision.spec.workload.uid,
+        revision.metadata.namespace.as_deref().unwrap_or_default(),
+    )
 }
 
 /// Name and id follow from the workload and the generation; whatever else somebody made is none of its Revisions.
@@ -110,10 +121,14 @@ pub(super) fn is_named_rightly(revision: &Revision) -> bool {
     let spec = &revision.spec;
     let (uid, of) = (spec.workload.uid, spec.workload.name.as_str());
     let (id, name) = match spec.gap {
-        Some(Gap { from, to, .. }) => {
-            (identity::gap_id(uid, from, to), identity::gap_name(of, uid, from, to))
-        }
-        None => (identity::id(uid, spec.generation), identity::name(of, uid, spec.generation)),
+        Some(Gap { from, to, .. }) => (
+            identity::gap_id(uid, from, to),
+            identity::gap_name(of, uid, from, to),
+        ),
+        None => (
+            identity::id(uid, spec.generation),
+            identity::name(of, uid, spec.generation),
+        ),
     };
     spec.id == id && revision.metadata.name == Some(name)
 }

@@ -20,23 +20,38 @@ const SHORT: &[(&str, &str)] = &[
 ];
 
 /// All Revisions of the workload that `target` names, oldest first.
-pub(super) async fn history(connection: &Connection, target: &Target) -> anyhow::Result<Vec<Revision>> {
-    let Some((kind, name)) =
-        target.workload.split_once('/').filter(|(kind, name)| !kind.is_empty() && !name.is_empty())
+pub(super) async fn history(
+    connection: &Connection,
+    target: &Target,
+) -> anyhow::Result<Vec<Revision>> {
+    let Some((kind, name)) = target
+        .workload
+        .split_once('/')
+        .filter(|(kind, name)| !kind.is_empty() && !name.is_empty())
     else {
-        bail!("{:?} is not TYPE/NAME, such as inferenceservice/llama-70b", target.workload);
+        bail!(
+            "{:?} is not TYPE/NAME, such as inferenceservice/llama-70b",
+            target.workload
+        );
     };
     let (client, namespace) = connect(connection).await?;
     let all = list(&client, &namespace, name).await?;
-    let of_kind = all.into_iter().filter(|r| is_kind(kind, &r.spec.workload.kind));
+    let of_kind = all
+        .into_iter()
+        .filter(|r| is_kind(kind, &r.spec.workload.kind));
     let mut by_uid: BTreeMap<Uuid, Vec<Revision>> = BTreeMap::new();
     for revision in of_kind {
-        by_uid.entry(revision.spec.workload.uid).or_default().push(revision);
+        by_uid
+            .entry(revision.spec.workload.uid)
+            .or_default()
+            .push(revision);
     }
     let chosen = match target.uid {
         Some(uid) => by_uid.remove(&uid),
         // Of several that had the name one after the other, the one that changed last.
-        None => by_uid.into_values().max_by_key(|h| h.iter().map(|r| r.spec.change_time).max()),
+        None => by_uid
+            .into_values()
+            .max_by_key(|h| h.iter().map(|r| r.spec.change_time).max()),
     };
     let Some(mut history) = chosen else {
         bail!(
@@ -49,7 +64,10 @@ pub(super) async fn history(connection: &Connection, target: &Target) -> anyhow:
 }
 
 async fn connect(connection: &Connection) -> anyhow::Result<(Client, String)> {
-    let options = KubeConfigOptions { context: connection.context.clone(), ..KubeConfigOptions::default() };
+    let options = KubeConfigOptions {
+        context: connection.context.clone(),
+        ..KubeConfigOptions::default()
+    };
     let config = match &connection.kubeconfig {
         Some(file) => Config::from_custom_kubeconfig(Kubeconfig::read_from(file)?, &options).await,
         None => Config::from_kubeconfig(&options).await,
@@ -57,13 +75,18 @@ async fn connect(connection: &Connection) -> anyhow::Result<(Client, String)> {
     let mut config = config.context("no kubeconfig to connect with")?;
     config.default_retry = false;
     config.read_timeout = Some(std::time::Duration::from_secs(30));
-    let namespace = connection.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let namespace = connection
+        .namespace
+        .clone()
+        .unwrap_or_else(|| config.default_namespace.clone());
     Ok((Client::try_from(config)?, namespace))
 }
 
 async fn list(client: &Client, namespace: &str, name: &str) -> anyhow::Result<Vec<Revision>> {
     let api: Api<Revision> = Api::namespaced(client.clone(), namespace);
-    let mut params = ListParams::default().fields(&format!("spec.workload.name={name}")).limit(PAGE);
+    let mut params = ListParams::default()
+        .fields(&format!("spec.workload.name={name}"))
+        .limit(PAGE);
     let mut all = Vec::new();
     loop {
         let page = api.list(&params).await.map_err(explain)?;
@@ -89,7 +112,10 @@ fn is_kind(typed: &str, kind: &str) -> bool {
     // `inferenceservices.serving.kserve.io` is how kubectl prints it.
     let typed = typed.split('.').next().unwrap_or_default().to_lowercase();
     let kind = kind.to_lowercase();
-    let long = SHORT.iter().find(|(short, _)| *short == typed).map(|(_, long)| *long);
+    let long = SHORT
+        .iter()
+        .find(|(short, _)| *short == typed)
+        .map(|(_, long)| *long);
     typed == kind || typed.strip_suffix('s') == Some(&kind) || long == Some(&kind)
 }
 
@@ -99,7 +125,12 @@ mod tests {
 
     #[test]
     fn kinds_are_known_by_all_their_names() {
-        for typed in ["InferenceService", "inferenceservices", "isvc", "inferenceservice.serving.kserve.io"] {
+        for typed in [
+            "InferenceService",
+            "inferenceservices",
+            "isvc",
+            "inferenceservice.serving.kserve.io",
+        ] {
             assert!(is_kind(typed, "InferenceService"), "{typed}");
         }
         assert!(!is_kind("deployment", "InferenceService") && !is_kind("", "Deployment"));

@@ -23,7 +23,11 @@ fn table(history: &[Revision], wide: bool) -> String {
         header.extend(["TYPE", "OUTCOME", "READY AFTER", "IMAGE", "ID"]);
     }
     let mut rows = vec![header.into_iter().map(str::to_owned).collect::<Vec<_>>()];
-    rows.extend(history.iter().filter_map(|revision| row(revision, history, wide)));
+    rows.extend(
+        history
+            .iter()
+            .filter_map(|revision| row(revision, history, wide)),
+    );
     columns(&rows)
 }
 
@@ -46,7 +50,10 @@ fn row(revision: &Revision, history: &[Revision], wide: bool) -> Option<Vec<Stri
         printable(&change),
         printable(spec.via.as_ref().map_or("", |via| &via.manager)),
         text(status.and_then(|s| s.phase.as_ref())),
-        status.and_then(|s| s.running_pods).map(|n| n.to_string()).unwrap_or_default(),
+        status
+            .and_then(|s| s.running_pods)
+            .map(|n| n.to_string())
+            .unwrap_or_default(),
     ];
     if wide {
         row.push(kind(spec.r#type).to_owned());
@@ -57,7 +64,12 @@ fn row(revision: &Revision, history: &[Revision], wide: bool) -> Option<Vec<Stri
                 .map(|ready| format!("{}s", (ready - spec.change_time).num_seconds().max(0)))
                 .unwrap_or_default(),
         );
-        row.push(printable(spec.view.as_ref().and_then(|v| v.images.first()).map_or("", |i| i)));
+        row.push(printable(
+            spec.view
+                .as_ref()
+                .and_then(|v| v.images.first())
+                .map_or("", |i| i),
+        ));
         row.push(spec.id.to_string());
     }
     Some(row)
@@ -67,7 +79,11 @@ fn row(revision: &Revision, history: &[Revision], wide: bool) -> Option<Vec<Stri
 fn ranges(ranges: &[RangeInclusive<i64>]) -> Option<String> {
     let one = |range: &RangeInclusive<i64>| {
         let (from, to) = (range.start(), range.end());
-        if from == to { from.to_string() } else { format!("{from}-{to}") }
+        if from == to {
+            from.to_string()
+        } else {
+            format!("{from}-{to}")
+        }
     };
     (!ranges.is_empty()).then(|| ranges.iter().map(one).collect::<Vec<_>>().join(","))
 }
@@ -82,7 +98,9 @@ fn kind(kind: RevisionType) -> &'static str {
 
 /// What comes from a workload must not steer a terminal.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -107,7 +125,10 @@ mod tests {
         let expected = "REV   TIME                   CHANGE           VIA       PHASE   PODS\n\
             1     2026-01-01T00:00:00Z   replicas 1→3     kubectl\n\
             10    2026-01-01T00:00:00Z   ?[31mred, args   kubectl\n";
-        let history = [revision(1, "replicas 1→3"), revision(10, "\u{1b}[31mred, args")];
+        let history = [
+            revision(1, "replicas 1→3"),
+            revision(10, "\u{1b}[31mred, args"),
+        ];
         assert_eq!(table(&history, false), expected);
     }
 }

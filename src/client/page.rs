@@ -50,14 +50,23 @@ pub async fn page(client: &Client, uri: &str, accept: Option<&str>) -> anyhow::R
     let list: List<'_> = serde_json::from_str(&text)?;
     Ok(Page {
         at: list.metadata.resource_version.parse()?,
-        items: list.items.into_iter().flatten().map(ToOwned::to_owned).collect(),
+        items: list
+            .items
+            .into_iter()
+            .flatten()
+            .map(ToOwned::to_owned)
+            .collect(),
         token: list.metadata.token,
     })
 }
 
 /// The path of a collection's page of at most `limit` objects.
 pub fn uri(collection: &str, limit: usize, token: &str) -> String {
-    let next = if token.is_empty() { String::new() } else { format!("&continue={token}") };
+    let next = if token.is_empty() {
+        String::new()
+    } else {
+        format!("&continue={token}")
+    };
     format!("{collection}?limit={limit}{next}")
 }
 

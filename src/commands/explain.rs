@@ -46,14 +46,20 @@ pub(super) async fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     let file = args.filename.display().to_string();
     let mut text = String::new();
     if file == "-" {
-        std::io::stdin().read_to_string(&mut text).context("standard input")?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("standard input")?;
     } else {
         text = std::fs::read_to_string(&args.filename).with_context(|| file.clone())?;
     }
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(&text).with_context(|| format!("{file}: is not YAML"))?;
     let mut all = Vec::new();
-    for (i, document) in documents.iter().filter(|document| !document.is_null()).enumerate() {
+    for (i, document) in documents
+        .iter()
+        .filter(|document| !document.is_null())
+        .enumerate()
+    {
         let explained = one(&config, &runner, document).await;
         all.push(explained.with_context(|| format!("{file}: document {}", i + 1))?);
     }
@@ -62,11 +68,15 @@ pub(super) async fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     }
     super::say(&match args.output {
         ExplainOutput::Json => serde_json::to_string_pretty(&all)? + "\n",
-        ExplainOutput::Yaml => {
-            all.iter().map(serde_saphyr::to_string).collect::<Result<Vec<_>, _>>()?.join("---\n")
-        }
+        ExplainOutput::Yaml => all
+            .iter()
+            .map(serde_saphyr::to_string)
+            .collect::<Result<Vec<_>, _>>()?
+            .join("---\n"),
     })?;
-    let failed = all.iter().filter_map(|one| Some(format!("{}: {}", one.workload, one.view_error.as_ref()?)));
+    let failed = all
+        .iter()
+        .filter_map(|one| Some(format!("{}: {}", one.workload, one.view_error.as_ref()?)));
     let failed: Vec<_> = failed.collect();
     anyhow::ensure!(failed.is_empty(), "{file}: {}", failed.join("; "));
     Ok(())
@@ -74,13 +84,24 @@ pub(super) async fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
 
 async fn one(config: &Config, runner: &Runner, manifest: &Value) -> anyhow::Result<Explained> {
     let (catalogue, names) = (&config.catalogue, &config.settings.names);
-    let text = |field: &str| manifest[field].as_str().with_context(|| format!("has no {field}"));
+    let text = |field: &str| {
+        manifest[field]
+            .as_str()
+            .with_context(|| format!("has no {field}"))
+    };
     let (api_version, kind_name) = (text("apiVersion")?, text("kind")?);
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let named = |kind: &&Arc<Kind>| kind.kind == kind_name && kind.group == group;
     let Some(kind) = catalogue.kinds().iter().find(named) else {
-        let known: Vec<_> = catalogue.kinds().iter().map(|kind| kind.group_kind().to_string()).collect();
-        bail!("kind: {kind_name:?} of {api_version:?} has no kind file (known: {})", known.join(", "));
+        let known: Vec<_> = catalogue
+            .kinds()
+            .iter()
+            .map(|kind| kind.group_kind().to_string())
+            .collect();
+        bail!(
+            "kind: {kind_name:?} of {api_version:?} has no kind file (known: {})",
+            known.join(", ")
+        );
     };
     if !kind.versions.iter().any(|known| known == version) {
         bail!(
@@ -103,10 +124,19 @@ async fn one(config: &Config, runner: &Runner, manifest: &Value) -> anyhow::Resu
         kind_file: kind.group_kind().to_string(),
         recorded: selection == Selection::Selected,
         why: why(catalogue, kind, &selection),
-        content_digest: Some(snapshot::pack(&resource, document.root())?.digest.to_string()),
+        content_digest: Some(
+            snapshot::pack(&resource, document.root())?
+                .digest
+                .to_string(),
+        ),
         components: Vec::new(),
         view_error: None,
-        view: view(kind, document.root(), History::First { generation: 1 }, names),
+        view: view(
+            kind,
+            document.root(),
+            History::First { generation: 1 },
+            names,
+        ),
     };
     if let (Some(file), Some(view)) = (&kind.view, &mut explained.view) {
         match outputs(kind, runner, json.clone()).await {
@@ -123,7 +153,11 @@ async fn one(config: &Config, runner: &Runner, manifest: &Value) -> anyhow::Resu
 /// What the kind file's program gives, run as the recorder runs it.
 async fn outputs(kind: &Arc<Kind>, runner: &Runner, json: String) -> Result<Vec<Value>, String> {
     let of = kind.clone();
-    let work = move || of.view.as_ref().map_or_else(|| Ok(Vec::new()), |file| components(file, &json));
+    let work = move || {
+        of.view
+            .as_ref()
+            .map_or_else(|| Ok(Vec::new()), |file| components(file, &json))
+    };
     let outputs = runner.run(kind, PART, work).await;
     outputs.map_err(|reason| {
         let said = match reason {
@@ -168,9 +202,16 @@ mod tests {
     #[test]
     fn it_says_what_is_recorded_instead() {
         let catalogue = Catalogue::built_in();
-        let deployment = catalogue.kinds().iter().find(|kind| kind.kind == "Deployment").expect("built in");
+        let deployment = catalogue
+            .kinds()
+            .iter()
+            .find(|kind| kind.kind == "Deployment")
+            .expect("built in");
         let owned = |kind: &str, group: &str| {
-            let owner = GroupKind { kind: kind.to_owned(), group: group.to_owned() };
+            let owner = GroupKind {
+                kind: kind.to_owned(),
+                group: group.to_owned(),
+            };
             why(&catalogue, deployment, &Selection::Owned(owner))
         };
         assert_eq!(

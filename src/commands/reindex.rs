@@ -59,7 +59,13 @@ pub(super) async fn reindex(args: &ReindexArgs) -> anyhow::Result<String> {
     let names = config.settings.names;
     let extractor = Extractor::new(names.clone(), &Metrics::new());
     let dry_run = args.dry_run;
-    let all = Reindex { client, catalogue: config.catalogue, names, extractor, dry_run };
+    let all = Reindex {
+        client,
+        catalogue: config.catalogue,
+        names,
+        extractor,
+        dry_run,
+    };
     all.run(args.namespace.as_deref()).await
 }
 
@@ -80,7 +86,10 @@ impl Reindex {
                 self.counted(&revision, last.as_ref(), &mut count).await;
                 last = Some(revision);
                 if said.elapsed() > PROGRESS {
-                    eprintln!("{} Revisions read, {} rewritten", count.read, count.rewritten);
+                    eprintln!(
+                        "{} Revisions read, {} rewritten",
+                        count.read, count.rewritten
+                    );
                     said = Instant::now();
                 }
             }
@@ -92,12 +101,22 @@ impl Reindex {
     }
 
     fn said(&self, count: &Count) -> anyhow::Result<String> {
-        let Count { read, rewritten, unchanged, without, failed } = count;
+        let Count {
+            read,
+            rewritten,
+            unchanged,
+            without,
+            failed,
+        } = count;
         anyhow::ensure!(
             *failed == 0,
             "{failed} of {read} Revisions could not be rewritten ({rewritten} were)"
         );
-        let verb = if self.dry_run { "would be rewritten" } else { "rewritten" };
+        let verb = if self.dry_run {
+            "would be rewritten"
+        } else {
+            "rewritten"
+        };
         Ok(format!(
             "{read} Revisions: {rewritten} {verb}, {unchanged} up to date, {without} without a kind file or content\n"
         ))
@@ -112,7 +131,10 @@ impl Reindex {
             Err(error) => {
                 count.failed += 1;
                 let part = |part: &Option<String>| part.clone().unwrap_or_default();
-                let (namespace, name) = (part(&revision.metadata.namespace), part(&revision.metadata.name));
+                let (namespace, name) = (
+                    part(&revision.metadata.namespace),
+                    part(&revision.metadata.name),
+                );
                 eprintln!("{namespace}/{name}: {error:#}");
             }
         }
@@ -120,13 +142,22 @@ impl Reindex {
 
     /// By PUT with its resourceVersion: a view cannot overwrite what somebody else has just written. What was written in
     /// between, a status mostly, is read, and the view is made once more.
-    async fn one(&self, mut revision: Revision, last: Option<&Revision>) -> anyhow::Result<Outcome> {
+    async fn one(
+        &self,
+        mut revision: Revision,
+        last: Option<&Revision>,
+    ) -> anyhow::Result<Outcome> {
         let name = revision.metadata.name.clone().unwrap_or_default();
         let namespace = revision.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Revision> = Api::namespaced(self.client.clone(), &namespace);
-        let params = PostParams { dry_run: self.dry_run, field_manager: Some(FIELD_MANAGER.to_owned()) };
+        let params = PostParams {
+            dry_run: self.dry_run,
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+        };
         for _ in 0..TRIES {
-            let Some(view) = self.made(&api, &revision, last).await? else { return Ok(Outcome::Without) };
+            let Some(view) = self.made(&api, &revision, last).await? else {
+                return Ok(Outcome::Without);
+            };
             if revision.spec.view.as_ref() == Some(&view) {
                 return Ok(Outcome::Unchanged);
             }
@@ -137,7 +168,9 @@ impl Reindex {
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 Err(error) => return Err(error.into()),
             }
-            let Some(fresh) = api.get_opt(&name).await? else { return Ok(Outcome::Without) };
+            let Some(fresh) = api.get_opt(&name).await? else {
+                return Ok(Outcome::Without);
+            };
             revision = fresh;
         }
         anyhow::bail!("others wrote it {TRIES} times meanwhile")
@@ -150,19 +183,30 @@ impl Reindex {
         revision: &Revision,
         last: Option<&Revision>,
     ) -> anyhow::Result<Option<View>> {
-        let (Some(unviewed), Some(old)) = (unviewed(&self.catalogue, revision), &revision.spec.view) else {
+        let (Some(unviewed), Some(old)) =
+            (unviewed(&self.catalogue, revision), &revision.spec.view)
+        else {
             return Ok(None);
         };
-        let before = if old.changes.is_empty() { None } else { before(api, revision, last).await? };
+        let before = if old.changes.is_empty() {
+            None
+        } else {
+            before(api, revision, last).await?
+        };
         let text = snapshot::unpack(&unviewed.gzip)?;
         let document = Document::parse(&text)?;
-        let earlier = before.as_deref().and_then(|text| Document::parse(text).ok());
+        let earlier = before
+            .as_deref()
+            .and_then(|text| Document::parse(text).ok());
         let earlier = earlier.as_ref().map(Document::root);
-        let Some(mut view) = again(&unviewed.kind, document.root(), earlier, old, &self.names) else {
+        let Some(mut view) = again(&unviewed.kind, document.root(), earlier, old, &self.names)
+        else {
             return Ok(None);
         };
         let completed = self.extractor.complete(&mut view, &unviewed).await;
-        completed.map_err(|reason| anyhow::anyhow!("the kind file's view.components failed: {reason}"))?;
+        completed.map_err(|reason| {
+            anyhow::anyhow!("the kind file's view.components failed: {reason}")
+        })?;
         Ok(Some(view))
     }
 }
@@ -183,14 +227,21 @@ async fn before(
         last.spec.snapshot.clone()
     } else {
         let name = identity::name(&workload.name, workload.uid, generation);
-        api.get_opt(&name).await?.as_ref().filter(is).and_then(|found| found.spec.snapshot.clone())
+        api.get_opt(&name)
+            .await?
+            .as_ref()
+            .filter(is)
+            .and_then(|found| found.spec.snapshot.clone())
     };
     Ok(stored.and_then(|stored| snapshot::read(&stored).ok().flatten()))
 }
 
 fn unviewed(catalogue: &Catalogue, revision: &Revision) -> Option<Unviewed> {
     let workload = &revision.spec.workload;
-    let group = workload.api_version.split_once('/').map_or("", |(group, _)| group);
+    let group = workload
+        .api_version
+        .split_once('/')
+        .map_or("", |(group, _)| group);
     let of = |kind: &&Arc<Kind>| kind.kind == workload.kind && kind.group == group;
     let kind = catalogue.kinds().iter().find(of)?.clone();
     let gzip = snapshot::compressed(revision.spec.snapshot.as_ref()?).ok()??;
@@ -231,8 +282,11 @@ mod tests {
                 let bytes = body.collect().await?.to_bytes();
                 let all = [revision(1, "1111", "1"), revision(2, "2222", "1")];
                 let at = usize::from(parts.uri.path().ends_with("-00002"));
-                let (code, answer) = match (parts.method, parts.uri.path().ends_with("/revisions")) {
-                    (Method::GET, true) => (200, json!({"metadata": {}, "items": all[2 - listed..]})),
+                let (code, answer) = match (parts.method, parts.uri.path().ends_with("/revisions"))
+                {
+                    (Method::GET, true) => {
+                        (200, json!({"metadata": {}, "items": all[2 - listed..]}))
+                    }
                     (Method::GET, false) if at == 0 && !before => {
                         (404, json!({"code": 404, "reason": "NotFound"}))
                     }
@@ -241,17 +295,30 @@ mod tests {
                         let put: Value = serde_json::from_slice(&bytes)?;
                         let late = put["metadata"]["resourceVersion"] == "1";
                         written.lock().expect("no panic").push(put.clone());
-                        if late { (409, json!({"code": 409, "reason": "Conflict"})) } else { (200, put) }
+                        if late {
+                            (409, json!({"code": 409, "reason": "Conflict"}))
+                        } else {
+                            (200, put)
+                        }
                     }
                 };
                 let body = Body::from(answer.to_string().into_bytes());
                 Ok::<_, tower::BoxError>(Response::builder().status(code).body(body)?)
             }
         });
-        let names = Names { secret: vec!["*_PIN".parse().expect("a pattern")], plain: Vec::new() };
+        let names = Names {
+            secret: vec!["*_PIN".parse().expect("a pattern")],
+            plain: Vec::new(),
+        };
         let extractor = Extractor::new(names.clone(), &Metrics::new());
         let client = Client::new(service, "default");
-        let all = Reindex { client, catalogue: Catalogue::built_in(), names, extractor, dry_run: false };
+        let all = Reindex {
+            client,
+            catalogue: Catalogue::built_in(),
+            names,
+            extractor,
+            dry_run: false,
+        };
         let said = all.run(None).await.expect("a result");
         let puts = puts.lock().expect("no panic").clone();
         (said, puts)
@@ -261,7 +328,10 @@ mod tests {
     async fn what_is_a_secret_now_goes_from_the_changes_too_whoever_writes_meanwhile() {
         for (listed, before) in [(2, true), (1, true), (1, false)] {
             let (said, puts) = run(listed, before).await;
-            assert!(said.starts_with(&format!("{listed} Revisions: {listed} rewritten")), "{said}");
+            assert!(
+                said.starts_with(&format!("{listed} Revisions: {listed} rewritten")),
+                "{said}"
+            );
             assert_eq!(puts.len(), 2 * listed, "each was tried twice");
             for put in &puts {
                 let view = put["spec"]["view"].to_string();
@@ -269,12 +339,18 @@ mod tests {
             }
             let newest = &puts.last().expect("a put")["spec"]["view"];
             let path = "spec.template.spec.containers[a].env[DOOR_PIN].value";
-            assert_eq!(newest["changes"], json!([{"path": path, "from": "[redacted]", "to": "[redacted]"}]));
+            assert_eq!(
+                newest["changes"],
+                json!([{"path": path, "from": "[redacted]", "to": "[redacted]"}])
+            );
             assert_eq!(
                 (&newest["summary"], &newest["env"]),
                 (&json!("env DOOR_PIN"), &json!("DOOR_PIN='[redacted]'"))
             );
-            assert_eq!(newest["truncated"], if before { Value::Null } else { json!(true) });
+            assert_eq!(
+                newest["truncated"],
+                if before { Value::Null } else { json!(true) }
+            );
         }
     }
 }

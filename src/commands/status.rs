@@ -76,7 +76,8 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<String> {
     let (_, ready) = get(&client, args, "/readyz").await?;
     let (code, text) = get(&client, args, "/metrics").await?;
     if code != StatusCode::OK {
-        let why = serde_json::from_str::<Refusal>(&text).map_or(String::new(), |refusal| refusal.message);
+        let why =
+            serde_json::from_str::<Refusal>(&text).map_or(String::new(), |refusal| refusal.message);
         bail!("{}/metrics answered {code} {why}", args.admin);
     }
     let status = read(ready, &text);
@@ -89,10 +90,16 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<String> {
 
 /// kube's client knows all there is to know about certificates and tokens.
 fn client(args: &StatusArgs) -> anyhow::Result<Client> {
-    let uri: Uri =
-        args.admin.trim_end_matches('/').parse().with_context(|| format!("--admin {:?}", args.admin))?;
+    let uri: Uri = args
+        .admin
+        .trim_end_matches('/')
+        .parse()
+        .with_context(|| format!("--admin {:?}", args.admin))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        bail!("--admin {:?} is not an http:// or https:// address", args.admin);
+        bail!(
+            "--admin {:?} is not an http:// or https:// address",
+            args.admin
+        );
     }
     let secure = uri.scheme_str() == Some("https");
     let mut config = Config::new(uri);
@@ -104,18 +111,37 @@ fn client(args: &StatusArgs) -> anyhow::Result<Client> {
             CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let certificates =
             certificates.with_context(|| format!("--certificate-authority {}", file.display()))?;
-        config.root_cert = Some(certificates.iter().map(|certificate| certificate.to_vec()).collect());
+        config.root_cert = Some(
+            certificates
+                .iter()
+                .map(|certificate| certificate.to_vec())
+                .collect(),
+        );
     }
     // A token is never sent where everybody could read it.
     let own = Path::new(POD_TOKEN);
-    let token = args.token_file.as_deref().or_else(|| own.exists().then_some(own)).filter(|_| secure);
+    let token = args
+        .token_file
+        .as_deref()
+        .or_else(|| own.exists().then_some(own))
+        .filter(|_| secure);
     config.auth_info.token_file = token.map(|file| file.display().to_string());
     Ok(Client::try_from(config)?)
 }
 
-async fn get(client: &Client, args: &StatusArgs, path: &str) -> anyhow::Result<(StatusCode, String)> {
-    let answer = timeout(DEADLINE, client.send(Request::get(path).body(Body::empty())?)).await;
-    let answer = answer.map_err(anyhow::Error::from).and_then(|answer| answer.map_err(Into::into));
+async fn get(
+    client: &Client,
+    args: &StatusArgs,
+    path: &str,
+) -> anyhow::Result<(StatusCode, String)> {
+    let answer = timeout(
+        DEADLINE,
+        client.send(Request::get(path).body(Body::empty())?),
+    )
+    .await;
+    let answer = answer
+        .map_err(anyhow::Error::from)
+        .and_then(|answer| answer.map_err(Into::into));
     let answer = answer.with_context(|| format!("no Revisor answers at {}", args.admin))?;
     let code = answer.status();
     let body = Limited::new(answer.into_body(), MAX_ANSWER).collect();
@@ -127,14 +153,19 @@ async fn get(client: &Client, args: &StatusArgs, path: &str) -> anyhow::Result<(
 fn read(ready: String, text: &str) -> Status {
     let samples: Vec<_> = text.lines().filter_map(sample).collect();
     let total = |name: &str, kind: Option<&str>| {
-        let of = samples
-            .iter()
-            .filter(|s| s.name == name && (kind.is_none() || s.labels.get("kind").copied() == kind));
+        let of = samples.iter().filter(|s| {
+            s.name == name && (kind.is_none() || s.labels.get("kind").copied() == kind)
+        });
         // Not -0, which a sum of nothing is.
         of.map(|s| s.value).sum::<f64>() + 0.0
     };
-    let held = samples.iter().filter(|s| s.name == "revisor_write_held" && s.value > 0.0);
-    let kinds: BTreeSet<_> = samples.iter().filter_map(|s| s.labels.get("kind").copied()).collect();
+    let held = samples
+        .iter()
+        .filter(|s| s.name == "revisor_write_held" && s.value > 0.0);
+    let kinds: BTreeSet<_> = samples
+        .iter()
+        .filter_map(|s| s.labels.get("kind").copied())
+        .collect();
     let row = |kind: &str| Kind {
         kind: kind.to_owned(),
         seen_through: total("revisor_watch_resource_version", Some(kind)),
@@ -155,7 +186,9 @@ fn read(ready: String, text: &str) -> Status {
         ready,
         queued_revisions: total("revisor_queue_length", None),
         queued_bytes: total("revisor_queue_bytes", None),
-        held: held.filter_map(|s| s.labels.get("reason").map(|reason| (*reason).to_owned())).collect(),
+        held: held
+            .filter_map(|s| s.labels.get("reason").map(|reason| (*reason).to_owned()))
+            .collect(),
         etcd_rewinds: total("revisor_etcd_rewinds_total", None),
         checkpoint_failures: total("revisor_checkpoint_failures_total", None),
         kinds: kinds.into_iter().map(row).collect(),
@@ -166,10 +199,19 @@ fn read(ready: String, text: &str) -> Status {
 fn sample(line: &str) -> Option<Sample<'_>> {
     let (series, value) = line.rsplit_once(' ').filter(|_| !line.starts_with('#'))?;
     let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-    let label =
-        |pair| str::split_once(pair, '=').map(|(key, value): (&str, &str)| (key, value.trim_matches('"')));
-    let labels = labels.trim_end_matches('}').split(',').filter_map(label).collect();
-    Some(Sample { name, labels, value: value.parse().ok()? })
+    let label = |pair| {
+        str::split_once(pair, '=').map(|(key, value): (&str, &str)| (key, value.trim_matches('"')))
+    };
+    let labels = labels
+        .trim_end_matches('}')
+        .split(',')
+        .filter_map(label)
+        .collect();
+    Some(Sample {
+        name,
+        labels,
+        value: value.parse().ok()?,
+    })
 }
 
 fn table(status: &Status) -> String {
@@ -212,7 +254,11 @@ fn table(status: &Status) -> String {
             .chain(counts.iter().map(ToString::to_string))
             .collect()
     }));
-    let held = if status.held.is_empty() { "no".to_owned() } else { status.held.join(", ") };
+    let held = if status.held.is_empty() {
+        "no".to_owned()
+    } else {
+        status.held.join(", ")
+    };
     format!(
         "ready: {}\nqueue: {} Revisions, {} bytes\nheld: {held}\netcd rewinds: {}\ncheckpoint failures: {}\n\n{}",
         status.ready,
@@ -232,13 +278,36 @@ mod tests {
     #[test]
     fn what_the_metrics_say_is_printed_by_kind() {
         let metrics = Metrics::new();
-        metrics.recorded_resource_version.get_or_create(&kind("Deployment")).set(70);
-        metrics.lag_seconds.get_or_create(&kind("Deployment")).set(1.25);
-        metrics.lost.get_or_create(&kind_reason("Deployment", "Compacted")).inc_by(2);
-        metrics.lost.get_or_create(&kind_reason("Deployment", "Undecodable")).inc_by(1);
-        metrics.held.get_or_create(&crate::metrics::ReasonLabels { reason: "EtcdFull" }).set(1);
-        metrics.held.get_or_create(&crate::metrics::ReasonLabels { reason: "Forbidden" }).set(0);
-        metrics.holes.get_or_create(&kind_reason("Deployment", "NotSeen")).inc_by(7);
+        metrics
+            .recorded_resource_version
+            .get_or_create(&kind("Deployment"))
+            .set(70);
+        metrics
+            .lag_seconds
+            .get_or_create(&kind("Deployment"))
+            .set(1.25);
+        metrics
+            .lost
+            .get_or_create(&kind_reason("Deployment", "Compacted"))
+            .inc_by(2);
+        metrics
+            .lost
+            .get_or_create(&kind_reason("Deployment", "Undecodable"))
+            .inc_by(1);
+        metrics
+            .held
+            .get_or_create(&crate::metrics::ReasonLabels { reason: "EtcdFull" })
+            .set(1);
+        metrics
+            .held
+            .get_or_create(&crate::metrics::ReasonLabels {
+                reason: "Forbidden",
+            })
+            .set(0);
+        metrics
+            .holes
+            .get_or_create(&kind_reason("Deployment", "NotSeen"))
+            .inc_by(7);
         metrics.record_seconds.observe(Duration::from_secs(1));
         let status = read("ok".to_owned(), &metrics.encode());
         assert_eq!(status.held, ["EtcdFull"]);
@@ -246,9 +315,15 @@ mod tests {
         let of = &status.kinds[0];
         assert!((of.lost - 3.0).abs() < 0.1 && (of.recorded_through - 70.0).abs() < 0.1);
         let text = table(&status);
-        assert!(text.starts_with("ready: ok\nqueue: 0 Revisions, 0 bytes\nheld: EtcdFull\n"), "{text}");
+        assert!(
+            text.starts_with("ready: ok\nqueue: 0 Revisions, 0 bytes\nheld: EtcdFull\n"),
+            "{text}"
+        );
         assert!(text.contains("Deployment   0      70"), "{text}");
         assert!(text.contains("1.2s"), "{text}");
-        assert!((of.holes - 7.0).abs() < 0.1 && text.contains("QUIET   HOLES"), "{text}");
+        assert!(
+            (of.holes - 7.0).abs() < 0.1 && text.contains("QUIET   HOLES"),
+            "{text}"
+        );
     }
 }

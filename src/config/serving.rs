@@ -51,7 +51,12 @@ pub struct ServeArgs {
     )]
     pub tls_key_file: Option<PathBuf>,
     /// Serve without TLS, for loopback and where a mesh or a proxy encrypts; tokens are readable on the way
-    #[arg(long, env = "REVISOR_PLAIN_HTTP", hide_env_values = true, conflicts_with = "tls_cert_file")]
+    #[arg(
+        long,
+        env = "REVISOR_PLAIN_HTTP",
+        hide_env_values = true,
+        conflicts_with = "tls_cert_file"
+    )]
     pub plain_http: bool,
     /// Only tokens made for this audience are accepted (repeatable); without it those for the API server
     #[arg(
@@ -111,7 +116,10 @@ impl FromStr for Origin {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is not an origin such as https://dashboard.example");
         let uri: Uri = text.parse().map_err(|_| wrong())?;
-        let bare = uri.scheme_str().zip(uri.authority()).map(|(scheme, host)| format!("{scheme}://{host}"));
+        let bare = uri
+            .scheme_str()
+            .zip(uri.authority())
+            .map(|(scheme, host)| format!("{scheme}://{host}"));
         match HeaderValue::try_from(text) {
             Ok(value) if bare.is_some_and(|bare| bare == text) => Ok(Self(value)),
             _ => Err(wrong()),
@@ -132,15 +140,25 @@ mod tests {
 
     fn parse(args: &[&str]) -> Result<ServeArgs, String> {
         let args = ["run"].iter().chain(args);
-        Run::try_parse_from(args).map(|run| run.serve).map_err(|error| error.to_string())
+        Run::try_parse_from(args)
+            .map(|run| run.serve)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
     fn no_auth_is_for_loopback() {
-        let args =
-            |listen: &str| parse(&["--insecure-no-auth", "--listen", listen]).expect("valid").validate();
+        let args = |listen: &str| {
+            parse(&["--insecure-no-auth", "--listen", listen])
+                .expect("valid")
+                .validate()
+        };
         assert!(args("127.0.0.1:1").is_ok());
-        assert!(args("0.0.0.0:1").expect_err("refused").to_string().contains("0.0.0.0:1"));
+        assert!(
+            args("0.0.0.0:1")
+                .expect_err("refused")
+                .to_string()
+                .contains("0.0.0.0:1")
+        );
     }
 
     #[test]
@@ -148,7 +166,16 @@ mod tests {
         for (args, named) in [
             (&["--tls-cert-file", "x"][..], "--tls-key-file"),
             (&["--tls-key-file", "x"], "--tls-cert-file"),
-            (&["--plain-http", "--tls-cert-file", "x", "--tls-key-file", "y"], "--plain-http"),
+            (
+                &[
+                    "--plain-http",
+                    "--tls-cert-file",
+                    "x",
+                    "--tls-key-file",
+                    "y",
+                ],
+                "--plain-http",
+            ),
             (&["--rate-per-identity", "0"], "--rate-per-identity"),
             (&["--max-connections", "0"], "--max-connections"),
         ] {
@@ -160,11 +187,26 @@ mod tests {
     #[test]
     fn origins_are_exact() {
         for good in ["https://ui.example", "http://localhost:3000"] {
-            assert_eq!(good.parse::<Origin>().map(|origin| origin.0), Ok(HeaderValue::from_static(good)));
+            assert_eq!(
+                good.parse::<Origin>().map(|origin| origin.0),
+                Ok(HeaderValue::from_static(good))
+            );
         }
-        for bad in ["*", "null", "ui.example", "https://ui.example/", "https://ui.example/x", "https://", "é"]
-        {
-            assert!(bad.parse::<Origin>().expect_err(bad).contains("is not an origin"), "{bad}");
+        for bad in [
+            "*",
+            "null",
+            "ui.example",
+            "https://ui.example/",
+            "https://ui.example/x",
+            "https://",
+            "é",
+        ] {
+            assert!(
+                bad.parse::<Origin>()
+                    .expect_err(bad)
+                    .contains("is not an origin"),
+                "{bad}"
+            );
         }
         let two = parse(&["--cors-allowed-origin", "https://a.b,https://c.d"]).expect("valid");
         assert_eq!(two.cors_allowed_origin.len(), 2);

@@ -26,12 +26,20 @@ struct Parser<'a> {
 }
 
 pub(super) fn parse(text: &str) -> Result<Document<'_>, ParseError> {
-    let mut parser = Parser { text, at: 0, nodes: Vec::with_capacity(text.len() / 24 + 1) };
+    let mut parser = Parser {
+        text,
+        at: 0,
+        nodes: Vec::with_capacity(text.len() / 24 + 1),
+    };
     let mut open = Vec::new();
     loop {
-        let Some(mut value) = parser.value(&mut open)? else { continue };
+        let Some(mut value) = parser.value(&mut open)? else {
+            continue;
+        };
         loop {
-            let Some(frame) = open.last_mut() else { return parser.end(value) };
+            let Some(frame) = open.last_mut() else {
+                return parser.end(value);
+            };
             if parser.separator(frame, value)? {
                 break;
             }
@@ -67,7 +75,10 @@ impl<'a> Parser<'a> {
         if self.peek().is_some() {
             return self.fail("the end");
         }
-        Ok(Document { nodes: self.nodes, root })
+        Ok(Document {
+            nodes: self.nodes,
+            root,
+        })
     }
 
     /// A scalar or an empty container is a finished value; a container with content is pushed onto `open`.
@@ -169,7 +180,10 @@ impl<'a> Parser<'a> {
         }
         match serde_json::from_str::<String>(&self.text[start..=end]) {
             Ok(text) => Ok(Cow::Owned(text)),
-            Err(_) => Err(ParseError { at: start, what: "a string with valid escapes" }),
+            Err(_) => Err(ParseError {
+                at: start,
+                what: "a string with valid escapes",
+            }),
         }
     }
 
@@ -186,7 +200,11 @@ impl<'a> Parser<'a> {
 
     fn literal(&mut self) -> Result<Node<'a>, ParseError> {
         let rest = &self.text[self.at..];
-        for (word, node) in [("null", Node::Null), ("true", Node::Bool(true)), ("false", Node::Bool(false))] {
+        for (word, node) in [
+            ("null", Node::Null),
+            ("true", Node::Bool(true)),
+            ("false", Node::Bool(false)),
+        ] {
             if rest.starts_with(word) {
                 self.at += word.len();
                 return Ok(node);
@@ -215,6 +233,9 @@ fn valid_number(text: &[u8]) -> bool {
     let Some(exponent) = rest.strip_prefix(b"e").or_else(|| rest.strip_prefix(b"E")) else {
         return rest.is_empty();
     };
-    let exponent = exponent.strip_prefix(b"+").or_else(|| exponent.strip_prefix(b"-")).unwrap_or(exponent);
+    let exponent = exponent
+        .strip_prefix(b"+")
+        .or_else(|| exponent.strip_prefix(b"-"))
+        .unwrap_or(exponent);
     !exponent.is_empty() && digits(exponent) == exponent.len()
 }

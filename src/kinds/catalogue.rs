@@ -7,16 +7,34 @@ use std::sync::{Arc, OnceLock};
 /// The built-in kind files, most used first.
 const FILES: &[(&str, &str)] = &[
     ("deployment.yaml", include_str!("catalogue/deployment.yaml")),
-    ("statefulset.yaml", include_str!("catalogue/statefulset.yaml")),
-    ("inferenceservice.yaml", include_str!("catalogue/inferenceservice.yaml")),
-    ("leaderworkerset.yaml", include_str!("catalogue/leaderworkerset.yaml")),
-    ("llminferenceservice.yaml", include_str!("catalogue/llminferenceservice.yaml")),
+    (
+        "statefulset.yaml",
+        include_str!("catalogue/statefulset.yaml"),
+    ),
+    (
+        "inferenceservice.yaml",
+        include_str!("catalogue/inferenceservice.yaml"),
+    ),
+    (
+        "leaderworkerset.yaml",
+        include_str!("catalogue/leaderworkerset.yaml"),
+    ),
+    (
+        "llminferenceservice.yaml",
+        include_str!("catalogue/llminferenceservice.yaml"),
+    ),
     ("service.yaml", include_str!("catalogue/service.yaml")),
     ("rayservice.yaml", include_str!("catalogue/rayservice.yaml")),
     ("nimservice.yaml", include_str!("catalogue/nimservice.yaml")),
-    ("dynamographdeployment.yaml", include_str!("catalogue/dynamographdeployment.yaml")),
+    (
+        "dynamographdeployment.yaml",
+        include_str!("catalogue/dynamographdeployment.yaml"),
+    ),
     ("rollout.yaml", include_str!("catalogue/rollout.yaml")),
-    ("inferenceworkload.yaml", include_str!("catalogue/inferenceworkload.yaml")),
+    (
+        "inferenceworkload.yaml",
+        include_str!("catalogue/inferenceworkload.yaml"),
+    ),
 ];
 
 /// The kinds that are recorded.
@@ -36,7 +54,11 @@ impl Catalogue {
         let parse = |(file, yaml): &(&str, &str)| {
             Arc::new(Kind::parse(file, yaml).expect("built-in kind files are tested"))
         };
-        BUILT_IN.get_or_init(|| Self { kinds: FILES.iter().map(parse).collect() }).clone()
+        BUILT_IN
+            .get_or_init(|| Self {
+                kinds: FILES.iter().map(parse).collect(),
+            })
+            .clone()
     }
 
     /// The built-in kinds, changed by the user's: one of the same group and kind replaces, others are added, and
@@ -44,21 +66,39 @@ impl Catalogue {
     ///
     /// # Errors
     /// Names the file, the kind, the field and the value.
-    pub(crate) fn with(file: &str, own: &[KindFile], disabled: &[String]) -> Result<Self, KindError> {
+    pub(crate) fn with(
+        file: &str,
+        own: &[KindFile],
+        disabled: &[String],
+    ) -> Result<Self, KindError> {
         let mut catalogue = Self::built_in();
         for (i, own) in own.iter().enumerate() {
-            let fail = |message| KindError { file: format!("{file}: kinds[{i}] ({})", own.kind), message };
+            let fail = |message| KindError {
+                file: format!("{file}: kinds[{i}] ({})", own.kind),
+                message,
+            };
             let kind = own.validate().map_err(fail)?;
             catalogue.put(kind);
         }
         for name in disabled {
             let before = catalogue.kinds.len();
-            catalogue.kinds.retain(|kind| kind.group_kind().to_string() != *name);
+            catalogue
+                .kinds
+                .retain(|kind| kind.group_kind().to_string() != *name);
             if catalogue.kinds.len() == before {
-                let known: Vec<_> = catalogue.kinds.iter().map(|k| k.group_kind().to_string()).collect();
-                let message =
-                    format!("disabledKinds: {name:?} is not a known kind (known: {})", known.join(", "));
-                return Err(KindError { file: file.to_owned(), message });
+                let known: Vec<_> = catalogue
+                    .kinds
+                    .iter()
+                    .map(|k| k.group_kind().to_string())
+                    .collect();
+                let message = format!(
+                    "disabledKinds: {name:?} is not a known kind (known: {})",
+                    known.join(", ")
+                );
+                return Err(KindError {
+                    file: file.to_owned(),
+                    message,
+                });
             }
         }
         catalogue.forget(disabled);
@@ -82,7 +122,11 @@ impl Catalogue {
     }
 
     fn put(&mut self, kind: Kind) {
-        match self.kinds.iter_mut().find(|k| k.group_kind() == kind.group_kind()) {
+        match self
+            .kinds
+            .iter_mut()
+            .find(|k| k.group_kind() == kind.group_kind())
+        {
             Some(present) => *present = Arc::new(kind),
             None => self.kinds.push(Arc::new(kind)),
         }
@@ -95,7 +139,9 @@ impl Catalogue {
 
     /// Whether this kind is recorded.
     pub fn has(&self, kind: &GroupKind) -> bool {
-        self.kinds.iter().any(|k| k.kind == kind.kind && k.group == kind.group)
+        self.kinds
+            .iter()
+            .any(|k| k.kind == kind.kind && k.group == kind.group)
     }
 }
 
@@ -117,13 +163,22 @@ mod tests {
     #[test]
     fn own_kinds_are_added_replaced_and_disabled() {
         let own = [
-            file("kind: Deployment\ngroup: apps\nversions: [v1]\nplural: deployments\nselect: always\n"),
+            file(
+                "kind: Deployment\ngroup: apps\nversions: [v1]\nplural: deployments\nselect: always\n",
+            ),
             file("kind: Thing\ngroup: a.b\nversions: [v1]\nplural: things\nselect: always\n"),
         ];
         let catalogue = Catalogue::with("c", &own, &["StatefulSet.apps".into()]).expect("valid");
-        let names: Vec<_> = catalogue.kinds().iter().map(|k| k.group_kind().to_string()).collect();
-        let mut expected: Vec<_> =
-            Catalogue::built_in().kinds().iter().map(|k| k.group_kind().to_string()).collect();
+        let names: Vec<_> = catalogue
+            .kinds()
+            .iter()
+            .map(|k| k.group_kind().to_string())
+            .collect();
+        let mut expected: Vec<_> = Catalogue::built_in()
+            .kinds()
+            .iter()
+            .map(|k| k.group_kind().to_string())
+            .collect();
         expected.retain(|name| name != "StatefulSet.apps");
         expected.push("Thing.a.b".to_owned());
         assert_eq!(names, expected);
@@ -132,11 +187,18 @@ mod tests {
 
     fn named(text: &str) -> GroupKind {
         let (kind, group) = text.split_once('.').unwrap_or((text, ""));
-        GroupKind { kind: kind.to_owned(), group: group.to_owned() }
+        GroupKind {
+            kind: kind.to_owned(),
+            group: group.to_owned(),
+        }
     }
 
     fn is_part(catalogue: &Catalogue, kind: &str, controller: &str) -> bool {
-        let kind = catalogue.kinds().iter().find(|k| k.group_kind() == named(kind)).expect("known");
+        let kind = catalogue
+            .kinds()
+            .iter()
+            .find(|k| k.group_kind() == named(kind))
+            .expect("known");
         let controller = named(controller);
         kind.owned_by.contains(&controller) || catalogue.has(&controller)
     }
@@ -144,8 +206,14 @@ mod tests {
     /// Controllers that no kind file records and that stand below one that is recorded: Knative's Revision below its
     /// Service, Dynamo's component below its graph, the leader's Pod below a LeaderWorkerSet.
     const INTERMEDIATES: &[(&str, &str)] = &[
-        ("Revision.serving.knative.dev", "Service.serving.knative.dev"),
-        ("DynamoComponentDeployment.nvidia.com", "DynamoGraphDeployment.nvidia.com"),
+        (
+            "Revision.serving.knative.dev",
+            "Service.serving.knative.dev",
+        ),
+        (
+            "DynamoComponentDeployment.nvidia.com",
+            "DynamoGraphDeployment.nvidia.com",
+        ),
         ("Pod", "LeaderWorkerSet.leaderworkerset.x-k8s.io"),
     ];
 
@@ -154,29 +222,79 @@ mod tests {
         let catalogue = Catalogue::built_in();
         for kind in catalogue.kinds() {
             for owner in kind.owned_by.iter().filter(|owner| !catalogue.has(owner)) {
-                let root = kind.part_of.iter().find(|(part, _)| part == owner).map(|(_, root)| root);
+                let root = kind
+                    .part_of
+                    .iter()
+                    .find(|(part, _)| part == owner)
+                    .map(|(_, root)| root);
                 let root = root.expect("a recorded kind above it");
                 let pair = (owner.to_string(), root.to_string());
-                let listed = INTERMEDIATES.iter().any(|(kind, root)| (*kind, *root) == (&*pair.0, &*pair.1));
+                let listed = INTERMEDIATES
+                    .iter()
+                    .any(|(kind, root)| (*kind, *root) == (&*pair.0, &*pair.1));
                 assert!(listed && catalogue.has(root), "{pair:?}");
             }
         }
         for (kind, controller, part) in [
-            ("NIMService.apps.nvidia.com", "NIMPipeline.apps.nvidia.com", false),
-            ("DynamoGraphDeployment.nvidia.com", "DynamoGraphDeploymentRequest.nvidia.com", false),
-            ("LeaderWorkerSet.leaderworkerset.x-k8s.io", "DisaggregatedSet.disaggregatedset.x-k8s.io", false),
-            ("LeaderWorkerSet.leaderworkerset.x-k8s.io", "DistributedInferenceWorkload.run.ai", false),
-            ("Deployment.apps", "SeldonDeployment.machinelearning.seldon.io", false),
-            ("Deployment.apps", "VLLMRuntime.production-stack.vllm.ai", false),
+            (
+                "NIMService.apps.nvidia.com",
+                "NIMPipeline.apps.nvidia.com",
+                false,
+            ),
+            (
+                "DynamoGraphDeployment.nvidia.com",
+                "DynamoGraphDeploymentRequest.nvidia.com",
+                false,
+            ),
+            (
+                "LeaderWorkerSet.leaderworkerset.x-k8s.io",
+                "DisaggregatedSet.disaggregatedset.x-k8s.io",
+                false,
+            ),
+            (
+                "LeaderWorkerSet.leaderworkerset.x-k8s.io",
+                "DistributedInferenceWorkload.run.ai",
+                false,
+            ),
+            (
+                "Deployment.apps",
+                "SeldonDeployment.machinelearning.seldon.io",
+                false,
+            ),
+            (
+                "Deployment.apps",
+                "VLLMRuntime.production-stack.vllm.ai",
+                false,
+            ),
             ("Deployment.apps", "ServingRuntime.serving.kserve.io", false),
-            ("Service.serving.knative.dev", "InferenceGraph.serving.kserve.io", false),
+            (
+                "Service.serving.knative.dev",
+                "InferenceGraph.serving.kserve.io",
+                false,
+            ),
             ("Deployment.apps", "Revision.serving.knative.dev", true),
-            ("Deployment.apps", "DynamoComponentDeployment.nvidia.com", true),
-            ("Deployment.apps", "InferenceService.serving.kserve.io", true),
-            ("LeaderWorkerSet.leaderworkerset.x-k8s.io", "NIMService.apps.nvidia.com", true),
+            (
+                "Deployment.apps",
+                "DynamoComponentDeployment.nvidia.com",
+                true,
+            ),
+            (
+                "Deployment.apps",
+                "InferenceService.serving.kserve.io",
+                true,
+            ),
+            (
+                "LeaderWorkerSet.leaderworkerset.x-k8s.io",
+                "NIMService.apps.nvidia.com",
+                true,
+            ),
             ("StatefulSet.apps", "Pod", true),
         ] {
-            assert_eq!(is_part(&catalogue, kind, controller), part, "{kind} of {controller}");
+            assert_eq!(
+                is_part(&catalogue, kind, controller),
+                part,
+                "{kind} of {controller}"
+            );
         }
     }
 
@@ -187,10 +305,26 @@ mod tests {
              ownedBy: [Service.serving.knative.dev, Other.c.d]\n",
         )];
         for (disabled, kind, controller) in [
-            ("InferenceService.serving.kserve.io", "Deployment.apps", "InferenceService.serving.kserve.io"),
-            ("Service.serving.knative.dev", "Deployment.apps", "Revision.serving.knative.dev"),
-            ("Service.serving.knative.dev", "Thing.a.b", "Service.serving.knative.dev"),
-            ("LeaderWorkerSet.leaderworkerset.x-k8s.io", "StatefulSet.apps", "Pod"),
+            (
+                "InferenceService.serving.kserve.io",
+                "Deployment.apps",
+                "InferenceService.serving.kserve.io",
+            ),
+            (
+                "Service.serving.knative.dev",
+                "Deployment.apps",
+                "Revision.serving.knative.dev",
+            ),
+            (
+                "Service.serving.knative.dev",
+                "Thing.a.b",
+                "Service.serving.knative.dev",
+            ),
+            (
+                "LeaderWorkerSet.leaderworkerset.x-k8s.io",
+                "StatefulSet.apps",
+                "Pod",
+            ),
         ] {
             let of = |disabled: &[String]| Catalogue::with("c", &own, disabled).expect("valid");
             assert!(is_part(&of(&[]), kind, controller), "{controller}");
@@ -205,9 +339,19 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let bad = file("kind: Thing\nversions: []\nplural: things\nselect: always\n");
-        let error = Catalogue::with("c.yaml", &[bad], &[]).expect_err("no versions").to_string();
-        assert_eq!(error, "c.yaml: kinds[0] (Thing): versions: needs at least one version");
-        let error = Catalogue::with("c.yaml", &[], &["Foo".into()]).expect_err("unknown").to_string();
-        assert!(error.contains("disabledKinds: \"Foo\" is not a known kind"), "{error}");
+        let error = Catalogue::with("c.yaml", &[bad], &[])
+            .expect_err("no versions")
+            .to_string();
+        assert_eq!(
+            error,
+            "c.yaml: kinds[0] (Thing): versions: needs at least one version"
+        );
+        let error = Catalogue::with("c.yaml", &[], &["Foo".into()])
+            .expect_err("unknown")
+            .to_string();
+        assert!(
+            error.contains("disabledKinds: \"Foo\" is not a known kind"),
+            "{error}"
+        );
     }
 }

@@ -27,7 +27,10 @@ impl Code {
                 if let Some(spec) = object.get_mut("spec") {
                     *spec = unwrapped(spec.take(), DEPTH);
                     let variables = spec.get_mut("environment").and_then(Value::as_object_mut);
-                    variables.into_iter().flatten().for_each(|(_, value)| refer(value));
+                    variables
+                        .into_iter()
+                        .flatten()
+                        .for_each(|(_, value)| refer(value));
                 }
                 object
             }
@@ -36,7 +39,9 @@ impl Code {
 }
 
 fn unwrapped(value: Value, depth: usize) -> Value {
-    let Value::Object(mut fields) = value else { return value };
+    let Value::Object(mut fields) = value else {
+        return value;
+    };
     if depth == 0 {
         return Value::Object(fields);
     }
@@ -47,13 +52,18 @@ fn unwrapped(value: Value, depth: usize) -> Value {
         fields = items;
     }
     Value::Object(
-        fields.into_iter().map(|(key, value)| (key, unwrapped(value, depth - 1))).collect::<Map<_, _>>(),
+        fields
+            .into_iter()
+            .map(|(key, value)| (key, unwrapped(value, depth - 1)))
+            .collect::<Map<_, _>>(),
     )
 }
 
 /// `SECRET:name,key` says where the value is; as Kubernetes has it, that is a `valueFrom`.
 fn refer(value: &mut Value) {
-    let Some(reference) = value.as_str().and_then(|text| text.strip_prefix("SECRET:")) else { return };
+    let Some(reference) = value.as_str().and_then(|text| text.strip_prefix("SECRET:")) else {
+        return;
+    };
     let (name, key) = match reference.split_once(',') {
         Some((name, key)) => (name.trim(), Some(key.trim())),
         None => (reference.trim(), None),
@@ -78,12 +88,22 @@ mod tests {
     #[test]
     fn a_secret_of_run_ai_is_a_reference() {
         for (value, expected) in [
-            ("SECRET:hf,token", json!({"valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}})),
-            ("SECRET:hf", json!({"valueFrom": {"secretKeyRef": {"name": "hf", "key": null}}})),
+            (
+                "SECRET:hf,token",
+                json!({"valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}}),
+            ),
+            (
+                "SECRET:hf",
+                json!({"valueFrom": {"secretKeyRef": {"name": "hf", "key": null}}}),
+            ),
             ("secret", json!("secret")),
         ] {
             let object = json!({"spec": {"environment": {"items": {"A": {"value": value}}}}});
-            assert_eq!(Code::RunAi.prepare(object)["spec"]["environment"]["A"], expected, "{value}");
+            assert_eq!(
+                Code::RunAi.prepare(object)["spec"]["environment"]["A"],
+                expected,
+                "{value}"
+            );
         }
     }
 }

@@ -83,7 +83,10 @@ impl Kind {
     /// # Errors
     /// Names `file`, the field and the value.
     pub fn parse(file: &str, yaml: &str) -> Result<Self, KindError> {
-        let fail = |message: String| KindError { file: file.to_owned(), message };
+        let fail = |message: String| KindError {
+            file: file.to_owned(),
+            message,
+        };
         let parsed: KindFile = serde_saphyr::from_str(yaml).map_err(|e| fail(e.to_string()))?;
         parsed.validate().map_err(fail)
     }
@@ -101,16 +104,28 @@ impl KindFile {
             return Err("versions: needs at least one version".to_owned());
         }
         for version in &self.versions {
-            check("versions", version, is_dns_label, "a version such as v1beta1")?;
+            check(
+                "versions",
+                version,
+                is_dns_label,
+                "a version such as v1beta1",
+            )?;
         }
-        let owners = self.owned_by.iter().map(owner).collect::<Result<Vec<_>, _>>()?;
+        let owners = self
+            .owned_by
+            .iter()
+            .map(owner)
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Kind {
             kind: self.kind.clone(),
             group: self.group.clone(),
             versions: self.versions.clone(),
             plural: self.plural.clone(),
             owned_by: owners.iter().map(|(owner, _)| owner.clone()).collect(),
-            part_of: owners.into_iter().filter_map(|(owner, root)| Some((owner, root?))).collect(),
+            part_of: owners
+                .into_iter()
+                .filter_map(|(owner, root)| Some((owner, root?)))
+                .collect(),
             select: select(&self.select)?,
             replicas: paths("replicas", &self.replicas)?,
             absent: self.absent.iter().map(absent).collect::<Result<_, _>>()?,
@@ -123,7 +138,11 @@ impl KindFile {
                 .as_deref()
                 .map(|text| path_below("status", "observedGeneration", text))
                 .transpose()?,
-            phases: self.phases.iter().map(PhaseYaml::validate).collect::<Result<_, _>>()?,
+            phases: self
+                .phases
+                .iter()
+                .map(PhaseYaml::validate)
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -132,9 +151,10 @@ impl KindFile {
     fn view(&self) -> Result<Option<ViewFile>, String> {
         let code = match self.code.as_deref() {
             None => None,
-            Some(name) => {
-                Some(Code::named(name).ok_or_else(|| format!("code: {name:?} is not known (known: runai)"))?)
-            }
+            Some(name) => Some(
+                Code::named(name)
+                    .ok_or_else(|| format!("code: {name:?} is not known (known: runai)"))?,
+            ),
         };
         let Some(view) = &self.view else {
             return if code.is_some() {
@@ -143,18 +163,28 @@ impl KindFile {
                 Ok(None)
             };
         };
-        let components =
-            Program::compile(&view.components).map_err(|error| format!("view.components: {error}"))?;
-        Ok(Some(ViewFile { components, main: view.main.clone(), container: view.container.clone(), code }))
+        let components = Program::compile(&view.components)
+            .map_err(|error| format!("view.components: {error}"))?;
+        Ok(Some(ViewFile {
+            components,
+            main: view.main.clone(),
+            container: view.container.clone(),
+            code,
+        }))
     }
 }
 
 fn check(field: &str, value: &str, valid: fn(&str) -> bool, expected: &str) -> Result<(), String> {
-    if valid(value) { Ok(()) } else { Err(format!("{field}: {value:?} is not {expected}")) }
+    if valid(value) {
+        Ok(())
+    } else {
+        Err(format!("{field}: {value:?} is not {expected}"))
+    }
 }
 
 fn is_kind(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_uppercase()) && text.chars().all(|c| c.is_ascii_alphanumeric())
+    text.starts_with(|c: char| c.is_ascii_uppercase())
+        && text.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 fn is_dns_label(text: &str) -> bool {
@@ -172,9 +202,14 @@ fn is_dns_name(text: &str) -> bool {
 fn group_kind(text: &str) -> Result<GroupKind, String> {
     let (kind, group) = text.split_once('.').unwrap_or((text, ""));
     if !is_kind(kind) || !(group.is_empty() || is_dns_name(group)) {
-        return Err(format!("ownedBy: {text:?} is not Kind.group, such as NIMService.apps.nvidia.com"));
+        return Err(format!(
+            "ownedBy: {text:?} is not Kind.group, such as NIMService.apps.nvidia.com"
+        ));
     }
-    Ok(GroupKind { kind: kind.to_owned(), group: group.to_owned() })
+    Ok(GroupKind {
+        kind: kind.to_owned(),
+        group: group.to_owned(),
+    })
 }
 
 /// `Kind.group`, or that and the recorded kind behind it.
@@ -210,23 +245,36 @@ fn absent(file: &AbsentFile) -> Result<Absent, String> {
     }
     let text = file.when.to_string();
     let document = Document::parse(&text).map_err(|e| format!("absent.when: {text}: {e}"))?;
-    Ok(Absent { path, when: document.root().canonical() })
+    Ok(Absent {
+        path,
+        when: document.root().canonical(),
+    })
 }
 
 fn select(value: &Value) -> Result<Select, String> {
     match value {
         Value::String(word) if word == "always" => Ok(Select::Always),
         Value::Object(_) => {
-            let any: AnyFile = serde_json::from_value(value.clone()).map_err(|e| format!("select: {e}"))?;
+            let any: AnyFile =
+                serde_json::from_value(value.clone()).map_err(|e| format!("select: {e}"))?;
             if any.labels.is_empty() && !any.gpu {
                 return Err("select: names no label and no gpu, so it would never match; write `select: {gpu: true}`, \
                             a list of labels, or `always`"
                     .to_owned());
             }
-            let labels = any.labels.iter().map(|text| label(text)).collect::<Result<_, _>>()?;
-            Ok(Select::Any { labels, gpu: any.gpu })
+            let labels = any
+                .labels
+                .iter()
+                .map(|text| label(text))
+                .collect::<Result<_, _>>()?;
+            Ok(Select::Any {
+                labels,
+                gpu: any.gpu,
+            })
         }
-        other => Err(format!("select: {other} is neither `always` nor {{labels: [...], gpu: true}}")),
+        other => Err(format!(
+            "select: {other} is neither `always` nor {{labels: [...], gpu: true}}"
+        )),
     }
 }
 
@@ -236,7 +284,9 @@ fn label(text: &str) -> Result<(String, Option<String>), String> {
         None => (text, None),
     };
     if !is_label_key(key) {
-        return Err(format!("select.labels: {text:?} is not a label key, or key=value"));
+        return Err(format!(
+            "select.labels: {text:?} is not a label key, or key=value"
+        ));
     }
     Ok((key.to_owned(), value))
 }
@@ -245,8 +295,9 @@ fn label(text: &str) -> Result<(String, Option<String>), String> {
 pub(super) fn is_label_key(key: &str) -> bool {
     let name = key.rsplit('/').next().unwrap_or_default();
     let valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let prefix_ok =
-        key.strip_suffix(name).is_none_or(|p| p.is_empty() || p.strip_suffix('/').is_some_and(is_dns_name));
+    let prefix_ok = key
+        .strip_suffix(name)
+        .is_none_or(|p| p.is_empty() || p.strip_suffix('/').is_some_and(is_dns_name));
     !name.is_empty() && name.len() <= 63 && name.chars().all(valid) && prefix_ok
 }
 
@@ -262,11 +313,17 @@ mod tests {
             ownedBy: [Big.c.d, {kind: Pod, partOf: Big.c.d}]\nselect: {labels: [a.b/c=d, e], gpu: true}\nreplicas: [spec.replicas]\n\
             absent: [{path: spec.x, when: {b: 1, a: []}}]\npodSpecs: [spec.template.spec]\ncontainers: [spec.model]\n";
         let kind = Kind::parse("thing.yaml", yaml).expect("valid");
-        let of = |kind: &str, group: &str| GroupKind { kind: kind.into(), group: group.into() };
+        let of = |kind: &str, group: &str| GroupKind {
+            kind: kind.into(),
+            group: group.into(),
+        };
         assert_eq!(kind.owned_by, [of("Big", "c.d"), of("Pod", "")]);
         assert_eq!(kind.part_of, [(of("Pod", ""), of("Big", "c.d"))]);
         assert_eq!(kind.absent[0].when, r#"{"a":[],"b":1}"#);
-        let labels = vec![("a.b/c".to_owned(), Some("d".to_owned())), ("e".to_owned(), None)];
+        let labels = vec![
+            ("a.b/c".to_owned(), Some("d".to_owned())),
+            ("e".to_owned(), None),
+        ];
         assert_eq!(kind.select, Select::Any { labels, gpu: true });
     }
 
@@ -281,24 +338,56 @@ mod tests {
             ("plural: things", "plural: Things", "plural: \"Things\""),
             ("select: always", "select: never", "select: \"never\""),
             ("select: always", "select: {}", "select: names no label"),
-            ("select: always", "select: {labels: ['a b']}", "select.labels: \"a b\""),
+            (
+                "select: always",
+                "select: {labels: ['a b']}",
+                "select.labels: \"a b\"",
+            ),
             ("select: always", "select: {colour: red}", "colour"),
             (
                 "select: always",
                 "select: always\nreplicas: [status.replicas]",
                 "replicas: \"status.replicas\"",
             ),
-            ("select: always", "select: always\nreplicas: ['spec..a']", "replicas: \"spec..a\""),
-            ("select: always", "select: always\nabsent: [{path: spec, when: {}}]", "absent.path: \"spec\""),
-            ("select: always", "select: always\nownedBy: [thing.a]", "ownedBy: \"thing.a\""),
-            ("select: always", "select: always\nownedBy: [{kind: Pod, partOf: a.b}]", "ownedBy: \"a.b\""),
-            ("select: always", "select: always\nownedBy: [{kind: Pod}]", "ownedBy"),
-            ("select: always", "select: always\nreplica: [spec.replicas]", "replica"),
+            (
+                "select: always",
+                "select: always\nreplicas: ['spec..a']",
+                "replicas: \"spec..a\"",
+            ),
+            (
+                "select: always",
+                "select: always\nabsent: [{path: spec, when: {}}]",
+                "absent.path: \"spec\"",
+            ),
+            (
+                "select: always",
+                "select: always\nownedBy: [thing.a]",
+                "ownedBy: \"thing.a\"",
+            ),
+            (
+                "select: always",
+                "select: always\nownedBy: [{kind: Pod, partOf: a.b}]",
+                "ownedBy: \"a.b\"",
+            ),
+            (
+                "select: always",
+                "select: always\nownedBy: [{kind: Pod}]",
+                "ownedBy",
+            ),
+            (
+                "select: always",
+                "select: always\nreplica: [spec.replicas]",
+                "replica",
+            ),
             ("select: always", "select: [", "select"),
         ] {
-            let error =
-                Kind::parse("thing.yaml", &GOOD.replace(find, replace)).expect_err(replace).to_string();
-            assert!(error.starts_with("thing.yaml: ") && error.contains(expected), "{replace}: {error}");
+            let error = Kind::parse("thing.yaml", &GOOD.replace(find, replace))
+                .expect_err(replace)
+                .to_string();
+            assert!(
+                error.starts_with("thing.yaml: ") && error.contains(expected),
+                "{replace}: {error}"
+            );
         }
     }
 

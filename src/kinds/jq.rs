@@ -100,13 +100,25 @@ impl Program {
     /// With line and column, and what was found there.
     pub fn compile(source: &str) -> Result<Self, String> {
         if source.len() > MAX_PROGRAM {
-            return Err(format!("is {} bytes long; {MAX_PROGRAM} are allowed", source.len()));
+            return Err(format!(
+                "is {} bytes long; {MAX_PROGRAM} are allowed",
+                source.len()
+            ));
         }
         let own = source.to_owned();
-        let compiling = std::thread::Builder::new().name("jq compiler".to_owned()).stack_size(STACK);
-        let thread = compiling.spawn(move || compile(&own)).map_err(|error| error.to_string())?;
-        let filter = thread.join().map_err(|_| "cannot be compiled".to_owned())??;
-        Ok(Self { source: source.into(), filter: Arc::new(filter) })
+        let compiling = std::thread::Builder::new()
+            .name("jq compiler".to_owned())
+            .stack_size(STACK);
+        let thread = compiling
+            .spawn(move || compile(&own))
+            .map_err(|error| error.to_string())?;
+        let filter = thread
+            .join()
+            .map_err(|_| "cannot be compiled".to_owned())??;
+        Ok(Self {
+            source: source.into(),
+            filter: Arc::new(filter),
+        })
     }
 
     /// Runs it over one object; of every output what `shape` keeps, as JSON.
@@ -117,7 +129,12 @@ impl Program {
         let context = Ctx::<data::JustLut<Val>>::new(&self.filter.lut, Vars::new([]));
         let mut outputs = Vec::new();
         let mut left = MAX_OUTPUT;
-        for output in self.filter.id.run((context, object.0.clone())).map(unwrap_valr) {
+        for output in self
+            .filter
+            .id
+            .run((context, object.0.clone()))
+            .map(unwrap_valr)
+        {
             if outputs.len() == MAX_OUTPUTS {
                 return Err(Failure::TooMuch);
             }
@@ -137,7 +154,9 @@ impl Object {
     /// # Errors
     /// When jq cannot read it.
     pub fn parse(json: &str) -> Result<Self, Failure> {
-        read::parse_single(json.as_bytes()).map(Self).map_err(|_| Failure::Input)
+        read::parse_single(json.as_bytes())
+            .map(Self)
+            .map_err(|_| Failure::Input)
     }
 }
 
@@ -155,9 +174,10 @@ impl Shape {
     fn field(&self, name: &[u8]) -> Option<&Self> {
         match self {
             Self::Whole => Some(self),
-            Self::Fields(fields) => {
-                fields.iter().find(|(field, _)| field.as_bytes() == name).map(|(_, shape)| shape)
-            }
+            Self::Fields(fields) => fields
+                .iter()
+                .find(|(field, _)| field.as_bytes() == name)
+                .map(|(_, shape)| shape),
         }
     }
 }
@@ -178,13 +198,22 @@ fn json(value: &Val, shape: &Shape, left: &mut usize) -> Result<Value, Failure> 
     Ok(match value {
         Val::Null | Val::BStr(_) => Value::Null,
         Val::Bool(value) => Value::Bool(*value),
-        Val::Num(number) => number.to_string().parse().map(Value::Number).map_err(|_| Failure::Run)?,
+        Val::Num(number) => number
+            .to_string()
+            .parse()
+            .map(Value::Number)
+            .map_err(|_| Failure::Run)?,
         Val::TStr(bytes) => Value::String(text(bytes)),
-        Val::Arr(items) => items.iter().map(|item| json(item, shape, left)).collect::<Result<_, _>>()?,
+        Val::Arr(items) => items
+            .iter()
+            .map(|item| json(item, shape, left))
+            .collect::<Result<_, _>>()?,
         Val::Obj(entries) => {
             let mut object = serde_json::Map::new();
             for (key, value) in entries.iter() {
-                let Val::TStr(key) = key else { return Err(Failure::Run) };
+                let Val::TStr(key) = key else {
+                    return Err(Failure::Run);
+                };
                 *left = left.checked_sub(key.len()).ok_or(Failure::TooMuch)?;
                 if let Some(shape) = shape.field(key) {
                     object.insert(text(key), json(value, shape, left)?);
@@ -196,36 +225,62 @@ fn json(value: &Val, shape: &Shape, left: &mut usize) -> Result<Value, Failure> 
 }
 
 fn compile(source: &str) -> Result<Filter<data::JustLut<Val>>, String> {
-    let tokens = Lexer::new(source).lex().map_err(|errors| lexical(source, &errors))?;
+    let tokens = Lexer::new(source)
+        .lex()
+        .map_err(|errors| lexical(source, &errors))?;
     refuse(source, &tokens)?;
-    let definitions = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
-    let natives = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
+    let definitions = jaq_core::defs()
+        .chain(jaq_std::defs())
+        .chain(jaq_json::defs());
+    let natives = jaq_core::funs()
+        .chain(jaq_std::funs())
+        .chain(jaq_json::funs());
     let arena = Arena::default();
-    let loader = Loader::new(definitions.filter(|definition| !DEFINITIONS_OFF.contains(&definition.name)));
-    let modules = loader.load(&arena, File { code: source, path: () });
+    let loader =
+        Loader::new(definitions.filter(|definition| !DEFINITIONS_OFF.contains(&definition.name)));
+    let modules = loader.load(
+        &arena,
+        File {
+            code: source,
+            path: (),
+        },
+    );
     let modules = modules.map_err(|errors| {
         let first = errors.into_iter().next().map(|(_, error)| error);
         match first {
             Some(LoadError::Lex(errors)) => lexical(source, &errors),
-            Some(LoadError::Parse(errors)) => errors.first().map_or_else(String::new, |(expected, found)| {
-                format!("{}: expected {}", place(source, found), expected.as_str())
-            }),
+            Some(LoadError::Parse(errors)) => {
+                errors
+                    .first()
+                    .map_or_else(String::new, |(expected, found)| {
+                        format!("{}: expected {}", place(source, found), expected.as_str())
+                    })
+            }
             _ => "cannot be read".to_owned(),
         }
     })?;
     let natives = natives.filter(|(name, _, _)| !NATIVES_OFF.contains(name));
-    Compiler::default().with_funs(natives).compile(modules).map_err(|errors| {
-        let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
-        first.map_or_else(String::new, |(name, undefined)| {
-            format!("{}: undefined {} {name}", place(source, name), undefined.as_str())
+    Compiler::default()
+        .with_funs(natives)
+        .compile(modules)
+        .map_err(|errors| {
+            let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
+            first.map_or_else(String::new, |(name, undefined)| {
+                format!(
+                    "{}: undefined {} {name}",
+                    place(source, name),
+                    undefined.as_str()
+                )
+            })
         })
-    })
 }
 
 fn lexical(source: &str, errors: &[jaq_core::load::lex::Error<&str>]) -> String {
-    errors.first().map_or_else(String::new, |(expected, found)| {
-        format!("{}: expected {}", place(source, found), expected.as_str())
-    })
+    errors
+        .first()
+        .map_or_else(String::new, |(expected, found)| {
+            format!("{}: expected {}", place(source, found), expected.as_str())
+        })
 }
 
 /// Looks at every word of a program, also within strings.
@@ -233,7 +288,10 @@ fn refuse(source: &str, tokens: &[Token<&str>]) -> Result<(), String> {
     for Token(text, token) in tokens {
         match token {
             Tok::Word if WORDS_OFF.contains(text) => {
-                return Err(format!("{}: {text:?} is not allowed in a kind file", place(source, text)));
+                return Err(format!(
+                    "{}: {text:?} is not allowed in a kind file",
+                    place(source, text)
+                ));
             }
             Tok::Block(inner) => refuse(source, inner)?,
             Tok::Str(parts) => {
@@ -254,7 +312,13 @@ fn place(source: &str, part: &str) -> String {
     let at = span(source, part).start.min(source.len());
     let before = source.get(..at).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .count()
+        + 1;
     format!("{line}:{column}")
 }
 
@@ -266,19 +330,28 @@ mod tests {
     #[test]
     fn a_program_gives_its_outputs() {
         let program = Program::compile(".a[] | {n: ., big: (. > 1)}").expect("valid");
-        let run = |program: &Program, object: &str| program.run(&Object::parse(object)?, &Shape::Whole);
+        let run =
+            |program: &Program, object: &str| program.run(&Object::parse(object)?, &Shape::Whole);
         let outputs = run(&program, r#"{"a":[1,2]}"#).expect("outputs");
-        assert_eq!(outputs, [json!({"n": 1, "big": false}), json!({"n": 2, "big": true})]);
+        assert_eq!(
+            outputs,
+            [json!({"n": 1, "big": false}), json!({"n": 2, "big": true})]
+        );
         assert_eq!(run(&program, r#"{"a":1}"#), Err(Failure::Run));
         assert_eq!(run(&program, "{"), Err(Failure::Input));
         let many = Program::compile(".[]").expect("valid");
-        assert_eq!(run(&many, &format!("[{}1]", "1,".repeat(64))), Err(Failure::TooMuch));
+        assert_eq!(
+            run(&many, &format!("[{}1]", "1,".repeat(64))),
+            Err(Failure::TooMuch)
+        );
     }
 
     #[test]
     fn only_what_is_read_is_kept() {
-        const SHAPE: Shape =
-            Shape::Fields(&[("a", Shape::Fields(&[("b", Shape::Whole)])), ("n", Shape::Whole)]);
+        const SHAPE: Shape = Shape::Fields(&[
+            ("a", Shape::Fields(&[("b", Shape::Whole)])),
+            ("n", Shape::Whole),
+        ]);
         let program = Program::compile(".").expect("valid");
         let kept = |object: &str| {
             let object = Object::parse(object).expect("JSON");
@@ -302,7 +375,11 @@ mod tests {
             let error = Program::compile(source).expect_err(source);
             assert!(error.contains(expected), "{source}: {error}");
         }
-        assert!(Program::compile(&" ".repeat(5000)).expect_err("long").contains("5000 bytes"));
+        assert!(
+            Program::compile(&" ".repeat(5000))
+                .expect_err("long")
+                .contains("5000 bytes")
+        );
         assert!(Program::compile(&"[".repeat(4000)).is_err());
     }
 

@@ -54,16 +54,25 @@ impl PodsYaml {
             Ok((label_key("pods.labels", key)?, label))
         });
         let keys: Vec<&str> = self.revision_key.iter().map(String::as_str).collect();
-        let keys = if keys.is_empty() { REVISION_KEYS } else { &keys };
-        let compile =
-            |program: &String| Program::compile(program).map_err(|error| format!("pods.current: {error}"));
+        let keys = if keys.is_empty() {
+            REVISION_KEYS
+        } else {
+            &keys
+        };
+        let compile = |program: &String| {
+            Program::compile(program).map_err(|error| format!("pods.current: {error}"))
+        };
         Ok(PodsFile {
             labels: labels.collect::<Result<_, _>>()?,
             revision_key: keys
                 .iter()
                 .map(|key| label_key("pods.revisionKey", key))
                 .collect::<Result<_, _>>()?,
-            component: self.component.as_deref().map(|key| label_key("pods.component", key)).transpose()?,
+            component: self
+                .component
+                .as_deref()
+                .map(|key| label_key("pods.component", key))
+                .transpose()?,
             current: self.current.as_ref().map(compile).transpose()?,
         })
     }
@@ -75,13 +84,18 @@ impl PhaseYaml {
             let known = Phase::ALL.map(Phase::as_str).join(", ");
             format!("phases: {:?} is not a phase (known: {known})", self.phase)
         })?;
-        let when = Program::compile(&self.when).map_err(|error| format!("phases ({phase}): {error}"))?;
+        let when =
+            Program::compile(&self.when).map_err(|error| format!("phases ({phase}): {error}"))?;
         Ok(PhaseRule { phase, when })
     }
 }
 
 fn label_key(field: &str, key: &str) -> Result<String, String> {
-    if is_label_key(key) { Ok(key.to_owned()) } else { Err(format!("{field}: {key:?} is not a label key")) }
+    if is_label_key(key) {
+        Ok(key.to_owned())
+    } else {
+        Err(format!("{field}: {key:?} is not a label key"))
+    }
 }
 
 #[cfg(test)]
@@ -105,26 +119,47 @@ mod tests {
         .expect("valid");
         assert_eq!(kind.pods.selector(), "a.b/name,a.b/part=thing,hash");
         assert_eq!(kind.pods.revision_key, ["a.b/hash"]);
-        assert_eq!((kind.phases.len(), kind.phases[0].phase), (1, Phase::Running));
-        assert_eq!(parse("").expect("valid").pods.revision_key.len(), REVISION_KEYS.len());
+        assert_eq!(
+            (kind.phases.len(), kind.phases[0].phase),
+            (1, Phase::Running)
+        );
+        assert_eq!(
+            parse("").expect("valid").pods.revision_key.len(),
+            REVISION_KEYS.len()
+        );
     }
 
     #[test]
     fn mistakes_name_the_field_and_the_value() {
         for (yaml, expected) in [
             ("pods: {labels: {'a b': x}}", "pods.labels: \"a b\""),
-            ("pods: {labels: {a: 'x-{name}'}}", "pods.labels: \"x-{name}\""),
+            (
+                "pods: {labels: {a: 'x-{name}'}}",
+                "pods.labels: \"x-{name}\"",
+            ),
             ("pods: {revisionKey: ['/']}", "pods.revisionKey: \"/\""),
             ("pods: {component: ''}", "pods.component: \"\""),
             ("pods: {current: '.a['}", "pods.current: 1:"),
             ("pods: {label: {}}", "label"),
-            ("observedGeneration: spec.x", "observedGeneration: \"spec.x\" does not start with status"),
-            ("phases: [{phase: Napping, when: 'true'}]", "phases: \"Napping\" is not a phase"),
-            ("phases: [{phase: Running, when: 'halt'}]", "phases (Running): 1:1"),
+            (
+                "observedGeneration: spec.x",
+                "observedGeneration: \"spec.x\" does not start with status",
+            ),
+            (
+                "phases: [{phase: Napping, when: 'true'}]",
+                "phases: \"Napping\" is not a phase",
+            ),
+            (
+                "phases: [{phase: Running, when: 'halt'}]",
+                "phases (Running): 1:1",
+            ),
             ("phases: [{phase: Running}]", "when"),
         ] {
             let error = parse(&format!("{yaml}\n")).expect_err(yaml);
-            assert!(error.starts_with("thing.yaml: ") && error.contains(expected), "{yaml}: {error}");
+            assert!(
+                error.starts_with("thing.yaml: ") && error.contains(expected),
+                "{yaml}: {error}"
+            );
         }
     }
 }

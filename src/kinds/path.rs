@@ -23,7 +23,9 @@ impl Path {
                 return Err("a key is empty".to_owned());
             }
             if key.contains(['[', ']', '*', '"', ' ']) {
-                return Err(format!("{key:?} is not a plain key (quote it if it has a dot in it)"));
+                return Err(format!(
+                    "{key:?} is not a plain key (quote it if it has a dot in it)"
+                ));
             }
             keys.push(key.to_owned());
             match after.strip_prefix('.') {
@@ -49,7 +51,11 @@ impl std::fmt::Display for Path {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (i, key) in self.0.iter().enumerate() {
             let dot = if i == 0 { "" } else { "." };
-            if key.contains('.') { write!(f, "{dot}\"{key}\"")? } else { write!(f, "{dot}{key}")? }
+            if key.contains('.') {
+                write!(f, "{dot}\"{key}\"")?
+            } else {
+                write!(f, "{dot}{key}")?
+            }
         }
         Ok(())
     }

@@ -107,7 +107,9 @@ impl Runner {
         T: Send + 'static,
         W: Fn() -> Result<T, Failure> + Send + Sync + 'static,
     {
-        let Some(worker) = self.worker() else { return Attempt::Done(Err(Failure::Run)) };
+        let Some(worker) = self.worker() else {
+            return Attempt::Done(Err(Failure::Run));
+        };
         let number = self.jobs.fetch_add(1, Ordering::Relaxed);
         let (reply, mut answer) = oneshot::channel();
         let work = Box::new(move || {
@@ -125,7 +127,9 @@ impl Runner {
             if let Ok(answered) = timeout(LIMIT, &mut answer).await {
                 return answered.map_or(Attempt::Again, Attempt::Done);
             }
-            let Some((at, since)) = *lock(&worker.running) else { continue };
+            let Some((at, since)) = *lock(&worker.running) else {
+                continue;
+            };
             // A process that was stopped for a while finds every limit passed.
             let was_stopped = asked.elapsed() > LIMIT + LIMIT / 2;
             // Others may be before this one: the limit is for the job that runs.
@@ -151,13 +155,19 @@ impl Runner {
     fn leave_behind(&self, worker: &Arc<Worker>) {
         worker.left_behind.store(true, Ordering::Relaxed);
         let mut present = lock(&self.worker);
-        if present.as_ref().is_some_and(|present| Arc::ptr_eq(present, worker)) {
+        if present
+            .as_ref()
+            .is_some_and(|present| Arc::ptr_eq(present, worker))
+        {
             *present = None;
         }
     }
 
     fn failed(&self, kind: &Kind, part: Part, reason: &'static str) {
-        self.metrics.view_failures.get_or_create(&kind_reason(&kind.kind, reason)).inc();
+        self.metrics
+            .view_failures
+            .get_or_create(&kind_reason(&kind.kind, reason))
+            .inc();
         if lock(&self.told).insert((kind.group_kind(), part, reason)) {
             tracing::error!(
                 kind = %kind.group_kind(), part, reason,
@@ -197,8 +207,14 @@ fn start() -> Option<Worker> {
             *lock(&at) = None;
         }
     };
-    let thread = std::thread::Builder::new().name("jq".to_owned()).stack_size(STACK);
-    thread.spawn(work).ok().map(|_| Worker { jobs, running, left_behind })
+    let thread = std::thread::Builder::new()
+        .name("jq".to_owned())
+        .stack_size(STACK);
+    thread.spawn(work).ok().map(|_| Worker {
+        jobs,
+        running,
+        left_behind,
+    })
 }
 
 #[cfg(test)]
@@ -209,7 +225,8 @@ mod tests {
     use std::thread::sleep;
 
     fn kind(name: &str) -> Kind {
-        let yaml = format!("kind: {name}\ngroup: a.b\nversions: [v1]\nplural: things\nselect: always\n");
+        let yaml =
+            format!("kind: {name}\ngroup: a.b\nversions: [v1]\nplural: things\nselect: always\n");
         Kind::parse("thing.yaml", &yaml).expect("valid")
     }
 
@@ -232,12 +249,31 @@ mod tests {
             runner.run(&fast, "view.components", || Ok(7)).await
         };
         let (results, behind) = tokio::join!(join_all(jobs), behind);
-        assert_eq!(behind, Ok(7), "it waited behind the slow ones, and came through");
+        assert_eq!(
+            behind,
+            Ok(7),
+            "it waited behind the slow ones, and came through"
+        );
         assert_eq!(started.load(Ordering::Relaxed), 1);
-        let of = |reason| results.iter().filter(|result| **result == Err(reason)).count();
+        let of = |reason| {
+            results
+                .iter()
+                .filter(|result| **result == Err(reason))
+                .count()
+        };
         assert_eq!((of("TooSlow"), of("Disabled")), (1, 19));
-        assert_eq!(runner.run(&slow, "phases", || Ok(1)).await, Ok(1), "other parts go on");
-        assert_eq!(metrics.view_failures.get_or_create(&kind_reason("Slow", "Disabled")).get(), 19);
+        assert_eq!(
+            runner.run(&slow, "phases", || Ok(1)).await,
+            Ok(1),
+            "other parts go on"
+        );
+        assert_eq!(
+            metrics
+                .view_failures
+                .get_or_create(&kind_reason("Slow", "Disabled"))
+                .get(),
+            19
+        );
     }
 
     #[tokio::test]

@@ -55,28 +55,40 @@ pub fn select(catalogue: &Catalogue, kind: &Kind, object: Value<'_>) -> Selectio
                 || (*gpu && wants_gpu(kind, object))
         }
     };
-    if matched { Selection::Selected } else { Selection::Unmatched }
+    if matched {
+        Selection::Selected
+    } else {
+        Selection::Unmatched
+    }
 }
 
 /// The controller of the object, when that is recorded itself or is a part of what is.
 fn recorded_owner(catalogue: &Catalogue, kind: &Kind, object: Value<'_>) -> Option<GroupKind> {
     let owners = object.at(&["metadata", "ownerReferences"])?;
-    let controller = owners.items().find(|o| o.get("controller").and_then(Value::as_bool) == Some(true))?;
+    let controller = owners
+        .items()
+        .find(|o| o.get("controller").and_then(Value::as_bool) == Some(true))?;
     let api_version = controller.get("apiVersion").and_then(Value::as_str)?;
     let owner = GroupKind {
         kind: controller.get("kind").and_then(Value::as_str)?.to_owned(),
-        group: api_version.rsplit_once('/').map_or("", |(group, _)| group).to_owned(),
+        group: api_version
+            .rsplit_once('/')
+            .map_or("", |(group, _)| group)
+            .to_owned(),
     };
     (kind.owned_by.contains(&owner) || catalogue.has(&owner)).then_some(owner)
 }
 
 fn wants_gpu(kind: &Kind, object: Value<'_>) -> bool {
     containers(kind, object).any(|container| {
-        ["requests", "limits"].iter().filter_map(|part| container.at(&["resources", part])).any(|resources| {
-            resources.entries().any(|(name, amount)| {
-                is_gpu(name) && amount.as_str() != Some("0") && amount.as_number() != Some("0")
+        ["requests", "limits"]
+            .iter()
+            .filter_map(|part| container.at(&["resources", part]))
+            .any(|resources| {
+                resources.entries().any(|(name, amount)| {
+                    is_gpu(name) && amount.as_str() != Some("0") && amount.as_number() != Some("0")
+                })
             })
-        })
     })
 }
 
@@ -107,11 +119,20 @@ pub fn gpu_resource(name: &str) -> Option<GpuResource> {
 
 /// All containers that the kind file points at, main ones before init containers.
 pub fn containers<'d>(kind: &'d Kind, object: Value<'d>) -> impl Iterator<Item = Value<'d>> {
-    let single = kind.containers.iter().filter_map(move |path| path.find(object));
-    let listed = ["containers", "initContainers"].into_iter().flat_map(move |list| {
-        let pods = kind.pod_specs.iter().filter_map(move |path| path.find(object));
-        pods.filter_map(move |pod| pod.get(list)).flat_map(Value::items)
-    });
+    let single = kind
+        .containers
+        .iter()
+        .filter_map(move |path| path.find(object));
+    let listed = ["containers", "initContainers"]
+        .into_iter()
+        .flat_map(move |list| {
+            let pods = kind
+                .pod_specs
+                .iter()
+                .filter_map(move |path| path.find(object));
+            pods.filter_map(move |pod| pod.get(list))
+                .flat_map(Value::items)
+        });
     single.chain(listed)
 }
 
@@ -122,8 +143,16 @@ mod tests {
 
     fn decide(kind: &str, json: &str) -> Selection {
         let catalogue = Catalogue::built_in();
-        let kind = catalogue.kinds().iter().find(|k| k.kind == kind).expect("built in");
-        select(&catalogue, kind, Document::parse(json).expect("valid").root())
+        let kind = catalogue
+            .kinds()
+            .iter()
+            .find(|k| k.kind == kind)
+            .expect("built in");
+        select(
+            &catalogue,
+            kind,
+            Document::parse(json).expect("valid").root(),
+        )
     }
 
     fn deployment(metadata: &str, resources: &str) -> Selection {
@@ -139,16 +168,48 @@ mod tests {
     fn deployments_are_selected_by_label_or_gpu() {
         for (labels, resources, expected) in [
             ("{}", "{}", Selection::Unmatched),
-            (r#"{"revisor.dev/record":"true"}"#, "{}", Selection::Selected),
-            (r#"{"revisor.dev/record":"yes"}"#, "{}", Selection::Unmatched),
-            (r#"{"llm-d.ai/inference-serving":"true"}"#, "{}", Selection::Selected),
-            (r#"{"llm-d.ai/inference-serving":"false"}"#, "{}", Selection::Unmatched),
+            (
+                r#"{"revisor.dev/record":"true"}"#,
+                "{}",
+                Selection::Selected,
+            ),
+            (
+                r#"{"revisor.dev/record":"yes"}"#,
+                "{}",
+                Selection::Unmatched,
+            ),
+            (
+                r#"{"llm-d.ai/inference-serving":"true"}"#,
+                "{}",
+                Selection::Selected,
+            ),
+            (
+                r#"{"llm-d.ai/inference-serving":"false"}"#,
+                "{}",
+                Selection::Unmatched,
+            ),
             (r#"{"model.aibrix.ai/name":"x"}"#, "{}", Selection::Selected),
-            ("{}", r#"{"limits":{"nvidia.com/gpu":"1"}}"#, Selection::Selected),
-            ("{}", r#"{"requests":{"nvidia.com/mig-1g.5gb":1}}"#, Selection::Selected),
-            ("{}", r#"{"limits":{"nvidia.com/gpu":"0"}}"#, Selection::Unmatched),
+            (
+                "{}",
+                r#"{"limits":{"nvidia.com/gpu":"1"}}"#,
+                Selection::Selected,
+            ),
+            (
+                "{}",
+                r#"{"requests":{"nvidia.com/mig-1g.5gb":1}}"#,
+                Selection::Selected,
+            ),
+            (
+                "{}",
+                r#"{"limits":{"nvidia.com/gpu":"0"}}"#,
+                Selection::Unmatched,
+            ),
             ("{}", r#"{"limits":{"cpu":"1"}}"#, Selection::Unmatched),
-            (r#"{"revisor.dev/record":"false"}"#, r#"{"limits":{"nvidia.com/gpu":1}}"#, Selection::Refused),
+            (
+                r#"{"revisor.dev/record":"false"}"#,
+                r#"{"limits":{"nvidia.com/gpu":1}}"#,
+                Selection::Refused,
+            ),
         ] {
             assert_eq!(
                 deployment(&format!(r#""labels":{labels}"#), resources),
@@ -168,10 +229,22 @@ mod tests {
                 "{}",
             )
         };
-        let service = GroupKind { kind: "InferenceService".into(), group: "serving.kserve.io".into() };
-        assert_eq!(owned(true, "serving.kserve.io/v1beta1", "InferenceService"), Selection::Owned(service));
-        assert_eq!(owned(false, "serving.kserve.io/v1beta1", "InferenceService"), Selection::Selected);
-        assert_eq!(owned(true, "example.com/v1", "InferenceService"), Selection::Selected);
+        let service = GroupKind {
+            kind: "InferenceService".into(),
+            group: "serving.kserve.io".into(),
+        };
+        assert_eq!(
+            owned(true, "serving.kserve.io/v1beta1", "InferenceService"),
+            Selection::Owned(service)
+        );
+        assert_eq!(
+            owned(false, "serving.kserve.io/v1beta1", "InferenceService"),
+            Selection::Selected
+        );
+        assert_eq!(
+            owned(true, "example.com/v1", "InferenceService"),
+            Selection::Selected
+        );
     }
 
     #[test]
@@ -200,7 +273,11 @@ mod tests {
             ("cpu", false, None),
         ] {
             let limits = format!(r#"{{"limits":{{"{name}":1}}}}"#);
-            let expected = if wanted { Selection::Selected } else { Selection::Unmatched };
+            let expected = if wanted {
+                Selection::Selected
+            } else {
+                Selection::Unmatched
+            };
             assert_eq!(deployment(r#""labels":{}"#, &limits), expected, "{name}");
             assert_eq!(gpu_resource(name), counted, "{name}");
         }

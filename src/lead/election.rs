@@ -23,7 +23,9 @@ pub(super) struct Seen {
 impl Seen {
     /// Only a change of what is written restarts the clock.
     pub(super) fn update(before: Option<Self>, record: LeaseSpec, now: Instant) -> Self {
-        let since = before.filter(|seen| seen.record == record).map_or(now, |seen| seen.since);
+        let since = before
+            .filter(|seen| seen.record == record)
+            .map_or(now, |seen| seen.since);
         Self { record, since }
     }
 
@@ -31,7 +33,10 @@ impl Seen {
     pub(super) fn claim(&self, identity: &str, now: Instant) -> Option<LeaseSpec> {
         let holder = self.record.holder_identity.as_deref().unwrap_or_default();
         let mine = holder == identity;
-        let written = self.record.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        let written = self
+            .record
+            .lease_duration_seconds
+            .and_then(|seconds| u64::try_from(seconds).ok());
         let lasts = written.map_or(DURATION, Duration::from_secs);
         if !mine && !holder.is_empty() && now.duration_since(self.since) < lasts {
             return None;
@@ -39,7 +44,10 @@ impl Seen {
         let transitions = self.record.lease_transitions.unwrap_or(0);
         Some(if mine {
             let acquired = self.record.acquire_time.clone();
-            LeaseSpec { acquire_time: acquired, ..held(identity, transitions) }
+            LeaseSpec {
+                acquire_time: acquired,
+                ..held(identity, transitions)
+            }
         } else {
             held(identity, transitions.saturating_add(1))
         })
@@ -83,7 +91,10 @@ mod tests {
         let seen = Seen::update(None, held("a", 3), start);
         assert_eq!(seen.claim("b", after(start, 14)), None);
         let taken = seen.claim("b", after(start, 15)).expect("expired");
-        assert_eq!((taken.holder_identity.as_deref(), taken.lease_transitions), (Some("b"), Some(4)));
+        assert_eq!(
+            (taken.holder_identity.as_deref(), taken.lease_transitions),
+            (Some("b"), Some(4))
+        );
     }
 
     #[test]
@@ -92,8 +103,14 @@ mod tests {
         let record = held("a", 0);
         let seen = Seen::update(None, record.clone(), start);
         let seen = Seen::update(Some(seen), record.clone(), after(start, 10));
-        assert!(seen.claim("b", after(start, 16)).is_some(), "seeing it again is no renewal");
-        let renewed = LeaseSpec { lease_transitions: Some(9), ..record };
+        assert!(
+            seen.claim("b", after(start, 16)).is_some(),
+            "seeing it again is no renewal"
+        );
+        let renewed = LeaseSpec {
+            lease_transitions: Some(9),
+            ..record
+        };
         let seen = Seen::update(Some(seen), renewed, after(start, 16));
         assert_eq!(seen.claim("b", after(start, 30)), None);
     }
@@ -102,14 +119,23 @@ mod tests {
     fn its_holder_renews_at_once_and_keeps_when_it_began() {
         let start = Instant::now();
         let record = held("a", 3);
-        let renewed = Seen::update(None, record.clone(), start).claim("a", start).expect("its own");
-        assert_eq!((renewed.acquire_time, renewed.lease_transitions), (record.acquire_time, Some(3)));
+        let renewed = Seen::update(None, record.clone(), start)
+            .claim("a", start)
+            .expect("its own");
+        assert_eq!(
+            (renewed.acquire_time, renewed.lease_transitions),
+            (record.acquire_time, Some(3))
+        );
     }
 
     #[test]
     fn what_was_given_up_is_free_at_once() {
         let start = Instant::now();
         let released = Seen::update(None, held("a", 1), start).release();
-        assert!(Seen::update(None, released, start).claim("b", start).is_some());
+        assert!(
+            Seen::update(None, released, start)
+                .claim("b", start)
+                .is_some()
+        );
     }
 }

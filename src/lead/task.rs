@@ -28,7 +28,16 @@ impl Elector {
     pub fn new(client: Client, namespace: &str, identity: &str) -> (Self, watch::Receiver<bool>) {
         let (leads, told) = watch::channel(false);
         let api = Api::namespaced(client, namespace);
-        (Self { api, identity: identity.to_owned(), seen: None, version: None, leads }, told)
+        (
+            Self {
+                api,
+                identity: identity.to_owned(),
+                seen: None,
+                version: None,
+                leads,
+            },
+            told,
+        )
     }
 
     /// Runs until it is told to stop; then gives the Lease up.
@@ -56,7 +65,11 @@ impl Elector {
             renewed = renewed.filter(|at| at.elapsed() < DEADLINE);
             self.tell(renewed.is_some());
             // Replicas that wait should not all ask at the same moment.
-            let jitter = if renewed.is_some() { 1.0 } else { 1.0 + fastrand::f64() / 5.0 };
+            let jitter = if renewed.is_some() {
+                1.0
+            } else {
+                1.0 + fastrand::f64() / 5.0
+            };
             sleep(PERIOD.mul_f64(jitter)).await;
         }
     }
@@ -64,18 +77,29 @@ impl Elector {
     async fn release(&mut self) {
         let led = *self.leads.borrow();
         self.tell(false);
-        let Some(seen) = self.seen.take().filter(|_| led) else { return };
+        let Some(seen) = self.seen.take().filter(|_| led) else {
+            return;
+        };
         let lease = self.lease(seen.release());
         if !matches!(
-            timeout(RELEASE, self.api.replace(LEASE, &PostParams::default(), &lease)).await,
+            timeout(
+                RELEASE,
+                self.api.replace(LEASE, &PostParams::default(), &lease)
+            )
+            .await,
             Ok(Ok(_))
         ) {
-            tracing::info!("the lease was not given up; it expires in {} s", DURATION.as_secs());
+            tracing::info!(
+                "the lease was not given up; it expires in {} s",
+                DURATION.as_secs()
+            );
         }
     }
 
     fn tell(&self, leads: bool) {
-        let changed = self.leads.send_if_modified(|led| std::mem::replace(led, leads) != leads);
+        let changed = self
+            .leads
+            .send_if_modified(|led| std::mem::replace(led, leads) != leads);
         if changed {
             tracing::info!(identity = self.identity, leads, "leadership changed");
         }
@@ -96,7 +120,10 @@ impl Elector {
         self.seen = Some(seen);
         let Some(claim) = claim else { return Ok(false) };
         let lease = self.lease(claim);
-        let made = self.api.replace(LEASE, &PostParams::default(), &lease).await;
+        let made = self
+            .api
+            .replace(LEASE, &PostParams::default(), &lease)
+            .await;
         self.written(made)
     }
 
@@ -120,7 +147,10 @@ impl Elector {
             resource_version: self.version.clone(),
             ..ObjectMeta::default()
         };
-        Lease { metadata, spec: Some(spec) }
+        Lease {
+            metadata,
+            spec: Some(spec),
+        }
     }
 }
 
@@ -142,7 +172,11 @@ mod tests {
         fn answer(&self, method: &Method, body: &[u8]) -> (u16, Value) {
             let mut kept = self.0.lock().expect("no panic");
             let sent: Value = serde_json::from_slice(body).unwrap_or_default();
-            let version = |lease: &Value| lease["metadata"]["resourceVersion"].as_str().map(str::to_owned);
+            let version = |lease: &Value| {
+                lease["metadata"]["resourceVersion"]
+                    .as_str()
+                    .map(str::to_owned)
+            };
             let failed = |code: u16| {
                 (
                     code,
@@ -185,8 +219,11 @@ mod tests {
                         std::future::pending::<()>().await;
                     }
                     let (code, body) = server.answer(&method, &body);
-                    let answer = Response::builder().status(StatusCode::from_u16(code).expect("a code"));
-                    answer.body(Body::from(body.to_string().into_bytes())).map_err(tower::BoxError::from)
+                    let answer =
+                        Response::builder().status(StatusCode::from_u16(code).expect("a code"));
+                    answer
+                        .body(Body::from(body.to_string().into_bytes()))
+                        .map_err(tower::BoxError::from)
                 }
             });
             Client::new(service, "default")
@@ -204,7 +241,12 @@ mod tests {
         let (cut, stop) = (Arc::<AtomicBool>::default(), CancellationToken::new());
         let (elector, leads) = Elector::new(server.client(cut.clone()), "default", identity);
         let task = tokio::spawn(elector.run(stop.clone()));
-        Replica { leads, cut, stop, task }
+        Replica {
+            leads,
+            cut,
+            stop,
+            task,
+        }
     }
 
     /// Lets time pass; who led in each tenth of a second, and never two at once.
@@ -212,7 +254,9 @@ mod tests {
         let mut led = Vec::new();
         for _ in 0..seconds * 10 {
             sleep(Duration::from_millis(100)).await;
-            let leaders: Vec<_> = (0..replicas.len()).filter(|i| *replicas[*i].leads.borrow()).collect();
+            let leaders: Vec<_> = (0..replicas.len())
+                .filter(|i| *replicas[*i].leads.borrow())
+                .collect();
             assert!(leaders.len() < 2, "two lead");
             led.push(leaders.first().copied());
         }
@@ -225,15 +269,33 @@ mod tests {
         let first = start(&server, "a");
         assert_eq!(pass(1, &[&first]).await.last(), Some(&Some(0)));
         let second = start(&server, "b");
-        assert!(pass(60, &[&first, &second]).await.iter().all(|leader| *leader == Some(0)), "it renews");
+        assert!(
+            pass(60, &[&first, &second])
+                .await
+                .iter()
+                .all(|leader| *leader == Some(0)),
+            "it renews"
+        );
         first.cut.store(true, Ordering::Relaxed);
         let led = pass(30, &[&first, &second]).await;
-        let ended = led.iter().position(|leader| *leader != Some(0)).expect("it ends");
-        let began = led.iter().position(|leader| *leader == Some(1)).expect("the other begins");
-        assert!(ended <= 120 && began > ended && began <= 200, "{ended} {began}");
+        let ended = led
+            .iter()
+            .position(|leader| *leader != Some(0))
+            .expect("it ends");
+        let began = led
+            .iter()
+            .position(|leader| *leader == Some(1))
+            .expect("the other begins");
+        assert!(
+            ended <= 120 && began > ended && began <= 200,
+            "{ended} {began}"
+        );
         first.cut.store(false, Ordering::Relaxed);
         assert!(
-            pass(30, &[&first, &second]).await.iter().all(|leader| *leader == Some(1)),
+            pass(30, &[&first, &second])
+                .await
+                .iter()
+                .all(|leader| *leader == Some(1)),
             "it does not come back"
         );
     }
@@ -251,6 +313,10 @@ mod tests {
         assert_eq!(led.last(), Some(&Some(0)));
         second.task.abort();
         let again = start(&server, "b");
-        assert_eq!(pass(1, &[&again]).await.last(), Some(&Some(0)), "after a crash it is its own");
+        assert_eq!(
+            pass(1, &[&again]).await.last(),
+            Some(&Some(0)),
+            "after a crash it is its own"
+        );
     }
 }

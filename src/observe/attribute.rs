@@ -37,7 +37,8 @@ impl Templates {
 
     /// Whether pods of `component`, or of all where it is not known, would be the same.
     fn makes_the_same(&self, other: &Self, component: Option<&str>) -> bool {
-        let of = |templates: &Self| component.and_then(|name| templates.components.get(name).copied());
+        let of =
+            |templates: &Self| component.and_then(|name| templates.components.get(name).copied());
         match (of(self), of(other)) {
             (Some(a), Some(b)) => a == b,
             _ => self.components == other.components,
@@ -77,7 +78,11 @@ impl Candidate<'_> {
 
 /// The generation that a group is of. `all` are in ascending order; `current` is the key of the newest one's pods, where
 /// the workload's status says so of that very generation.
-pub(super) fn generation(group: &Group<'_>, all: &[Candidate<'_>], current: Option<&str>) -> Option<i64> {
+pub(super) fn generation(
+    group: &Group<'_>,
+    all: &[Candidate<'_>],
+    current: Option<&str>,
+) -> Option<i64> {
     let newest = all.last()?;
     let component = group.component;
     let named = group.key.zip(current);
@@ -85,8 +90,10 @@ pub(super) fn generation(group: &Group<'_>, all: &[Candidate<'_>], current: Opti
         return Some(newest.generation);
     }
     // Its pods have another key, so these are none of its own.
-    let possible: Vec<_> =
-        all.iter().filter(|one| named.is_none() || one.generation != newest.generation).collect();
+    let possible: Vec<_> = all
+        .iter()
+        .filter(|one| named.is_none() || one.generation != newest.generation)
+        .collect();
     let in_time = possible.iter().filter(|one| one.changed <= group.born);
     let best = in_time.max_by_key(|one| (one.parts.likeness(group.parts), one.generation));
     // Older than all that is known: what a controller took up again, or has not got rid of yet.
@@ -95,7 +102,13 @@ pub(super) fn generation(group: &Group<'_>, all: &[Candidate<'_>], current: Opti
         oldest_first.max_by_key(|one| one.parts.likeness(group.parts))
     })?;
     let sharing = possible.iter().filter(|one| one.shares(best, component));
-    Some(sharing.map(|one| one.generation).chain([best.generation]).max().unwrap_or(best.generation))
+    Some(
+        sharing
+            .map(|one| one.generation)
+            .chain([best.generation])
+            .max()
+            .unwrap_or(best.generation),
+    )
 }
 
 #[cfg(test)]
@@ -108,12 +121,18 @@ mod tests {
     }
 
     fn parts(image: &str) -> Parts {
-        Parts::of(&View { images: vec![image.into()], ..View::default() })
+        Parts::of(&View {
+            images: vec![image.into()],
+            ..View::default()
+        })
     }
 
     fn templates(pairs: &[(&str, u64)]) -> Templates {
         Templates {
-            components: pairs.iter().map(|(name, hash)| ((*name).into(), *hash)).collect(),
+            components: pairs
+                .iter()
+                .map(|(name, hash)| ((*name).into(), *hash))
+                .collect(),
             ..Templates::default()
         }
     }
@@ -121,9 +140,15 @@ mod tests {
     /// A Revision: generation, second, image, hash of its only template.
     type Row = (i64, i64, &'static str, u64);
 
-    fn decide(rows: &[Row], group: (Option<&str>, i64, &str), current: Option<&str>) -> Option<i64> {
-        let known: Vec<_> =
-            rows.iter().map(|row| (row, parts(row.2), templates(&[("main", row.3)]))).collect();
+    fn decide(
+        rows: &[Row],
+        group: (Option<&str>, i64, &str),
+        current: Option<&str>,
+    ) -> Option<i64> {
+        let known: Vec<_> = rows
+            .iter()
+            .map(|row| (row, parts(row.2), templates(&[("main", row.3)])))
+            .collect();
         let all: Vec<_> = known
             .iter()
             .map(|((generation, second, ..), parts, templates)| Candidate {
@@ -134,7 +159,16 @@ mod tests {
             })
             .collect();
         let (key, born, image) = group;
-        generation(&Group { key, component: None, born: at(born), parts: &parts(image) }, &all, current)
+        generation(
+            &Group {
+                key,
+                component: None,
+                born: at(born),
+                parts: &parts(image),
+            },
+            &all,
+            current,
+        )
     }
 
     #[test]
@@ -142,7 +176,11 @@ mod tests {
         let rows = [(1, 0, "a", 1), (2, 10, "b", 2)];
         assert_eq!(decide(&rows, (Some("k1"), 1, "a"), None), Some(1));
         assert_eq!(decide(&rows, (Some("k2"), 11, "b"), None), Some(2));
-        assert_eq!(decide(&rows, (Some("k1"), 11, "a"), None), Some(1), "a pod that was replaced");
+        assert_eq!(
+            decide(&rows, (Some("k1"), 11, "a"), None),
+            Some(1),
+            "a pod that was replaced"
+        );
         assert_eq!(decide(&[], (None, 0, "a"), None), None);
     }
 
@@ -168,19 +206,30 @@ mod tests {
         assert_eq!(decide(&rolled_back, (Some("k1"), 1, "a"), None), Some(3));
         assert_eq!(decide(&rolled_back, (Some("k2"), 11, "b"), None), Some(2));
         // Generation 1 is not known any more: its pods are older than everything that is.
-        assert_eq!(decide(&rolled_back[1..], (Some("k1"), 1, "a"), None), Some(3));
+        assert_eq!(
+            decide(&rolled_back[1..], (Some("k1"), 1, "a"), None),
+            Some(3)
+        );
     }
 
     #[test]
     fn the_status_names_the_newest() {
         let rows = [(1, 0, "a", 1), (2, 10, "a", 2)];
-        assert_eq!(decide(&rows, (Some("k"), 1, "a"), Some("k")), Some(2), "an edit that brings no pods");
+        assert_eq!(
+            decide(&rows, (Some("k"), 1, "a"), Some("k")),
+            Some(2),
+            "an edit that brings no pods"
+        );
         assert_eq!(
             decide(&rows, (Some("old"), 11, "a"), Some("k")),
             Some(1),
             "replaced meanwhile, and still old"
         );
-        assert_eq!(decide(&rows[1..], (Some("old"), 1, "a"), Some("k")), None, "of something that is over");
+        assert_eq!(
+            decide(&rows[1..], (Some("old"), 1, "a"), Some("k")),
+            None,
+            "of something that is over"
+        );
     }
 
     #[test]
@@ -191,18 +240,37 @@ mod tests {
         );
         let (one, two) = (parts("a"), parts("b"));
         let all = [
-            Candidate { generation: 1, changed: at(0), parts: &one, templates: Some(&a) },
-            Candidate { generation: 2, changed: at(10), parts: &two, templates: Some(&b) },
+            Candidate {
+                generation: 1,
+                changed: at(0),
+                parts: &one,
+                templates: Some(&a),
+            },
+            Candidate {
+                generation: 2,
+                changed: at(10),
+                parts: &two,
+                templates: Some(&b),
+            },
         ];
         let of = |component, image: &str| {
             let parts = parts(image);
             generation(
-                &Group { key: Some("k"), component: Some(component), born: at(1), parts: &parts },
+                &Group {
+                    key: Some("k"),
+                    component: Some(component),
+                    born: at(1),
+                    parts: &parts,
+                },
                 &all,
                 None,
             )
         };
         assert_eq!(of("predictor", "a"), Some(1));
-        assert_eq!(of("transformer", "t"), Some(2), "its template did not change");
+        assert_eq!(
+            of("transformer", "t"),
+            Some(2),
+            "its template did not change"
+        );
     }
 }

@@ -13,18 +13,32 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// What makes the pods of a Revision, from its compressed snapshot; none when that cannot be told.
-pub(super) async fn templates(runner: &Runner, kind: &Arc<Kind>, gzip: Arc<[u8]>) -> Option<Templates> {
+pub(super) async fn templates(
+    runner: &Runner,
+    kind: &Arc<Kind>,
+    gzip: Arc<[u8]>,
+) -> Option<Templates> {
     let of = kind.clone();
     let work = move || {
         let text = unpack(&gzip).map_err(|_| Failure::Input)?;
-        of.view.as_ref().map(|file| read_templates(&of, file, &text)).transpose()
+        of.view
+            .as_ref()
+            .map(|file| read_templates(&of, file, &text))
+            .transpose()
     };
-    runner.run(kind, "view.components", work).await.ok().flatten()
+    runner
+        .run(kind, "view.components", work)
+        .await
+        .ok()
+        .flatten()
 }
 
 fn read_templates(kind: &Kind, file: &ViewFile, text: &str) -> Result<Templates, Failure> {
     let outputs = file.components(text, &Shape::Whole)?;
-    let mut templates = Templates { replicas: replicas(kind, text), ..Templates::default() };
+    let mut templates = Templates {
+        replicas: replicas(kind, text),
+        ..Templates::default()
+    };
     for output in outputs.iter().filter(|output| output.is_object()) {
         let name = output["name"].as_str().unwrap_or_default();
         let made_of = (output["pod"].to_string(), output["identity"].to_string());
@@ -45,19 +59,31 @@ fn read_templates(kind: &Kind, file: &ViewFile, text: &str) -> Result<Templates,
 fn replicas(kind: &Kind, text: &str) -> Option<i64> {
     let document = Document::parse(text).ok()?;
     let number = |value: Json<'_>| value.as_number().and_then(|text| text.parse::<i64>().ok());
-    let all = kind.replicas.iter().filter_map(|path| number(path.find(document.root())?));
+    let all = kind
+        .replicas
+        .iter()
+        .filter_map(|path| number(path.find(document.root())?));
     all.reduce(i64::saturating_add)
 }
 
 /// What a workload's status says of its newest generation, and the key of that one's pods.
-pub(super) async fn judge(runner: &Runner, kind: &Arc<Kind>, live: &Live) -> (Ruling, Option<String>) {
+pub(super) async fn judge(
+    runner: &Runner,
+    kind: &Arc<Kind>,
+    live: &Live,
+) -> (Ruling, Option<String>) {
     if let Some(odd) = live.odd {
         return (Ruling::Unreadable(odd.to_owned()), None);
     }
-    let unreadable = |reason: &str| Ruling::Unreadable(format!("the status cannot be read: {reason}"));
+    let unreadable =
+        |reason: &str| Ruling::Unreadable(format!("the status cannot be read: {reason}"));
     let (of, text) = (kind.clone(), live.text.clone());
     let ruled = if live.is_current() && !kind.phases.is_empty() {
-        runner.run(kind, "phases", move || Ok(ruling(&of.phases, &Object::parse(&text)?))).await
+        runner
+            .run(kind, "phases", move || {
+                Ok(ruling(&of.phases, &Object::parse(&text)?))
+            })
+            .await
     } else {
         Ok(Ok(Ruling::Silent))
     };
@@ -66,8 +92,14 @@ pub(super) async fn judge(runner: &Runner, kind: &Arc<Kind>, live: &Live) -> (Ru
         Ok(Err(failure)) => unreadable(failure.reason()),
         Err(reason) => unreadable(reason),
     };
-    let (Some(program), text) = (kind.pods.current.clone(), live.text.clone()) else { return (ruling, None) };
-    let key = runner.run(kind, "pods.current", move || Ok(current(&program, &Object::parse(&text)?))).await;
+    let (Some(program), text) = (kind.pods.current.clone(), live.text.clone()) else {
+        return (ruling, None);
+    };
+    let key = runner
+        .run(kind, "pods.current", move || {
+            Ok(current(&program, &Object::parse(&text)?))
+        })
+        .await;
     (ruling, key.ok().flatten())
 }
 
@@ -76,13 +108,19 @@ pub(super) async fn judge(runner: &Runner, kind: &Arc<Kind>, live: &Live) -> (Ru
 fn ruling(rules: &[PhaseRule], object: &Object) -> Result<Ruling, Failure> {
     for rule in rules {
         let outputs = rule.when.run(object, &Shape::Whole)?;
-        if let Some(output) =
-            outputs.iter().find(|output| !matches!(output, Value::Null | Value::Bool(false)))
+        if let Some(output) = outputs
+            .iter()
+            .find(|output| !matches!(output, Value::Null | Value::Bool(false)))
         {
             let text = |field: &str| {
-                output[field].as_str().filter(|text| !text.is_empty()).map(|text| cut(text).into())
+                output[field]
+                    .as_str()
+                    .filter(|text| !text.is_empty())
+                    .map(|text| cut(text).into())
             };
-            let since = ["lastTransitionTime", "time"].iter().find_map(|field| output[*field].as_str());
+            let since = ["lastTransitionTime", "time"]
+                .iter()
+                .find_map(|field| output[*field].as_str());
             return Ok(Ruling::Match {
                 phase: rule.phase,
                 reason: text("reason"),
@@ -96,7 +134,11 @@ fn ruling(rules: &[PhaseRule], object: &Object) -> Result<Ruling, Failure> {
 
 fn current(program: &Program, object: &Object) -> Option<String> {
     let outputs = program.run(object, &Shape::Whole).ok()?;
-    outputs.iter().find_map(Value::as_str).filter(|key| !key.is_empty()).map(str::to_owned)
+    outputs
+        .iter()
+        .find_map(Value::as_str)
+        .filter(|key| !key.is_empty())
+        .map(str::to_owned)
 }
 
 #[cfg(test)]

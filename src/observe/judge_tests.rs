@@ -15,7 +15,10 @@ async fn judged(name: &str, object: &Value) -> (Ruling, Option<String>) {
     let live = Live::read(&kind, &object.to_string()).expect("an object");
     let metrics = Metrics::new();
     let result = judge(&Runner::new(&metrics), &kind, &live).await;
-    assert!(!metrics.encode().contains("revisor_view_failures_total{"), "{name}: a program failed");
+    assert!(
+        !metrics.encode().contains("revisor_view_failures_total{"),
+        "{name}: a program failed"
+    );
     result
 }
 
@@ -43,13 +46,28 @@ async fn rules_of_every_kind() {
     let cases: Vec<Case> =
         serde_saphyr::from_str(&std::fs::read_to_string(file).expect("a fixture")).expect("YAML");
     let mut kinds = std::collections::BTreeSet::new();
-    for Case { kind, annotations, spec, mut status, conditions, phase } in cases {
+    for Case {
+        kind,
+        annotations,
+        spec,
+        mut status,
+        conditions,
+        phase,
+    } in cases
+    {
         if !conditions.is_empty() {
-            let all = conditions.iter().map(|[name, status, reason]| condition(name, status, reason));
+            let all = conditions
+                .iter()
+                .map(|[name, status, reason]| condition(name, status, reason));
             status["conditions"] = all.collect();
         }
-        let metadata = json!({"name": "w", "namespace": "n", "generation": 2, "annotations": annotations});
-        let (ruling, _) = judged(&kind, &json!({"metadata": metadata, "spec": spec, "status": status})).await;
+        let metadata =
+            json!({"name": "w", "namespace": "n", "generation": 2, "annotations": annotations});
+        let (ruling, _) = judged(
+            &kind,
+            &json!({"metadata": metadata, "spec": spec, "status": status}),
+        )
+        .await;
         let found = match &ruling {
             Ruling::Match { phase, .. } => Some(phase.to_string()),
             _ => None,
@@ -67,8 +85,11 @@ async fn rules_of_every_kind() {
 #[tokio::test]
 async fn a_match_carries_reason_message_and_time() {
     let failed = condition("Progressing", "False", "ProgressDeadlineExceeded");
-    let (ruling, _) =
-        judged("Deployment", &json!({"status": {"observedGeneration": 2, "conditions": [failed]}})).await;
+    let (ruling, _) = judged(
+        "Deployment",
+        &json!({"status": {"observedGeneration": 2, "conditions": [failed]}}),
+    )
+    .await;
     let expected = Ruling::Match {
         phase: Phase::Failed,
         reason: Some("ProgressDeadlineExceeded".into()),
@@ -88,14 +109,26 @@ async fn a_status_of_the_generation_before_says_nothing() {
 #[tokio::test]
 async fn the_key_of_the_newest_pods_is_read_where_the_status_names_it() {
     for (name, status, expected) in [
-        ("StatefulSet", json!({"observedGeneration": 2, "updateRevision": "w-7d4"}), Some("w-7d4")),
-        ("StatefulSet", json!({"observedGeneration": 1, "updateRevision": "w-7d4"}), None),
+        (
+            "StatefulSet",
+            json!({"observedGeneration": 2, "updateRevision": "w-7d4"}),
+            Some("w-7d4"),
+        ),
+        (
+            "StatefulSet",
+            json!({"observedGeneration": 1, "updateRevision": "w-7d4"}),
+            None,
+        ),
         (
             "Service",
             json!({"observedGeneration": 2, "latestCreatedRevisionName": "w-00002"}),
             Some("w-00002"),
         ),
-        ("Service", json!({"observedGeneration": 1, "latestCreatedRevisionName": "w-00001"}), None),
+        (
+            "Service",
+            json!({"observedGeneration": 1, "latestCreatedRevisionName": "w-00001"}),
+            None,
+        ),
         (
             "RayService",
             json!({"observedGeneration": 2, "activeServiceStatus": {"rayClusterName": "a"}, "pendingServiceStatus": {"rayClusterName": "b"}}),
@@ -106,11 +139,23 @@ async fn the_key_of_the_newest_pods_is_read_where_the_status_names_it() {
             json!({"observedGeneration": 2, "activeServiceStatus": {"rayClusterName": "a"}, "pendingServiceStatus": {"rayClusterName": ""}}),
             Some("a"),
         ),
-        ("Rollout", json!({"observedGeneration": "2", "currentPodHash": "abc"}), Some("abc")),
-        ("Rollout", json!({"observedGeneration": "1", "currentPodHash": "abc"}), None),
+        (
+            "Rollout",
+            json!({"observedGeneration": "2", "currentPodHash": "abc"}),
+            Some("abc"),
+        ),
+        (
+            "Rollout",
+            json!({"observedGeneration": "1", "currentPodHash": "abc"}),
+            None,
+        ),
         ("Deployment", json!({"observedGeneration": 2}), None),
     ] {
-        assert_eq!(judged(name, &json!({"status": status})).await.1.as_deref(), expected, "{name} {status}");
+        assert_eq!(
+            judged(name, &json!({"status": status})).await.1.as_deref(),
+            expected,
+            "{name} {status}"
+        );
     }
 }
 
@@ -133,11 +178,23 @@ async fn hostile_statuses_are_unreadable_and_never_stop_anything() {
                 kind.kind
             );
         }
-        for field in
-            ["state", "phase", "modelStatus", "observedGeneration", "updateRevision", "pendingServiceStatus"]
-        {
-            for value in [json!([1]), json!({"a": 1}), json!(1.5), json!(null), json!("\u{0}")] {
-                let object = json!({"metadata": {"generation": 2}, "spec": value, "status": {field: value}});
+        for field in [
+            "state",
+            "phase",
+            "modelStatus",
+            "observedGeneration",
+            "updateRevision",
+            "pendingServiceStatus",
+        ] {
+            for value in [
+                json!([1]),
+                json!({"a": 1}),
+                json!(1.5),
+                json!(null),
+                json!("\u{0}"),
+            ] {
+                let object =
+                    json!({"metadata": {"generation": 2}, "spec": value, "status": {field: value}});
                 let live = Live::read(kind, &object.to_string()).expect("an object");
                 judge(&Runner::new(&Metrics::new()), kind, &live).await;
             }
@@ -149,26 +206,47 @@ async fn hostile_statuses_are_unreadable_and_never_stop_anything() {
 async fn templates_say_what_makes_pods_and_how_many() {
     let of = async |name: &str, object: Value| {
         let gzip = crate::gzip::compress(object.to_string().as_bytes()).expect("memory");
-        templates(&Runner::new(&Metrics::new()), &kind(name), gzip.into()).await.expect("templates")
+        templates(&Runner::new(&Metrics::new()), &kind(name), gzip.into())
+            .await
+            .expect("templates")
     };
     let deployment = |replicas: Value, image: &str| json!({"spec": {"replicas": replicas, "template": {"spec": {"containers": [{"image": image}]}}}});
     let three = of("Deployment", deployment(json!(3), "a")).await;
     let one = of("Deployment", deployment(json!(null), "a")).await;
     assert_eq!(three.components, one.components);
-    assert_ne!(three.components, of("Deployment", deployment(json!(3), "b")).await.components);
+    assert_ne!(
+        three.components,
+        of("Deployment", deployment(json!(3), "b")).await.components
+    );
     assert_eq!(
-        (three.expected(Some(5)), three.expected(None), one.expected(Some(1))),
+        (
+            three.expected(Some(5)),
+            three.expected(None),
+            one.expected(Some(1))
+        ),
         (Some(5), Some(3), Some(1))
     );
-    assert_eq!(of("Deployment", deployment(json!(0), "a")).await.expected(Some(2)), Some(2));
+    assert_eq!(
+        of("Deployment", deployment(json!(0), "a"))
+            .await
+            .expected(Some(2)),
+        Some(2)
+    );
     let lws = of(
         "LeaderWorkerSet",
         json!({"spec": {"replicas": 2, "leaderWorkerTemplate": {"size": 4, "workerTemplate": {}}}}),
     )
     .await;
-    assert_eq!((lws.expected(Some(2)), lws.expected(Some(3))), (Some(8), Some(12)));
+    assert_eq!(
+        (lws.expected(Some(2)), lws.expected(Some(3))),
+        (Some(8), Some(12))
+    );
     let knative = json!({"spec": {"template": {"spec": {"containers": [{"image": "a"}]}}}});
-    assert_eq!(of("Service", knative).await.expected(None), None, "it scales to zero");
+    assert_eq!(
+        of("Service", knative).await.expected(None),
+        None,
+        "it scales to zero"
+    );
     let zero = json!({"spec": {"predictor": {"minReplicas": 0, "maxReplicas": 3, "model": {}}}});
     assert_eq!(of("InferenceService", zero).await.expected(None), None);
 }

@@ -34,9 +34,15 @@ impl Live {
         let document = Document::parse(raw).ok()?;
         let object = document.root();
         let metadata = object.get("metadata")?;
-        let observed = kind.observed_generation.as_ref().and_then(|path| number(path.find(object)?));
-        let replicas =
-            kind.replicas.iter().filter_map(|path| number(path.find(object)?)).reduce(i64::saturating_add);
+        let observed = kind
+            .observed_generation
+            .as_ref()
+            .and_then(|path| number(path.find(object)?));
+        let replicas = kind
+            .replicas
+            .iter()
+            .filter_map(|path| number(path.find(object)?))
+            .reduce(i64::saturating_add);
         let odd = odd(object.get("status"));
         Some(Self {
             generation: metadata.get("generation").and_then(number)?,
@@ -50,32 +56,47 @@ impl Live {
 
     /// Whether what the status says is of this generation of the workload; unsaid counts as yes.
     pub(super) fn is_current(&self) -> bool {
-        self.observed.is_none_or(|observed| observed >= self.generation)
+        self.observed
+            .is_none_or(|observed| observed >= self.generation)
     }
 }
 
 /// A number, also one in a text: Argo Rollouts writes its observedGeneration as one.
 fn number(value: Value<'_>) -> Option<i64> {
-    value.as_number().or(value.as_str()).and_then(|text| text.parse().ok())
+    value
+        .as_number()
+        .or(value.as_str())
+        .and_then(|text| text.parse().ok())
 }
 
 fn text(metadata: Value<'_>, object: Value<'_>, without_status: bool) -> String {
     let mut text = String::from("{\"metadata\":{");
     let fields = ["name", "namespace", "generation"];
-    append(&mut text, fields.iter().filter_map(|name| Some((*name, metadata.get(name)?.canonical()))));
+    append(
+        &mut text,
+        fields
+            .iter()
+            .filter_map(|name| Some((*name, metadata.get(name)?.canonical()))),
+    );
     let annotations = metadata.get("annotations");
-    let short = annotations.iter().flat_map(|all| all.entries()).filter_map(|(key, value)| {
-        let value = value.canonical();
-        (value.len() <= MAX_ANNOTATION).then_some((key, value))
-    });
+    let short = annotations
+        .iter()
+        .flat_map(|all| all.entries())
+        .filter_map(|(key, value)| {
+            let value = value.canonical();
+            (value.len() <= MAX_ANNOTATION).then_some((key, value))
+        });
     text.push_str(",\"annotations\":{");
     append(&mut text, short);
     text.push_str("}},\"spec\":{");
     let spec = object.get("spec");
-    let short = spec.iter().flat_map(|spec| spec.entries()).filter_map(|(key, value)| {
-        let value = value.canonical();
-        (value.len() <= MAX_PART).then_some((key, value))
-    });
+    let short = spec
+        .iter()
+        .flat_map(|spec| spec.entries())
+        .filter_map(|(key, value)| {
+            let value = value.canonical();
+            (value.len() <= MAX_PART).then_some((key, value))
+        });
     append(&mut text, short);
     text.push('}');
     if let Some(status) = object.get("status").filter(|_| !without_status) {
@@ -103,13 +124,20 @@ fn odd(status: Option<Value<'_>>) -> Option<&'static str> {
     if !status.is_object() {
         return Some("status is not an object");
     }
-    let conditions = status.get("conditions").filter(|conditions| !conditions.is_null());
+    let conditions = status
+        .get("conditions")
+        .filter(|conditions| !conditions.is_null());
     if let Some(conditions) = conditions {
         if !conditions.is_array() {
             return Some("status.conditions is not a list");
         }
-        let text = |condition: Value<'_>, field: &str| condition.get(field).and_then(Value::as_str).is_some();
-        if !conditions.items().all(|condition| text(condition, "type") && text(condition, "status")) {
+        let text = |condition: Value<'_>, field: &str| {
+            condition.get(field).and_then(Value::as_str).is_some()
+        };
+        if !conditions
+            .items()
+            .all(|condition| text(condition, "type") && text(condition, "status"))
+        {
             return Some("an item of status.conditions has no type or status");
         }
     }
@@ -124,7 +152,11 @@ mod tests {
 
     fn read(kind: &str, object: &serde_json::Value) -> Live {
         let catalogue = Catalogue::built_in();
-        let kind = catalogue.kinds().iter().find(|k| k.kind == kind).expect("built in");
+        let kind = catalogue
+            .kinds()
+            .iter()
+            .find(|k| k.kind == kind)
+            .expect("built in");
         Live::read(kind, &object.to_string()).expect("an object")
     }
 
@@ -161,22 +193,41 @@ mod tests {
         for (status, expected) in [
             (json!("text"), "status is not an object"),
             (json!([1]), "status is not an object"),
-            (json!({"conditions": {"type": "Ready"}}), "status.conditions is not a list"),
-            (json!({"conditions": "Ready"}), "status.conditions is not a list"),
-            (json!({"conditions": [1]}), "an item of status.conditions has no type or status"),
+            (
+                json!({"conditions": {"type": "Ready"}}),
+                "status.conditions is not a list",
+            ),
+            (
+                json!({"conditions": "Ready"}),
+                "status.conditions is not a list",
+            ),
+            (
+                json!({"conditions": [1]}),
+                "an item of status.conditions has no type or status",
+            ),
             (
                 json!({"conditions": [{"type": 1, "status": "True"}]}),
                 "an item of status.conditions has no type or status",
             ),
-            (json!({"message": "x".repeat(MAX_STATUS)}), "status is larger than 64 KiB"),
+            (
+                json!({"message": "x".repeat(MAX_STATUS)}),
+                "status is larger than 64 KiB",
+            ),
         ] {
-            let live = read("Deployment", &json!({"metadata": {"generation": 1}, "status": status}));
+            let live = read(
+                "Deployment",
+                &json!({"metadata": {"generation": 1}, "status": status}),
+            );
             assert_eq!(live.odd, Some(expected));
             assert!(!live.text.contains("\"status\""));
         }
         for status in [json!(null), json!({}), json!({"conditions": null})] {
             assert_eq!(
-                read("Deployment", &json!({"metadata": {"generation": 1}, "status": status})).odd,
+                read(
+                    "Deployment",
+                    &json!({"metadata": {"generation": 1}, "status": status})
+                )
+                .odd,
                 None
             );
         }

@@ -31,9 +31,17 @@ const BETWEEN: &[(&str, &str, &str)] = &[
     ("ray.io", "RayCluster", "rayclusters"),
     ("serving.knative.dev", "Revision", "revisions"),
     ("serving.knative.dev", "Configuration", "configurations"),
-    ("nvidia.com", "DynamoComponentDeployment", "dynamocomponentdeployments"),
+    (
+        "nvidia.com",
+        "DynamoComponentDeployment",
+        "dynamocomponentdeployments",
+    ),
     ("grove.io", "PodClique", "podcliques"),
-    ("grove.io", "PodCliqueScalingGroup", "podcliquescalinggroups"),
+    (
+        "grove.io",
+        "PodCliqueScalingGroup",
+        "podcliquescalinggroups",
+    ),
     ("grove.io", "PodCliqueSet", "podcliquesets"),
 ];
 
@@ -57,12 +65,20 @@ impl Owners {
         let text = |(group, kind, plural): (&str, &str, &str)| {
             (group.to_owned(), kind.to_owned(), plural.to_owned())
         };
-        let recorded =
-            kinds.iter().map(|kind| (kind.group.as_str(), kind.kind.as_str(), kind.plural.as_str()));
+        let recorded = kinds.iter().map(|kind| {
+            (
+                kind.group.as_str(),
+                kind.kind.as_str(),
+                kind.plural.as_str(),
+            )
+        });
         Self {
             client,
             plurals: recorded.chain(BETWEEN.iter().copied()).map(text).collect(),
-            parents: Cache::builder().max_capacity(MAX_KEPT).time_to_live(KEPT_FOR).build(),
+            parents: Cache::builder()
+                .max_capacity(MAX_KEPT)
+                .time_to_live(KEPT_FOR)
+                .build(),
             metrics: metrics.clone(),
         }
     }
@@ -77,7 +93,9 @@ impl Owners {
         let mut next = Some(owner);
         for _ in 0..MAX_HOPS {
             let Some(owner) = next else { return Ok(None) };
-            let Ok(uid) = Uuid::try_parse(&owner.uid) else { return Ok(None) };
+            let Ok(uid) = Uuid::try_parse(&owner.uid) else {
+                return Ok(None);
+            };
             if known(uid) {
                 return Ok(Some(uid));
             }
@@ -93,18 +111,31 @@ impl Owners {
     }
 
     /// Who controls an object.
-    async fn read(&self, namespace: &str, of: &OwnerReference) -> anyhow::Result<Option<OwnerReference>> {
+    async fn read(
+        &self,
+        namespace: &str,
+        of: &OwnerReference,
+    ) -> anyhow::Result<Option<OwnerReference>> {
         let (group, _) = of.api_version.split_once('/').unwrap_or(("", ""));
-        let Some((.., plural)) = self.plurals.iter().find(|(g, kind, _)| g == group && *kind == of.kind)
+        let Some((.., plural)) = self
+            .plurals
+            .iter()
+            .find(|(g, kind, _)| g == group && *kind == of.kind)
         else {
             return Ok(None);
         };
         let root = if group.is_empty() { "/api" } else { "/apis" };
-        let path = format!("{root}/{}/namespaces/{namespace}/{plural}/{}", of.api_version, of.name);
+        let path = format!(
+            "{root}/{}/namespaces/{namespace}/{plural}/{}",
+            of.api_version, of.name
+        );
         self.metrics.owner_reads.inc();
-        let request = Request::get(path).header(header::ACCEPT, ACCEPT).body(Vec::new())?;
-        let answer =
-            timeout(DEADLINE, self.client.request::<Named>(request)).await?.map_err(anyhow::Error::from);
+        let request = Request::get(path)
+            .header(header::ACCEPT, ACCEPT)
+            .body(Vec::new())?;
+        let answer = timeout(DEADLINE, self.client.request::<Named>(request))
+            .await?
+            .map_err(anyhow::Error::from);
         match answer {
             // Another object of that name says nothing of this one.
             Ok(Named { metadata }) if metadata.uid.as_deref() == Some(&of.uid) => Ok(metadata

@@ -98,11 +98,18 @@ pub(super) const SETTLED: TimeDelta = TimeDelta::seconds(30);
 
 impl Finding {
     pub(super) fn new(phase: Phase, reason: &str) -> Self {
-        Self { phase, reason: Some(reason.to_owned()), message: None }
+        Self {
+            phase,
+            reason: Some(reason.to_owned()),
+            message: None,
+        }
     }
 
     fn because(self, message: impl Into<String>) -> Self {
-        Self { message: Some(message.into()), ..self }
+        Self {
+            message: Some(message.into()),
+            ..self
+        }
     }
 }
 
@@ -119,9 +126,18 @@ pub(super) fn phase(facts: &Facts<'_>) -> Finding {
     let found = from_pods(facts, &pods);
     match (found, ruling(facts)) {
         (Some(found), _) if found.phase == Phase::Failed => found,
-        (Some(_), Some(Finding { phase: Phase::Stopped | Phase::Stopping, reason, message })) => {
-            Finding { phase: Phase::Stopping, reason, message }
-        }
+        (
+            Some(_),
+            Some(Finding {
+                phase: Phase::Stopped | Phase::Stopping,
+                reason,
+                message,
+            }),
+        ) => Finding {
+            phase: Phase::Stopping,
+            reason,
+            message,
+        },
         (Some(_), Some(ruled)) if ruled.phase == Phase::Failed => ruled,
         (Some(_), None) if stopped => Finding::new(Phase::Stopping, "ScaledToZero"),
         (Some(found), Some(ruled)) if overrules(ruled.phase, found.phase) => ruled,
@@ -142,7 +158,9 @@ fn overrules(ruled: Phase, found: Phase) -> bool {
 
 fn without_pods(facts: &Facts<'_>, stopped: bool) -> Finding {
     match facts.ruling {
-        Ruling::Unreadable(why) => Finding::new(Phase::Unknown, "StatusUnreadable").because(why.clone()),
+        Ruling::Unreadable(why) => {
+            Finding::new(Phase::Unknown, "StatusUnreadable").because(why.clone())
+        }
         _ if stopped => Finding::new(Phase::Stopped, "ScaledToZero"),
         _ => Finding::new(Phase::Creating, "NoPods").because("no pods yet"),
     }
@@ -150,31 +168,57 @@ fn without_pods(facts: &Facts<'_>, stopped: bool) -> Finding {
 
 /// What the workload's status says, unless that may be of the generation before.
 fn ruling(facts: &Facts<'_>) -> Option<Finding> {
-    let Ruling::Match { phase, reason, message, since } = facts.ruling else { return None };
+    let Ruling::Match {
+        phase,
+        reason,
+        message,
+        since,
+    } = facts.ruling
+    else {
+        return None;
+    };
     let believed = facts.trusted
         || since.is_some_and(|since| since >= facts.changed)
         || (since.is_none() || *phase != Phase::Failed) && facts.now - facts.changed >= SETTLED;
     // What its user does needs no generation.
     let by_user = matches!(phase, Phase::Stopped | Phase::Stopping);
-    let reason = reason.clone().or_else(|| by_user.then(|| "StoppedByUser".to_owned()));
+    let reason = reason
+        .clone()
+        .or_else(|| by_user.then(|| "StoppedByUser".to_owned()));
     let reason = reason.unwrap_or_else(|| format!("Workload{phase}"));
-    (believed || by_user).then(|| Finding { phase: *phase, reason: Some(reason), message: message.clone() })
+    (believed || by_user).then(|| Finding {
+        phase: *phase,
+        reason: Some(reason),
+        message: message.clone(),
+    })
 }
 
 /// Superseded, or its workload is gone.
 fn ended(facts: &Facts<'_>, pods: &Counts<'_>) -> Finding {
-    if let Some(failed) = facts.before.as_ref().filter(|before| before.phase == Phase::Failed) {
+    if let Some(failed) = facts
+        .before
+        .as_ref()
+        .filter(|before| before.phase == Phase::Failed)
+    {
         return failed.clone();
     }
     let deleted = facts.lifecycle == Lifecycle::Deleted;
-    let reason = if deleted && facts.is_newest() { "WorkloadDeleted" } else { "Superseded" };
+    let reason = if deleted && facts.is_newest() {
+        "WorkloadDeleted"
+    } else {
+        "Superseded"
+    };
     match (pods.present, pods.ready) {
         (0, _) => Finding::new(Phase::Stopped, reason),
         (_, 1..) if !deleted && facts.standing != Standing::Replaced => {
-            Finding::new(Phase::Running, "ServesUntilReplaced")
-                .because(format!("{} pods serve until its successor is ready", pods.ready))
+            Finding::new(Phase::Running, "ServesUntilReplaced").because(format!(
+                "{} pods serve until its successor is ready",
+                pods.ready
+            ))
         }
-        (present, _) => Finding::new(Phase::Terminating, reason).because(format!("{present} pods are going")),
+        (present, _) => {
+            Finding::new(Phase::Terminating, reason).because(format!("{present} pods are going"))
+        }
     }
 }
 
@@ -232,27 +276,54 @@ fn from_pods(facts: &Facts<'_>, pods: &Counts<'_>) -> Option<Finding> {
             None => None,
         };
     }
-    let enough = if facts.expected.is_some() { pods.ready >= wanted } else { pods.ready == pods.staying };
+    let enough = if facts.expected.is_some() {
+        pods.ready >= wanted
+    } else {
+        pods.ready == pods.staying
+    };
     if enough && pods.ready > 0 {
         return Some(
-            Finding::new(Phase::Running, "PodsReady").because(format!("{}/{wanted} pods ready", pods.ready)),
+            Finding::new(Phase::Running, "PodsReady")
+                .because(format!("{}/{wanted} pods ready", pods.ready)),
         );
     }
     let serves = pods.ready > 0;
     if let Some(why) = pods.failing {
-        let phase = if serves { Phase::Degraded } else { Phase::Failed };
+        let phase = if serves {
+            Phase::Degraded
+        } else {
+            Phase::Failed
+        };
         return Some(Finding::new(phase, "ContainersFailing").because(why));
     }
     let (phase, reason, message) = if pods.scheduled < pods.staying {
-        let why = pods.unscheduled.map_or_else(|| "waiting for the scheduler".to_owned(), scheduling);
-        (Phase::Pending, "Unscheduled", format!("{}/{all} pods scheduled: {why}", pods.scheduled))
+        let why = pods
+            .unscheduled
+            .map_or_else(|| "waiting for the scheduler".to_owned(), scheduling);
+        (
+            Phase::Pending,
+            "Unscheduled",
+            format!("{}/{all} pods scheduled: {why}", pods.scheduled),
+        )
     } else if pods.staying < wanted {
-        (Phase::Pending, "PodsMissing", format!("{}/{wanted} pods made", pods.staying))
+        (
+            Phase::Pending,
+            "PodsMissing",
+            format!("{}/{wanted} pods made", pods.staying),
+        )
     } else {
-        (Phase::Initializing, "PodsNotReady", format!("{}/{all} pods ready", pods.ready))
+        (
+            Phase::Initializing,
+            "PodsNotReady",
+            format!("{}/{all} pods ready", pods.ready),
+        )
     };
     // What was complete once and is not now has lost something.
-    let phase = if facts.was_ready && serves { Phase::Degraded } else { phase };
+    let phase = if facts.was_ready && serves {
+        Phase::Degraded
+    } else {
+        phase
+    };
     Some(Finding::new(phase, reason).because(message))
 }
 

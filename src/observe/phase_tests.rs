@@ -38,7 +38,11 @@ fn pods(letters: &str) -> Vec<Pod> {
             )
         }
         'S' => pod(&json!({"phase": "Succeeded"}), Some("a"), false),
-        'E' => pod(&json!({"phase": "Failed", "message": "node was low on memory"}), Some("a"), false),
+        'E' => pod(
+            &json!({"phase": "Failed", "message": "node was low on memory"}),
+            Some("a"),
+            false,
+        ),
         _ => pod(
             &json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}),
             Some("a"),
@@ -92,15 +96,32 @@ fn decide(case: &Case, letters: &str) -> Finding {
 }
 
 fn rule(phase: Phase) -> Ruling {
-    Ruling::Match { phase, reason: None, message: Some("the workload says so".into()), since: None }
+    Ruling::Match {
+        phase,
+        reason: None,
+        message: Some("the workload says so".into()),
+        since: None,
+    }
 }
 
 #[test]
 fn pods_of_the_newest_come_first() {
     for (letters, expected, was_ready, phase, message) in [
         ("", Some(3), false, Phase::Creating, "no pods yet"),
-        ("uuu", Some(3), false, Phase::Pending, "0/3 pods scheduled: insufficient nvidia.com/gpu"),
-        ("rsu", Some(3), false, Phase::Pending, "2/3 pods scheduled: insufficient nvidia.com/gpu"),
+        (
+            "uuu",
+            Some(3),
+            false,
+            Phase::Pending,
+            "0/3 pods scheduled: insufficient nvidia.com/gpu",
+        ),
+        (
+            "rsu",
+            Some(3),
+            false,
+            Phase::Pending,
+            "2/3 pods scheduled: insufficient nvidia.com/gpu",
+        ),
         ("s", Some(3), false, Phase::Pending, "1/3 pods made"),
         ("rss", Some(3), false, Phase::Initializing, "1/3 pods ready"),
         ("rrr", Some(3), false, Phase::Running, "3/3 pods ready"),
@@ -108,16 +129,41 @@ fn pods_of_the_newest_come_first() {
         ("rrr", None, false, Phase::Running, "3/1 pods ready"),
         ("rrs", None, false, Phase::Initializing, "2/3 pods ready"),
         ("rrs", Some(3), true, Phase::Degraded, "2/3 pods ready"),
-        ("rru", Some(3), true, Phase::Degraded, "2/3 pods scheduled: insufficient nvidia.com/gpu"),
+        (
+            "rru",
+            Some(3),
+            true,
+            Phase::Degraded,
+            "2/3 pods scheduled: insufficient nvidia.com/gpu",
+        ),
         ("sss", Some(3), true, Phase::Initializing, "0/3 pods ready"),
-        ("fss", Some(3), false, Phase::Failed, "container c: CrashLoopBackOff"),
-        ("frr", Some(3), false, Phase::Degraded, "container c: CrashLoopBackOff"),
+        (
+            "fss",
+            Some(3),
+            false,
+            Phase::Failed,
+            "container c: CrashLoopBackOff",
+        ),
+        (
+            "frr",
+            Some(3),
+            false,
+            Phase::Degraded,
+            "container c: CrashLoopBackOff",
+        ),
         ("rrrE", Some(3), true, Phase::Running, "3/3 pods ready"),
         ("E", Some(1), false, Phase::Failed, "node was low on memory"),
         ("SSS", Some(3), true, Phase::Completed, ""),
         ("ggg", Some(3), false, Phase::Creating, "no pods yet"),
     ] {
-        let found = decide(&Case { expected, was_ready, ..Case::default() }, letters);
+        let found = decide(
+            &Case {
+                expected,
+                was_ready,
+                ..Case::default()
+            },
+            letters,
+        );
         assert_eq!(
             (found.phase, found.message.as_deref().unwrap_or_default()),
             (phase, message),
@@ -143,15 +189,27 @@ fn the_workload_says_what_pods_cannot() {
         ("rrr", Phase::Degraded, Phase::Degraded),
         ("sss", Phase::Degraded, Phase::Initializing),
     ] {
-        let found = decide(&Case { ruling: rule(ruled), ..Case::default() }, letters);
+        let found = decide(
+            &Case {
+                ruling: rule(ruled),
+                ..Case::default()
+            },
+            letters,
+        );
         assert_eq!(found.phase, expected, "{letters} {ruled}");
     }
 }
 
 #[test]
 fn zero_replicas_are_stopped() {
-    let case = Case { expected: Some(0), ..Case::default() };
-    assert_eq!(decide(&case, ""), Finding::new(Phase::Stopped, "ScaledToZero"));
+    let case = Case {
+        expected: Some(0),
+        ..Case::default()
+    };
+    assert_eq!(
+        decide(&case, ""),
+        Finding::new(Phase::Stopped, "ScaledToZero")
+    );
     assert_eq!(decide(&case, "gg").phase, Phase::Stopped, "those are going");
     assert_eq!(decide(&case, "rr").phase, Phase::Stopping);
 }
@@ -164,19 +222,41 @@ fn a_status_that_may_be_of_the_generation_before_is_not_believed_at_once() {
         message: None,
         since: Some(now() - TimeDelta::seconds(seconds)),
     };
-    let case = |ruling, age, trusted| Case { ruling, trusted, age, ..Case::default() };
-    assert_eq!(decide(&case(since(9), 5, false), "").phase, Phase::Creating, "it failed before the change");
+    let case = |ruling, age, trusted| Case {
+        ruling,
+        trusted,
+        age,
+        ..Case::default()
+    };
+    assert_eq!(
+        decide(&case(since(9), 5, false), "").phase,
+        Phase::Creating,
+        "it failed before the change"
+    );
     assert_eq!(decide(&case(since(9), 99, false), "").phase, Phase::Failed);
     assert_eq!(decide(&case(since(9), 5, true), "").phase, Phase::Failed);
-    assert_eq!(decide(&case(rule(Phase::Running), 5, false), "").phase, Phase::Creating);
-    assert_eq!(decide(&case(rule(Phase::Running), 31, false), "").phase, Phase::Running);
-    assert_eq!(decide(&case(rule(Phase::Stopped), 5, false), "").reason.as_deref(), Some("StoppedByUser"));
+    assert_eq!(
+        decide(&case(rule(Phase::Running), 5, false), "").phase,
+        Phase::Creating
+    );
+    assert_eq!(
+        decide(&case(rule(Phase::Running), 31, false), "").phase,
+        Phase::Running
+    );
+    assert_eq!(
+        decide(&case(rule(Phase::Stopped), 5, false), "")
+            .reason
+            .as_deref(),
+        Some("StoppedByUser")
+    );
 }
 
 #[test]
 fn what_cannot_be_read_is_unknown_unless_pods_tell() {
-    let case =
-        || Case { ruling: Ruling::Unreadable("status.conditions is not a list".into()), ..Case::default() };
+    let case = || Case {
+        ruling: Ruling::Unreadable("status.conditions is not a list".into()),
+        ..Case::default()
+    };
     let found = decide(&case(), "");
     assert_eq!(
         (found.phase, found.message.as_deref()),
@@ -188,8 +268,17 @@ fn what_cannot_be_read_is_unknown_unless_pods_tell() {
 #[test]
 fn what_is_superseded_serves_then_goes_and_a_failure_stays() {
     let case = |before, replaced| {
-        let standing = if replaced { Standing::Replaced } else { Standing::Superseded };
-        Case { standing, expected: None, before, ..Case::default() }
+        let standing = if replaced {
+            Standing::Replaced
+        } else {
+            Standing::Superseded
+        };
+        Case {
+            standing,
+            expected: None,
+            before,
+            ..Case::default()
+        }
     };
     for (letters, before, replaced, expected) in [
         ("rr", Some(Phase::Running), false, Phase::Running),
@@ -206,16 +295,35 @@ fn what_is_superseded_serves_then_goes_and_a_failure_stays() {
         let found = decide(&case(before, replaced), letters);
         assert_eq!(found.phase, expected, "{letters} {before:?} {replaced}");
     }
-    assert_eq!(decide(&case(None, true), "").reason.as_deref(), Some("Superseded"));
+    assert_eq!(
+        decide(&case(None, true), "").reason.as_deref(),
+        Some("Superseded")
+    );
 }
 
 #[test]
 fn deletion_has_its_own_phases() {
-    let case = |lifecycle, before| Case { lifecycle, before, ..Case::default() };
-    assert_eq!(decide(&case(Lifecycle::Deleting, None), "rrr").phase, Phase::Deleting);
-    assert_eq!(decide(&case(Lifecycle::Deleted, None), "rrr").phase, Phase::Terminating);
-    assert_eq!(decide(&case(Lifecycle::Deleted, None), ""), Finding::new(Phase::Stopped, "WorkloadDeleted"));
-    assert_eq!(decide(&case(Lifecycle::Deleted, Some(Phase::Failed)), "").phase, Phase::Failed);
+    let case = |lifecycle, before| Case {
+        lifecycle,
+        before,
+        ..Case::default()
+    };
+    assert_eq!(
+        decide(&case(Lifecycle::Deleting, None), "rrr").phase,
+        Phase::Deleting
+    );
+    assert_eq!(
+        decide(&case(Lifecycle::Deleted, None), "rrr").phase,
+        Phase::Terminating
+    );
+    assert_eq!(
+        decide(&case(Lifecycle::Deleted, None), ""),
+        Finding::new(Phase::Stopped, "WorkloadDeleted")
+    );
+    assert_eq!(
+        decide(&case(Lifecycle::Deleted, Some(Phase::Failed)), "").phase,
+        Phase::Failed
+    );
 }
 
 #[test]

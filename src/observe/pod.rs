@@ -149,8 +149,18 @@ impl Pruner {
     /// Keeps the labels that `kinds` name.
     pub(super) fn new(kinds: &[Arc<crate::kinds::Kind>], names: Names) -> Option<Self> {
         let mut labels: Vec<Arc<str>> = Vec::new();
-        for PodsFile { labels: own, revision_key, component, .. } in kinds.iter().map(|kind| &kind.pods) {
-            let keys = own.iter().map(|(key, _)| key).chain(revision_key).chain(component);
+        for PodsFile {
+            labels: own,
+            revision_key,
+            component,
+            ..
+        } in kinds.iter().map(|kind| &kind.pods)
+        {
+            let keys = own
+                .iter()
+                .map(|(key, _)| key)
+                .chain(revision_key)
+                .chain(component);
             labels.extend(keys.map(|key| Arc::from(key.as_str())));
         }
         labels.sort();
@@ -162,7 +172,12 @@ impl Pruner {
             .filter_map(|kind| kind.view.as_ref())
             .flat_map(|view| view.container.clone())
             .collect();
-        Some(Self { labels, file, names, shared: Mutex::default() })
+        Some(Self {
+            labels,
+            file,
+            names,
+            shared: Mutex::default(),
+        })
     }
 
     fn share(&self, name: &str) -> Arc<str> {
@@ -181,14 +196,23 @@ impl Pruner {
 
     /// A pod, and who controls it.
     pub(super) fn prune(&self, pod: PodObject) -> Option<(Pod, Option<OwnerReference>)> {
-        let PodObject { metadata, spec, status } = pod;
+        let PodObject {
+            metadata,
+            spec,
+            status,
+        } = pod;
         let annotations = metadata.annotations.unwrap_or_default();
         let template = json!({"metadata": {"annotations": annotations}, "spec": spec});
         let mut own = metadata.labels.unwrap_or_default();
-        let labels =
-            self.labels.iter().filter_map(|key| Some((key.clone(), own.remove(&**key)?.into_boxed_str())));
-        let controller =
-            metadata.owner_references.into_iter().flatten().find(|owner| owner.controller == Some(true));
+        let labels = self
+            .labels
+            .iter()
+            .filter_map(|key| Some((key.clone(), own.remove(&**key)?.into_boxed_str())));
+        let controller = metadata
+            .owner_references
+            .into_iter()
+            .flatten()
+            .find(|owner| owner.controller == Some(true));
         let node = template["spec"]["nodeName"]
             .as_str()
             .filter(|node| !node.is_empty())
@@ -210,14 +234,26 @@ impl Pruner {
 
     fn template(&self, pod: &Value) -> Template {
         let mut view = View::default();
-        complete(&mut view, &self.file, &[json!({"name": self.file.main, "pod": pod})], &self.names);
-        Template { requests: requests(pod), image: view.images.first().cloned(), parts: Parts::of(&view) }
+        complete(
+            &mut view,
+            &self.file,
+            &[json!({"name": self.file.main, "pod": pod})],
+            &self.names,
+        );
+        Template {
+            requests: requests(pod),
+            image: view.images.first().cloned(),
+            parts: Parts::of(&view),
+        }
     }
 }
 
 impl Pod {
     fn label(&self, key: &str) -> Option<&str> {
-        self.labels.iter().find(|(name, _)| **name == *key).map(|(_, value)| &**value)
+        self.labels
+            .iter()
+            .find(|(name, _)| **name == *key)
+            .map(|(_, value)| &**value)
     }
 
     /// Whether it has the labels that pods of a workload of that name have.
@@ -235,7 +271,10 @@ impl Pod {
 
     /// The workload's name, where a label says it.
     pub(super) fn workload(&self, file: &PodsFile) -> Option<&str> {
-        let (key, _) = file.labels.iter().find(|(_, label)| *label == PodLabel::Name)?;
+        let (key, _) = file
+            .labels
+            .iter()
+            .find(|(_, label)| *label == PodLabel::Name)?;
         let name = self.label(key)?;
         self.is_labelled(file, name).then_some(name)
     }
@@ -263,7 +302,10 @@ fn state(status: &Value, scheduled: bool) -> State {
     }
     if phase == "Failed" {
         let why = text(&status["message"]).or_else(|| text(&status["reason"]));
-        return State::Ended(why.or_else(|| crash(status)).unwrap_or_else(|| "it failed".into()));
+        return State::Ended(
+            why.or_else(|| crash(status))
+                .unwrap_or_else(|| "it failed".into()),
+        );
     }
     if !scheduled {
         return State::Unscheduled(
@@ -271,23 +313,37 @@ fn state(status: &Value, scheduled: bool) -> State {
         );
     }
     if let Some(ready) = condition("Ready").filter(|condition| condition["status"] == "True") {
-        let since = ready["lastTransitionTime"].as_str().and_then(|time| time.parse().ok());
+        let since = ready["lastTransitionTime"]
+            .as_str()
+            .and_then(|time| time.parse().ok());
         return State::Ready(since.unwrap_or_default());
     }
     let running = phase == "Running";
-    crash(status).map_or(State::Starting { running }, |why| State::Failing { running, why })
+    crash(status).map_or(State::Starting { running }, |why| State::Failing {
+        running,
+        why,
+    })
 }
 
 /// What is wrong with the first container that cannot go on by itself.
 fn crash(status: &Value) -> Option<Box<str>> {
     let lists = ["initContainerStatuses", "containerStatuses"];
-    let all = lists.iter().filter_map(|list| status[*list].as_array()).flatten();
+    let all = lists
+        .iter()
+        .filter_map(|list| status[*list].as_array())
+        .flatten();
     all.into_iter().find_map(|container| {
         let name = container["name"].as_str().unwrap_or("?");
         let waiting = &container["state"]["waiting"];
         let reason = waiting["reason"].as_str().unwrap_or_default();
-        let ended = [&container["state"]["terminated"], &container["lastState"]["terminated"]];
-        let code = ended.iter().find_map(|ended| ended["exitCode"].as_i64()).filter(|code| *code != 0);
+        let ended = [
+            &container["state"]["terminated"],
+            &container["lastState"]["terminated"],
+        ];
+        let code = ended
+            .iter()
+            .find_map(|ended| ended["exitCode"].as_i64())
+            .filter(|code| *code != 0);
         let restarts = container["restartCount"].as_i64().unwrap_or_default();
         if FAILURES.contains(&reason) {
             let detail = match (code, waiting["message"].as_str()) {
@@ -322,15 +378,24 @@ pub(super) mod tests {
     pub(crate) fn pruned(pod: Value) -> Pod {
         let catalogue = Catalogue::built_in();
         let pruner = Pruner::new(catalogue.kinds(), Names::default()).expect("kinds");
-        pruner.prune(serde_json::from_value(pod).expect("a pod")).expect("a namespace").0
+        pruner
+            .prune(serde_json::from_value(pod).expect("a pod"))
+            .expect("a namespace")
+            .0
     }
 
     pub(crate) fn kind(name: &str) -> Arc<Kind> {
-        Catalogue::built_in().kinds().iter().find(|kind| kind.kind == name).expect("built in").clone()
+        Catalogue::built_in()
+            .kinds()
+            .iter()
+            .find(|kind| kind.kind == name)
+            .expect("built in")
+            .clone()
     }
 
     fn with(status: &Value) -> State {
-        pruned(json!({"metadata": {"namespace": "n"}, "spec": {"nodeName": "a"}, "status": status})).state
+        pruned(json!({"metadata": {"namespace": "n"}, "spec": {"nodeName": "a"}, "status": status}))
+            .state
     }
 
     #[test]
@@ -342,11 +407,21 @@ pub(super) mod tests {
             "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-02T03:04:09Z"}]},
         }));
         let deployment = kind("Deployment");
-        assert_eq!((pod.key(&deployment.pods), pod.node.as_deref()), (Some("abc"), Some("a100-0")));
+        assert_eq!(
+            (pod.key(&deployment.pods), pod.node.as_deref()),
+            (Some("abc"), Some("a100-0"))
+        );
         assert_eq!(pod.label("other"), None);
-        assert_eq!(pod.state, State::Ready("2026-01-02T03:04:09Z".parse().expect("a time")));
-        let requests: Vec<_> =
-            pod.template.requests.iter().map(|(name, amount)| format!("{name}={amount}")).collect();
+        assert_eq!(
+            pod.state,
+            State::Ready("2026-01-02T03:04:09Z".parse().expect("a time"))
+        );
+        let requests: Vec<_> = pod
+            .template
+            .requests
+            .iter()
+            .map(|(name, amount)| format!("{name}={amount}"))
+            .collect();
         assert_eq!(requests, ["cpu=2", "nvidia.com/gpu=500m"]);
         assert_eq!(pod.template.image.as_deref(), Some("i:1"));
     }
@@ -357,11 +432,14 @@ pub(super) mod tests {
         let labels = json!({"leaderworkerset.sigs.k8s.io/name": "n".repeat(63), "pod-template-hash": "h".repeat(63),
             "leaderworkerset.sigs.k8s.io/template-revision-hash": "h".repeat(63), "controller-revision-hash": "h".repeat(63)});
         let why = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "message": "x".repeat(5_000)}]});
-        let pod =
-            pruned(json!({"metadata": {"namespace": "n", "labels": labels}, "spec": {}, "status": why}));
+        let pod = pruned(
+            json!({"metadata": {"namespace": "n", "labels": labels}, "spec": {}, "status": why}),
+        );
         let each = size_of::<(Arc<str>, Box<str>)>();
         let labels: usize = pod.labels.iter().map(|(_, value)| each + value.len()).sum();
-        let State::Unscheduled(Some(why)) = &pod.state else { panic!("unscheduled") };
+        let State::Unscheduled(Some(why)) = &pod.state else {
+            panic!("unscheduled")
+        };
         let own = size_of::<Pod>() + labels + why.len();
         assert_eq!(pod.labels.len(), 4);
         // A hash map keeps up to twice as many places as it has entries.
@@ -370,35 +448,61 @@ pub(super) mod tests {
 
     #[test]
     fn labels_name_the_workload() {
-        let labels = json!({"app.kubernetes.io/name": "llm", "app.kubernetes.io/part-of": "nim-service"});
+        let labels =
+            json!({"app.kubernetes.io/name": "llm", "app.kubernetes.io/part-of": "nim-service"});
         let pod = pruned(json!({"metadata": {"namespace": "n", "labels": labels}, "spec": {}}));
         assert_eq!(pod.workload(&kind("NIMService").pods), Some("llm"));
-        assert_eq!(pod.workload(&kind("LLMInferenceService").pods), None, "part of something else");
+        assert_eq!(
+            pod.workload(&kind("LLMInferenceService").pods),
+            None,
+            "part of something else"
+        );
         assert_eq!(pod.workload(&kind("Deployment").pods), None);
     }
 
     #[test]
     fn states_are_told_apart() {
         let waiting = |reason: &str, message: Value| json!({"phase": "Pending", "containerStatuses": [{"name": "c", "state": {"waiting": {"reason": reason, "message": message}}}]});
-        let failing = |running, why: &str| State::Failing { running, why: why.into() };
+        let failing = |running, why: &str| State::Failing {
+            running,
+            why: why.into(),
+        };
         for (status, expected) in [
-            (json!({"phase": "Pending"}), State::Starting { running: false }),
-            (json!({"phase": "Running"}), State::Starting { running: true }),
+            (
+                json!({"phase": "Pending"}),
+                State::Starting { running: false },
+            ),
+            (
+                json!({"phase": "Running"}),
+                State::Starting { running: true },
+            ),
             (json!({"phase": "Succeeded"}), State::Succeeded),
             (
                 json!({"phase": "Failed", "reason": "Evicted", "message": "node was low on memory"}),
                 State::Ended("node was low on memory".into()),
             ),
             (json!({"phase": "Failed"}), State::Ended("it failed".into())),
-            (waiting("ContainerCreating", json!(null)), State::Starting { running: false }),
+            (
+                waiting("ContainerCreating", json!(null)),
+                State::Starting { running: false },
+            ),
             (
                 waiting("ImagePullBackOff", json!("Back-off\n pulling \"x\"")),
-                failing(false, "container c: ImagePullBackOff: Back-off pulling \"x\""),
+                failing(
+                    false,
+                    "container c: ImagePullBackOff: Back-off pulling \"x\"",
+                ),
             ),
-            (waiting("InvalidImageName", json!(null)), failing(false, "container c: InvalidImageName")),
+            (
+                waiting("InvalidImageName", json!(null)),
+                failing(false, "container c: InvalidImageName"),
+            ),
             (
                 json!({"phase": "Running", "containerStatuses": [{"name": "c", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 1}}}]}),
-                failing(true, "container c: CrashLoopBackOff: exit code 1, 3 restarts"),
+                failing(
+                    true,
+                    "container c: CrashLoopBackOff: exit code 1, 3 restarts",
+                ),
             ),
             (
                 json!({"phase": "Running", "containerStatuses": [{"name": "c", "ready": false, "restartCount": 1, "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137}}}]}),
@@ -419,7 +523,8 @@ pub(super) mod tests {
 
     #[test]
     fn messages_are_cut() {
-        let State::Ended(why) = with(&json!({"phase": "Failed", "message": "é".repeat(100_000)})) else {
+        let State::Ended(why) = with(&json!({"phase": "Failed", "message": "é".repeat(100_000)}))
+        else {
             panic!("failed")
         };
         assert_eq!(why.chars().count(), MAX_MESSAGE + 1);
@@ -428,7 +533,11 @@ pub(super) mod tests {
     #[test]
     fn likeness_counts_equal_parts() {
         let view = |image: &str, arg: &str| {
-            Parts::of(&View { images: vec![image.into()], args: vec![arg.into()], ..View::default() })
+            Parts::of(&View {
+                images: vec![image.into()],
+                args: vec![arg.into()],
+                ..View::default()
+            })
         };
         assert_eq!(view("a", "b").likeness(&view("a", "b")), 5);
         assert_eq!(view("a", "b").likeness(&view("a", "c")), 4);

@@ -38,34 +38,57 @@ pub(super) struct Surroundings<'a> {
 
 /// The fields of `status` that observing owns; those of recording stay empty.
 pub(super) fn own(status: &RevisionStatus) -> RevisionStatus {
-    RevisionStatus { observed_through: None, workload_deletion_time: None, ..status.clone() }
+    RevisionStatus {
+        observed_through: None,
+        workload_deletion_time: None,
+        ..status.clone()
+    }
 }
 
 /// The phase in a stored status.
 pub(super) fn finding(status: &RevisionStatus) -> Option<Finding> {
     let phase = Phase::named(status.phase.as_deref()?)?;
-    Some(Finding { phase, reason: status.reason.clone(), message: status.message.clone() })
+    Some(Finding {
+        phase,
+        reason: status.reason.clone(),
+        message: status.message.clone(),
+    })
 }
 
 /// Whether nothing can change this status any more, of a Revision that is superseded or whose workload is deleted.
 pub(super) fn is_final(status: &RevisionStatus, deleted: bool) -> bool {
-    let over = finding(status).is_some_and(|found| matches!(found.phase, Phase::Stopped | Phase::Failed));
-    let superseded = |condition: &Condition| condition.r#type == "Superseded" && condition.status == "True";
+    let over =
+        finding(status).is_some_and(|found| matches!(found.phase, Phase::Stopped | Phase::Failed));
+    let superseded =
+        |condition: &Condition| condition.r#type == "Superseded" && condition.status == "True";
     over && status.outcome.is_some()
         && status.running_pods.unwrap_or(0) == 0
         && (deleted || status.conditions.iter().any(superseded))
 }
 
 /// The status that follows.
-pub(super) fn next(before: &RevisionStatus, facts: &Facts<'_>, around: &Surroundings<'_>) -> RevisionStatus {
-    let Finding { phase, reason, message } = phase(facts);
+pub(super) fn next(
+    before: &RevisionStatus,
+    facts: &Facts<'_>,
+    around: &Surroundings<'_>,
+) -> RevisionStatus {
+    let Finding {
+        phase,
+        reason,
+        message,
+    } = phase(facts);
     let pods = Held::by(facts.pods, around.pools);
     let same = before.phase.as_deref() == Some(phase.as_str());
-    let first_ready_time = before.first_ready_time.or_else(|| first_ready(facts, phase));
+    let first_ready_time = before
+        .first_ready_time
+        .or_else(|| first_ready(facts, phase));
     let message = message.map(|text| text.chars().take(MAX_MESSAGE).collect::<String>());
     RevisionStatus {
         phase: Some(phase.to_string()),
-        phase_time: before.phase_time.filter(|_| same).or(Some(seconds(facts.now))),
+        phase_time: before
+            .phase_time
+            .filter(|_| same)
+            .or(Some(seconds(facts.now))),
         outcome: outcome(facts, phase, first_ready_time.is_some()),
         first_ready_time,
         running_pods: Some(pods.running),
@@ -102,7 +125,11 @@ fn first_ready(facts: &Facts<'_>, phase: Phase) -> Option<DateTime<Utc>> {
         State::Ready(since) => Some(since),
         _ => None,
     });
-    Some(since.max().map_or(seconds(facts.now), |since| since.max(facts.changed)))
+    Some(
+        since
+            .max()
+            .map_or(seconds(facts.now), |since| since.max(facts.changed)),
+    )
 }
 
 /// None as long as it is open.
@@ -141,11 +168,22 @@ fn conditions(
     [
         ("Ready", ready, reason, message),
         ("Progressing", yes(on_its_way), reason, None),
-        ("Superseded", yes(superseded), if superseded { "NewerRevision" } else { "Newest" }, None),
+        (
+            "Superseded",
+            yes(superseded),
+            if superseded {
+                "NewerRevision"
+            } else {
+                "Newest"
+            },
+            None,
+        ),
     ]
     .map(|(name, status, reason, message)| {
-        let known =
-            before.conditions.iter().find(|condition| condition.r#type == name && condition.status == status);
+        let known = before
+            .conditions
+            .iter()
+            .find(|condition| condition.r#type == name && condition.status == status);
         Condition {
             r#type: name.to_owned(),
             status: status.to_owned(),
@@ -176,15 +214,25 @@ impl<'a> Held<'a> {
             let counts = !pod.deleting;
             held.running += i32::from(counts && pod.state.is_running());
             held.ready += i32::from(counts && matches!(pod.state, State::Ready(_)));
-            if let Some(image) = pod.template.image.as_ref().filter(|image| !held.images.contains(*image))
+            if let Some(image) = pod
+                .template
+                .image
+                .as_ref()
+                .filter(|image| !held.images.contains(*image))
                 && held.images.len() < MAX_IMAGES
             {
                 held.images.push(image.clone());
             }
             let Some(node) = &pod.node else { continue };
-            held.pools.insert(pools.get(node).map_or(DEFAULT_POOL, |pool| pool));
+            held.pools
+                .insert(pools.get(node).map_or(DEFAULT_POOL, |pool| pool));
             for (name, amount) in &pod.template.requests {
-                let sum = held.allocated.get(name.as_str()).copied().unwrap_or_default() + *amount;
+                let sum = held
+                    .allocated
+                    .get(name.as_str())
+                    .copied()
+                    .unwrap_or_default()
+                    + *amount;
                 held.allocated.insert(name, sum);
             }
         }
@@ -214,11 +262,15 @@ pub(super) fn urgency(before: &RevisionStatus, after: &RevisionStatus) -> Urgenc
         Phase::Terminating,
         Phase::Stopping,
     ];
-    let passes = passing.iter().any(|phase| after.phase.as_deref() == Some(phase.as_str()));
+    let passes = passing
+        .iter()
+        .any(|phase| after.phase.as_deref() == Some(phase.as_str()));
     match before.phase == after.phase {
         _ if before.phase.is_none() => Urgency::Now,
         false if passes => Urgency::IfItLasts,
-        true if before.outcome == after.outcome && before.first_ready_time == after.first_ready_time => {
+        true if before.outcome == after.outcome
+            && before.first_ready_time == after.first_ready_time =>
+        {
             Urgency::Whenever
         }
         _ => Urgency::Now,
@@ -238,10 +290,16 @@ fn merge(before: &Value, after: &Value) -> Option<Value> {
     };
     let mut patch = Map::new();
     for (key, value) in new {
-        let changed = old.get(key).map_or_else(|| Some(value.clone()), |old| merge(old, value));
+        let changed = old
+            .get(key)
+            .map_or_else(|| Some(value.clone()), |old| merge(old, value));
         patch.extend(changed.map(|changed| (key.clone(), changed)));
     }
-    patch.extend(old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), Value::Null)));
+    patch.extend(
+        old.keys()
+            .filter(|key| !new.contains_key(*key))
+            .map(|key| (key.clone(), Value::Null)),
+    );
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 

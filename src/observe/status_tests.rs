@@ -9,8 +9,9 @@ fn at(second: i64) -> DateTime<Utc> {
 }
 
 fn pod(node: Option<&str>, ready_at: Option<i64>) -> Pod {
-    let conditions =
-        ready_at.map(|second| json!([{"type": "Ready", "status": "True", "lastTransitionTime": at(second)}]));
+    let conditions = ready_at.map(
+        |second| json!([{"type": "Ready", "status": "True", "lastTransitionTime": at(second)}]),
+    );
     pruned(json!({
         "metadata": {"namespace": "n", "annotations": {"gpu-fraction": "0.5"}},
         "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "500m"}}}]},
@@ -20,7 +21,11 @@ fn pod(node: Option<&str>, ready_at: Option<i64>) -> Pod {
 
 fn facts<'a>(pods: &'a [&'a Pod], newest: bool, before: &RevisionStatus, now: i64) -> Facts<'a> {
     Facts {
-        standing: if newest { Standing::Newest } else { Standing::Replaced },
+        standing: if newest {
+            Standing::Newest
+        } else {
+            Standing::Replaced
+        },
         lifecycle: Lifecycle::Live,
         pods,
         expected: newest.then_some(2),
@@ -36,42 +41,80 @@ fn facts<'a>(pods: &'a [&'a Pod], newest: bool, before: &RevisionStatus, now: i6
 fn step(before: &RevisionStatus, pods: &[Pod], newest: bool, now: i64) -> RevisionStatus {
     let pods: Vec<_> = pods.iter().collect();
     let pools = Pools::from([("n1".into(), "a100".into()), ("n2".into(), "h100".into())]);
-    next(before, &facts(&pods, newest, before, now), &Surroundings { pools: &pools, images_unknown: true })
+    next(
+        before,
+        &facts(&pods, newest, before, now),
+        &Surroundings {
+            pools: &pools,
+            images_unknown: true,
+        },
+    )
 }
 
 fn condition(status: &RevisionStatus, name: &str) -> (String, i64) {
-    let condition = status.conditions.iter().find(|condition| condition.r#type == name).expect(name);
+    let condition = status
+        .conditions
+        .iter()
+        .find(|condition| condition.r#type == name)
+        .expect(name);
     let since = condition.last_transition_time.expect("a time") - at(0);
     (condition.status.clone(), since.num_seconds())
 }
 
 #[test]
 fn a_life_from_the_first_pod_to_the_end() {
-    let starting = step(&RevisionStatus::default(), &[pod(Some("n1"), None), pod(None, None)], true, 5);
+    let starting = step(
+        &RevisionStatus::default(),
+        &[pod(Some("n1"), None), pod(None, None)],
+        true,
+        5,
+    );
     assert_eq!(
-        (starting.phase.as_deref(), starting.running_pods, starting.ready_pods),
+        (
+            starting.phase.as_deref(),
+            starting.running_pods,
+            starting.ready_pods
+        ),
         (Some("Pending"), Some(1), Some(0))
     );
     assert_eq!(starting.node_pools, ["a100"]);
     assert_eq!(
         starting.allocated,
-        BTreeMap::from([("cpu".into(), "500m".into()), ("nvidia.com/gpu".into(), "500m".into())])
+        BTreeMap::from([
+            ("cpu".into(), "500m".into()),
+            ("nvidia.com/gpu".into(), "500m".into())
+        ])
     );
-    assert_eq!((starting.outcome.clone(), starting.first_ready_time), (None, None));
     assert_eq!(
-        (condition(&starting, "Ready"), condition(&starting, "Progressing")),
+        (starting.outcome.clone(), starting.first_ready_time),
+        (None, None)
+    );
+    assert_eq!(
+        (
+            condition(&starting, "Ready"),
+            condition(&starting, "Progressing")
+        ),
         (("False".into(), 5), ("True".into(), 5))
     );
 
     let both = [pod(Some("n1"), Some(7)), pod(Some("n2"), Some(9))];
     let running = step(&starting, &both, true, 12);
-    assert_eq!((running.phase.as_deref(), running.phase_time), (Some("Running"), Some(at(12))));
-    assert_eq!((running.outcome.as_deref(), running.first_ready_time), (Some("Succeeded"), Some(at(9))));
+    assert_eq!(
+        (running.phase.as_deref(), running.phase_time),
+        (Some("Running"), Some(at(12)))
+    );
+    assert_eq!(
+        (running.outcome.as_deref(), running.first_ready_time),
+        (Some("Succeeded"), Some(at(9)))
+    );
     assert_eq!(running.node_pools, ["a100", "h100"]);
     assert_eq!(running.allocated["cpu"], "1");
     assert_eq!(running.images, ["i"]);
     assert_eq!(
-        (condition(&running, "Ready"), condition(&running, "Progressing")),
+        (
+            condition(&running, "Ready"),
+            condition(&running, "Progressing")
+        ),
         (("True".into(), 12), ("False".into(), 12))
     );
 
@@ -79,8 +122,14 @@ fn a_life_from_the_first_pod_to_the_end() {
     assert_eq!(later, running, "nothing changed");
 
     let over = step(&running, &[], false, 120);
-    assert_eq!((over.phase.as_deref(), over.reason.as_deref()), (Some("Stopped"), Some("Superseded")));
-    assert_eq!((over.outcome.as_deref(), over.first_ready_time), (Some("Succeeded"), Some(at(9))));
+    assert_eq!(
+        (over.phase.as_deref(), over.reason.as_deref()),
+        (Some("Stopped"), Some("Superseded"))
+    );
+    assert_eq!(
+        (over.outcome.as_deref(), over.first_ready_time),
+        (Some("Succeeded"), Some(at(9)))
+    );
     assert_eq!(over.images, ["i"], "what its pods were is not forgotten");
     assert_eq!(condition(&over, "Superseded"), ("True".into(), 120));
     assert!(is_final(&over, false) && !is_final(&running, false));
@@ -89,12 +138,29 @@ fn a_life_from_the_first_pod_to_the_end() {
 #[test]
 fn a_failure_may_heal_until_it_is_superseded() {
     let crash = json!({"phase": "Running", "containerStatuses": [{"name": "c", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]});
-    let crashing =
-        pruned(json!({"metadata": {"namespace": "n"}, "spec": {"nodeName": "n1"}, "status": crash}));
-    let failed = step(&RevisionStatus::default(), &[crashing.clone(), crashing.clone()], true, 5);
-    assert_eq!((failed.phase.as_deref(), failed.outcome.as_deref()), (Some("Failed"), Some("Failed")));
-    let healed = step(&failed, &[pod(Some("n1"), Some(20)), pod(Some("n1"), Some(21))], true, 22);
-    assert_eq!((healed.phase.as_deref(), healed.outcome.as_deref()), (Some("Running"), Some("Succeeded")));
+    let crashing = pruned(
+        json!({"metadata": {"namespace": "n"}, "spec": {"nodeName": "n1"}, "status": crash}),
+    );
+    let failed = step(
+        &RevisionStatus::default(),
+        &[crashing.clone(), crashing.clone()],
+        true,
+        5,
+    );
+    assert_eq!(
+        (failed.phase.as_deref(), failed.outcome.as_deref()),
+        (Some("Failed"), Some("Failed"))
+    );
+    let healed = step(
+        &failed,
+        &[pod(Some("n1"), Some(20)), pod(Some("n1"), Some(21))],
+        true,
+        22,
+    );
+    assert_eq!(
+        (healed.phase.as_deref(), healed.outcome.as_deref()),
+        (Some("Running"), Some("Succeeded"))
+    );
     let superseded = step(&failed, &[crashing], false, 30);
     assert_eq!(
         (superseded.phase.as_deref(), superseded.outcome.as_deref()),
@@ -109,14 +175,20 @@ fn a_failure_may_heal_until_it_is_superseded() {
 #[test]
 fn what_never_had_pods_was_never_ready() {
     let over = step(&RevisionStatus::default(), &[], false, 1);
-    assert_eq!((over.phase.as_deref(), over.outcome.as_deref()), (Some("Stopped"), Some("NeverReady")));
+    assert_eq!(
+        (over.phase.as_deref(), over.outcome.as_deref()),
+        (Some("Stopped"), Some("NeverReady"))
+    );
     assert!(is_final(&over, false));
 }
 
 #[test]
 fn shared_pods_are_ready_from_the_first_moment() {
     let shared = [pod(Some("n1"), Some(-500)), pod(Some("n1"), Some(-400))];
-    assert_eq!(step(&RevisionStatus::default(), &shared, true, 3).first_ready_time, Some(at(0)));
+    assert_eq!(
+        step(&RevisionStatus::default(), &shared, true, 3).first_ready_time,
+        Some(at(0))
+    );
 }
 
 #[test]
@@ -132,7 +204,8 @@ fn patches_name_what_changed_and_nothing_else() {
         allocated: BTreeMap::from([("a".into(), "1".into())]),
         ..RevisionStatus::default()
     };
-    let expected = json!({"status": {"phase": "Running", "message": null, "allocated": {"b": null}}});
+    let expected =
+        json!({"status": {"phase": "Running", "message": null, "allocated": {"b": null}}});
     assert_eq!(patch(&before, &after), Some(expected));
     assert_eq!(patch(&after, &after), None);
     assert_eq!(
@@ -167,14 +240,37 @@ fn what_settles_is_written_at_once_and_what_passes_is_not() {
     };
     for (before, after, expected) in [
         (of(None, 0), of(Some("Creating"), 0), Urgency::Now),
-        (of(Some("Creating"), 0), of(Some("Pending"), 1), Urgency::IfItLasts),
-        (of(Some("Running"), 2), of(Some("Terminating"), 2), Urgency::IfItLasts),
-        (of(Some("Initializing"), 2), of(Some("Running"), 2), Urgency::Now),
-        (of(Some("Initializing"), 2), of(Some("Failed"), 2), Urgency::Now),
-        (of(Some("Initializing"), 2), of(Some("Initializing"), 3), Urgency::Whenever),
+        (
+            of(Some("Creating"), 0),
+            of(Some("Pending"), 1),
+            Urgency::IfItLasts,
+        ),
+        (
+            of(Some("Running"), 2),
+            of(Some("Terminating"), 2),
+            Urgency::IfItLasts,
+        ),
+        (
+            of(Some("Initializing"), 2),
+            of(Some("Running"), 2),
+            Urgency::Now,
+        ),
+        (
+            of(Some("Initializing"), 2),
+            of(Some("Failed"), 2),
+            Urgency::Now,
+        ),
+        (
+            of(Some("Initializing"), 2),
+            of(Some("Initializing"), 3),
+            Urgency::Whenever,
+        ),
     ] {
         assert_eq!(urgency(&before, &after), expected, "{before:?} {after:?}");
     }
-    let ready = RevisionStatus { first_ready_time: Some(at(1)), ..of(Some("Running"), 2) };
+    let ready = RevisionStatus {
+        first_ready_time: Some(at(1)),
+        ..of(Some("Running"), 2)
+    };
     assert_eq!(urgency(&of(Some("Running"), 2), &ready), Urgency::Now);
 }

@@ -123,26 +123,38 @@ impl Subjects {
 
     /// Whether there is a workload of one of these kinds.
     pub(super) fn has_kind(&self, kinds: &[Arc<Kind>]) -> bool {
-        self.all.values().any(|subject| kinds.iter().any(|kind| Arc::ptr_eq(kind, &subject.kind)))
+        self.all
+            .values()
+            .any(|subject| kinds.iter().any(|kind| Arc::ptr_eq(kind, &subject.kind)))
     }
 
     /// A Revision came or changed.
     pub(super) fn put(&mut self, revision: &Revision) {
         let spec = &revision.spec;
         let (group, of) = (spec.workload.group(), &spec.workload.kind);
-        let kind = self.kinds.iter().find(|kind| kind.kind == *of && kind.group == group).cloned();
+        let kind = self
+            .kinds
+            .iter()
+            .find(|kind| kind.kind == *of && kind.group == group)
+            .cloned();
         // Gaps have no pods, and kinds that are not recorded any more nobody looks after.
-        let Some(kind) = kind.filter(|_| spec.gap.is_none()) else { return };
+        let Some(kind) = kind.filter(|_| spec.gap.is_none()) else {
+            return;
+        };
         let kind = &kind;
         let (spec, stored) = (&revision.spec, revision.status.clone().unwrap_or_default());
         let uid = spec.workload.uid;
         self.add(uid, kind, revision);
         let (leads, list) = (self.leads, self.list);
-        let Some(subject) = self.all.get_mut(&uid) else { return };
+        let Some(subject) = self.all.get_mut(&uid) else {
+            return;
+        };
         let deleted = stored.workload_deletion_time.is_some();
         let status = own(&stored);
         let known = subject.revisions.remove(&spec.generation);
-        let same = known.as_ref().is_some_and(|known| known.status.as_ref() == Some(&status))
+        let same = known
+            .as_ref()
+            .is_some_and(|known| known.status.as_ref() == Some(&status))
             && subject.deleted >= deleted;
         subject.deleted |= deleted;
         let mut known = known.unwrap_or_else(|| Box::new(Known::new(revision, leads)));
@@ -172,7 +184,10 @@ impl Subjects {
             born: HashMap::new(),
         };
         self.all.insert(uid, subject);
-        self.names.insert((kind.group_kind().to_string(), namespace.clone(), name), uid);
+        self.names.insert(
+            (kind.group_kind().to_string(), namespace.clone(), name),
+            uid,
+        );
         *self.namespaces.entry(namespace.clone()).or_default() += 1;
         self.tell(uid, true);
         self.look_again(&namespace);
@@ -187,7 +202,9 @@ impl Subjects {
 
     /// A Revision was deleted.
     pub(super) fn remove(&mut self, workload: Uuid, generation: i64) {
-        let Some(subject) = self.all.get_mut(&workload) else { return };
+        let Some(subject) = self.all.get_mut(&workload) else {
+            return;
+        };
         subject.revisions.remove(&generation);
         self.dirty.insert(workload);
         self.drop_finished(workload);
@@ -204,17 +221,28 @@ impl Subjects {
         for subject in self.all.values_mut() {
             subject.revisions.retain(|_, known| known.list == list);
         }
-        self.uids().into_iter().for_each(|uid| self.drop_finished(uid));
+        self.uids()
+            .into_iter()
+            .for_each(|uid| self.drop_finished(uid));
     }
 
     /// Forgets a workload of which nothing can change any more.
     pub(super) fn drop_finished(&mut self, uid: Uuid) {
-        let Some(subject) = self.all.get(&uid) else { return };
-        let open = subject.revisions.values().any(|known| known.status.is_some());
+        let Some(subject) = self.all.get(&uid) else {
+            return;
+        };
+        let open = subject
+            .revisions
+            .values()
+            .any(|known| known.status.is_some());
         if open || (!subject.deleted && !subject.revisions.is_empty()) || !subject.pods.is_empty() {
             return;
         }
-        let key = (subject.kind.group_kind().to_string(), subject.namespace.clone(), subject.name.clone());
+        let key = (
+            subject.kind.group_kind().to_string(),
+            subject.namespace.clone(),
+            subject.name.clone(),
+        );
         if self.names.get(&key) == Some(&uid) {
             self.names.remove(&key);
         }
@@ -231,7 +259,9 @@ impl Subjects {
 
     /// A workload was written.
     pub(super) fn live(&mut self, uid: Uuid, raw: &str) {
-        let Some(subject) = self.all.get_mut(&uid) else { return };
+        let Some(subject) = self.all.get_mut(&uid) else {
+            return;
+        };
         let live = Live::read(&subject.kind, raw);
         if subject.live != live {
             subject.live = live;
@@ -241,7 +271,9 @@ impl Subjects {
 
     /// A status was written.
     pub(super) fn written(&mut self, workload: Uuid, generation: i64, status: RevisionStatus) {
-        let Some(subject) = self.all.get_mut(&workload) else { return };
+        let Some(subject) = self.all.get_mut(&workload) else {
+            return;
+        };
         if let Some(known) = subject.revisions.get_mut(&generation) {
             known.status = Some(status);
         }
@@ -250,8 +282,16 @@ impl Subjects {
     }
 
     /// The templates of a Revision were made, or cannot be.
-    pub(super) fn learned(&mut self, workload: Uuid, generation: i64, templates: Option<Templates>) {
-        let known = self.all.get_mut(&workload).and_then(|subject| subject.revisions.get_mut(&generation));
+    pub(super) fn learned(
+        &mut self,
+        workload: Uuid,
+        generation: i64,
+        templates: Option<Templates>,
+    ) {
+        let known = self
+            .all
+            .get_mut(&workload)
+            .and_then(|subject| subject.revisions.get_mut(&generation));
         if let Some(known) = known {
             (known.templates, known.asked, known.gzip) = (templates, true, None);
         }
@@ -261,7 +301,9 @@ impl Subjects {
 impl Subject {
     /// Whether a pod can be of this workload and not of an earlier one of that name.
     fn may_own(&self, pod: &Pod) -> bool {
-        self.revisions.get(&1).is_none_or(|first| first.changed <= pod.created)
+        self.revisions
+            .get(&1)
+            .is_none_or(|first| first.changed <= pod.created)
     }
 
     /// Closes what is final, and forgets the oldest of that.
@@ -273,7 +315,12 @@ impl Subject {
                 // Should it get pods, it is read again.
                 known.gzip = None;
             }
-            if over && known.status.as_ref().is_some_and(|status| is_final(status, self.deleted)) {
+            if over
+                && known
+                    .status
+                    .as_ref()
+                    .is_some_and(|status| is_final(status, self.deleted))
+            {
                 (known.status, known.gzip, known.has_pods) = (None, None, false);
             }
         }
@@ -295,13 +342,18 @@ impl Subject {
         let wanted = |generation: i64, known: &Known| {
             !known.asked && known.status.is_some() && (Some(generation) == newest || known.has_pods)
         };
-        let all = self.revisions.iter().map(|(generation, known)| (*generation, known.as_ref()));
+        let all = self
+            .revisions
+            .iter()
+            .map(|(generation, known)| (*generation, known.as_ref()));
         let unread = |(generation, known): (i64, &Known)| Unread {
             generation,
             name: known.name.clone(),
             gzip: known.gzip.clone(),
         };
-        all.filter(|(generation, known)| wanted(*generation, known)).map(unread).collect()
+        all.filter(|(generation, known)| wanted(*generation, known))
+            .map(unread)
+            .collect()
     }
 }
 
@@ -314,8 +366,11 @@ impl Known {
             name: revision.metadata.name.clone().unwrap_or_default(),
             changed: spec.change_time,
             parts: view.map(Parts::of).unwrap_or_default(),
-            images_unknown: view
-                .is_some_and(|view| view.unresolved.iter().any(|what| what.starts_with("images"))),
+            images_unknown: view.is_some_and(|view| {
+                view.unresolved
+                    .iter()
+                    .any(|what| what.starts_with("images"))
+            }),
             templates: None,
             asked: false,
             gzip: stored.and_then(|snapshot| snapshot::compressed(snapshot).ok().flatten()),

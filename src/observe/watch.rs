@@ -33,10 +33,20 @@ pub(super) async fn run(shared: &Shared, parts: &Parts, pruner: &Pruner, owners:
     let mut selectors: BTreeMap<String, Vec<Arc<Kind>>> = BTreeMap::new();
     for kind in &parts.kinds {
         // A workload may be made of workloads of other kinds, and then its pods look like theirs.
-        let named = kind.pods.labels.iter().any(|(_, label)| *label == PodLabel::Name);
-        let wholes = parts.kinds.iter().filter(|whole| named && kind.owned_by.contains(&whole.group_kind()));
+        let named = kind
+            .pods
+            .labels
+            .iter()
+            .any(|(_, label)| *label == PodLabel::Name);
+        let wholes = parts
+            .kinds
+            .iter()
+            .filter(|whole| named && kind.owned_by.contains(&whole.group_kind()));
         let all = wholes.chain([kind]).cloned();
-        selectors.entry(kind.pods.selector()).or_default().extend(all);
+        selectors
+            .entry(kind.pods.selector())
+            .or_default()
+            .extend(all);
     }
     let mut tasks = FuturesUnordered::new();
     for (source, (selector, kinds)) in (0..).zip(selectors) {
@@ -70,7 +80,9 @@ async fn pods(
         match event {
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(pod)) => listed.extend(put(shared, pruner, source, pod)),
-            Ok(Event::InitDone) => lock(&shared.subjects).pods_listed(source, &std::mem::take(&mut listed)),
+            Ok(Event::InitDone) => {
+                lock(&shared.subjects).pods_listed(source, &std::mem::take(&mut listed))
+            }
             Ok(Event::Apply(pod)) => {
                 put(shared, pruner, source, pod);
             }
@@ -79,10 +91,15 @@ async fn pods(
                     lock(&shared.subjects).pod_gone(source, uid);
                 }
             }
-            Err(error) => tracing::warn!(%error, selector, "watching pods failed; statuses may be old"),
+            Err(error) => {
+                tracing::warn!(%error, selector, "watching pods failed; statuses may be old")
+            }
         }
         let count = lock(&shared.subjects).pod_count();
-        parts.metrics.observed_pods.set(i64::try_from(count).unwrap_or(i64::MAX));
+        parts
+            .metrics
+            .observed_pods
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }
 
@@ -102,11 +119,17 @@ async fn find(shared: &Shared, owners: &Owners) {
     loop {
         sleep(TICK).await;
         let lost = lock(&shared.subjects).take_lost();
-        let one = |Lost { uid, namespace, owner }: Lost| async move {
+        let one = |Lost {
+                       uid,
+                       namespace,
+                       owner,
+                   }: Lost| async move {
             let known = |uid| lock(&shared.subjects).has(uid);
             (uid, owners.workload(&namespace, owner, known).await)
         };
-        let mut found = futures::stream::iter(lost).map(one).buffer_unordered(SIDE_BY_SIDE);
+        let mut found = futures::stream::iter(lost)
+            .map(one)
+            .buffer_unordered(SIDE_BY_SIDE);
         let mut failed = None;
         while let Some((uid, found)) = found.next().await {
             match found {
@@ -143,8 +166,12 @@ async fn nodes(shared: &Shared, parts: &Parts) {
             }
             Ok(Event::InitDone) => {
                 let mut subjects = lock(&shared.subjects);
-                let gone: Vec<_> =
-                    subjects.pools.keys().filter(|node| !listed.contains(*node)).cloned().collect();
+                let gone: Vec<_> = subjects
+                    .pools
+                    .keys()
+                    .filter(|node| !listed.contains(*node))
+                    .cloned()
+                    .collect();
                 for node in gone {
                     subjects.pool(node, None);
                 }
@@ -160,7 +187,10 @@ async fn nodes(shared: &Shared, parts: &Parts) {
 
 fn tell(shared: &Shared, node: &PartialObjectMeta<Node>) -> Arc<str> {
     let name: Arc<str> = node.name_any().into();
-    let pool = POOL_LABELS.iter().find_map(|label| node.labels().get(*label)).filter(|pool| !pool.is_empty());
+    let pool = POOL_LABELS
+        .iter()
+        .find_map(|label| node.labels().get(*label))
+        .filter(|pool| !pool.is_empty());
     lock(&shared.subjects).pool(name.clone(), pool.map(|pool| pool.as_str().into()));
     name
 }

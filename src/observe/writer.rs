@@ -92,7 +92,12 @@ impl Resource for Workload {
 
 impl Workload {
     fn new(uid: Uuid) -> Self {
-        Self { metadata: ObjectMeta { name: Some(uid.to_string()), ..ObjectMeta::default() } }
+        Self {
+            metadata: ObjectMeta {
+                name: Some(uid.to_string()),
+                ..ObjectMeta::default()
+            },
+        }
     }
 }
 
@@ -131,7 +136,9 @@ pub(super) async fn run(shared: Arc<Shared>, parts: &Parts) {
         let _ = moves.unbounded_send(Ok(event));
     }
     // It only fills the store: what is to be looked at, and when, is said below.
-    let known = reflector::reflector(writer, moved).applied_objects().filter(|_| future::ready(false));
+    let known = reflector::reflector(writer, moved)
+        .applied_objects()
+        .filter(|_| future::ready(false));
     let context = Context {
         shared: shared.clone(),
         client: parts.call.clone(),
@@ -145,7 +152,11 @@ pub(super) async fn run(shared: Arc<Shared>, parts: &Parts) {
     Controller::for_stream(known, reader)
         .with_config(Config::default().concurrency(CONCURRENCY))
         .reconcile_on(due(shared, moves))
-        .run(reconcile, |_, error, context: Arc<Context>| refused(error, &context), Arc::new(context))
+        .run(
+            reconcile,
+            |_, error, context: Arc<Context>| refused(error, &context),
+            Arc::new(context),
+        )
         .for_each(|_| future::ready(()))
         .await;
 }
@@ -157,25 +168,37 @@ fn due(shared: Arc<Shared>, moves: Moves) -> BoxStream<'static, ObjectRef<Worklo
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let state = (ticks, shared, moves, HashMap::<Uuid, Instant>::new());
-    let batches = futures::stream::unfold(state, |(mut ticks, shared, moves, mut waiting)| async move {
-        let now = ticks.tick().await;
-        {
-            let mut subjects = lock(&shared.subjects);
-            for (uid, came) in subjects.moved.drain(..) {
-                let workload = Workload::new(uid);
-                let event =
-                    if came { watcher::Event::Apply(workload) } else { watcher::Event::Delete(workload) };
-                // Its reader ends with the controller, and this with it.
-                let _ = moves.unbounded_send(Ok(event));
+    let batches = futures::stream::unfold(
+        state,
+        |(mut ticks, shared, moves, mut waiting)| async move {
+            let now = ticks.tick().await;
+            {
+                let mut subjects = lock(&shared.subjects);
+                for (uid, came) in subjects.moved.drain(..) {
+                    let workload = Workload::new(uid);
+                    let event = if came {
+                        watcher::Event::Apply(workload)
+                    } else {
+                        watcher::Event::Delete(workload)
+                    };
+                    // Its reader ends with the controller, and this with it.
+                    let _ = moves.unbounded_send(Ok(event));
+                }
+                for uid in subjects.dirty.drain() {
+                    waiting.entry(uid).or_insert(now + TOGETHER);
+                }
             }
-            for uid in subjects.dirty.drain() {
-                waiting.entry(uid).or_insert(now + TOGETHER);
-            }
-        }
-        let due: Vec<_> = waiting.extract_if(|_, at| *at <= now).map(|(uid, _)| uid).collect();
-        let due: Vec<_> = due.into_iter().map(|uid| ObjectRef::from_obj(&Workload::new(uid))).collect();
-        Some((futures::stream::iter(due), (ticks, shared, moves, waiting)))
-    });
+            let due: Vec<_> = waiting
+                .extract_if(|_, at| *at <= now)
+                .map(|(uid, _)| uid)
+                .collect();
+            let due: Vec<_> = due
+                .into_iter()
+                .map(|uid| ObjectRef::from_obj(&Workload::new(uid)))
+                .collect();
+            Some((futures::stream::iter(due), (ticks, shared, moves, waiting)))
+        },
+    );
     batches.flatten().boxed()
 }
 
@@ -192,8 +215,12 @@ fn refused(error: &Error, context: &Context) -> Action {
 /// Looks at one workload, and writes what its Revisions should say.
 async fn reconcile(workload: Arc<Workload>, context: Arc<Context>) -> Result<Action, Error> {
     let name = workload.metadata.name.as_deref().unwrap_or_default();
-    let Ok(uid) = Uuid::try_parse(name) else { return Ok(Action::await_change()) };
-    let Some((kind, namespace, live, unread)) = context.seen(uid) else { return Ok(Action::await_change()) };
+    let Ok(uid) = Uuid::try_parse(name) else {
+        return Ok(Action::await_change());
+    };
+    let Some((kind, namespace, live, unread)) = context.seen(uid) else {
+        return Ok(Action::await_change());
+    };
     for unread in unread {
         context.learn(uid, &kind, &namespace, unread).await?;
     }
@@ -203,8 +230,13 @@ async fn reconcile(workload: Arc<Workload>, context: Arc<Context>) -> Result<Act
     };
     let decisions = context.decide(uid, &Judgement { ruling, current });
     // A phase that was passed through is not waited for any more.
-    let decided = |generation: i64| decisions.iter().any(|decision| decision.generation == generation);
-    lock(&context.passing).retain(|(workload, generation), _| *workload != uid || decided(*generation));
+    let decided = |generation: i64| {
+        decisions
+            .iter()
+            .any(|decision| decision.generation == generation)
+    };
+    lock(&context.passing)
+        .retain(|(workload, generation), _| *workload != uid || decided(*generation));
     let (mut again, mut open) = (None, false);
     for decision in decisions {
         open |= decision.status.first_ready_time.is_none() && decision.status.outcome.is_none();
@@ -213,7 +245,9 @@ async fn reconcile(workload: Arc<Workload>, context: Arc<Context>) -> Result<Act
             None => context.write(uid, &kind, &namespace, decision).await?,
         }
     }
-    Ok(again.or_else(|| open.then_some(AGAIN)).map_or_else(Action::await_change, Action::requeue))
+    Ok(again
+        .or_else(|| open.then_some(AGAIN))
+        .map_or_else(Action::await_change, Action::requeue))
 }
 
 /// What is known of a workload before it is looked at.
@@ -223,7 +257,12 @@ impl Context {
     fn seen(&self, uid: Uuid) -> Option<Seen> {
         let subjects = lock(&self.shared.subjects);
         let subject = subjects.get(uid)?;
-        Some((subject.kind.clone(), subject.namespace.clone(), subject.live.clone(), subject.unread()))
+        Some((
+            subject.kind.clone(),
+            subject.namespace.clone(),
+            subject.live.clone(),
+            subject.unread(),
+        ))
     }
 
     fn decide(&self, uid: Uuid, judgement: &Judgement) -> Vec<Decision> {
@@ -231,7 +270,13 @@ impl Context {
     }
 
     /// Makes the templates of a Revision, from its content: what the watch has shown, or a read.
-    async fn learn(&self, uid: Uuid, kind: &Arc<Kind>, namespace: &str, unread: Unread) -> Result<(), Error> {
+    async fn learn(
+        &self,
+        uid: Uuid,
+        kind: &Arc<Kind>,
+        namespace: &str,
+        unread: Unread,
+    ) -> Result<(), Error> {
         let gzip = match unread.gzip {
             Some(gzip) => Some(gzip),
             None => self.content(namespace, &unread.name).await?,
@@ -248,7 +293,9 @@ impl Context {
     async fn content(&self, namespace: &str, name: &str) -> Result<Option<Arc<[u8]>>, Error> {
         let api: Api<Revision> = Api::namespaced(self.client.clone(), namespace);
         self.metrics.observe_reads.inc();
-        let revision = timeout(DEADLINE, api.get_opt(name)).await.map_err(|_| Error::NoAnswer)??;
+        let revision = timeout(DEADLINE, api.get_opt(name))
+            .await
+            .map_err(|_| Error::NoAnswer)??;
         let snapshot = revision.and_then(|revision| revision.spec.snapshot);
         Ok(snapshot.and_then(|snapshot| snapshot::compressed(&snapshot).ok().flatten()))
     }
@@ -260,8 +307,9 @@ impl Context {
         let left = match decision.urgency {
             Urgency::Now => Duration::ZERO,
             Urgency::IfItLasts => {
-                let (phase, since) =
-                    passing.entry(key).or_insert_with(|| (decision.status.phase.clone(), now));
+                let (phase, since) = passing
+                    .entry(key)
+                    .or_insert_with(|| (decision.status.phase.clone(), now));
                 if *phase != decision.status.phase {
                     (*phase, *since) = (decision.status.phase.clone(), now);
                 }
@@ -270,7 +318,9 @@ impl Context {
             Urgency::Whenever => {
                 let rest = NUMBERS[usize::from(!decision.newest)];
                 let last = lock(&self.written).get(&key).copied();
-                last.map_or(Duration::ZERO, |at| rest.saturating_sub(now.duration_since(at)))
+                last.map_or(Duration::ZERO, |at| {
+                    rest.saturating_sub(now.duration_since(at))
+                })
             }
         };
         if decision.urgency != Urgency::IfItLasts || left.is_zero() {
@@ -279,13 +329,31 @@ impl Context {
         (!left.is_zero()).then_some(left)
     }
 
-    async fn write(&self, uid: Uuid, kind: &Kind, namespace: &str, decision: Decision) -> Result<(), Error> {
+    async fn write(
+        &self,
+        uid: Uuid,
+        kind: &Kind,
+        namespace: &str,
+        decision: Decision,
+    ) -> Result<(), Error> {
         self.let_recording_go_first().await;
-        let Decision { generation, name, status, patch, .. } = decision;
+        let Decision {
+            generation,
+            name,
+            status,
+            patch,
+            ..
+        } = decision;
         let api: Api<Revision> = Api::namespaced(self.client.clone(), namespace);
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
         let patch = Patch::Merge(patch);
-        self.metrics.observe_patches.get_or_create(&labels(&kind.kind)).inc();
+        self.metrics
+            .observe_patches
+            .get_or_create(&labels(&kind.kind))
+            .inc();
         match timeout(DEADLINE, api.patch_status(&name, &params, &patch))
             .await
             .map_err(|_| Error::NoAnswer)?
@@ -307,7 +375,11 @@ impl Context {
         let started = Instant::now();
         loop {
             let (quiet, waited) = (self.queue.quiet(), started.elapsed());
-            let patience = if quiet.is_zero() { PATIENCE } else { QUIET_PATIENCE };
+            let patience = if quiet.is_zero() {
+                PATIENCE
+            } else {
+                QUIET_PATIENCE
+            };
             if quiet >= QUIET || waited >= patience {
                 return;
             }

@@ -52,7 +52,9 @@ pub fn decide(before: Before, comparison: Comparison) -> Verdict {
         (Before::Nothing, _) => Verdict::Baseline,
         (_, Comparison::Same | Comparison::Autoscaled) => Verdict::Quiet,
         (Before::Adjacent, Comparison::Different) => Verdict::Change { told: true },
-        (Before::Adjacent, Comparison::Unknown) | (Before::Apart, _) => Verdict::Change { told: false },
+        (Before::Adjacent, Comparison::Unknown) | (Before::Apart, _) => {
+            Verdict::Change { told: false }
+        }
     }
 }
 
@@ -100,10 +102,21 @@ mod tests {
     fn comparison(from: &str, to: &str, owner: &str) -> Comparison {
         let kind = Kind::parse("thing", KIND).expect("valid");
         let (from, to) = (object(from, owner), object(to, owner));
-        let (from, to) = (Document::parse(&from).expect("valid"), Document::parse(&to).expect("valid"));
-        let (before, after) = (from.root().get("spec").expect("spec"), to.root().get("spec").expect("spec"));
+        let (from, to) = (
+            Document::parse(&from).expect("valid"),
+            Document::parse(&to).expect("valid"),
+        );
+        let (before, after) = (
+            from.root().get("spec").expect("spec"),
+            to.root().get("spec").expect("spec"),
+        );
         let entries = managed::entries(to.root());
-        compare(&kind, &mut diff("spec", before, after), &entries, &["hpa".to_owned()])
+        compare(
+            &kind,
+            &mut diff("spec", before, after),
+            &entries,
+            &["hpa".to_owned()],
+        )
     }
 
     #[test]
@@ -114,11 +127,36 @@ mod tests {
             (r#"{"a":1}"#, r#"{"a":1.0}"#, "x", Different),
             (r#"{"a":1}"#, r#"{"a":1,"b":null}"#, "x", Different),
             (r#"{"replicas":1}"#, r#"{"replicas":2}"#, "hpa", Autoscaled),
-            (r#"{"replicas":1}"#, r#"{"replicas":2}"#, "kubectl", Different),
-            (r#"{"replicas":1,"a":1}"#, r#"{"replicas":2,"a":2}"#, "hpa", Different),
-            (r#"{"a":{"replicas":1}}"#, r#"{"a":{"replicas":2}}"#, "hpa", Different),
-            ("{}", r#"{"scale":{"hpa":{"minReplicas":1,"maxReplicas":0}}}"#, "x", Same),
-            (r#"{"scale":{}}"#, r#"{"scale":{"hpa":{"minReplicas":1,"maxReplicas":0}}}"#, "x", Same),
+            (
+                r#"{"replicas":1}"#,
+                r#"{"replicas":2}"#,
+                "kubectl",
+                Different,
+            ),
+            (
+                r#"{"replicas":1,"a":1}"#,
+                r#"{"replicas":2,"a":2}"#,
+                "hpa",
+                Different,
+            ),
+            (
+                r#"{"a":{"replicas":1}}"#,
+                r#"{"a":{"replicas":2}}"#,
+                "hpa",
+                Different,
+            ),
+            (
+                "{}",
+                r#"{"scale":{"hpa":{"minReplicas":1,"maxReplicas":0}}}"#,
+                "x",
+                Same,
+            ),
+            (
+                r#"{"scale":{}}"#,
+                r#"{"scale":{"hpa":{"minReplicas":1,"maxReplicas":0}}}"#,
+                "x",
+                Same,
+            ),
             (
                 r#"{"scale":{"on":true}}"#,
                 r#"{"scale":{"on":true,"hpa":{"minReplicas":1,"maxReplicas":0}}}"#,
@@ -152,7 +190,11 @@ mod tests {
             (Before::Apart, Different, Verdict::Change { told: false }),
             (Before::Apart, Unknown, Verdict::Change { told: false }),
         ] {
-            assert_eq!(decide(before, comparison), expected, "{before:?} {comparison:?}");
+            assert_eq!(
+                decide(before, comparison),
+                expected,
+                "{before:?} {comparison:?}"
+            );
         }
     }
 }

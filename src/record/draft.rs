@@ -5,8 +5,8 @@ use super::managed::{Entry, Fingerprint, author};
 use crate::json::Value;
 use crate::kinds::Kind;
 use crate::revision::{
-    LABEL_WORKLOAD_KIND, LABEL_WORKLOAD_UID, Revision, RevisionSpec, RevisionType, SnapshotEncoding, Source,
-    TimeSource, Workload, identity,
+    LABEL_WORKLOAD_KIND, LABEL_WORKLOAD_UID, Revision, RevisionSpec, RevisionType,
+    SnapshotEncoding, Source, TimeSource, Workload, identity,
 };
 use crate::snapshot::{Packed, stored};
 use crate::view::diff::{Deltas, Segment};
@@ -43,7 +43,9 @@ impl Draft<'_> {
     /// # Errors
     /// Never in practice: the snapshot was packed by this process.
     pub(super) fn revision(&self) -> io::Result<Revision> {
-        let Change { uid, generation, .. } = *self.change;
+        let Change {
+            uid, generation, ..
+        } = *self.change;
         let metadata = ObjectMeta {
             name: Some(identity::name(&self.change.name, uid, generation)),
             namespace: Some(self.change.namespace.clone()),
@@ -53,7 +55,11 @@ impl Draft<'_> {
             ])),
             ..ObjectMeta::default()
         };
-        Ok(Revision { metadata, spec: self.spec()?, status: None })
+        Ok(Revision {
+            metadata,
+            spec: self.spec()?,
+            status: None,
+        })
     }
 
     fn spec(&self) -> io::Result<RevisionSpec> {
@@ -94,7 +100,9 @@ impl Draft<'_> {
 
     fn history(&self) -> History<'_> {
         match self.verdict {
-            Verdict::Baseline => History::First { generation: self.change.generation },
+            Verdict::Baseline => History::First {
+                generation: self.change.generation,
+            },
             Verdict::Change { told: true } => History::Changed(self.deltas),
             Verdict::Change { told: false } | Verdict::Quiet => History::Unknown,
         }
@@ -107,8 +115,13 @@ impl Draft<'_> {
         if !told {
             return author(self.entries, self.fingerprints, &[SPEC], false);
         }
-        let present: Vec<_> =
-            self.deltas.list.iter().filter(|d| d.to.is_some()).map(|d| d.path.as_slice()).collect();
+        let present: Vec<_> = self
+            .deltas
+            .list
+            .iter()
+            .filter(|d| d.to.is_some())
+            .map(|d| d.path.as_slice())
+            .collect();
         let removed = self.deltas.list.iter().any(|d| d.to.is_none());
         author(self.entries, self.fingerprints, &present, removed)
     }
@@ -121,13 +134,22 @@ fn annotation<'d>(object: Value<'d>, key: &str) -> Option<&'d str> {
 /// The delivery tool that marked the workload: Argo CD's tracking id or label, Flux' labels, Helm's annotation.
 fn source(object: Value<'_>) -> Option<Source> {
     let label = |key: &str| object.at(&["metadata", "labels", key])?.as_str();
-    let tracked = annotation(object, "argocd.argoproj.io/tracking-id").and_then(|id| id.split(':').next());
-    let flux = || label("kustomize.toolkit.fluxcd.io/name").or_else(|| label("helm.toolkit.fluxcd.io/name"));
+    let tracked =
+        annotation(object, "argocd.argoproj.io/tracking-id").and_then(|id| id.split(':').next());
+    let flux = || {
+        label("kustomize.toolkit.fluxcd.io/name").or_else(|| label("helm.toolkit.fluxcd.io/name"))
+    };
     let helm = || annotation(object, "meta.helm.sh/release-name");
-    let argo = tracked.or_else(|| label("argocd.argoproj.io/instance")).map(|name| ("ArgoCD", name));
-    let found =
-        argo.or_else(|| flux().map(|name| ("Flux", name))).or_else(|| helm().map(|name| ("Helm", name)));
-    found.map(|(tool, name)| Source { tool: tool.to_owned(), name: name.chars().take(MAX_TEXT).collect() })
+    let argo = tracked
+        .or_else(|| label("argocd.argoproj.io/instance"))
+        .map(|name| ("ArgoCD", name));
+    let found = argo
+        .or_else(|| flux().map(|name| ("Flux", name)))
+        .or_else(|| helm().map(|name| ("Helm", name)));
+    found.map(|(tool, name)| Source {
+        tool: tool.to_owned(),
+        name: name.chars().take(MAX_TEXT).collect(),
+    })
 }
 
 #[cfg(test)]
@@ -142,15 +164,29 @@ mod tests {
                 r#""annotations":{"argocd.argoproj.io/tracking-id":"shop:apps/Deployment:n/x"}"#,
                 Some(("ArgoCD", "shop")),
             ),
-            (r#""labels":{"argocd.argoproj.io/instance":"shop"}"#, Some(("ArgoCD", "shop"))),
-            (r#""labels":{"kustomize.toolkit.fluxcd.io/name":"k"}"#, Some(("Flux", "k"))),
-            (r#""annotations":{"meta.helm.sh/release-name":"r"}"#, Some(("Helm", "r"))),
+            (
+                r#""labels":{"argocd.argoproj.io/instance":"shop"}"#,
+                Some(("ArgoCD", "shop")),
+            ),
+            (
+                r#""labels":{"kustomize.toolkit.fluxcd.io/name":"k"}"#,
+                Some(("Flux", "k")),
+            ),
+            (
+                r#""annotations":{"meta.helm.sh/release-name":"r"}"#,
+                Some(("Helm", "r")),
+            ),
             (r#""labels":{"app":"x"}"#, None),
             (r#""labels":1"#, None),
         ] {
             let text = format!("{{\"metadata\":{{{metadata}}}}}");
-            let found = source(Document::parse(&text).expect("valid").root()).map(|s| (s.tool, s.name));
-            assert_eq!(found, expected.map(|(t, n)| (t.to_owned(), n.to_owned())), "{metadata}");
+            let found =
+                source(Document::parse(&text).expect("valid").root()).map(|s| (s.tool, s.name));
+            assert_eq!(
+                found,
+                expected.map(|(t, n)| (t.to_owned(), n.to_owned())),
+                "{metadata}"
+            );
         }
     }
 }

@@ -26,7 +26,10 @@ pub struct Extractor {
 impl Extractor {
     /// None is running yet. `names` hold secrets.
     pub fn new(names: Names, metrics: &Metrics) -> Self {
-        Self { runner: Runner::new(metrics), names: Arc::new(names) }
+        Self {
+            runner: Runner::new(metrics),
+            names: Arc::new(names),
+        }
     }
 
     /// What runs the programs.
@@ -50,7 +53,9 @@ impl Extractor {
     /// Why the view stays as it is, in one CamelCase word; see [`Runner::run`].
     pub async fn complete(&self, view: &mut View, unviewed: &Unviewed) -> Result<(), &'static str> {
         let kind = unviewed.kind.clone();
-        let Some(file) = &kind.view else { return Ok(()) };
+        let Some(file) = &kind.view else {
+            return Ok(());
+        };
         let work = {
             let unviewed = unviewed.clone();
             move || outputs(&unviewed)
@@ -62,7 +67,9 @@ impl Extractor {
 }
 
 fn outputs(unviewed: &Unviewed) -> Result<Vec<Value>, Failure> {
-    let Some(file) = &unviewed.kind.view else { return Ok(Vec::new()) };
+    let Some(file) = &unviewed.kind.view else {
+        return Ok(Vec::new());
+    };
     let text = unpack(&unviewed.gzip).map_err(|_| Failure::Input)?;
     components(file, &text)
 }
@@ -87,7 +94,10 @@ mod tests {
         );
         let gzip = crate::gzip::compress(object.as_bytes()).expect("memory");
         let kind = Arc::new(Kind::parse("thing.yaml", &yaml).expect("valid"));
-        Unviewed { kind, gzip: gzip.into() }
+        Unviewed {
+            kind,
+            gzip: gzip.into(),
+        }
     }
 
     const OBJECT: &str = r#"{"spec":{"image":"i","s":"secret-value"}}"#;
@@ -98,15 +108,34 @@ mod tests {
         let metrics = Metrics::new();
         let extractor = Extractor::new(Names::default(), &metrics);
         let mut view = View::default();
-        assert_eq!(extractor.complete(&mut view, &unviewed(GOOD, OBJECT)).await, Ok(()));
+        assert_eq!(
+            extractor.complete(&mut view, &unviewed(GOOD, OBJECT)).await,
+            Ok(())
+        );
         assert_eq!(view.images, ["i"]);
-        let mut untouched = View { images: vec!["before".into()], ..View::default() };
-        assert_eq!(extractor.complete(&mut untouched, &unviewed(".spec.s.x", OBJECT)).await, Err("Run"));
-        assert_eq!(extractor.complete(&mut untouched, &unviewed(GOOD, "no json")).await, Err("Input"));
+        let mut untouched = View {
+            images: vec!["before".into()],
+            ..View::default()
+        };
+        assert_eq!(
+            extractor
+                .complete(&mut untouched, &unviewed(".spec.s.x", OBJECT))
+                .await,
+            Err("Run")
+        );
+        assert_eq!(
+            extractor
+                .complete(&mut untouched, &unviewed(GOOD, "no json"))
+                .await,
+            Err("Input")
+        );
         assert_eq!(untouched.images, ["before"]);
         for reason in ["Run", "Input"] {
             assert_eq!(
-                metrics.view_failures.get_or_create(&kind_reason("Thing", reason)).get(),
+                metrics
+                    .view_failures
+                    .get_or_create(&kind_reason("Thing", reason))
+                    .get(),
                 1,
                 "{reason}"
             );
@@ -120,13 +149,19 @@ mod tests {
         let extractor = Extractor::new(Names::default(), &metrics);
         // Polynomial in the size of the object: what the fence cannot keep out.
         let many = format!("{{\"a\":[{}1]}}", "1,".repeat(2000));
-        let slow = unviewed("[.a[] as $a | .a[] as $b | .a[] as $c | $a + $b + $c] | length", &many);
+        let slow = unviewed(
+            "[.a[] as $a | .a[] as $b | .a[] as $c | $a + $b + $c] | length",
+            &many,
+        );
         let mut view = View::default();
         assert_eq!(extractor.complete(&mut view, &slow).await, Err("TooSlow"));
         assert_eq!(extractor.complete(&mut view, &slow).await, Err("Disabled"));
         // Another kind, on a new thread.
         let mut other = unviewed(GOOD, OBJECT);
-        other.kind = Arc::new(Kind { kind: "Other".into(), ..(*other.kind).clone() });
+        other.kind = Arc::new(Kind {
+            kind: "Other".into(),
+            ..(*other.kind).clone()
+        });
         assert_eq!(extractor.complete(&mut view, &other).await, Ok(()));
         assert_eq!(view.images, ["i"]);
     }

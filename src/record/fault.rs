@@ -23,7 +23,10 @@ pub(crate) enum Fault {
 }
 
 /// How etcd, and the API server's client of it, say that something is too large.
-const TOO_LARGE: [&str; 2] = ["request is too large", "trying to send message larger than max"];
+const TOO_LARGE: [&str; 2] = [
+    "request is too large",
+    "trying to send message larger than max",
+];
 
 /// Reads an answer.
 pub(crate) fn classify(code: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Fault {
@@ -56,8 +59,8 @@ fn details(status: &Status) -> Option<&kube::core::response::StatusDetails> {
 }
 
 fn forbidden(status: &Status, text: &str) -> Fault {
-    let terminating =
-        details(status).is_some_and(|d| d.causes.iter().any(|c| c.reason == "NamespaceTerminating"));
+    let terminating = details(status)
+        .is_some_and(|d| d.causes.iter().any(|c| c.reason == "NamespaceTerminating"));
     if terminating {
         Fault::NamespaceGone
     } else if text.contains("exceeded quota")
@@ -76,7 +79,11 @@ mod tests {
     use super::*;
 
     fn answer(code: u16, body: &str) -> Fault {
-        classify(StatusCode::from_u16(code).expect("a status"), Some(Duration::from_secs(3)), body.as_bytes())
+        classify(
+            StatusCode::from_u16(code).expect("a status"),
+            Some(Duration::from_secs(3)),
+            body.as_bytes(),
+        )
     }
 
     #[test]
@@ -95,22 +102,50 @@ mod tests {
             (409, status("exists", "AlreadyExists", "{}"), Fault::Exists),
             (
                 409,
-                status("Operation cannot be fulfilled on resourcequotas", "Conflict", "{}"),
+                status(
+                    "Operation cannot be fulfilled on resourcequotas",
+                    "Conflict",
+                    "{}",
+                ),
                 Fault::Passing("Conflict", after),
             ),
             (413, "limit is 3145728".into(), Fault::TooLarge),
-            (500, status("etcdserver: request is too large", "", "{}"), Fault::TooLarge),
+            (
+                500,
+                status("etcdserver: request is too large", "", "{}"),
+                Fault::TooLarge,
+            ),
             (500, status(message, "", "{}"), Fault::TooLarge),
-            (503, status("etcdserver: mvcc: database space exceeded", "", "{}"), all("EtcdFull")),
-            (500, status("etcdserver: mvcc: database space exceeded", "", "{}"), all("EtcdFull")),
-            (500, status("boom", "InternalError", "{}"), Fault::Passing("ServerError", after)),
-            (503, "no endpoints".into(), Fault::Passing("ServerError", after)),
+            (
+                503,
+                status("etcdserver: mvcc: database space exceeded", "", "{}"),
+                all("EtcdFull"),
+            ),
+            (
+                500,
+                status("etcdserver: mvcc: database space exceeded", "", "{}"),
+                all("EtcdFull"),
+            ),
+            (
+                500,
+                status("boom", "InternalError", "{}"),
+                Fault::Passing("ServerError", after),
+            ),
+            (
+                503,
+                "no endpoints".into(),
+                Fault::Passing("ServerError", after),
+            ),
             (
                 429,
                 status("storage is (re)initializing", "TooManyRequests", "{}"),
                 Fault::Passing("TooManyRequests", after),
             ),
-            (422, status("invalid", "Invalid", "{}"), Fault::Refused("Invalid")),
+            (
+                422,
+                status("invalid", "Invalid", "{}"),
+                Fault::Refused("Invalid"),
+            ),
             (
                 403,
                 status(
@@ -125,17 +160,49 @@ mod tests {
                 status("exceeded quota: q", "Forbidden", "{}"),
                 Fault::Held("QuotaExceeded", Scope::Namespace),
             ),
-            (403, status("cannot create resource", "Forbidden", "{}"), denied.clone()),
-            (403, status("denied: etcdserver: mvcc: database space exceeded", "Forbidden", "{}"), denied),
-            (422, status("database space exceeded", "Invalid", "{}"), Fault::Refused("Invalid")),
+            (
+                403,
+                status("cannot create resource", "Forbidden", "{}"),
+                denied.clone(),
+            ),
+            (
+                403,
+                status(
+                    "denied: etcdserver: mvcc: database space exceeded",
+                    "Forbidden",
+                    "{}",
+                ),
+                denied,
+            ),
+            (
+                422,
+                status("database space exceeded", "Invalid", "{}"),
+                Fault::Refused("Invalid"),
+            ),
             (
                 404,
-                status("namespaces n not found", "NotFound", r#"{"kind":"namespaces"}"#),
+                status(
+                    "namespaces n not found",
+                    "NotFound",
+                    r#"{"kind":"namespaces"}"#,
+                ),
                 Fault::NamespaceGone,
             ),
-            (404, "404 page not found".into(), all("CustomResourceDefinitionMissing")),
-            (400, status("strict decoding error", "BadRequest", "{}"), all("BadRequest")),
-            (401, status("Unauthorized", "Unauthorized", "{}"), all("Unauthorized")),
+            (
+                404,
+                "404 page not found".into(),
+                all("CustomResourceDefinitionMissing"),
+            ),
+            (
+                400,
+                status("strict decoding error", "BadRequest", "{}"),
+                all("BadRequest"),
+            ),
+            (
+                401,
+                status("Unauthorized", "Unauthorized", "{}"),
+                all("Unauthorized"),
+            ),
             (301, String::new(), all("UnexpectedAnswer")),
         ] {
             assert_eq!(answer(code, &body), expected, "{code} {body}");

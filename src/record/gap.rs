@@ -1,8 +1,8 @@
 //! Generations that cannot be had, as a Revision of type Gap. Pure.
 
 use crate::revision::{
-    Gap, LABEL_WORKLOAD_KIND, LABEL_WORKLOAD_UID, Observed, Revision, RevisionSpec, RevisionType, TimeSource,
-    View, Workload, identity,
+    Gap, LABEL_WORKLOAD_KIND, LABEL_WORKLOAD_UID, Observed, Revision, RevisionSpec, RevisionType,
+    TimeSource, View, Workload, identity,
 };
 use crate::view::VERSION;
 use crate::watch::Lost;
@@ -40,15 +40,31 @@ pub(super) fn gap(kind: &str, lost: &Lost, now: DateTime<Utc>) -> Revision {
         change_cause: None,
         source: None,
         content_digest: None,
-        gap: Some(Gap { from, to, reason: lost.reason.as_str().to_owned() }),
+        gap: Some(Gap {
+            from,
+            to,
+            reason: lost.reason.as_str().to_owned(),
+        }),
         snapshot: None,
-        view: Some(View { version: VERSION, summary: summary(from, to, lost), ..View::default() }),
+        view: Some(View {
+            version: VERSION,
+            summary: summary(from, to, lost),
+            ..View::default()
+        }),
     };
-    Revision { metadata, spec, status: None }
+    Revision {
+        metadata,
+        spec,
+        status: None,
+    }
 }
 
 fn summary(from: i64, to: i64, lost: &Lost) -> String {
-    let which = if from == to { format!("generation {from}") } else { format!("generations {from} to {to}") };
+    let which = if from == to {
+        format!("generation {from}")
+    } else {
+        format!("generations {from} to {to}")
+    };
     format!("{which} not recorded ({})", lost.reason.as_str())
 }
 
@@ -70,9 +86,25 @@ mod tests {
             api_version: "g/v1".into(),
         };
         let gap = gap("Thing", &lost, Utc::now());
-        assert_eq!(gap.metadata.name.as_deref(), Some(identity::gap_name("llama", lost.uid, 3, 4).as_str()));
-        assert_eq!(gap.spec.gap, Some(Gap { from: 3, to: 4, reason: "Compacted".into() }));
-        assert_eq!((gap.spec.generation, gap.spec.resource_version.as_str()), (4, "99"));
-        assert_eq!(gap.spec.view.expect("a view").summary, "generations 3 to 4 not recorded (Compacted)");
+        assert_eq!(
+            gap.metadata.name.as_deref(),
+            Some(identity::gap_name("llama", lost.uid, 3, 4).as_str())
+        );
+        assert_eq!(
+            gap.spec.gap,
+            Some(Gap {
+                from: 3,
+                to: 4,
+                reason: "Compacted".into()
+            })
+        );
+        assert_eq!(
+            (gap.spec.generation, gap.spec.resource_version.as_str()),
+            (4, "99")
+        );
+        assert_eq!(
+            gap.spec.view.expect("a view").summary,
+            "generations 3 to 4 not recorded (Compacted)"
+        );
     }
 }

@@ -56,7 +56,11 @@ impl Sink for KindRecorder {
     fn need(&mut self, change: &Change) -> Need {
         let listed = change.seen == Observed::List;
         let Some(tracked) = self.workloads.get(&change.uid) else {
-            return if listed && self.wants(change) { self.origin(change) } else { Need::Nothing };
+            return if listed && self.wants(change) {
+                self.origin(change)
+            } else {
+                Need::Nothing
+            };
         };
         let (generation, at) = (tracked.generation, tracked.at);
         if listed && change.generation < generation {
@@ -74,14 +78,23 @@ impl Sink for KindRecorder {
         if listed && !self.wants(change) {
             self.deselect(change.uid, generation + 1);
         }
-        Need::After { generation, at, refresh }
+        Need::After {
+            generation,
+            at,
+            refresh,
+        }
     }
 
     fn knows(&self, uid: Uuid, generation: i64) -> bool {
         let gone = || generation == i64::MAX && !self.workloads.contains_key(&uid);
-        self.ended.get(&uid).is_some_and(|ended| ended.seen || ended.generation >= generation)
+        self.ended
+            .get(&uid)
+            .is_some_and(|ended| ended.seen || ended.generation >= generation)
             || self.ignored.contains(&uid)
-            || self.workloads.get(&uid).is_some_and(|tracked| tracked.generation >= generation)
+            || self
+                .workloads
+                .get(&uid)
+                .is_some_and(|tracked| tracked.generation >= generation)
             || gone()
     }
 
@@ -94,10 +107,17 @@ impl Sink for KindRecorder {
     }
 
     async fn change(&mut self, change: Change) {
-        if self.ended.get(&change.uid).is_some_and(|ended| ended.generation >= change.generation) {
+        if self
+            .ended
+            .get(&change.uid)
+            .is_some_and(|ended| ended.generation >= change.generation)
+        {
             return;
         }
-        let known = self.workloads.get(&change.uid).map(|tracked| tracked.generation);
+        let known = self
+            .workloads
+            .get(&change.uid)
+            .map(|tracked| tracked.generation);
         if known.is_none_or(|known| change.generation > known) {
             self.consider(&change).await;
         } else if known == Some(change.generation) {
@@ -108,22 +128,38 @@ impl Sink for KindRecorder {
         }
         if change.op == Op::Deleted {
             let watched = change.seen == Observed::Watch;
-            self.ended(change.uid, change.resource_version, deletion_time(&change), watched).await;
+            self.ended(
+                change.uid,
+                change.resource_version,
+                deletion_time(&change),
+                watched,
+            )
+            .await;
         }
     }
 
     async fn lost(&mut self, lost: Lost) {
-        let Some(lost) = self.clipped(lost) else { return };
+        let Some(lost) = self.clipped(lost) else {
+            return;
+        };
         // Another replica may have seen what this one did not.
         let recorded = self.recorder.heads.recorded(lost.uid, &lost.generations);
         for generations in subtract(lost.generations.clone(), &recorded) {
-            self.close(Lost { generations, ..lost.clone() }).await;
+            self.close(Lost {
+                generations,
+                ..lost.clone()
+            })
+            .await;
         }
     }
 
     fn listed(&mut self, there: &HashSet<Uuid>) -> Vec<Recorded> {
-        let gone = self.workloads.iter().filter(|(uid, _)| !there.contains(uid));
-        gone.map(|(uid, tracked)| tracked.as_recorded(*uid)).collect()
+        let gone = self
+            .workloads
+            .iter()
+            .filter(|(uid, _)| !there.contains(uid));
+        gone.map(|(uid, tracked)| tracked.as_recorded(*uid))
+            .collect()
     }
 
     async fn gone(&mut self, recorded: &Recorded) {
@@ -132,7 +168,11 @@ impl Sink for KindRecorder {
     }
 
     fn blind(&mut self, from: ResourceVersion, to: ResourceVersion) {
-        self.recorder.metrics.blind.get_or_create(&kind(&self.kind.kind)).inc();
+        self.recorder
+            .metrics
+            .blind
+            .get_or_create(&kind(&self.kind.kind))
+            .inc();
         self.ledger.blind(from, to);
         tracing::warn!(
             kind = self.kind.kind, %from, %to,
@@ -168,7 +208,15 @@ impl KindRecorder {
     pub fn new(recorder: Recorder, kind: Arc<Kind>) -> Self {
         let ledger = Ledger::new(&recorder.metrics, &kind.kind);
         let (workloads, ignored, ended) = (HashMap::new(), HashSet::new(), HashMap::new());
-        Self { recorder, kind, ledger, workloads, ignored, ended, list: 0 }
+        Self {
+            recorder,
+            kind,
+            ledger,
+            workloads,
+            ignored,
+            ended,
+            list: 0,
+        }
     }
 
     /// The book of what is on its way.
@@ -179,7 +227,11 @@ impl KindRecorder {
     /// An object is younger than what is known of it. What this process has seen itself is beyond doubt; what is only
     /// recorded may have come from elsewhere: then the object counts, and what is stored under its name stays.
     fn younger(&mut self, change: &Change) -> Need {
-        if self.workloads.get(&change.uid).is_some_and(|tracked| tracked.seen) {
+        if self
+            .workloads
+            .get(&change.uid)
+            .is_some_and(|tracked| tracked.seen)
+        {
             return Need::Rewound;
         }
         self.workloads.remove(&change.uid);
@@ -206,8 +258,10 @@ impl KindRecorder {
         match self.decided(change, object) {
             Ok(Some(revision)) => {
                 let view = revision.spec.view.clone().zip(self.unviewed(change.uid));
-                let viewing = view.map(|(view, unviewed)| self.recorder.extractor.begin(view, unviewed));
-                self.push(change, Write::Create(Box::new(revision), viewing)).await;
+                let viewing =
+                    view.map(|(view, unviewed)| self.recorder.extractor.begin(view, unviewed));
+                self.push(change, Write::Create(Box::new(revision), viewing))
+                    .await;
             }
             Ok(None) => {}
             Err(error) => self.undecodable(change, &error.to_string()).await,
@@ -217,13 +271,18 @@ impl KindRecorder {
     /// A state of the last known generation: its content may be unknown yet, or look otherwise than before.
     async fn seen_again(&mut self, change: &Change) {
         let list = self.list;
-        let Some(tracked) = self.workloads.get_mut(&change.uid) else { return };
+        let Some(tracked) = self.workloads.get_mut(&change.uid) else {
+            return;
+        };
         tracked.at = tracked.at.max(change.resource_version);
         tracked.seen = true;
-        if tracked.deselected.is_none() && tracked.is_current(&change.resource.api_version(), list) {
+        if tracked.deselected.is_none() && tracked.is_current(&change.resource.api_version(), list)
+        {
             return;
         }
-        let Ok(document) = Document::parse(change.raw.get()) else { return };
+        let Ok(document) = Document::parse(change.raw.get()) else {
+            return;
+        };
         let object = document.root();
         if tracked.deselected.is_some() {
             if self.selects(object) {
@@ -231,10 +290,12 @@ impl KindRecorder {
             }
             return;
         }
-        let Ok(packed) = snapshot::pack(&change.resource, object) else { return };
+        let Ok(packed) = snapshot::pack(&change.resource, object) else {
+            return;
+        };
         let content = &tracked.content;
-        let comparable =
-            content.generation == change.generation && content.is_of(&change.resource.api_version());
+        let comparable = content.generation == change.generation
+            && content.is_of(&change.resource.api_version());
         let moved = comparable && content.digest.is_some_and(|digest| digest != packed.digest);
         tracked.content = Content::of(change, &packed, list);
         tracked.fingerprints = managed::fingerprints(&managed::entries(object));
@@ -260,17 +321,28 @@ impl KindRecorder {
         let fresh = Tracked::new(change, &packed, self.list);
         let mut tracked = match (&revision, previous) {
             (None, Some(previous)) => {
-                let patch =
-                    self.status(&previous, change.uid).through(change.generation, change.resource_version);
-                self.recorder.quiet.note(change.uid, patch, change.resource_version, &self.ledger);
-                Tracked { revision: previous.revision, only_gap: previous.only_gap, ..fresh }
+                let patch = self
+                    .status(&previous, change.uid)
+                    .through(change.generation, change.resource_version);
+                self.recorder
+                    .quiet
+                    .note(change.uid, patch, change.resource_version, &self.ledger);
+                Tracked {
+                    revision: previous.revision,
+                    only_gap: previous.only_gap,
+                    ..fresh
+                }
             }
             _ => fresh,
         };
         tracked.fingerprints = managed::fingerprints(&entries);
         self.workloads.insert(change.uid, tracked);
         if change.seen == Observed::Repair {
-            self.recorder.metrics.repaired.get_or_create(&kind(&self.kind.kind)).inc();
+            self.recorder
+                .metrics
+                .repaired
+                .get_or_create(&kind(&self.kind.kind))
+                .inc();
         }
         Ok(revision)
     }
@@ -286,19 +358,25 @@ impl KindRecorder {
     ) -> std::io::Result<Option<Revision>> {
         // What another version of the kind showed cannot be compared.
         let api_version = change.resource.api_version();
-        let content =
-            previous.map(|previous| &previous.content).filter(|content| content.is_of(&api_version));
+        let content = previous
+            .map(|previous| &previous.content)
+            .filter(|content| content.is_of(&api_version));
         let text = content.and_then(Content::text);
         let old = text.as_deref().and_then(|text| Document::parse(text).ok());
         let old_spec = old.as_ref().and_then(|old| old.root().get("spec"));
-        let (comparison, deltas) = if content.is_some_and(|content| content.digest == Some(packed.digest)) {
-            (Comparison::Same, Deltas::default())
-        } else {
-            self.compared(old_spec, object.get("spec"), entries)
-        };
+        let (comparison, deltas) =
+            if content.is_some_and(|content| content.digest == Some(packed.digest)) {
+                (Comparison::Same, Deltas::default())
+            } else {
+                self.compared(old_spec, object.get("spec"), entries)
+            };
         let verdict = decide(before(change, previous), comparison);
         if verdict == Verdict::Quiet {
-            self.recorder.metrics.quiet_generations.get_or_create(&kind(&self.kind.kind)).inc();
+            self.recorder
+                .metrics
+                .quiet_generations
+                .get_or_create(&kind(&self.kind.kind))
+                .inc();
             return Ok(None);
         }
         let draft = Draft {
@@ -323,9 +401,16 @@ impl KindRecorder {
         new: Option<Value<'d>>,
         entries: &[Entry<'_>],
     ) -> (Comparison, Deltas<'d>) {
-        let (Some(old), Some(new)) = (old, new) else { return (Comparison::Unknown, Deltas::default()) };
+        let (Some(old), Some(new)) = (old, new) else {
+            return (Comparison::Unknown, Deltas::default());
+        };
         let mut deltas = diff("spec", old, new);
-        let comparison = compare(&self.kind, &mut deltas, entries, &self.recorder.settings.autoscalers);
+        let comparison = compare(
+            &self.kind,
+            &mut deltas,
+            entries,
+            &self.recorder.settings.autoscalers,
+        );
         (comparison, deltas)
     }
 
@@ -333,16 +418,25 @@ impl KindRecorder {
     fn unviewed(&self, workload: Uuid) -> Option<Unviewed> {
         self.kind.view.as_ref()?;
         let gzip = self.workloads.get(&workload)?.content.snapshot.clone()?;
-        Some(Unviewed { kind: self.kind.clone(), gzip })
+        Some(Unviewed {
+            kind: self.kind.clone(),
+            gzip,
+        })
     }
 
     fn status(&self, tracked: &Tracked, workload: Uuid) -> StatusPatch {
-        StatusPatch::new(&tracked.namespace, &tracked.revision, &self.kind.kind, workload)
+        StatusPatch::new(
+            &tracked.namespace,
+            &tracked.revision,
+            &self.kind.kind,
+            workload,
+        )
     }
 
     async fn push(&self, change: &Change, write: Write) {
         let overtaken = self.recorder.quiet.overtaken(change.uid);
-        self.hand_in(change.uid, change.resource_version, overtaken, write).await;
+        self.hand_in(change.uid, change.resource_version, overtaken, write)
+            .await;
     }
 
     async fn hand_in(
@@ -352,7 +446,14 @@ impl KindRecorder {
         also: Option<ResourceVersion>,
         write: Write,
     ) {
-        let item = Item { write, workload, seen: Instant::now(), at, also, ledger: self.ledger.clone() };
+        let item = Item {
+            write,
+            workload,
+            seen: Instant::now(),
+            at,
+            also,
+            ledger: self.ledger.clone(),
+        };
         self.recorder.queue.push(item).await;
     }
 }
@@ -363,7 +464,11 @@ fn before(change: &Change, previous: Option<&Tracked>) -> Before {
         Some(previous) if previous.only_gap => Before::Nothing,
         Some(previous) => {
             let adjacent = previous.content.generation + 1 == change.generation;
-            if adjacent { Before::Adjacent } else { Before::Apart }
+            if adjacent {
+                Before::Adjacent
+            } else {
+                Before::Apart
+            }
         }
     }
 }

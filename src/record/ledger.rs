@@ -46,10 +46,16 @@ struct Pending {
 
 impl Book {
     fn ack(&self) -> Ack {
-        let oldest = self.pending.first_key_value().map(|(oldest, _)| oldest.before());
+        let oldest = self
+            .pending
+            .first_key_value()
+            .map(|(oldest, _)| oldest.before());
         let through = oldest.map_or(self.reached, |oldest| oldest.min(self.reached));
         let dated = self.dated.iter().rev().find(|place| place.at <= through);
-        let time = dated.or(self.dated.front()).map(|place| place.time).unwrap_or_default();
+        let time = dated
+            .or(self.dated.front())
+            .map(|place| place.time)
+            .unwrap_or_default();
         Ack { through, time }
     }
 
@@ -68,8 +74,16 @@ impl Book {
     }
 
     fn lag(&self) -> Duration {
-        let pending = self.pending.values().map(|pending| pending.since.elapsed()).max().unwrap_or_default();
-        let silence = self.heard.map(|heard| heard.elapsed()).filter(|silence| *silence > SILENCE);
+        let pending = self
+            .pending
+            .values()
+            .map(|pending| pending.since.elapsed())
+            .max()
+            .unwrap_or_default();
+        let silence = self
+            .heard
+            .map(|heard| heard.elapsed())
+            .filter(|silence| *silence > SILENCE);
         pending.max(silence.unwrap_or_default())
     }
 }
@@ -80,8 +94,14 @@ impl Ledger {
         let labels = metrics::kind(kind);
         Self {
             book: Arc::default(),
-            watched: metrics.watch_resource_version.get_or_create(&labels).clone(),
-            recorded: metrics.recorded_resource_version.get_or_create(&labels).clone(),
+            watched: metrics
+                .watch_resource_version
+                .get_or_create(&labels)
+                .clone(),
+            recorded: metrics
+                .recorded_resource_version
+                .get_or_create(&labels)
+                .clone(),
             lag: metrics.lag_seconds.get_or_create(&labels).clone(),
         }
     }
@@ -103,7 +123,13 @@ impl Ledger {
     /// Something that was seen at `at` is on its way.
     pub fn pending(&self, at: ResourceVersion) {
         self.update(|book| {
-            book.pending.entry(at).or_insert_with(|| Pending { count: 0, since: Instant::now() }).count += 1;
+            book.pending
+                .entry(at)
+                .or_insert_with(|| Pending {
+                    count: 0,
+                    since: Instant::now(),
+                })
+                .count += 1;
         });
     }
 
@@ -168,7 +194,10 @@ mod tests {
     }
 
     fn place(at: &str, minute: i64) -> Place {
-        Place { at: rv(at), time: DateTime::from_timestamp(minute * 60, 0).expect("a time") }
+        Place {
+            at: rv(at),
+            time: DateTime::from_timestamp(minute * 60, 0).expect("a time"),
+        }
     }
 
     #[test]
@@ -216,9 +245,15 @@ mod tests {
         let lag = async |seconds| {
             tokio::time::advance(Duration::from_secs(seconds)).await;
             ledger.measure();
-            metrics.lag_seconds.get_or_create(&metrics::kind("Thing")).get()
+            metrics
+                .lag_seconds
+                .get_or_create(&metrics::kind("Thing"))
+                .get()
         };
-        assert!(lag(500).await < 0.5, "nothing is expected of a kind that is not there");
+        assert!(
+            lag(500).await < 0.5,
+            "nothing is expected of a kind that is not there"
+        );
         ledger.heard(true);
         assert!(lag(55).await < 0.5);
         assert!((lag(45).await - 100.0).abs() < 0.5);

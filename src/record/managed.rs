@@ -29,16 +29,24 @@ pub struct Fingerprint {
 
 /// The entries of one object, without those that only own status.
 pub fn entries<'d>(object: Value<'d>) -> Vec<Entry<'d>> {
-    let Some(list) = object.at(&["metadata", "managedFields"]) else { return Vec::new() };
-    let text = |entry: Value<'d>, key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
+    let Some(list) = object.at(&["metadata", "managedFields"]) else {
+        return Vec::new();
+    };
+    let text =
+        |entry: Value<'d>, key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
     let read = |entry: Value<'d>| Entry {
         manager: text(entry, "manager"),
         operation: text(entry, "operation"),
         subresource: text(entry, "subresource"),
-        time: DateTime::parse_from_rfc3339(text(entry, "time")).ok().map(|t| t.to_utc()),
+        time: DateTime::parse_from_rfc3339(text(entry, "time"))
+            .ok()
+            .map(|t| t.to_utc()),
         fields: entry.get("fieldsV1"),
     };
-    list.items().map(read).filter(|entry| entry.subresource != "status").collect()
+    list.items()
+        .map(read)
+        .filter(|entry| entry.subresource != "status")
+        .collect()
 }
 
 /// Fingerprints of all entries, for the decision about the next generation.
@@ -48,9 +56,14 @@ pub fn fingerprints(entries: &[Entry<'_>]) -> Vec<Fingerprint> {
 
 /// Whether every owner of `path` is a known autoscaler that wrote through the subresource `scale`.
 pub fn autoscaled(entries: &[Entry<'_>], path: &[Segment<'_>], autoscalers: &[String]) -> bool {
-    let mut owners = entries.iter().filter(|entry| entry.owns(path) == Some(path.len())).peekable();
+    let mut owners = entries
+        .iter()
+        .filter(|entry| entry.owns(path) == Some(path.len()))
+        .peekable();
     owners.peek().is_some()
-        && owners.all(|entry| entry.subresource == "scale" && autoscalers.iter().any(|a| a == entry.manager))
+        && owners.all(|entry| {
+            entry.subresource == "scale" && autoscalers.iter().any(|a| a == entry.manager)
+        })
 }
 
 /// Through whom and when a change was made: the newest entry that owns one of the `present` paths, or, for a
@@ -62,19 +75,34 @@ pub fn author(
     present: &[&[Segment<'_>]],
     removed: bool,
 ) -> Option<(Via, Option<DateTime<Utc>>)> {
-    let mut authors: Vec<&Entry<'_>> = present.iter().flat_map(|path| owners(entries, path)).collect();
+    let mut authors: Vec<&Entry<'_>> = present
+        .iter()
+        .flat_map(|path| owners(entries, path))
+        .collect();
     if removed && !before.is_empty() {
-        authors.extend(entries.iter().filter(|entry| !before.contains(&entry.fingerprint())));
+        authors.extend(
+            entries
+                .iter()
+                .filter(|entry| !before.contains(&entry.fingerprint())),
+        );
     }
-    authors.into_iter().map(Entry::author).max_by_key(|(_, time)| *time)
+    authors
+        .into_iter()
+        .map(Entry::author)
+        .max_by_key(|(_, time)| *time)
 }
 
 /// The entries that own `path` most exactly. Whoever owns only the map around a field has the same empty set there as
 /// whoever owns all of a list, so that counts only when nobody owns the field itself.
 fn owners<'a, 'd>(entries: &'a [Entry<'d>], path: &[Segment<'_>]) -> Vec<&'a Entry<'d>> {
     let depth = |entry: &Entry<'_>| entry.owns(path);
-    let Some(deepest) = entries.iter().filter_map(depth).max() else { return Vec::new() };
-    entries.iter().filter(|entry| depth(entry) == Some(deepest)).collect()
+    let Some(deepest) = entries.iter().filter_map(depth).max() else {
+        return Vec::new();
+    };
+    entries
+        .iter()
+        .filter(|entry| depth(entry) == Some(deepest))
+        .collect()
 }
 
 impl Entry<'_> {
@@ -90,7 +118,10 @@ impl Entry<'_> {
     fn fingerprint(&self) -> Fingerprint {
         let mut owner = DefaultHasher::new();
         (self.manager, self.operation, self.subresource).hash(&mut owner);
-        Fingerprint { owner: owner.finish(), time: self.time }
+        Fingerprint {
+            owner: owner.finish(),
+            time: self.time,
+        }
     }
 
     /// How much of `path` this entry names, when it owns the field there, something in it, or what it is a part of.
@@ -103,7 +134,10 @@ impl Entry<'_> {
             at = match segment {
                 Segment::Key(key) => at.get(&format!("f:{key}")),
                 Segment::Name(name) => item_named(at, name),
-                Segment::Index(_) => at.entries().find(|(key, _)| is_item(key)).map(|(_, item)| item),
+                Segment::Index(_) => at
+                    .entries()
+                    .find(|(key, _)| is_item(key))
+                    .map(|(_, item)| item),
             }?;
         }
         Some(path.len())
@@ -111,16 +145,22 @@ impl Entry<'_> {
 }
 
 fn is_item(key: &str) -> bool {
-    ["k:", "v:", "i:"].iter().any(|prefix| key.starts_with(prefix))
+    ["k:", "v:", "i:"]
+        .iter()
+        .any(|prefix| key.starts_with(prefix))
 }
 
 fn item_named<'d>(items: Value<'d>, name: &str) -> Option<Value<'d>> {
     let named = |key: &str| {
-        let keys =
-            key.strip_prefix("k:").and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
+        let keys = key
+            .strip_prefix("k:")
+            .and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
         keys.is_some_and(|keys| keys.get("name").and_then(serde_json::Value::as_str) == Some(name))
     };
-    items.entries().find(|(key, _)| named(key)).map(|(_, item)| item)
+    items
+        .entries()
+        .find(|(key, _)| named(key))
+        .map(|(_, item)| item)
 }
 
 #[cfg(test)]
@@ -142,14 +182,19 @@ mod tests {
     }
 
     fn manager(path: &[Segment<'_>], removed: bool, before: &[Fingerprint]) -> Option<String> {
-        with(OBJECT, |entries| author(entries, before, &[path], removed).map(|(via, _)| via.manager))
+        with(OBJECT, |entries| {
+            author(entries, before, &[path], removed).map(|(via, _)| via.manager)
+        })
     }
 
     #[test]
     fn the_newest_owner_of_a_changed_field_is_the_author() {
         let container = [Key("spec"), Key("template"), Key("spec"), Key("containers")];
         let within = |rest: &[Segment<'static>]| [container.as_slice(), rest].concat();
-        assert_eq!(manager(&[Key("spec"), Key("other")], false, &[]).as_deref(), Some("edit"));
+        assert_eq!(
+            manager(&[Key("spec"), Key("other")], false, &[]).as_deref(),
+            Some("edit")
+        );
         assert_eq!(
             manager(&[Key("spec"), Key("replicas")], false, &[]).as_deref(),
             Some("kube-controller-manager")
@@ -158,8 +203,14 @@ mod tests {
             manager(&within(&[Name("a"), Key("args"), Index(3)]), false, &[]).as_deref(),
             Some("kubectl")
         );
-        assert_eq!(manager(&within(&[Name("b"), Key("image")]), false, &[]).as_deref(), Some("kubectl"));
-        assert_eq!(manager(&within(&[Name("c"), Key("image")]), false, &[]), None);
+        assert_eq!(
+            manager(&within(&[Name("b"), Key("image")]), false, &[]).as_deref(),
+            Some("kubectl")
+        );
+        assert_eq!(
+            manager(&within(&[Name("c"), Key("image")]), false, &[]),
+            None
+        );
         assert_eq!(manager(&[Key("spec"), Key("unknown")], false, &[]), None);
     }
 
@@ -169,34 +220,59 @@ mod tests {
             {"manager":"apply","operation":"Update","time":"2026-01-01T00:00:01Z","fieldsV1":{"f:spec":{"f:limits":{}}}},
             {"manager":"edit","operation":"Update","time":"2026-01-01T00:00:01Z","fieldsV1":{"f:spec":{"f:limits":{"f:gpu":{}}}}}]}}"#;
         let name = |path: &[Segment<'_>]| {
-            with(object, |e| author(e, &[], &[path], false).map(|(via, _)| via.manager))
+            with(object, |e| {
+                author(e, &[], &[path], false).map(|(via, _)| via.manager)
+            })
         };
-        assert_eq!(name(&[Key("spec"), Key("limits"), Key("gpu")]).as_deref(), Some("edit"));
-        assert_eq!(name(&[Key("spec"), Key("limits"), Key("cpu")]).as_deref(), Some("apply"));
+        assert_eq!(
+            name(&[Key("spec"), Key("limits"), Key("gpu")]).as_deref(),
+            Some("edit")
+        );
+        assert_eq!(
+            name(&[Key("spec"), Key("limits"), Key("cpu")]).as_deref(),
+            Some("apply")
+        );
     }
 
     #[test]
     fn a_removal_was_made_by_whoever_wrote_since() {
         let changed = OBJECT.replace("00:00:02Z", "00:00:01Z");
         let before = with(&changed, fingerprints);
-        assert_eq!(manager(&[Key("spec"), Key("gone")], true, &before).as_deref(), Some("edit"));
+        assert_eq!(
+            manager(&[Key("spec"), Key("gone")], true, &before).as_deref(),
+            Some("edit")
+        );
         let same_second = with(OBJECT, fingerprints);
-        assert_eq!(manager(&[Key("spec"), Key("gone")], true, &same_second), None, "nobody can say");
-        assert_eq!(manager(&[Key("spec"), Key("gone")], true, &[]), None, "nothing to compare with");
+        assert_eq!(
+            manager(&[Key("spec"), Key("gone")], true, &same_second),
+            None,
+            "nobody can say"
+        );
+        assert_eq!(
+            manager(&[Key("spec"), Key("gone")], true, &[]),
+            None,
+            "nothing to compare with"
+        );
     }
 
     #[test]
     fn an_owner_without_a_time_is_named_too() {
         let untimed = OBJECT.replace(r#","time":"2026-01-01T00:00:02Z""#, "");
-        let found =
-            with(&untimed, |e| author(e, &[], &[&[Key("spec"), Key("other")]], false)).expect("an owner");
+        let found = with(&untimed, |e| {
+            author(e, &[], &[&[Key("spec"), Key("other")]], false)
+        })
+        .expect("an owner");
         assert_eq!((found.0.manager.as_str(), found.1), ("edit", None));
     }
 
     #[test]
     fn only_a_sole_autoscaler_counts() {
         let autoscalers = ["kube-controller-manager".to_owned()];
-        let is = |json: &str| with(json, |e| autoscaled(e, &[Key("spec"), Key("replicas")], &autoscalers));
+        let is = |json: &str| {
+            with(json, |e| {
+                autoscaled(e, &[Key("spec"), Key("replicas")], &autoscalers)
+            })
+        };
         assert!(!is(OBJECT), "shared with kubectl");
         let sole = OBJECT.replace(r#""f:replicas":{},"f:template""#, r#""f:template""#);
         assert!(is(&sole));
@@ -206,8 +282,13 @@ mod tests {
 
     #[test]
     fn odd_shapes_own_nothing() {
-        for json in ["{}", r#"{"metadata":{"managedFields":[1,{"fieldsV1":"x","time":"x"}]}}"#] {
-            with(json, |entries| assert!(author(entries, &[], &[&[Key("spec")]], true).is_none()));
+        for json in [
+            "{}",
+            r#"{"metadata":{"managedFields":[1,{"fieldsV1":"x","time":"x"}]}}"#,
+        ] {
+            with(json, |entries| {
+                assert!(author(entries, &[], &[&[Key("spec")]], true).is_none())
+            });
         }
     }
 }

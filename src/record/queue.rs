@@ -99,11 +99,16 @@ impl Queue {
             units,
             metrics: metrics.clone(),
         };
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds `item`, after waiting for room. One larger than the whole queue waits until that is empty.
@@ -118,11 +123,25 @@ impl Queue {
         let units = bytes.div_ceil(UNIT).min(self.shared.units);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         // The semaphore is never closed.
-        let permit = self.shared.budget.clone().acquire_many_owned(units).await.ok();
+        let permit = self
+            .shared
+            .budget
+            .clone()
+            .acquire_many_owned(units)
+            .await
+            .ok();
         let mut state = self.state();
         let epoch = state.epoch;
         let now = Instant::now();
-        state.lanes.push(Queued { item, bytes, permit, epoch }, now);
+        state.lanes.push(
+            Queued {
+                item,
+                bytes,
+                permit,
+                epoch,
+            },
+            now,
+        );
         state.used = Some(now);
         drop(state);
         self.shared.metrics.queue_length.inc();
@@ -179,7 +198,9 @@ impl Queue {
         let now = Instant::now();
         let opened = state.lanes.done(workload, namespace, proof, now);
         state.used = Some(now);
-        let over = state.holds.settle(proof, workload, namespace, state.lanes.len() == 0);
+        let over = state
+            .holds
+            .settle(proof, workload, namespace, state.lanes.len() == 0);
         self.over(state, &over);
         self.shared.metrics.queue_length.dec();
         self.shared.metrics.queue_bytes.dec_by(size(queued.bytes));
@@ -204,7 +225,10 @@ impl Queue {
             self.settle(&mut state, queued, Proof::Answered);
             return None;
         }
-        let (workload, namespace) = (queued.item.workload, queued.item.write.namespace().to_owned());
+        let (workload, namespace) = (
+            queued.item.workload,
+            queued.item.write.namespace().to_owned(),
+        );
         let now = Instant::now();
         let failed = state.lanes.failed(queued, cause, now, delay);
         if !cause.passing {
@@ -215,7 +239,11 @@ impl Queue {
         let place = place.filter(|_| !state.holds.knows(reason, workload));
         let news = place.filter(|place| state.holds.raise(reason, place.clone(), cause.passing));
         if news.is_some() {
-            self.shared.metrics.held.get_or_create(&ReasonLabels { reason }).set(1);
+            self.shared
+                .metrics
+                .held
+                .get_or_create(&ReasonLabels { reason })
+                .set(1);
         }
         self.shared.changed.notify_waiters();
         self.shared.changed.notify_one();
@@ -225,7 +253,11 @@ impl Queue {
     /// These hold nobody any more.
     fn over(&self, state: &State, over: &[(&'static str, Place)]) {
         for (reason, place) in over {
-            let held = self.shared.metrics.held.get_or_create(&ReasonLabels { reason });
+            let held = self
+                .shared
+                .metrics
+                .held
+                .get_or_create(&ReasonLabels { reason });
             held.set(state.holds.holds(reason).into());
             tracing::info!(reason, ?place, "writing Revisions goes on");
         }
@@ -260,7 +292,11 @@ impl Queue {
     pub fn quiet(&self) -> Duration {
         let state = self.state();
         let quiet = state.used.map_or(Duration::MAX, |used| used.elapsed());
-        if state.lanes.len() == 0 { quiet } else { Duration::ZERO }
+        if state.lanes.len() == 0 {
+            quiet
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// Nothing more comes; [`Queue::next`] ends when what is there has been written.
@@ -275,9 +311,17 @@ fn size(bytes: usize) -> i64 {
 }
 
 /// Whom a failure holds; nobody when it will probably have passed soon.
-fn place(cause: Cause, failed: &Failed, now: Instant, workload: Uuid, namespace: String) -> Option<Place> {
+fn place(
+    cause: Cause,
+    failed: &Failed,
+    now: Instant,
+    workload: Uuid,
+    namespace: String,
+) -> Option<Place> {
     let lasts = |streak: Streak| {
-        let long = streak.since.is_some_and(|since| now.duration_since(since) >= LASTING.1);
+        let long = streak
+            .since
+            .is_some_and(|since| now.duration_since(since) >= LASTING.1);
         !cause.passing || streak.failures >= LASTING.0 || long
     };
     match failed.scope {

@@ -34,7 +34,10 @@ struct Waiting {
 impl Quiet {
     /// None yet; they will go into `queue`.
     pub fn new(queue: Queue) -> Self {
-        Self { waiting: Arc::default(), queue }
+        Self {
+            waiting: Arc::default(),
+            queue,
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, Waiting>> {
@@ -42,7 +45,13 @@ impl Quiet {
     }
 
     /// A generation changed nothing; `patch` says so of its workload's newest Revision.
-    pub(super) fn note(&self, workload: Uuid, patch: StatusPatch, at: ResourceVersion, ledger: &Ledger) {
+    pub(super) fn note(
+        &self,
+        workload: Uuid,
+        patch: StatusPatch,
+        at: ResourceVersion,
+        ledger: &Ledger,
+    ) {
         let mut all = self.waiting();
         if let Some(waiting) = all.get_mut(&workload) {
             waiting.patch = patch;
@@ -50,13 +59,23 @@ impl Quiet {
         }
         ledger.pending(at);
         let due = Instant::now() + DEBOUNCE;
-        all.insert(workload, Waiting { patch, first: at, due, ledger: ledger.clone() });
+        all.insert(
+            workload,
+            Waiting {
+                patch,
+                first: at,
+                due,
+                ledger: ledger.clone(),
+            },
+        );
     }
 
     /// A later Revision makes the quiet generations before it unimportant. Returns where the first was seen: that place
     /// is still pending.
     pub(super) fn overtaken(&self, workload: Uuid) -> Option<ResourceVersion> {
-        self.waiting().remove(&workload).map(|waiting| waiting.first)
+        self.waiting()
+            .remove(&workload)
+            .map(|waiting| waiting.first)
     }
 
     /// Hands in what is due, for ever.
@@ -78,8 +97,20 @@ impl Quiet {
     }
 
     async fn hand_in(&self, now: Instant) {
-        let due: Vec<_> = self.waiting().extract_if(|_, waiting| waiting.due <= now).collect();
-        for (workload, Waiting { patch, first, ledger, .. }) in due {
+        let due: Vec<_> = self
+            .waiting()
+            .extract_if(|_, waiting| waiting.due <= now)
+            .collect();
+        for (
+            workload,
+            Waiting {
+                patch,
+                first,
+                ledger,
+                ..
+            },
+        ) in due
+        {
             // Still pending from before, so that the checkpoint never passes it.
             let item = Item {
                 write: Write::Status(patch),
@@ -97,7 +128,10 @@ impl Quiet {
 impl StatusPatch {
     /// Says that everything up to a generation changed nothing.
     pub(super) fn through(mut self, generation: i64, at: ResourceVersion) -> Self {
-        self.observed_through = Some(ObservedThrough { generation, resource_version: at.to_string() });
+        self.observed_through = Some(ObservedThrough {
+            generation,
+            resource_version: at.to_string(),
+        });
         self
     }
 }

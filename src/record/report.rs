@@ -39,7 +39,11 @@ impl Reporter {
         let (reports, received) = mpsc::channel(WAITING);
         let metrics = metrics.clone();
         (
-            Self { reports, namespace: namespace.into(), metrics: metrics.clone() },
+            Self {
+                reports,
+                namespace: namespace.into(),
+                metrics: metrics.clone(),
+            },
             send(client, received, metrics),
         )
     }
@@ -101,7 +105,10 @@ fn warning(reason: &str, note: String) -> Event {
 }
 
 async fn send(client: Client, mut reports: mpsc::Receiver<Report>, metrics: Metrics) {
-    let source = Source { controller: "revisor".to_owned(), instance: None };
+    let source = Source {
+        controller: "revisor".to_owned(),
+        instance: None,
+    };
     let recorder = Recorder::new(client, source);
     while let Some(Report { workload, event }) = reports.recv().await {
         let sent = timeout(DEADLINE, recorder.publish(&event, &workload)).await;

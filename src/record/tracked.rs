@@ -62,7 +62,9 @@ impl Content {
 impl Tracked {
     /// What is known of a workload that was recorded by an earlier process.
     pub(super) fn recorded(head: Head) -> Self {
-        let through = head.observed_through.filter(|through| through.generation > head.generation);
+        let through = head
+            .observed_through
+            .filter(|through| through.generation > head.generation);
         let place = through.and_then(|t| Some((t.generation, t.resource_version.parse().ok()?)));
         let (generation, at) = place.unwrap_or((head.generation, head.resource_version));
         let content = Content {
@@ -72,7 +74,13 @@ impl Tracked {
             api_version: head.api_version,
             list: 0,
         };
-        let Head { namespace, name, revision, only_gap, .. } = head;
+        let Head {
+            namespace,
+            name,
+            revision,
+            only_gap,
+            ..
+        } = head;
         Self {
             namespace,
             name,
@@ -106,12 +114,28 @@ impl Tracked {
     /// Whether the content of the last generation is known as `api_version` shows it since the list of that number. A
     /// definition may have changed before it, and with it the content of every generation.
     pub(super) fn is_current(&self, api_version: &str, list: u32) -> bool {
-        let Content { generation, list: told, .. } = self.content;
+        let Content {
+            generation,
+            list: told,
+            ..
+        } = self.content;
         generation == self.generation && told == list && self.content.is_of(api_version)
     }
 
     pub(super) fn as_recorded(&self, uid: Uuid) -> Recorded {
-        let Self { namespace, name, generation, at, .. } = self;
-        Recorded { uid, namespace: namespace.clone(), name: name.clone(), generation: *generation, at: *at }
+        let Self {
+            namespace,
+            name,
+            generation,
+            at,
+            ..
+        } = self;
+        Recorded {
+            uid,
+            namespace: namespace.clone(),
+            name: name.clone(),
+            generation: *generation,
+            at: *at,
+        }
     }
 }

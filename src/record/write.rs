@@ -65,13 +65,25 @@ impl StatusPatch {
     /// A patch of nothing yet.
     pub(super) fn new(namespace: &str, name: &str, kind: &str, workload: Uuid) -> Self {
         let (namespace, name, kind) = (namespace.to_owned(), name.to_owned(), kind.to_owned());
-        Self { namespace, name, kind, workload, observed_through: None, deletion_time: None }
+        Self {
+            namespace,
+            name,
+            kind,
+            workload,
+            observed_through: None,
+            deletion_time: None,
+        }
     }
 
     /// The JSON merge patch.
     pub(super) fn body(&self) -> serde_json::Result<Vec<u8>> {
-        let time = self.deletion_time.map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
-        let status = Fields { observed_through: &self.observed_through, workload_deletion_time: time };
+        let time = self
+            .deletion_time
+            .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+        let status = Fields {
+            observed_through: &self.observed_through,
+            workload_deletion_time: time,
+        };
         serde_json::to_vec(&Body { status })
     }
 }
@@ -98,8 +110,12 @@ impl Write {
     pub(super) fn data(&self) -> usize {
         match self {
             Self::Create(revision, viewing) => {
-                let stored =
-                    revision.spec.snapshot.as_ref().and_then(|s| s.data.as_ref()).map_or(0, String::len);
+                let stored = revision
+                    .spec
+                    .snapshot
+                    .as_ref()
+                    .and_then(|s| s.data.as_ref())
+                    .map_or(0, String::len);
                 stored + viewing.as_ref().map_or(0, |_| MAX_BYTES)
             }
             Self::Status(_) => 0,
@@ -117,10 +133,14 @@ mod tests {
     #[test]
     fn a_patch_names_its_own_fields_only() {
         let mut patch = StatusPatch::new("n", "r", "Thing", Uuid::nil());
-        let text = |patch: &StatusPatch| String::from_utf8(patch.body().expect("json")).expect("text");
+        let text =
+            |patch: &StatusPatch| String::from_utf8(patch.body().expect("json")).expect("text");
         assert_eq!(text(&patch), r#"{"status":{}}"#);
         patch = patch.through(7, "12".parse().expect("a number"));
-        assert_eq!(text(&patch), r#"{"status":{"observedThrough":{"generation":7,"resourceVersion":"12"}}}"#);
+        assert_eq!(
+            text(&patch),
+            r#"{"status":{"observedThrough":{"generation":7,"resourceVersion":"12"}}}"#
+        );
         patch.deletion_time = DateTime::from_timestamp(0, 0);
         assert!(text(&patch).ends_with(r#""workloadDeletionTime":"1970-01-01T00:00:00Z"}}"#));
     }

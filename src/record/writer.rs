@@ -55,18 +55,40 @@ struct Failure {
 
 /// Something that passes by itself.
 fn again(scope: Scope, reason: &'static str, message: String, after: Option<Duration>) -> Outcome {
-    Outcome::Failed(Failure { cause: Cause { scope, passing: true }, reason, message, after })
+    Outcome::Failed(Failure {
+        cause: Cause {
+            scope,
+            passing: true,
+        },
+        reason,
+        message,
+        after,
+    })
 }
 
 /// Something that somebody has to mend.
 fn hold(scope: Scope, reason: &'static str, message: String) -> Outcome {
-    Outcome::Failed(Failure { cause: Cause { scope, passing: false }, reason, message, after: None })
+    Outcome::Failed(Failure {
+        cause: Cause {
+            scope,
+            passing: false,
+        },
+        reason,
+        message,
+        after: None,
+    })
 }
 
 impl Writer {
     /// `client` must not retry by itself.
     pub fn new(client: Client, queue: Queue, reporter: Reporter, metrics: &Metrics) -> Self {
-        Self { client, queue, reporter, metrics: metrics.clone(), gone: Arc::default() }
+        Self {
+            client,
+            queue,
+            reporter,
+            metrics: metrics.clone(),
+            gone: Arc::default(),
+        }
     }
 
     /// Writes one item after the other until the queue is closed and empty. Several of these run side by side.
@@ -74,7 +96,9 @@ impl Writer {
         while let Some(mut queued) = self.queue.next().await {
             match self.attempt(&mut queued.item.write).await {
                 Outcome::Settled(proof) => {
-                    self.metrics.record_seconds.observe(queued.item.seen.elapsed());
+                    self.metrics
+                        .record_seconds
+                        .observe(queued.item.seen.elapsed());
                     self.queue.done(queued, proof);
                 }
                 Outcome::Failed(failure) => self.failed(queued, &failure),
@@ -84,8 +108,16 @@ impl Writer {
 
     /// Says so once for everybody whom it holds, until that goes on; the metric says so all the time.
     fn failed(&self, queued: Queued, failure: &Failure) {
-        let Failure { cause, reason, message, after } = failure;
-        self.metrics.retries.get_or_create(&ReasonLabels { reason }).inc();
+        let Failure {
+            cause,
+            reason,
+            message,
+            after,
+        } = failure;
+        self.metrics
+            .retries
+            .get_or_create(&ReasonLabels { reason })
+            .inc();
         let namespace = queued.item.write.namespace().to_owned();
         let workload = match &queued.item.write {
             Write::Create(revision, _) => Some(reference(revision)),
@@ -93,10 +125,19 @@ impl Writer {
         };
         let waits = if cause.passing { PASSING } else { HELD };
         let delay = |failures| backoff(waits, failures).max(after.unwrap_or_default());
-        let Some(place) = self.queue.failed(queued, *cause, reason, delay) else { return };
+        let Some(place) = self.queue.failed(queued, *cause, reason, delay) else {
+            return;
+        };
         let waiting = self.queue.len();
         if cause.passing {
-            tracing::warn!(reason, ?place, namespace, waiting, message, "writing Revisions goes on failing");
+            tracing::warn!(
+                reason,
+                ?place,
+                namespace,
+                waiting,
+                message,
+                "writing Revisions goes on failing"
+            );
         } else {
             tracing::error!(
                 reason,
@@ -113,7 +154,8 @@ impl Writer {
             Place::Workload(_) => " for this workload".to_owned(),
         };
         if let Some(workload) = workload {
-            let note = format!("Recording is held{whom} ({reason}), nothing is lost yet: {message}");
+            let note =
+                format!("Recording is held{whom} ({reason}), nothing is lost yet: {message}");
             self.reporter.warn_of(workload, "RecordingHeld", note);
         }
     }
@@ -141,7 +183,10 @@ impl Writer {
             }
         };
         if code.is_success() {
-            self.metrics.recorded.get_or_create(&kind(&revision.spec.workload.kind)).inc();
+            self.metrics
+                .recorded
+                .get_or_create(&kind(&revision.spec.workload.kind))
+                .inc();
             return Outcome::Settled(Proof::Created);
         }
         let message = || message(&body);
@@ -155,12 +200,20 @@ impl Writer {
         }
     }
 
-    async fn post(&self, revision: &Revision) -> anyhow::Result<(StatusCode, Option<Duration>, Vec<u8>)> {
+    async fn post(
+        &self,
+        revision: &Revision,
+    ) -> anyhow::Result<(StatusCode, Option<Duration>, Vec<u8>)> {
         let namespace = revision.metadata.namespace.as_deref().unwrap_or_default();
         let path = format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}");
         // Strict, or an old definition would prune a new field into an object that cannot change.
         let uri = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict");
-        self.send(Request::post(uri), "application/json", serde_json::to_vec(revision)?).await
+        self.send(
+            Request::post(uri),
+            "application/json",
+            serde_json::to_vec(revision)?,
+        )
+        .await
     }
 
     async fn send(
@@ -169,17 +222,28 @@ impl Writer {
         content_type: &str,
         body: Vec<u8>,
     ) -> anyhow::Result<(StatusCode, Option<Duration>, Vec<u8>)> {
-        let request = request.header(header::CONTENT_TYPE, content_type).header(header::ACCEPT, ACCEPT);
-        timeout(DEADLINE, read(self.client.send(request.body(Body::from(body))?))).await?
+        let request = request
+            .header(header::CONTENT_TYPE, content_type)
+            .header(header::ACCEPT, ACCEPT);
+        timeout(
+            DEADLINE,
+            read(self.client.send(request.body(Body::from(body))?)),
+        )
+        .await?
     }
 
     /// Patches the recorder's own fields of a Revision's status.
     async fn patch(&self, patch: &StatusPatch) -> Outcome {
-        let StatusPatch { namespace, name, .. } = patch;
+        let StatusPatch {
+            namespace, name, ..
+        } = patch;
         let path = format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}/status");
         let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}"));
         let answer = match patch.body() {
-            Ok(body) => self.send(request, "application/merge-patch+json", body).await,
+            Ok(body) => {
+                self.send(request, "application/merge-patch+json", body)
+                    .await
+            }
             Err(error) => Err(error.into()),
         };
         let (code, after, body) = match answer {
@@ -194,13 +258,20 @@ impl Writer {
         match classify(code, after, &body) {
             _ if code.is_success() => settled,
             // Deleted by retention, or refused when it was created.
-            Fault::Held("CustomResourceDefinitionMissing", _) if is_revision(&body, name) => settled,
+            Fault::Held("CustomResourceDefinitionMissing", _) if is_revision(&body, name) => {
+                settled
+            }
             // Creates of other workloads matter more than a status.
             Fault::Held(reason, _) => hold(Scope::Workload, reason, message(&body)),
             Fault::Passing(reason, after) => again(Scope::Workload, reason, message(&body), after),
             Fault::NamespaceGone => Outcome::Settled(Proof::NamespaceGone),
             Fault::Exists | Fault::TooLarge | Fault::Refused(_) => {
-                tracing::warn!(name, namespace, message = message(&body), "a status was refused");
+                tracing::warn!(
+                    name,
+                    namespace,
+                    message = message(&body),
+                    "a status was refused"
+                );
                 settled
             }
         }
@@ -219,7 +290,13 @@ impl Writer {
             }
             Err(late) => return again(Scope::Workload, "Compare", late.to_string(), None),
         };
-        let identity = |r: &Revision| (r.spec.workload.uid, r.spec.generation, r.spec.content_digest.clone());
+        let identity = |r: &Revision| {
+            (
+                r.spec.workload.uid,
+                r.spec.generation,
+                r.spec.content_digest.clone(),
+            )
+        };
         let labels = kind(&revision.spec.workload.kind);
         if identity(&present) == identity(revision) {
             self.metrics.present.get_or_create(&labels).inc();
@@ -262,10 +339,21 @@ impl Writer {
 
     fn shrink(&self, revision: &mut Revision) -> Outcome {
         match &mut revision.spec.snapshot {
-            Some(snapshot) if snapshot.data.is_some() => (snapshot.data, snapshot.oversize) = (None, true),
-            _ => return self.refuse(revision, "TooLarge", "it is too large even without its data"),
+            Some(snapshot) if snapshot.data.is_some() => {
+                (snapshot.data, snapshot.oversize) = (None, true)
+            }
+            _ => {
+                return self.refuse(
+                    revision,
+                    "TooLarge",
+                    "it is too large even without its data",
+                );
+            }
         }
-        self.metrics.oversize.get_or_create(&kind(&revision.spec.workload.kind)).inc();
+        self.metrics
+            .oversize
+            .get_or_create(&kind(&revision.spec.workload.kind))
+            .inc();
         let name = revision.metadata.name.as_deref().unwrap_or_default();
         tracing::warn!(
             revision = name,
@@ -279,7 +367,10 @@ impl Writer {
     }
 
     fn refuse(&self, revision: &Revision, reason: &'static str, message: &str) -> Outcome {
-        self.metrics.refused.get_or_create(&kind_reason(&revision.spec.workload.kind, reason)).inc();
+        self.metrics
+            .refused
+            .get_or_create(&kind_reason(&revision.spec.workload.kind, reason))
+            .inc();
         let name = revision.metadata.name.as_deref().unwrap_or_default();
         tracing::error!(
             revision = name,
@@ -301,11 +392,22 @@ async fn read(
 ) -> anyhow::Result<(StatusCode, Option<Duration>, Vec<u8>)> {
     let answer = answer.await?;
     let code = answer.status();
-    let after = answer.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let after = answer
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     let after = after.map(|seconds| Duration::from_secs(seconds.min(LONGEST_RETRY_AFTER)));
     // The body is read even when nobody looks at it, so that the connection can be used again.
     let body = answer.into_body().collect().await?.to_bytes();
-    Ok((code, after, if code.is_success() { Vec::new() } else { body.to_vec() }))
+    Ok((
+        code,
+        after,
+        if code.is_success() {
+            Vec::new()
+        } else {
+            body.to_vec()
+        },
+    ))
 }
 
 /// Whether a 404 is about the Revision itself.
@@ -317,7 +419,10 @@ fn is_revision(body: &[u8], name: &str) -> bool {
 /// The API server's own words, cut: they may repeat the object.
 fn message(body: &[u8]) -> String {
     let status: kube::core::Status = serde_json::from_slice(body).unwrap_or_default();
-    let text =
-        if status.message.is_empty() { String::from_utf8_lossy(body).into_owned() } else { status.message };
+    let text = if status.message.is_empty() {
+        String::from_utf8_lossy(body).into_owned()
+    } else {
+        status.message
+    };
     text.chars().take(300).collect()
 }

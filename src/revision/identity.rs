@@ -42,12 +42,20 @@ pub struct ContentDigest([u8; 32]);
 impl ContentDigest {
     /// Digest of `v1\n` followed by the canonical JSON of `.spec` as served.
     pub fn of_canonical_spec(spec: &[u8]) -> Self {
-        Self(Sha256::new().chain_update(b"v1\n").chain_update(spec).finalize().into())
+        Self(
+            Sha256::new()
+                .chain_update(b"v1\n")
+                .chain_update(spec)
+                .finalize()
+                .into(),
+        )
     }
 
     /// Reads what [`std::fmt::Display`] writes: `sha256:<64 hex>`.
     pub fn parse(text: &str) -> Option<Self> {
-        let hex = text.strip_prefix("sha256:").filter(|h| h.len() == 64 && h.is_ascii())?;
+        let hex = text
+            .strip_prefix("sha256:")
+            .filter(|h| h.len() == 64 && h.is_ascii())?;
         let mut bytes = [0; 32];
         for (i, byte) in bytes.iter_mut().enumerate() {
             *byte = u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()?;
@@ -72,7 +80,11 @@ fn hex(bytes: &[u8]) -> String {
 pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    text.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+    text.extend(
+        bytes
+            .iter()
+            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]),
+    );
 }
 
 #[cfg(test)]
@@ -84,10 +96,19 @@ mod tests {
 
     #[test]
     fn formats_are_pinned() {
-        assert_eq!(id(UID, 7).to_string(), "64ed8fd9-624f-5d18-8b8f-1a4a44794e9e");
-        assert_eq!(gap_id(UID, 3, 4).to_string(), "ea65ec50-e733-56bc-a2ea-1b2022818fd9");
+        assert_eq!(
+            id(UID, 7).to_string(),
+            "64ed8fd9-624f-5d18-8b8f-1a4a44794e9e"
+        );
+        assert_eq!(
+            gap_id(UID, 3, 4).to_string(),
+            "ea65ec50-e733-56bc-a2ea-1b2022818fd9"
+        );
         assert_eq!(name("llama-70b", UID, 7), "llama-70b-cce6a69c-00007");
-        assert_eq!(gap_name("llama-70b", UID, 3, 4), "llama-70b-cce6a69c-gap-00003-00004");
+        assert_eq!(
+            gap_name("llama-70b", UID, 3, 4),
+            "llama-70b-cce6a69c-gap-00003-00004"
+        );
         assert_eq!(name("x", UID, 1_234_567), "x-cce6a69c-1234567");
         assert_eq!(
             ContentDigest::of_canonical_spec(b"{}").to_string(),

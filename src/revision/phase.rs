@@ -96,7 +96,10 @@ mod tests {
     fn names_are_read_back_and_written_as_in_json() {
         for phase in Phase::ALL {
             assert_eq!(Phase::named(phase.as_str()), Some(phase));
-            assert_eq!(serde_json::to_string(&phase).expect("text"), format!("{:?}", phase.as_str()));
+            assert_eq!(
+                serde_json::to_string(&phase).expect("text"),
+                format!("{:?}", phase.as_str())
+            );
         }
         assert_eq!(Phase::named("Napping"), None);
     }

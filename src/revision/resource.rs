@@ -38,8 +38,18 @@ use uuid::Uuid;
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Pods", type_ = "integer", json_path = ".status.runningPods"),
     printcolumn(name = "Age", type_ = "date", json_path = ".spec.changeTime"),
-    printcolumn(name = "Image", type_ = "string", json_path = ".spec.view.images[0]", priority = 1),
-    printcolumn(name = "Outcome", type_ = "string", json_path = ".status.outcome", priority = 1)
+    printcolumn(
+        name = "Image",
+        type_ = "string",
+        json_path = ".spec.view.images[0]",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Outcome",
+        type_ = "string",
+        json_path = ".status.outcome",
+        priority = 1
+    )
 )]
 #[x_kube(validation = immutable())]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
@@ -132,7 +142,9 @@ pub struct Workload {
 impl Workload {
     /// The API group of its kind; empty for the core group.
     pub fn group(&self) -> &str {
-        self.api_version.split_once('/').map_or("", |(group, _)| group)
+        self.api_version
+            .split_once('/')
+            .map_or("", |(group, _)| group)
     }
 }
 
@@ -227,15 +239,27 @@ pub struct View {
     #[schemars(with = "String")]
     pub node_pools: Vec<String>,
     /// How many pods the main component asks for: a number, or MIN..MAX.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "words::range")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "words::range"
+    )]
     #[schemars(with = "String")]
     pub pods: Option<Pods>,
     /// Resource requests of one pod of the main component: cpu=8,memory=128Gi,nvidia.com/gpu=4.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "words::quantities")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        with = "words::quantities"
+    )]
     #[schemars(with = "String")]
     pub requests_per_pod: BTreeMap<String, String>,
     /// Resource requests of all pods, in the same notation.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "words::quantities")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        with = "words::quantities"
+    )]
     #[schemars(with = "String")]
     pub requests_total: BTreeMap<String, String>,
     /// Parts of the view that the workload does not name itself, for example images, with spaces between.

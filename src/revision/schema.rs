@@ -31,9 +31,15 @@ pub(super) fn immutable() -> Rule {
             "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
         )
     };
-    Rule::new(IMMUTABLE.iter().map(unchanged).collect::<Vec<_>>().join(" && "))
-        .message("spec is immutable, except spec.view")
-        .reason(Reason::FieldValueForbidden)
+    Rule::new(
+        IMMUTABLE
+            .iter()
+            .map(unchanged)
+            .collect::<Vec<_>>()
+            .join(" && "),
+    )
+    .message("spec is immutable, except spec.view")
+    .reason(Reason::FieldValueForbidden)
 }
 
 /// The CustomResourceDefinition as JSON.
@@ -80,8 +86,12 @@ mod tests {
     #[test]
     fn every_field_but_the_view_is_immutable() {
         let properties = &root()["properties"]["spec"]["properties"];
-        let fields: BTreeSet<_> =
-            properties.as_object().expect("properties").keys().map(String::as_str).collect();
+        let fields: BTreeSet<_> = properties
+            .as_object()
+            .expect("properties")
+            .keys()
+            .map(String::as_str)
+            .collect();
         let expected: BTreeSet<_> = IMMUTABLE.iter().copied().chain(["view"]).collect();
         assert_eq!(fields, expected);
     }
@@ -110,8 +120,16 @@ mod tests {
     #[test]
     fn spec_view_and_status_are_atomic() {
         let root = root();
-        for pointer in ["/properties/spec", "/properties/spec/properties/view", "/properties/status"] {
-            assert_eq!(root.pointer(pointer).expect(pointer)["x-kubernetes-map-type"], "atomic", "{pointer}");
+        for pointer in [
+            "/properties/spec",
+            "/properties/spec/properties/view",
+            "/properties/status",
+        ] {
+            assert_eq!(
+                root.pointer(pointer).expect(pointer)["x-kubernetes-map-type"],
+                "atomic",
+                "{pointer}"
+            );
         }
     }
 }

@@ -7,11 +7,16 @@
 pub(super) mod line {
     use serde::{Deserializer, Serializer};
 
-    pub(crate) fn serialize<S: Serializer>(words: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        words: &[String],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&super::join(words))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<String>, D::Error> {
         super::split(deserializer)
     }
 }
@@ -20,12 +25,17 @@ pub(super) mod line {
 pub(super) mod lines {
     use serde::{Deserializer, Serializer};
 
-    pub(crate) fn serialize<S: Serializer>(words: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        words: &[String],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         let lines: Vec<_> = words.iter().map(|word| super::quote(word)).collect();
         serializer.serialize_str(&lines.join("\n"))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<String>, D::Error> {
         super::split(deserializer)
     }
 }
@@ -37,12 +47,20 @@ pub(super) mod quantities {
 
     type Quantities = BTreeMap<String, String>;
 
-    pub(crate) fn serialize<S: Serializer>(all: &Quantities, serializer: S) -> Result<S::Ok, S::Error> {
-        let all: Vec<_> = all.iter().map(|(name, quantity)| format!("{name}={quantity}")).collect();
+    pub(crate) fn serialize<S: Serializer>(
+        all: &Quantities,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let all: Vec<_> = all
+            .iter()
+            .map(|(name, quantity)| format!("{name}={quantity}"))
+            .collect();
         serializer.serialize_str(&all.join(","))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quantities, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Quantities, D::Error> {
         let text = String::deserialize(deserializer)?;
         let pair = |part: &str| {
             let (name, quantity) = part
@@ -50,25 +68,40 @@ pub(super) mod quantities {
                 .ok_or_else(|| D::Error::custom(format!("{part:?} is not NAME=QUANTITY")))?;
             Ok((name.to_owned(), quantity.to_owned()))
         };
-        text.split(',').filter(|part| !part.is_empty()).map(pair).collect()
+        text.split(',')
+            .filter(|part| !part.is_empty())
+            .map(pair)
+            .collect()
     }
 }
 
 /// Words on one line, as a shell would read them.
 pub fn join(words: &[String]) -> String {
     // An assignment where a shell may take it for one is quoted as a whole.
-    let quote =
-        |word: &String| if word.starts_with('-') { quote(word) } else { shell_words::quote(word).into() };
+    let quote = |word: &String| {
+        if word.starts_with('-') {
+            quote(word)
+        } else {
+            shell_words::quote(word).into()
+        }
+    };
     words.iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
 /// `NAME=value` and `--flag=value` with quotes around what needs them only.
 fn quote(word: &str) -> String {
-    let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    let plain = |name: &str| {
+        name.chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
     match word.split_once('=') {
         Some((name, value)) if !name.is_empty() && plain(name) => {
             // Nothing at all is quoted alone, and needs no quotes after the sign.
-            let value = if value.is_empty() { "".into() } else { shell_words::quote(value) };
+            let value = if value.is_empty() {
+                "".into()
+            } else {
+                shell_words::quote(value)
+            };
             format!("{name}={value}")
         }
         _ => shell_words::quote(word).into_owned(),
@@ -82,9 +115,13 @@ pub(super) mod range {
 
     // Serde hands over a reference to the field.
     #[allow(clippy::ref_option)]
-    pub(crate) fn serialize<S: Serializer>(pods: &Option<Pods>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        pods: &Option<Pods>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         let Pods { number, min, max } = pods.unwrap_or_default();
-        let text = |number: Option<i32>| number.map(|number| number.to_string()).unwrap_or_default();
+        let text =
+            |number: Option<i32>| number.map(|number| number.to_string()).unwrap_or_default();
         let range = if min.is_some() || max.is_some() {
             format!("{}..{}", text(min), text(max))
         } else {
@@ -93,13 +130,19 @@ pub(super) mod range {
         serializer.serialize_str(&range)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pods>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Pods>, D::Error> {
         let text = String::deserialize(deserializer)?;
         let number = |part: &str| {
-            let number = part
-                .parse()
-                .map_err(|error| D::Error::custom(format!("{text:?} is not a number or MIN..MAX: {error}")));
-            if part.is_empty() { Ok(None) } else { number.map(Some) }
+            let number = part.parse().map_err(|error| {
+                D::Error::custom(format!("{text:?} is not a number or MIN..MAX: {error}"))
+            });
+            if part.is_empty() {
+                Ok(None)
+            } else {
+                number.map(Some)
+            }
         };
         let (number, min, max) = match text.split_once("..") {
             Some((min, max)) => (None, number(min)?, number(max)?),
@@ -123,21 +166,34 @@ mod tests {
 
     fn view(words: &[&str]) -> View {
         let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
-        View { command: words.clone(), args: words.clone(), env: words, ..View::default() }
+        View {
+            command: words.clone(),
+            args: words.clone(),
+            env: words,
+            ..View::default()
+        }
     }
 
     #[test]
     fn they_read_well() {
         let mut view = view(&["--model=llama", "A=two words", "it's"]);
-        view.requests_total =
-            [("cpu", "9"), ("nvidia.com/gpu", "4")].map(|(k, v)| (k.into(), v.into())).into();
+        view.requests_total = [("cpu", "9"), ("nvidia.com/gpu", "4")]
+            .map(|(k, v)| (k.into(), v.into()))
+            .into();
         view.node_pools = vec!["h100".into(), "l40".into()];
-        view.pods = Some(Pods { min: Some(1), max: Some(4), ..Pods::default() });
+        view.pods = Some(Pods {
+            min: Some(1),
+            max: Some(4),
+            ..Pods::default()
+        });
         let json = serde_json::to_value(&view).expect("json");
         assert_eq!(json["args"], r"--model=llama 'A=two words' 'it'\''s'");
         assert_eq!(json["env"], "--model=llama\nA='two words'\n'it'\\''s'");
         assert_eq!(json["requestsTotal"], "cpu=9,nvidia.com/gpu=4");
-        assert_eq!((&json["nodePools"], &json["pods"]), (&"h100 l40".into(), &"1..4".into()));
+        assert_eq!(
+            (&json["nodePools"], &json["pods"]),
+            (&"h100 l40".into(), &"1..4".into())
+        );
     }
 
     #[test]
@@ -146,8 +202,8 @@ mod tests {
             &[][..],
             &[""],
             &[
-                "a\nb", "\u{0}", "\\", "'\"'", "#x", "  ", "é=ü", "$(a)", "\\\n", "=", "A=", "--a='b",
-                "A=b=c d",
+                "a\nb", "\u{0}", "\\", "'\"'", "#x", "  ", "é=ü", "$(a)", "\\\n", "=", "A=",
+                "--a='b", "A=b=c d",
             ],
         ] {
             let view = view(words);
@@ -159,13 +215,20 @@ mod tests {
 
     #[test]
     fn what_is_no_such_text_is_an_error_that_shows_it() {
-        let read = |json: &str| serde_json::from_str::<View>(json).expect_err("refused").to_string();
+        let read = |json: &str| {
+            serde_json::from_str::<View>(json)
+                .expect_err("refused")
+                .to_string()
+        };
         let error = read(r#"{"version":1,"summary":"","args":"'open"}"#);
         assert!(error.contains("'open"), "{error}");
         let error = read(r#"{"version":1,"summary":"","requestsTotal":"cpu"}"#);
         assert!(error.contains(r#""cpu" is not NAME=QUANTITY"#), "{error}");
         let error = read(r#"{"version":1,"summary":"","pods":"1..x"}"#);
-        assert!(error.contains(r#""1..x" is not a number or MIN..MAX"#), "{error}");
+        assert!(
+            error.contains(r#""1..x" is not a number or MIN..MAX"#),
+            "{error}"
+        );
     }
 
     proptest::proptest! {

@@ -39,7 +39,9 @@ impl Ports {
 }
 
 async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{flag} {address}"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{flag} {address}"))
 }
 
 /// Starts both ports, each as a task that ends with the process or when told to stop.
@@ -58,12 +60,20 @@ pub(super) fn start(
         metrics: parts.metrics.clone(),
         gate: (!on_loopback).then(|| gate.clone()),
     };
-    let port = Port { name: "admin", max: ADMIN_CONNECTIONS, tls: acceptor.clone().filter(|_| !on_loopback) };
+    let port = Port {
+        name: "admin",
+        max: ADMIN_CONNECTIONS,
+        tls: acceptor.clone().filter(|_| !on_loopback),
+    };
     // The admin port ends last, so that a process that drains can still be asked how it is.
     port.open(ports.admin, admin, CancellationToken::new(), tasks);
     let api = api(flags, parts, (!flags.insecure_no_auth).then_some(gate));
     let max = usize::try_from(flags.max_connections).unwrap_or(usize::MAX);
-    let port = Port { name: REST, max, tls: acceptor.filter(|_| !flags.insecure_no_auth) };
+    let port = Port {
+        name: REST,
+        max,
+        tls: acceptor.filter(|_| !flags.insecure_no_auth),
+    };
     port.open(ports.rest, api, parts.stop.clone(), tasks);
     Ok(())
 }
@@ -85,7 +95,11 @@ fn api(flags: &ServeArgs, parts: &Parts, gate: Option<Gate>) -> Api {
         catalogue: parts.recorder.catalogue.clone(),
         names: Arc::new(names),
         options: Options {
-            origins: flags.cors_allowed_origin.iter().map(|origin| origin.0.clone()).collect(),
+            origins: flags
+                .cors_allowed_origin
+                .iter()
+                .map(|origin| origin.0.clone())
+                .collect(),
             sdk_token: flags.sdk_token_endpoint,
             check_workload: flags.check_workload_access,
             access_log: flags.access_log,
@@ -108,9 +122,10 @@ fn tls(
         return Ok(None);
     }
     let tls = match (&flags.tls_cert_file, &flags.tls_key_file) {
-        (Some(certificate), Some(key)) => {
-            Tls::from_files(Files { certificate: certificate.clone(), key: key.clone() })?
-        }
+        (Some(certificate), Some(key)) => Tls::from_files(Files {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        })?,
         _ => Tls::self_signed(&names(namespace))?,
     };
     let acceptor = tls.acceptor()?;

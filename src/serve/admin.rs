@@ -52,7 +52,11 @@ impl Readiness {
         if gates.is_empty() {
             return vec!["start".to_owned()];
         }
-        gates.iter().filter(|(_, open)| !*open.borrow()).map(|(name, _)| name.clone()).collect()
+        gates
+            .iter()
+            .filter(|(_, open)| !*open.borrow())
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     /// Whether nothing is missing.
@@ -89,7 +93,10 @@ impl Admin {
             return Err(ApiError::NotFound(format!("path {:?}", shown(path))));
         }
         if method != Method::GET && method != Method::HEAD {
-            return Err(ApiError::WrongMethod { method: shown(method.as_str()), allowed: "GET, HEAD" });
+            return Err(ApiError::WrongMethod {
+                method: shown(method.as_str()),
+                allowed: "GET, HEAD",
+            });
         }
         match path {
             // Answering at all is being alive; an unreachable API server is no reason to be restarted.
@@ -98,7 +105,14 @@ impl Admin {
             _ => {
                 if let Some(gate) = &self.gate {
                     let caller = gate.authenticate(headers).await?;
-                    gate.authorize(&caller, Wish { verb: "get", on: Object::Path("/metrics") }).await?;
+                    gate.authorize(
+                        &caller,
+                        Wish {
+                            verb: "get",
+                            on: Object::Path("/metrics"),
+                        },
+                    )
+                    .await?;
                 }
                 Ok(text(StatusCode::OK, OPEN_METRICS, self.metrics.encode()))
             }
@@ -108,7 +122,9 @@ impl Admin {
 
 impl Handler for Admin {
     async fn handle(&self, request: Request<Incoming>) -> Response<Payload> {
-        let answer = self.answer(request.method(), request.uri().path(), request.headers()).await;
+        let answer = self
+            .answer(request.method(), request.uri().path(), request.headers())
+            .await;
         answer.unwrap_or_else(|error| failure(&error))
     }
 }
@@ -150,14 +166,24 @@ mod tests {
 
     #[tokio::test]
     async fn there_is_no_other_path_and_no_other_method() {
-        let admin = Admin { ready: Readiness::default(), metrics: Metrics::new(), gate: None };
+        let admin = Admin {
+            ready: Readiness::default(),
+            metrics: Metrics::new(),
+            gate: None,
+        };
         let status = async |method: Method, path: &str| {
             let answer = admin.answer(&method, path, &HeaderMap::new()).await;
-            answer.map_or_else(|error| error.status(), |answer| answer.status()).as_u16()
+            answer
+                .map_or_else(|error| error.status(), |answer| answer.status())
+                .as_u16()
         };
-        for (path, expected) in
-            [("/livez", 200), ("/readyz", 503), ("/metrics", 200), ("/", 404), ("/livez/", 404)]
-        {
+        for (path, expected) in [
+            ("/livez", 200),
+            ("/readyz", 503),
+            ("/metrics", 200),
+            ("/", 404),
+            ("/livez/", 404),
+        ] {
             assert_eq!(status(Method::GET, path).await, expected, "{path}");
         }
         assert_eq!(status(Method::POST, "/metrics").await, 405);

@@ -7,10 +7,10 @@ use crate::gzip;
 use crate::revision::identity::push_hex;
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_ENCODING,
-    CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, ORIGIN, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH,
+    ORIGIN, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Response, StatusCode};
 
@@ -33,7 +33,11 @@ impl Answer {
     pub fn new(media: &'static str, body: impl Into<Bytes>) -> Self {
         let body = body.into();
         let etag = etag(&[&body]);
-        Self { media, body: body.into(), etag }
+        Self {
+            media,
+            body: body.into(),
+            etag,
+        }
     }
 }
 
@@ -46,11 +50,17 @@ const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("2");
 /// Makes the response of a successful answer.
 pub fn success(answer: Answer, request: &HeaderMap) -> Response<Payload> {
     let shorten = answer.body.len() >= WORTH && accepts_gzip(request);
-    let known = request.get_all(IF_NONE_MATCH).iter().any(|value| matches(value, answer.etag));
+    let known = request
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .any(|value| matches(value, answer.etag));
     let mut response = Response::new(Payload::default());
     let headers = response.headers_mut();
     headers.insert(ETAG, tag(answer.etag, shorten));
-    headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding, Authorization, Origin"));
+    headers.insert(
+        VARY,
+        HeaderValue::from_static("Accept, Accept-Encoding, Authorization, Origin"),
+    );
     if known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
@@ -100,19 +110,36 @@ pub fn finish(response: &mut Response<Payload>, id: &HeaderValue) {
 pub fn request_id(request: &HeaderMap) -> HeaderValue {
     let plain = |text: &str| {
         (1..=64).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     };
-    let given = request.get(REQUEST_ID).filter(|id| id.to_str().is_ok_and(plain));
-    given.cloned().unwrap_or_else(|| hex(&fastrand::u64(..).to_be_bytes(), "", ""))
+    let given = request
+        .get(REQUEST_ID)
+        .filter(|id| id.to_str().is_ok_and(plain));
+    given
+        .cloned()
+        .unwrap_or_else(|| hex(&fastrand::u64(..).to_be_bytes(), "", ""))
 }
 
 /// Lets a page of another origin read the answer, when it is one of `allowed`.
-pub fn allow_origin(response: &mut Response<Payload>, request: &HeaderMap, allowed: &[HeaderValue]) {
-    let Some(origin) = request.get(ORIGIN).filter(|origin| allowed.contains(origin)) else { return };
+pub fn allow_origin(
+    response: &mut Response<Payload>,
+    request: &HeaderMap,
+    allowed: &[HeaderValue],
+) {
+    let Some(origin) = request
+        .get(ORIGIN)
+        .filter(|origin| allowed.contains(origin))
+    else {
+        return;
+    };
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    headers
-        .insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("ETag, Retry-After, X-Request-Id"));
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("ETag, Retry-After, X-Request-Id"),
+    );
 }
 
 /// The answer to a browser that asks before it asks.
@@ -120,7 +147,10 @@ pub fn preflight(methods: &'static str) -> Response<Payload> {
     let mut response = Response::new(Payload::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static(methods),
+    );
     headers.insert(
         ACCESS_CONTROL_ALLOW_HEADERS,
         HeaderValue::from_static("Authorization, Content-Type, If-None-Match, X-Request-Id"),
@@ -132,11 +162,19 @@ pub fn preflight(methods: &'static str) -> Response<Payload> {
 
 /// Whether the caller would rather have one of `others` than what is sent usually.
 pub fn prefers(request: &HeaderMap, usual: &str, others: &[&str]) -> bool {
-    let accepted = request.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let accepted: Vec<_> = accepted.flat_map(|value| value.split(',')).map(weighted).collect();
+    let accepted = request
+        .get_all(http::header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let accepted: Vec<_> = accepted
+        .flat_map(|value| value.split(','))
+        .map(weighted)
+        .collect();
     let weight = |wanted: &[&str]| {
         let named = |name: &str| wanted.iter().any(|media| name.eq_ignore_ascii_case(media));
-        let weights = accepted.iter().filter(|(name, weight)| *weight > 0.0 && named(name));
+        let weights = accepted
+            .iter()
+            .filter(|(name, weight)| *weight > 0.0 && named(name));
         weights.map(|(_, weight)| *weight).max_by(f32::total_cmp)
     };
     weight(others).is_some_and(|other| weight(&[usual]).is_none_or(|usual| other > usual))
@@ -147,11 +185,17 @@ fn weighted(item: &str) -> (&str, f32) {
     let mut parts = item.split(';').map(str::trim);
     let name = parts.next().unwrap_or_default();
     let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-    (name, weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0)))
+    (
+        name,
+        weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0)),
+    )
 }
 
 fn accepts_gzip(request: &HeaderMap) -> bool {
-    let all = request.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let all = request
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut items = all.flat_map(|value| value.split(',')).map(weighted);
     items.any(|(name, weight)| name.eq_ignore_ascii_case("gzip") && weight > 0.0)
 }
@@ -171,11 +215,16 @@ fn hex(bytes: &[u8], before: &str, after: &str) -> HeaderValue {
 
 /// Weak comparison (RFC 9110, 13.1.2).
 fn matches(value: &HeaderValue, etag: Etag) -> bool {
-    let Ok(text) = value.to_str() else { return false };
+    let Ok(text) = value.to_str() else {
+        return false;
+    };
     let own = tag(etag, false);
-    text.split(',')
-        .map(str::trim)
-        .any(|one| one == "*" || own.to_str().is_ok_and(|own| one.strip_prefix("W/").unwrap_or(one) == own))
+    text.split(',').map(str::trim).any(|one| {
+        one == "*"
+            || own
+                .to_str()
+                .is_ok_and(|own| one.strip_prefix("W/").unwrap_or(one) == own)
+    })
 }
 
 #[cfg(test)]
@@ -186,7 +235,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.clone(), value.parse().expect("a value"))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.clone(), value.parse().expect("a value")))
+            .collect()
     }
 
     #[tokio::test]
@@ -203,7 +255,13 @@ mod tests {
         ] {
             let response = success(answer.clone(), &headers(&[(IF_NONE_MATCH, &given)]));
             assert_eq!(response.status().as_u16(), status, "{given}");
-            let length = response.into_body().collect().await.expect("a body").to_bytes().len();
+            let length = response
+                .into_body()
+                .collect()
+                .await
+                .expect("a body")
+                .to_bytes()
+                .len();
             assert_eq!(length, if status == 304 { 0 } else { 2_000 });
         }
     }
@@ -213,7 +271,10 @@ mod tests {
         let long = Answer::new(JSON, "x".repeat(2_000));
         let encoding = |answer: &Answer, accept: &str| {
             let response = success(answer.clone(), &headers(&[(ACCEPT_ENCODING, accept)]));
-            response.headers().get(CONTENT_ENCODING).map(|value| value.to_str().expect("text").to_owned())
+            response
+                .headers()
+                .get(CONTENT_ENCODING)
+                .map(|value| value.to_str().expect("text").to_owned())
         };
         for accept in ["gzip", "br, GZIP;q=0.5", "deflate,gzip"] {
             assert_eq!(encoding(&long, accept).as_deref(), Some("gzip"), "{accept}");
@@ -223,12 +284,22 @@ mod tests {
         }
         assert_eq!(encoding(&Answer::new(JSON, "short"), "gzip"), None);
         let gzip = success(long, &headers(&[(ACCEPT_ENCODING, "gzip")]));
-        assert!(gzip.headers()[ETAG].to_str().expect("text").starts_with("W/"));
+        assert!(
+            gzip.headers()[ETAG]
+                .to_str()
+                .expect("text")
+                .starts_with("W/")
+        );
     }
 
     #[test]
     fn an_id_that_could_forge_a_log_line_is_replaced() {
-        for (given, kept) in [("abc-1.2_3", true), ("", false), ("a b", false), (&*"x".repeat(65), false)] {
+        for (given, kept) in [
+            ("abc-1.2_3", true),
+            ("", false),
+            ("a b", false),
+            (&*"x".repeat(65), false),
+        ] {
             let id = request_id(&headers(&[(REQUEST_ID, given)]));
             assert_eq!(id == given, kept, "{given}");
             assert!(!id.is_empty());
@@ -237,12 +308,26 @@ mod tests {
 
     #[test]
     fn the_other_form_is_sent_only_when_it_is_preferred() {
-        let yaml =
-            |accept: &str| prefers(&headers(&[(ACCEPT, accept)]), JSON, &["application/yaml", "text/yaml"]);
-        for accept in ["application/yaml", "text/yaml, */*", "application/json;q=0.5, application/yaml"] {
+        let yaml = |accept: &str| {
+            prefers(
+                &headers(&[(ACCEPT, accept)]),
+                JSON,
+                &["application/yaml", "text/yaml"],
+            )
+        };
+        for accept in [
+            "application/yaml",
+            "text/yaml, */*",
+            "application/json;q=0.5, application/yaml",
+        ] {
             assert!(yaml(accept), "{accept}");
         }
-        for accept in ["", "*/*", "application/json, application/yaml", "application/yaml;q=0"] {
+        for accept in [
+            "",
+            "*/*",
+            "application/json, application/yaml",
+            "application/yaml;q=0",
+        ] {
             assert!(!yaml(accept), "{accept}");
         }
     }
@@ -250,12 +335,18 @@ mod tests {
     #[test]
     fn only_known_origins_may_read() {
         let allowed = [HeaderValue::from_static("https://ui.example")];
-        for (origin, expected) in
-            [("https://ui.example", true), ("https://evil.example", false), ("null", false)]
-        {
+        for (origin, expected) in [
+            ("https://ui.example", true),
+            ("https://evil.example", false),
+            ("null", false),
+        ] {
             let mut response = failure(&ApiError::Internal);
             allow_origin(&mut response, &headers(&[(ORIGIN, origin)]), &allowed);
-            assert_eq!(response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN), expected, "{origin}");
+            assert_eq!(
+                response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN),
+                expected,
+                "{origin}"
+            );
         }
     }
 

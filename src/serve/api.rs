@@ -84,7 +84,9 @@ impl Api {
         let (parts, body) = request.into_parts();
         let id = answer::request_id(&parts.headers);
         let mut log = Log::default();
-        let answered = AssertUnwindSafe(self.answer(&parts, body, &mut log)).catch_unwind().await;
+        let answered = AssertUnwindSafe(self.answer(&parts, body, &mut log))
+            .catch_unwind()
+            .await;
         let mut response = match answered {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => answer::failure(&error),
@@ -96,16 +98,32 @@ impl Api {
         answer::finish(&mut response, &id);
         answer::allow_origin(&mut response, &parts.headers, &self.options.origins);
         let (status, elapsed) = (response.status().as_u16(), started.elapsed());
-        self.metrics.requests.get_or_create(&labels(log.route, status)).inc();
+        self.metrics
+            .requests
+            .get_or_create(&labels(log.route, status))
+            .inc();
         self.metrics.request_seconds.observe(elapsed);
         if self.options.access_log {
             let (method, path) = (parts.method.as_str(), parts.uri.path());
-            tracing::info!(?id, method, path, status, user = log.user, ?elapsed, "request");
+            tracing::info!(
+                ?id,
+                method,
+                path,
+                status,
+                user = log.user,
+                ?elapsed,
+                "request"
+            );
         }
         response
     }
 
-    async fn answer<B>(&self, parts: &Parts, body: B, log: &mut Log) -> Result<Response<Payload>, ApiError>
+    async fn answer<B>(
+        &self,
+        parts: &Parts,
+        body: B,
+        log: &mut Log,
+    ) -> Result<Response<Payload>, ApiError>
     where
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: Into<BoxError>,
@@ -116,9 +134,14 @@ impl Api {
             return Ok(preflight);
         }
         // Nobody learns what there is without a token; only the token endpoint is for those who have none yet.
-        let open = route.as_ref().is_ok_and(|route| route.access() == Access::Open);
-        let caller =
-            if open { for_oneself(&parts.headers).map(|()| None) } else { self.caller(parts).await }?;
+        let open = route
+            .as_ref()
+            .is_ok_and(|route| route.access() == Access::Open);
+        let caller = if open {
+            for_oneself(&parts.headers).map(|()| None)
+        } else {
+            self.caller(parts).await
+        }?;
         if self.options.access_log {
             log.user = caller.as_ref().map(|caller| caller.name().to_owned());
         }
@@ -131,7 +154,10 @@ impl Api {
         }
         let query = Query::parse(parts.uri.query())?;
         if route == Route::OpenApi {
-            return Ok(answer::success(Answer::new(answer::JSON, openapi::json()), &parts.headers));
+            return Ok(answer::success(
+                Answer::new(answer::JSON, openapi::json()),
+                &parts.headers,
+            ));
         }
         self.filled()?;
         let answer = match self.permit(caller.as_deref(), route.access(), &query).await {
@@ -144,8 +170,13 @@ impl Api {
     }
 
     fn filled(&self) -> Result<(), ApiError> {
-        const EMPTY: ApiError = ApiError::Unavailable("the first list of Revisions is not complete yet");
-        if self.ready.is_ready() { Ok(()) } else { Err(EMPTY) }
+        const EMPTY: ApiError =
+            ApiError::Unavailable("the first list of Revisions is not complete yet");
+        if self.ready.is_ready() {
+            Ok(())
+        } else {
+            Err(EMPTY)
+        }
     }
 
     /// An endpoint that is off is not there.
@@ -159,10 +190,17 @@ impl Api {
     }
 
     fn preflight(&self, parts: &Parts, route: Option<&Route>) -> Option<Response<Payload>> {
-        let asks =
-            parts.method == Method::OPTIONS && parts.headers.contains_key("access-control-request-method");
-        let known = parts.headers.get(ORIGIN).is_some_and(|origin| self.options.origins.contains(origin));
-        let methods = if route? == &Route::Token { "POST" } else { "GET, HEAD" };
+        let asks = parts.method == Method::OPTIONS
+            && parts.headers.contains_key("access-control-request-method");
+        let known = parts
+            .headers
+            .get(ORIGIN)
+            .is_some_and(|origin| self.options.origins.contains(origin));
+        let methods = if route? == &Route::Token {
+            "POST"
+        } else {
+            "GET, HEAD"
+        };
         (asks && known).then(|| answer::preflight(methods))
     }
 
@@ -174,15 +212,30 @@ impl Api {
     }
 
     /// Lets the caller go on, or not. What is not known needs rights everywhere, so that nobody learns what there is.
-    async fn permit(&self, caller: Option<&Caller>, access: Access, query: &Query) -> Result<(), ApiError> {
-        let (Some(gate), Some(caller)) = (&self.gate, caller) else { return Ok(()) };
+    async fn permit(
+        &self,
+        caller: Option<&Caller>,
+        access: Access,
+        query: &Query,
+    ) -> Result<(), ApiError> {
+        let (Some(gate), Some(caller)) = (&self.gate, caller) else {
+            return Ok(());
+        };
         let (verb, of) = match access {
             Access::Open | Access::Authenticated => return Ok(()),
             Access::Workload(verb, id) => (verb, Of::Workload(id)),
             Access::Revision(verb, id) => (verb, Of::Revision(id)),
             Access::Namespace(verb) => {
                 let namespace = query.namespace.as_deref().unwrap_or_default().into();
-                return gate.authorize(caller, Wish { verb, on: Object::Revisions(namespace) }).await;
+                return gate
+                    .authorize(
+                        caller,
+                        Wish {
+                            verb,
+                            on: Object::Revisions(namespace),
+                        },
+                    )
+                    .await;
             }
         };
         let place = self.options.check_workload.then(|| self.cache.place(of));
@@ -199,7 +252,12 @@ impl Api {
     }
 
     /// Whether the caller may get a workload itself.
-    async fn permit_workload(&self, gate: &Gate, caller: &Caller, place: &Place) -> Result<(), ApiError> {
+    async fn permit_workload(
+        &self,
+        gate: &Gate,
+        caller: &Caller,
+        place: &Place,
+    ) -> Result<(), ApiError> {
         let on = self.workload(place, &place.name);
         gate.authorize(caller, Wish { verb: "get", on }).await
     }
@@ -209,15 +267,27 @@ impl Api {
         let kinds = self.catalogue.kinds().iter();
         let mut same = kinds.filter(|kind| kind.kind == place.kind && kind.group == place.group());
         // A kind that is not configured any more has no name that could be asked for; it follows the rule of names.
-        let resource =
-            same.next().map_or_else(|| format!("{}s", place.kind.to_lowercase()), |kind| kind.plural.clone());
+        let resource = same.next().map_or_else(
+            || format!("{}s", place.kind.to_lowercase()),
+            |kind| kind.plural.clone(),
+        );
         let (group, namespace) = (place.group().to_owned(), place.namespace.clone());
-        Object::Workload { group, resource, namespace, name: name.to_owned() }
+        Object::Workload {
+            group,
+            resource,
+            namespace,
+            name: name.to_owned(),
+        }
     }
 
     /// Whether the caller may see a workload in a list: when that is demanded, whoever may list its kind itself.
-    pub(super) async fn may_list(&self, caller: Option<&Caller>, place: &Place) -> Result<bool, ApiError> {
-        let (Some(gate), Some(caller), true) = (&self.gate, caller, self.options.check_workload) else {
+    pub(super) async fn may_list(
+        &self,
+        caller: Option<&Caller>,
+        place: &Place,
+    ) -> Result<bool, ApiError> {
+        let (Some(gate), Some(caller), true) = (&self.gate, caller, self.options.check_workload)
+        else {
             return Ok(true);
         };
         let on = self.workload(place, "");
@@ -234,7 +304,8 @@ impl Api {
         caller: Option<&Caller>,
         id: uuid::Uuid,
     ) -> Result<(), ApiError> {
-        self.permit(caller, Access::Revision("get", id), &Query::default()).await
+        self.permit(caller, Access::Revision("get", id), &Query::default())
+            .await
     }
 
     async fn read(
@@ -272,6 +343,9 @@ struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { route: "none", user: None }
+        Self {
+            route: "none",
+            user: None,
+        }
     }
 }

@@ -69,9 +69,12 @@ impl Wish {
     fn size(&self) -> usize {
         match &self.on {
             Object::Revisions(namespace) => namespace.len(),
-            Object::Workload { group, resource, namespace, name } => {
-                group.len() + resource.len() + namespace.len() + name.len()
-            }
+            Object::Workload {
+                group,
+                resource,
+                namespace,
+                name,
+            } => group.len() + resource.len() + namespace.len() + name.len(),
             Object::Path(path) => path.len(),
         }
     }
@@ -123,14 +126,23 @@ impl Gate {
     ) -> Result<Self, ring::error::Unspecified> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &ring::rand::SystemRandom::new())?;
         // One after the other: each is a guard of the family as long as the statement lasts.
-        let known_tokens = metrics.reviews.get_or_create(&labels("token", "Cached")).clone();
-        let known_accesses = metrics.reviews.get_or_create(&labels("access", "Cached")).clone();
+        let known_tokens = metrics
+            .reviews
+            .get_or_create(&labels("token", "Cached"))
+            .clone();
+        let known_accesses = metrics
+            .reviews
+            .get_or_create(&labels("access", "Cached"))
+            .clone();
         let cache = |capacity| Cache::builder().max_capacity(capacity).time_to_live(KEPT);
         Ok(Self {
             reviews,
             key: Arc::new(key),
             callers: cache(TOKENS).build(),
-            verdicts: Cache::builder().max_capacity(ACCESSES).time_to_live(KEPT).build(),
+            verdicts: Cache::builder()
+                .max_capacity(ACCESSES)
+                .time_to_live(KEPT)
+                .build(),
             rates: rate.map(Rates::new),
             known_tokens,
             known_accesses,
@@ -146,9 +158,9 @@ impl Gate {
         for_oneself(headers)?;
         let caller = self.holder(token(headers)?).await?;
         match &self.rates {
-            Some(rates) if !rates.admits(caller.identity) => {
-                Err(ApiError::Unavailable("more requests a second than one caller may make"))
-            }
+            Some(rates) if !rates.admits(caller.identity) => Err(ApiError::Unavailable(
+                "more requests a second than one caller may make",
+            )),
             _ => Ok(caller),
         }
     }
@@ -176,12 +188,22 @@ impl Gate {
     async fn ask_for(&self, token: &str, tag: Tag) -> Result<Option<Arc<Caller>>, ApiError> {
         let review = self.reviews.token(token, tag).await;
         self.count("token", &review);
-        let Review::Yes(user) = review? else { return Ok(None) };
+        let Review::Yes(user) = review? else {
+            return Ok(None);
+        };
         // Plain data with text keys always serializes.
         let json = serde_json::to_vec(&user).unwrap_or_default();
         let who = serde_json::to_vec(&(&user.username, &user.uid)).unwrap_or_default();
-        let (tag, identity) = (self.tag(&[b"caller", &json]), self.tag(&[b"identity", &who]));
-        Ok(Some(Arc::new(Caller { tag, identity, size: json.len(), user })))
+        let (tag, identity) = (
+            self.tag(&[b"caller", &json]),
+            self.tag(&[b"identity", &who]),
+        );
+        Ok(Some(Arc::new(Caller {
+            tag,
+            identity,
+            size: json.len(),
+            user,
+        })))
     }
 
     /// Whether a caller may do something.
@@ -195,17 +217,29 @@ impl Gate {
                 self.known_accesses.inc();
                 allowed
             }
-            None if caller.size + key.1.size() >= MAX_KEPT => self.ask_whether(caller, &key.1).await?,
+            None if caller.size + key.1.size() >= MAX_KEPT => {
+                self.ask_whether(caller, &key.1).await?
+            }
             None => {
                 let asking = self.ask_whether(caller, &key.1);
-                self.verdicts.try_get_with(key.clone(), asking).await.map_err(|error| (*error).clone())?
+                self.verdicts
+                    .try_get_with(key.clone(), asking)
+                    .await
+                    .map_err(|error| (*error).clone())?
             }
         };
-        if allowed { Ok(()) } else { Err(ApiError::Forbidden(refusal(caller, &key.1))) }
+        if allowed {
+            Ok(())
+        } else {
+            Err(ApiError::Forbidden(refusal(caller, &key.1)))
+        }
     }
 
     async fn ask_whether(&self, caller: &Caller, wish: &Wish) -> Result<bool, ApiError> {
-        let review = self.reviews.access(&caller.user, caller.identity, wish).await;
+        let review = self
+            .reviews
+            .access(&caller.user, caller.identity, wish)
+            .await;
         self.count("access", &review);
         Ok(matches!(review?, Review::Yes(())))
     }
@@ -216,7 +250,10 @@ impl Gate {
             Ok(Review::No) => "No",
             Err(_) => "Failed",
         };
-        self.metrics.reviews.get_or_create(&labels(review, outcome)).inc();
+        self.metrics
+            .reviews
+            .get_or_create(&labels(review, outcome))
+            .inc();
     }
 
     fn tag(&self, parts: &[&[u8]]) -> Tag {
@@ -236,7 +273,9 @@ impl Gate {
 /// 403 with the header.
 pub(super) fn for_oneself(headers: &HeaderMap) -> Result<(), ApiError> {
     refused_header(headers).map_or(Ok(()), |name| {
-        Err(ApiError::Forbidden(format!("header {name} is not accepted: nobody may speak for another")))
+        Err(ApiError::Forbidden(format!(
+            "header {name} is not accepted: nobody may speak for another"
+        )))
     })
 }
 
@@ -251,10 +290,20 @@ fn refusal(caller: &Caller, wish: &Wish) -> String {
         Object::Revisions(namespace) => {
             format!("{user:?} cannot {verb} {revisions} in namespace {namespace:?}")
         }
-        Object::Workload { group, resource, namespace, name } if name.is_empty() => {
+        Object::Workload {
+            group,
+            resource,
+            namespace,
+            name,
+        } if name.is_empty() => {
             format!("{user:?} cannot {verb} {resource}.{group} in namespace {namespace:?}")
         }
-        Object::Workload { group, resource, namespace, name } => {
+        Object::Workload {
+            group,
+            resource,
+            namespace,
+            name,
+        } => {
             format!("{user:?} cannot {verb} {resource}.{group} {name:?} in namespace {namespace:?}")
         }
         Object::Path(path) => format!("{user:?} cannot {verb} path {path:?}"),

@@ -90,7 +90,11 @@ impl ApiError {
             Self::Unavailable(_) => Some("ask again after the time in Retry-After".to_owned()),
             _ => None,
         };
-        Body { code: self.status().as_u16(), message: self.to_string(), details }
+        Body {
+            code: self.status().as_u16(),
+            message: self.to_string(),
+            details,
+        }
     }
 }
 

@@ -111,11 +111,16 @@ impl Connections {
 
 /// The oldest that never had a good answer, else the oldest that waits for nothing.
 fn worst(all: &BTreeMap<u64, Arc<Connection>>) -> Option<u64> {
-    let idle = |connection: &Connection| connection.state.load(Ordering::Relaxed) != STATE_ANSWERING;
+    let idle =
+        |connection: &Connection| connection.state.load(Ordering::Relaxed) != STATE_ANSWERING;
     let unproven = |connection: &Connection| !connection.proven.load(Ordering::Relaxed);
     let mut candidates = all.iter().filter(|(_, connection)| idle(connection));
-    let first = candidates.clone().find(|(_, connection)| unproven(connection));
-    first.or_else(|| candidates.next()).map(|(number, _)| *number)
+    let first = candidates
+        .clone()
+        .find(|(_, connection)| unproven(connection));
+    first
+        .or_else(|| candidates.next())
+        .map(|(number, _)| *number)
 }
 
 impl Connection {
@@ -133,7 +138,11 @@ pub async fn serve<H: Handler>(
     max: usize,
     stop: CancellationToken,
 ) {
-    let connections = Arc::new(Connections { all: Mutex::default(), now: AtomicU32::new(0), max });
+    let connections = Arc::new(Connections {
+        all: Mutex::default(),
+        now: AtomicU32::new(0),
+        max,
+    });
     let tasks = TaskTracker::new();
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -150,9 +159,21 @@ pub async fn serve<H: Handler>(
         match accepted {
             Ok((stream, _)) => {
                 number += 1;
-                let Some(connection) = connections.admit(number) else { continue };
-                let peer = Peer { number, connection, connections: connections.clone() };
-                tasks.spawn(converse(stream, tls.clone(), handler.clone(), peer, stop.clone()));
+                let Some(connection) = connections.admit(number) else {
+                    continue;
+                };
+                let peer = Peer {
+                    number,
+                    connection,
+                    connections: connections.clone(),
+                };
+                tasks.spawn(converse(
+                    stream,
+                    tls.clone(),
+                    handler.clone(),
+                    peer,
+                    stop.clone(),
+                ));
             }
             Err(error) => {
                 // Most likely there are no file descriptors left; a moment later there may be.
@@ -212,7 +233,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
-    let Peer { connection, connections, .. } = peer;
+    let Peer {
+        connection,
+        connections,
+        ..
+    } = peer;
     let watched = Watched::new(stream, connection.clone(), connections.clone());
     let service = service_fn(async |request| {
         connection.enter(STATE_ANSWERING, connections.now());
@@ -244,7 +269,11 @@ mod tests {
     use super::*;
 
     fn connections(max: usize) -> Connections {
-        Connections { all: Mutex::default(), now: AtomicU32::new(0), max }
+        Connections {
+            all: Mutex::default(),
+            now: AtomicU32::new(0),
+            max,
+        }
     }
 
     #[test]
@@ -254,7 +283,9 @@ mod tests {
         first.proven.store(true, Ordering::Relaxed);
         second.enter(STATE_ANSWERING, 0);
         let fourth = all.admit(4).expect("room");
-        assert!(third.end.is_cancelled() && !first.end.is_cancelled() && !second.end.is_cancelled());
+        assert!(
+            third.end.is_cancelled() && !first.end.is_cancelled() && !second.end.is_cancelled()
+        );
         fourth.enter(STATE_ANSWERING, 0);
         let fifth = all.admit(5).expect("room");
         assert!(first.end.is_cancelled(), "it waits for nothing");
@@ -264,8 +295,11 @@ mod tests {
 
     #[test]
     fn each_state_has_its_limit() {
-        for (state, limit) in [(STATE_BEGINNING, BEGINNING), (STATE_ANSWERING, ANSWERING), (STATE_IDLE, IDLE)]
-        {
+        for (state, limit) in [
+            (STATE_BEGINNING, BEGINNING),
+            (STATE_ANSWERING, ANSWERING),
+            (STATE_IDLE, IDLE),
+        ] {
             let all = connections(1);
             let connection = all.admit(1).expect("room");
             connection.enter(state, 0);

@@ -34,8 +34,10 @@ struct Bearer;
 
 impl Modify for Bearer {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        let scheme =
-            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A Kubernetes token")).build();
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A Kubernetes token"))
+            .build();
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
     }
@@ -54,8 +56,12 @@ struct Described;
 
 /// The description as JSON.
 pub fn json() -> Bytes {
-    static JSON: LazyLock<Bytes> =
-        LazyLock::new(|| Described::openapi().to_pretty_json().map(Bytes::from).unwrap_or_default());
+    static JSON: LazyLock<Bytes> = LazyLock::new(|| {
+        Described::openapi()
+            .to_pretty_json()
+            .map(Bytes::from)
+            .unwrap_or_default()
+    });
     JSON.clone()
 }
 

@@ -60,21 +60,38 @@ pub struct Workloads {
 }
 
 /// `GET /api/revisor/v1/workloads`.
-pub(super) async fn workloads(api: &Api, query: &Query, caller: Option<&Caller>) -> Result<Answer, ApiError> {
+pub(super) async fn workloads(
+    api: &Api,
+    query: &Query,
+    caller: Option<&Caller>,
+) -> Result<Answer, ApiError> {
     let cache = &*api.cache;
     let after: Option<(String, String, Uuid)> = cursor(query)?;
-    let is = |wanted: &Option<String>, given: &str| wanted.as_deref().is_none_or(|wanted| wanted == given);
+    let is = |wanted: &Option<String>, given: &str| {
+        wanted.as_deref().is_none_or(|wanted| wanted == given)
+    };
     let wanted = |place: &Place| {
         is(&query.namespace, &place.namespace)
             && is(&query.kind, &place.kind)
             && is(&query.name, &place.name)
-            && after.as_ref().is_none_or(|after| key(place) > (&after.0, &after.1, after.2))
+            && after
+                .as_ref()
+                .is_none_or(|after| key(place) > (&after.0, &after.1, after.2))
     };
     let mut places = cache.workloads(&wanted);
     places.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
     let (places, next) = page(api, caller, &places, query.limit).await?;
-    let rows = places.into_iter().filter_map(|place| row(cache, place)).collect();
-    Ok(Answer::new(JSON, plain(&Workloads { workloads: rows, cursor: next })))
+    let rows = places
+        .into_iter()
+        .filter_map(|place| row(cache, place))
+        .collect();
+    Ok(Answer::new(
+        JSON,
+        plain(&Workloads {
+            workloads: rows,
+            cursor: next,
+        }),
+    ))
 }
 
 /// The first `limit` that the caller may see, and where the next page begins.
@@ -85,7 +102,11 @@ async fn page<'a>(
     limit: usize,
 ) -> Result<(Vec<&'a Place>, Option<String>), ApiError> {
     let (mut seen, mut reviewed, mut last) = (Vec::new(), HashMap::new(), None);
-    let most = if api.options.check_workload { MAX_REVIEWS } else { usize::MAX };
+    let most = if api.options.check_workload {
+        MAX_REVIEWS
+    } else {
+        usize::MAX
+    };
     for place in places {
         let kind = (&*place.namespace, place.group(), place.kind.as_str());
         let known = reviewed.get(&kind).copied();
@@ -128,7 +149,10 @@ pub(super) fn history(cache: &dyn Read, workload: Uuid, query: &Query) -> Result
     let mut all = all.ok_or_else(|| ApiError::NotFound(format!("workload {workload}")))?;
     let more = all.len() > query.limit;
     all.truncate(query.limit);
-    let next = all.last().filter(|_| more).map(|last| encode(&(last.generation, last.id)));
+    let next = all
+        .last()
+        .filter(|_| more)
+        .map(|last| encode(&(last.generation, last.id)));
     let mut body = b"{\"revisions\":[".to_vec();
     for (i, item) in all.iter().enumerate() {
         body.extend_from_slice(if i > 0 { b"," } else { b"" });
@@ -144,7 +168,9 @@ pub(super) fn history(cache: &dyn Read, workload: Uuid, query: &Query) -> Result
 
 /// Plain data with text keys always serializes.
 fn plain(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value).map(Bytes::from).unwrap_or_default()
+    serde_json::to_vec(value)
+        .map(Bytes::from)
+        .unwrap_or_default()
 }
 
 /// Cursors are the place of the last item, in a form that nobody is tempted to make up.
@@ -153,10 +179,19 @@ fn encode(place: &impl Serialize) -> String {
 }
 
 fn cursor<T: DeserializeOwned>(query: &Query) -> Result<Option<T>, ApiError> {
-    let Some(text) = &query.cursor else { return Ok(None) };
-    let decoded = URL_SAFE_NO_PAD.decode(text).ok().and_then(|json| serde_json::from_slice(&json).ok());
+    let Some(text) = &query.cursor else {
+        return Ok(None);
+    };
+    let decoded = URL_SAFE_NO_PAD
+        .decode(text)
+        .ok()
+        .and_then(|json| serde_json::from_slice(&json).ok());
     let expected = "a cursor that an answer held";
-    decoded.map(Some).ok_or_else(|| ApiError::BadParameter { name: "cursor", value: shown(text), expected })
+    decoded.map(Some).ok_or_else(|| ApiError::BadParameter {
+        name: "cursor",
+        value: shown(text),
+        expected,
+    })
 }
 
 /// A page of the whole history of a workload. For the description of the API only.

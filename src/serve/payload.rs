@@ -64,7 +64,8 @@ impl Buf for Payload {
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let both = slices.iter_mut().zip(self.rest());
-        both.map(|(slice, part)| *slice = IoSlice::new(part)).count()
+        both.map(|(slice, part)| *slice = IoSlice::new(part))
+            .count()
     }
 
     fn advance(&mut self, mut count: usize) {
@@ -111,8 +112,14 @@ mod tests {
     #[tokio::test]
     async fn it_is_one_frame_of_a_known_length() {
         let payload: Payload = ["a", "", "bc"].into_iter().map(Bytes::from).collect();
-        assert_eq!((payload.size_hint().exact(), payload.is_end_stream()), (Some(3), false));
-        assert_eq!(payload.collect().await.expect("infallible").to_bytes(), "abc");
+        assert_eq!(
+            (payload.size_hint().exact(), payload.is_end_stream()),
+            (Some(3), false)
+        );
+        assert_eq!(
+            payload.collect().await.expect("infallible").to_bytes(),
+            "abc"
+        );
         assert!(Payload::from("").is_end_stream());
     }
 

@@ -9,17 +9,31 @@ use uuid::Uuid;
 /// `GET /api/v1/workloads/inferences/{workloadId}/revisions`.
 pub(super) fn list(cache: &dyn Read, workload: Uuid, query: &Query) -> Result<Answer, ApiError> {
     let found = cache.list(workload, query.deleted);
-    let List { pieces, etag } = found.ok_or_else(|| ApiError::NotFound(format!("workload {workload}")))?;
-    Ok(Answer { media: JSON, etag, body: pieces.into_iter().collect() })
+    let List { pieces, etag } =
+        found.ok_or_else(|| ApiError::NotFound(format!("workload {workload}")))?;
+    Ok(Answer {
+        media: JSON,
+        etag,
+        body: pieces.into_iter().collect(),
+    })
 }
 
 /// `GET /api/v1/workloads/inferences/{workloadId}/revisions/count`.
 pub(super) fn count(cache: &dyn Read, workload: Uuid, query: &Query) -> Answer {
-    Answer::new(JSON, format!("{{\"count\":{}}}", cache.count(workload, query.deleted)))
+    Answer::new(
+        JSON,
+        format!("{{\"count\":{}}}", cache.count(workload, query.deleted)),
+    )
 }
 
 /// `GET /api/v1/workloads/inferences/revisions/{revisionId}`.
 pub(super) fn get(cache: &dyn Read, revision: Uuid) -> Result<Answer, ApiError> {
-    let found = cache.get(revision).ok_or_else(|| ApiError::NotFound(format!("revision {revision}")))?;
-    Ok(Answer { media: JSON, body: found.json.into(), etag: found.etag })
+    let found = cache
+        .get(revision)
+        .ok_or_else(|| ApiError::NotFound(format!("revision {revision}")))?;
+    Ok(Answer {
+        media: JSON,
+        body: found.json.into(),
+        etag: found.etag,
+    })
 }

@@ -78,20 +78,38 @@ impl Route {
         let mut segments = [""; 8];
         let mut count = 0;
         for segment in path.strip_prefix('/').unwrap_or(path).split('/') {
-            let Some(slot) = segments.get_mut(count) else { return Err(unknown(path)) };
+            let Some(slot) = segments.get_mut(count) else {
+                return Err(unknown(path));
+            };
             (*slot, count) = (segment, count + 1);
         }
         Ok(match &segments[..count] {
-            ["api", "v1", "workloads", "inferences", "revisions", id] => Self::Get(uuid("revisionId", id)?),
-            ["api", "v1", "workloads", "inferences", id, "revisions"] => Self::List(uuid("workloadId", id)?),
-            ["api", "v1", "workloads", "inferences", id, "revisions", "count"] => {
-                Self::Count(uuid("workloadId", id)?)
+            ["api", "v1", "workloads", "inferences", "revisions", id] => {
+                Self::Get(uuid("revisionId", id)?)
             }
+            ["api", "v1", "workloads", "inferences", id, "revisions"] => {
+                Self::List(uuid("workloadId", id)?)
+            }
+            [
+                "api",
+                "v1",
+                "workloads",
+                "inferences",
+                id,
+                "revisions",
+                "count",
+            ] => Self::Count(uuid("workloadId", id)?),
             ["api", "v1", "token"] => Self::Token,
             ["api", "revisor", "v1", "workloads"] => Self::Workloads,
-            ["api", "revisor", "v1", "workloads", id, "revisions"] => Self::History(uuid("workloadId", id)?),
-            ["api", "revisor", "v1", "revisions", id, "snapshot"] => Self::Snapshot(uuid("revisionId", id)?),
-            ["api", "revisor", "v1", "revisions", id, "diff"] => Self::Diff(uuid("revisionId", id)?),
+            ["api", "revisor", "v1", "workloads", id, "revisions"] => {
+                Self::History(uuid("workloadId", id)?)
+            }
+            ["api", "revisor", "v1", "revisions", id, "snapshot"] => {
+                Self::Snapshot(uuid("revisionId", id)?)
+            }
+            ["api", "revisor", "v1", "revisions", id, "diff"] => {
+                Self::Diff(uuid("revisionId", id)?)
+            }
             ["openapi.json"] => Self::OpenApi,
             _ => return Err(unknown(path)),
         })
@@ -122,7 +140,10 @@ impl Route {
         if allowed.split(", ").any(|one| method == one) {
             return Ok(());
         }
-        Err(ApiError::WrongMethod { method: shown(method.as_str()), allowed })
+        Err(ApiError::WrongMethod {
+            method: shown(method.as_str()),
+            allowed,
+        })
     }
 }
 
@@ -134,7 +155,11 @@ fn unknown(path: &str) -> ApiError {
 fn uuid(name: &'static str, text: &str) -> Result<Uuid, ApiError> {
     let hyphened = text.len() == 36;
     let parsed = Uuid::try_parse(text).ok().filter(|_| hyphened);
-    parsed.ok_or_else(|| ApiError::BadParameter { name, value: shown(text), expected: "a UUID" })
+    parsed.ok_or_else(|| ApiError::BadParameter {
+        name,
+        value: shown(text),
+        expected: "a UUID",
+    })
 }
 
 /// The parameters of a query. Unknown ones are ignored.
@@ -165,9 +190,13 @@ impl Query {
     /// # Errors
     /// 400 with the parameter and its value.
     pub fn parse(text: Option<&str>) -> Result<Self, ApiError> {
-        let mut query = Self { limit: LIMIT, ..Self::default() };
+        let mut query = Self {
+            limit: LIMIT,
+            ..Self::default()
+        };
         for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
-            let named = |value: Cow<'_, str>| Some(value.into_owned()).filter(|value| !value.is_empty());
+            let named =
+                |value: Cow<'_, str>| Some(value.into_owned()).filter(|value| !value.is_empty());
             match &*name {
                 "deleted" => query.deleted = boolean("deleted", &value)?,
                 "namespace" => query.namespace = Some(label("namespace", value)?),
@@ -194,19 +223,34 @@ fn label(name: &'static str, value: Cow<'_, str>) -> Result<String, ApiError> {
     if valid {
         Ok(value.into_owned())
     } else {
-        Err(ApiError::BadParameter { name, value: shown(&value), expected })
+        Err(ApiError::BadParameter {
+            name,
+            value: shown(&value),
+            expected,
+        })
     }
 }
 
 fn boolean(name: &'static str, value: &str) -> Result<bool, ApiError> {
-    let wrong = || ApiError::BadParameter { name, value: shown(value), expected: "true or false" };
+    let wrong = || ApiError::BadParameter {
+        name,
+        value: shown(value),
+        expected: "true or false",
+    };
     value.parse().map_err(|_| wrong())
 }
 
 fn limit(value: &str) -> Result<usize, ApiError> {
-    let number = value.parse().ok().filter(|number| (1..=MAX_LIMIT).contains(number));
+    let number = value
+        .parse()
+        .ok()
+        .filter(|number| (1..=MAX_LIMIT).contains(number));
     let expected = "a number from 1 to 1000";
-    number.ok_or_else(|| ApiError::BadParameter { name: "limit", value: shown(value), expected })
+    number.ok_or_else(|| ApiError::BadParameter {
+        name: "limit",
+        value: shown(value),
+        expected,
+    })
 }
 
 #[cfg(test)]
@@ -223,11 +267,18 @@ mod tests {
             let route = Route::parse(&path).expect(name);
             assert_eq!(route.name(), *name, "{path}");
             assert_eq!(route.access() == Access::Open, *name == "token", "{path}");
-            let (taken, other) =
-                if *name == "token" { (Method::POST, Method::GET) } else { (Method::GET, Method::POST) };
+            let (taken, other) = if *name == "token" {
+                (Method::POST, Method::GET)
+            } else {
+                (Method::GET, Method::POST)
+            };
             assert_eq!(route.takes(&taken), Ok(()));
             for method in [other, Method::DELETE, Method::OPTIONS] {
-                assert_eq!(route.takes(&method).expect_err("wrong").status(), 405, "{method} {path}");
+                assert_eq!(
+                    route.takes(&method).expect_err("wrong").status(),
+                    405,
+                    "{method} {path}"
+                );
             }
         }
     }
@@ -236,15 +287,30 @@ mod tests {
     fn what_cannot_be_read_is_named() {
         let error = |path: &str| Route::parse(path).expect_err(path);
         for (path, text) in [
-            ("/api/v1/workloads/inferences/x/revisions", "workloadId: \"x\" is not a UUID"),
-            ("/api/v1/workloads/inferences/revisions/%20", "revisionId: \"%20\" is not a UUID"),
-            ("/api/v1/workloads/inferences/revisions/6f9619ff8b86d011b42d00cf4fc964ff", "is not a UUID"),
+            (
+                "/api/v1/workloads/inferences/x/revisions",
+                "workloadId: \"x\" is not a UUID",
+            ),
+            (
+                "/api/v1/workloads/inferences/revisions/%20",
+                "revisionId: \"%20\" is not a UUID",
+            ),
+            (
+                "/api/v1/workloads/inferences/revisions/6f9619ff8b86d011b42d00cf4fc964ff",
+                "is not a UUID",
+            ),
         ] {
             assert_eq!(error(path).status(), 400);
             assert!(error(path).to_string().contains(text), "{}", error(path));
         }
-        for path in ["", "/", "//", "/api/v1/workloads/inferences", "/api/v1/token/", "/a/b/c/d/e/f/g/h/i/j"]
-        {
+        for path in [
+            "",
+            "/",
+            "//",
+            "/api/v1/workloads/inferences",
+            "/api/v1/token/",
+            "/a/b/c/d/e/f/g/h/i/j",
+        ] {
             assert_eq!(error(path).status(), 404, "{path}");
         }
         for (query, text) in [
@@ -253,7 +319,10 @@ mod tests {
             ("limit=0", "limit: \"0\" is not a number from 1 to 1000"),
             ("limit=1001", "limit"),
             ("from=x", "from: \"x\" is not a UUID"),
-            ("namespace=", "namespace: \"\" is not a DNS label of at most 63 characters"),
+            (
+                "namespace=",
+                "namespace: \"\" is not a DNS label of at most 63 characters",
+            ),
             ("namespace=a%20b", "namespace: \"a b\" is not a DNS label"),
             ("namespace=Team", "namespace"),
             ("namespace=a.b", "namespace"),
@@ -264,15 +333,22 @@ mod tests {
             let error = Query::parse(Some(query)).expect_err(query);
             assert!(error.to_string().contains(text), "{error}");
         }
-        let huge = Query::parse(Some(&format!("namespace={}", "a".repeat(1 << 16)))).expect_err("too long");
+        let huge = Query::parse(Some(&format!("namespace={}", "a".repeat(1 << 16))))
+            .expect_err("too long");
         assert!(huge.to_string().len() < 300, "cut");
         let longest = "a".repeat(63);
         let query = Query::parse(Some(&format!("namespace={longest}"))).expect("valid");
         assert_eq!(query.namespace, Some(longest));
         assert_eq!(Query::parse(Some("")), Query::parse(None));
-        let query = Query::parse(Some("x=y&deleted=true&namespace=a-1&kind=&limit=7")).expect("valid");
+        let query =
+            Query::parse(Some("x=y&deleted=true&namespace=a-1&kind=&limit=7")).expect("valid");
         assert_eq!(
-            (query.deleted, query.namespace.as_deref(), query.kind, query.limit),
+            (
+                query.deleted,
+                query.namespace.as_deref(),
+                query.kind,
+                query.limit
+            ),
             (true, Some("a-1"), None, 7)
         );
     }

@@ -32,7 +32,12 @@ struct Present(RwLock<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for Present {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
+        Some(
+            self.0
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        )
     }
 }
 
@@ -50,7 +55,10 @@ impl Tls {
     pub fn from_files(files: Files) -> anyhow::Result<Self> {
         let texts = read(&files)?;
         let present = certified(&files, &texts)?;
-        Ok(Self { present: Arc::new(Present(RwLock::new(present))), files: Some((files, texts)) })
+        Ok(Self {
+            present: Arc::new(Present(RwLock::new(present))),
+            files: Some((files, texts)),
+        })
     }
 
     /// With a certificate of its own making, for these host names. Nobody can verify it; it only hides what is said.
@@ -60,13 +68,18 @@ impl Tls {
     pub fn self_signed(names: &[String]) -> anyhow::Result<Self> {
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, "revisor");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "revisor");
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
         let chain = vec![certificate.der().clone()];
         let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
         let present = Arc::new(CertifiedKey::from_der(chain, key, &provider())?);
-        Ok(Self { present: Arc::new(Present(RwLock::new(present))), files: None })
+        Ok(Self {
+            present: Arc::new(Present(RwLock::new(present))),
+            files: None,
+        })
     }
 
     /// What takes connections.
@@ -75,7 +88,9 @@ impl Tls {
     /// None with the provider that is built in.
     pub fn acceptor(&self) -> anyhow::Result<TlsAcceptor> {
         let builder = ServerConfig::builder_with_provider(Arc::new(provider()));
-        let builder = builder.with_safe_default_protocol_versions()?.with_no_client_auth();
+        let builder = builder
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth();
         let mut config = builder.with_cert_resolver(self.present.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
@@ -83,7 +98,9 @@ impl Tls {
 
     /// Takes over changed files, until it is dropped. Files that cannot be used change nothing.
     pub async fn follow(mut self) {
-        let Some((files, mut texts)) = self.files.take() else { return std::future::pending().await };
+        let Some((files, mut texts)) = self.files.take() else {
+            return std::future::pending().await;
+        };
         loop {
             sleep(EVERY).await;
             let changed = read(&files).map(|new| (new != texts).then_some(new));
@@ -95,7 +112,11 @@ impl Tls {
             match loaded {
                 Ok(None) => {}
                 Ok(Some((new, certified))) => {
-                    *self.present.0.write().unwrap_or_else(PoisonError::into_inner) = certified;
+                    *self
+                        .present
+                        .0
+                        .write()
+                        .unwrap_or_else(PoisonError::into_inner) = certified;
                     texts = new;
                     tracing::info!(file = %files.certificate.display(), "the certificate was replaced");
                 }
@@ -119,7 +140,10 @@ fn read(files: &Files) -> anyhow::Result<[Vec<u8>; 2]> {
     Ok([read(&files.certificate)?, read(&files.key)?])
 }
 
-fn certified(files: &Files, [certificate, key]: &[Vec<u8>; 2]) -> anyhow::Result<Arc<CertifiedKey>> {
+fn certified(
+    files: &Files,
+    [certificate, key]: &[Vec<u8>; 2],
+) -> anyhow::Result<Arc<CertifiedKey>> {
     let name = files.certificate.display();
     let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate)
         .collect::<Result<_, _>>()
@@ -127,10 +151,13 @@ fn certified(files: &Files, [certificate, key]: &[Vec<u8>; 2]) -> anyhow::Result
     if chain.is_empty() {
         bail!("{name} holds no certificate in PEM");
     }
-    let key = PrivateKeyDer::from_pem_slice(key).with_context(|| files.key.display().to_string())?;
+    let key =
+        PrivateKeyDer::from_pem_slice(key).with_context(|| files.key.display().to_string())?;
     // This also checks that the two belong together.
     let certified = CertifiedKey::from_der(chain, key, &provider());
-    Ok(Arc::new(certified.with_context(|| format!("{name} and {}", files.key.display()))?))
+    Ok(Arc::new(certified.with_context(|| {
+        format!("{name} and {}", files.key.display())
+    })?))
 }
 
 #[cfg(test)]
@@ -139,8 +166,10 @@ mod tests {
 
     fn pair(folder: &Path, name: &str) -> Files {
         let key = KeyPair::generate().expect("a key");
-        let certificate =
-            CertificateParams::new([name.to_owned()]).expect("a name").self_signed(&key).expect("one");
+        let certificate = CertificateParams::new([name.to_owned()])
+            .expect("a name")
+            .self_signed(&key)
+            .expect("one");
         let files = Files {
             certificate: folder.join(format!("{name}.crt")),
             key: folder.join(format!("{name}.key")),
@@ -157,14 +186,30 @@ mod tests {
         assert!(Tls::from_files(a.clone()).is_ok_and(|tls| tls.acceptor().is_ok()));
         let error = |files: Files| format!("{:#}", Tls::from_files(files).err().expect("an error"));
         assert!(
-            error(Files { key: b.key, ..a.clone() }).contains("a.crt and "),
+            error(Files {
+                key: b.key,
+                ..a.clone()
+            })
+            .contains("a.crt and "),
             "they do not belong together"
         );
         assert!(
-            error(Files { certificate: a.key.clone(), ..a.clone() }).contains("a.key holds no certificate")
+            error(Files {
+                certificate: a.key.clone(),
+                ..a.clone()
+            })
+            .contains("a.key holds no certificate")
         );
-        assert!(error(Files { key: folder.path().join("c"), ..a }).contains("/c"));
-        assert!(Tls::self_signed(&["localhost".to_owned()]).is_ok_and(|tls| tls.acceptor().is_ok()));
+        assert!(
+            error(Files {
+                key: folder.path().join("c"),
+                ..a
+            })
+            .contains("/c")
+        );
+        assert!(
+            Tls::self_signed(&["localhost".to_owned()]).is_ok_and(|tls| tls.acceptor().is_ok())
+        );
     }
 
     #[tokio::test(start_paused = true)]

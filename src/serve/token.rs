@@ -57,10 +57,14 @@ where
     let application: Application = read(body).await?;
     let token = application.app_secret.as_str();
     if application.grant_type != "app_token" {
-        return Err(ApiError::BadRequest("grantType: only \"app_token\" is known".to_owned()));
+        return Err(ApiError::BadRequest(
+            "grantType: only \"app_token\" is known".to_owned(),
+        ));
     }
     let Some((namespace, name)) = application.app_id.split_once('/') else {
-        return Err(ApiError::BadRequest("AppId: is not <namespace>/<serviceaccount>".to_owned()));
+        return Err(ApiError::BadRequest(
+            "AppId: is not <namespace>/<serviceaccount>".to_owned(),
+        ));
     };
     if let Some(gate) = gate {
         let caller = gate.holder(token).await?;
@@ -75,7 +79,13 @@ where
         return Err(ApiError::BadRequest(why.to_owned()));
     }
     // Plain data with text keys always serializes.
-    Ok(Answer::new(JSON, serde_json::to_vec(&Token { access_token: token }).unwrap_or_default()))
+    Ok(Answer::new(
+        JSON,
+        serde_json::to_vec(&Token {
+            access_token: token,
+        })
+        .unwrap_or_default(),
+    ))
 }
 
 async fn read<B>(body: B) -> Result<Application, ApiError>
@@ -111,8 +121,10 @@ fn expires(token: &str) -> bool {
     struct Claims {
         exp: Option<f64>,
     }
-    let claims =
-        token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok());
+    let claims = token
+        .split('.')
+        .nth(1)
+        .and_then(|part| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok());
     let claims = claims.and_then(|json| serde_json::from_slice::<Claims>(&json).ok());
     claims.is_some_and(|claims| claims.exp.is_some())
 }
@@ -128,7 +140,13 @@ mod tests {
     fn an_expiry_is_read_from_the_middle_part() {
         let jwt = |claims: &str| format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims));
         assert!(expires(&jwt("{\"exp\":1}")));
-        for token in [jwt("{}"), jwt("[]"), "a.b.c".to_owned(), String::new(), "opaque".to_owned()] {
+        for token in [
+            jwt("{}"),
+            jwt("[]"),
+            "a.b.c".to_owned(),
+            String::new(),
+            "opaque".to_owned(),
+        ] {
             assert!(!expires(&token), "{token}");
         }
     }
@@ -142,19 +160,33 @@ mod tests {
         for (given, status, text) in [
             (body("password", "a/b"), 400, "grantType"),
             (body("app_token", "ab"), 400, "AppId"),
-            (body("app_token", "a/b"), 400, "kubectl create token --duration"),
-            ("{\"grantType\":7,\"AppSecret\":\"hush\"}".to_owned(), 400, "line 1"),
+            (
+                body("app_token", "a/b"),
+                400,
+                "kubectl create token --duration",
+            ),
+            (
+                "{\"grantType\":7,\"AppSecret\":\"hush\"}".to_owned(),
+                400,
+                "line 1",
+            ),
             ("x".repeat(MAX_BODY + 1), 413, "65536"),
         ] {
             let error = asked(given).await.expect_err(text);
             assert_eq!(error.status(), status);
-            assert!(error.to_string().contains(text) && !error.to_string().contains("hush"), "{error}");
+            assert!(
+                error.to_string().contains(text) && !error.to_string().contains("hush"),
+                "{error}"
+            );
         }
     }
 
     #[tokio::test]
     async fn a_body_that_breaks_off_is_not_too_large() {
-        let parts = [Ok(Frame::data(Bytes::from_static(b"{"))), Err(std::io::Error::other("reset"))];
+        let parts = [
+            Ok(Frame::data(Bytes::from_static(b"{"))),
+            Err(std::io::Error::other("reset")),
+        ];
         let body = StreamBody::new(futures::stream::iter(parts));
         let error = exchange(None, body).await.expect_err("broken");
         assert_eq!(error.status(), 400, "{error}");

@@ -25,13 +25,21 @@ const YAML: &str = "application/yaml";
 const YAMLS: &[&str] = &[YAML, "application/x-yaml", "text/yaml"];
 const PATCH: &str = "application/json-patch+json";
 const TEXT: &str = "text/x-diff";
-const TEXTS: &[&str] = &[TEXT, "text/x-patch", "text/plain", YAML, "application/x-yaml", "text/yaml"];
+const TEXTS: &[&str] = &[
+    TEXT,
+    "text/x-patch",
+    "text/plain",
+    YAML,
+    "application/x-yaml",
+    "text/yaml",
+];
 /// What waiting for a place, reading one Revision from the API server, and working on it may take each.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// After so long the rest of two texts is compared more coarsely.
 const COMPARING: Duration = Duration::from_secs(2);
 
-const UNREACHABLE: ApiError = ApiError::Unavailable("the API server cannot be asked for the snapshot now");
+const UNREACHABLE: ApiError =
+    ApiError::Unavailable("the API server cannot be asked for the snapshot now");
 const CROWDED: ApiError = ApiError::Unavailable("too many snapshots are being read");
 const SLOW: ApiError = ApiError::Unavailable("reading the snapshot takes too long");
 
@@ -74,33 +82,55 @@ pub(super) async fn diff(
     let from = found(api, from)?;
     let as_text = prefers(&parts.headers, PATCH, TEXTS);
     // Most callers that name a type at all name JSON.
-    let media = if prefers(&parts.headers, JSON, &[PATCH]) { PATCH } else { JSON };
+    let media = if prefers(&parts.headers, JSON, &[PATCH]) {
+        PATCH
+    } else {
+        JSON
+    };
     let place = place(api).await?;
-    let (old, new, names) = (stored(api, &from).await?, stored(api, &to).await?, api.names.clone());
+    let (old, new, names) = (
+        stored(api, &from).await?,
+        stored(api, &to).await?,
+        api.names.clone(),
+    );
     aside(place, move || {
         let (before, after) = (workload(&old, &names)?, workload(&new, &names)?);
         if as_text {
             return Ok(Answer::new(TEXT, unified((&old, &before), (&new, &after))?));
         }
-        let patch = serde_json::to_vec(&json_patch::diff(&before, &after)).map_err(|_| ApiError::Internal)?;
+        let patch = serde_json::to_vec(&json_patch::diff(&before, &after))
+            .map_err(|_| ApiError::Internal)?;
         Ok(Answer::new(media, patch))
     })
     .await
 }
 
-fn unified((from, old): (&Stored, &Value), (to, new): (&Stored, &Value)) -> Result<String, ApiError> {
+fn unified(
+    (from, old): (&Stored, &Value),
+    (to, new): (&Stored, &Value),
+) -> Result<String, ApiError> {
     let (old, new) = (yaml(old, &from.name)?, yaml(new, &to.name)?);
-    let diff = TextDiff::configure().timeout(COMPARING).diff_lines(&old, &new);
-    Ok(diff.unified_diff().context_radius(3).header(&from.title, &to.title).to_string())
+    let diff = TextDiff::configure()
+        .timeout(COMPARING)
+        .diff_lines(&old, &new);
+    Ok(diff
+        .unified_diff()
+        .context_radius(3)
+        .header(&from.title, &to.title)
+        .to_string())
 }
 
 fn found(api: &Api, id: Uuid) -> Result<Found, ApiError> {
-    api.cache.get(id).ok_or_else(|| ApiError::NotFound(format!("revision {id}")))
+    api.cache
+        .get(id)
+        .ok_or_else(|| ApiError::NotFound(format!("revision {id}")))
 }
 
 /// One of the few places for this work.
 async fn place(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
-    let place = timeout(DEADLINE, api.fetches.clone().acquire_owned()).await.map_err(|_| CROWDED)?;
+    let place = timeout(DEADLINE, api.fetches.clone().acquire_owned())
+        .await
+        .map_err(|_| CROWDED)?;
     place.map_err(|_| ApiError::Internal)
 }
 
@@ -122,7 +152,8 @@ async fn aside<T: Send + 'static>(
 /// Snapshots are not kept in memory; the API server has them.
 async fn stored(api: &Api, found: &Found) -> Result<Stored, ApiError> {
     let place = &found.place;
-    let revisions: Resources<Revision> = Resources::namespaced(api.client.clone(), &place.namespace);
+    let revisions: Resources<Revision> =
+        Resources::namespaced(api.client.clone(), &place.namespace);
     let name = identity::name(&place.name, place.uid, found.generation);
     let revision = match timeout(DEADLINE, revisions.get_opt(&name)).await {
         Ok(Ok(stored)) => stored.ok_or_else(|| ApiError::NotFound(format!("revision {name}")))?,
@@ -133,7 +164,11 @@ async fn stored(api: &Api, found: &Found) -> Result<Stored, ApiError> {
         Err(_) => return Err(UNREACHABLE),
     };
     let title = format!("{} revision {}", place.name, found.generation);
-    Ok(Stored { revision, name, title })
+    Ok(Stored {
+        revision,
+        name,
+        title,
+    })
 }
 
 /// The workload as it was, without what looks secret.
@@ -144,7 +179,9 @@ fn workload(stored: &Stored, names: &Names) -> Result<Value, ApiError> {
         ApiError::Internal
     };
     let text = manifest(&stored.revision).map_err(|error| match error {
-        HistoryError::NoContent(..) => ApiError::NotFound(format!("the snapshot of revision {name}")),
+        HistoryError::NoContent(..) => {
+            ApiError::NotFound(format!("the snapshot of revision {name}"))
+        }
         error => broken(&error),
     })?;
     let mut workload = match serde_json::from_str(&text) {
@@ -167,7 +204,11 @@ fn too_deep(error: &serde_json::Error) -> bool {
 }
 
 fn yaml(value: &Value, name: &str) -> Result<String, ApiError> {
-    let unfit = |_| ApiError::NotShown(format!("the snapshot of revision {name} cannot be written as YAML"));
+    let unfit = |_| {
+        ApiError::NotShown(format!(
+            "the snapshot of revision {name} cannot be written as YAML"
+        ))
+    };
     serde_saphyr::to_string(value).map_err(unfit)
 }
 
@@ -195,7 +236,11 @@ mod tests {
         assert!(!caller.is_finished());
         caller.abort();
         let _ = caller.await;
-        assert_eq!(places.available_permits(), 0, "the work goes on without its caller");
+        assert_eq!(
+            places.available_permits(),
+            0,
+            "the work goes on without its caller"
+        );
         end.send(()).expect("it waits");
         let again = timeout(Duration::from_secs(5), places.acquire()).await;
         assert!(again.is_ok_and(|place| place.is_ok()));
@@ -207,7 +252,11 @@ mod tests {
         let mut text = || -> Vec<_> { (0..120_000).map(|_| random.u32(..50)).collect() };
         let stored = || {
             let revision = crate::cache::fixture(1);
-            Stored { revision, name: "n".to_owned(), title: "t".to_owned() }
+            Stored {
+                revision,
+                name: "n".to_owned(),
+                title: "t".to_owned(),
+            }
         };
         let (old, new) = (serde_json::json!(text()), serde_json::json!(text()));
         let started = std::time::Instant::now();

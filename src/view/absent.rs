@@ -25,12 +25,17 @@ fn means_nothing(rules: &[Absent], delta: &Delta<'_>) -> bool {
 
 /// Recursion ends with the paths of the rules.
 fn is_absent(rules: &[Absent], path: &[&str], value: Value<'_>) -> bool {
-    let equals = |rule: &Absent| Document::parse(&rule.when).is_ok_and(|when| when.root().same(value));
-    if rules.iter().any(|rule| rule.path.keys() == path && equals(rule)) {
+    let equals =
+        |rule: &Absent| Document::parse(&rule.when).is_ok_and(|when| when.root().same(value));
+    if rules
+        .iter()
+        .any(|rule| rule.path.keys() == path && equals(rule))
+    {
         return true;
     }
     let leads = |rule: &Absent| {
-        rule.path.keys().len() > path.len() && rule.path.keys().iter().zip(path).all(|(a, b)| a == b)
+        rule.path.keys().len() > path.len()
+            && rule.path.keys().iter().zip(path).all(|(a, b)| a == b)
     };
     let all = |rules: &[Absent]| {
         value.entries().all(|(key, field)| {

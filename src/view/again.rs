@@ -25,8 +25,9 @@ pub fn again(
     names: &Names,
 ) -> Option<View> {
     let told = !old.changes.is_empty();
-    if let Some((from, to)) =
-        before.filter(|_| told).and_then(|b| Some((b.get("spec")?, object.get("spec")?)))
+    if let Some((from, to)) = before
+        .filter(|_| told)
+        .and_then(|b| Some((b.get("spec")?, object.get("spec")?)))
     {
         let mut deltas = diff("spec", from, to);
         absent::ignore(&kind.absent, &mut deltas);
@@ -35,7 +36,11 @@ pub fn again(
         }
     }
     let mut view = view(kind, object, History::Unknown, names)?;
-    view.changes = old.changes.iter().map(|change| hidden(change, object, names)).collect();
+    view.changes = old
+        .changes
+        .iter()
+        .map(|change| hidden(change, object, names))
+        .collect();
     view.summary = summary(old, names);
     // Changes that were left out then cannot be had back.
     view.truncated |= told && old.truncated;
@@ -44,8 +49,15 @@ pub fn again(
 }
 
 fn hidden(change: &Change, object: Value<'_>, names: &Names) -> Change {
-    let hide = |text: &Option<String>| text.as_deref().map(|text| value(text, &change.path, object, names));
-    Change { path: change.path.clone(), from: hide(&change.from), to: hide(&change.to) }
+    let hide = |text: &Option<String>| {
+        text.as_deref()
+            .map(|text| value(text, &change.path, object, names))
+    };
+    Change {
+        path: change.path.clone(),
+        from: hide(&change.from),
+        to: hide(&change.to),
+    }
 }
 
 /// One side of a change, as [`super::show`] would have shown it.
@@ -54,10 +66,15 @@ fn value(text: &str, path: &str, object: Value<'_>, names: &Names) -> String {
         return text.to_owned();
     }
     let (parent, step) = last(path);
-    let beside = || find(object, parent).and_then(|parent| parent.get("name")).and_then(Value::as_str);
+    let beside = || {
+        find(object, parent)
+            .and_then(|parent| parent.get("name"))
+            .and_then(Value::as_str)
+    };
     let secret = match step {
         Step::Key("value") => {
-            names.secret_name(last(parent).1.text()) || beside().is_some_and(|name| names.secret_name(name))
+            names.secret_name(last(parent).1.text())
+                || beside().is_some_and(|name| names.secret_name(name))
         }
         Step::Key(key) => names.secret_name(key),
         Step::Item(_) => names.secret_name(last(parent).1.text()),
@@ -68,7 +85,11 @@ fn value(text: &str, path: &str, object: Value<'_>, names: &Names) -> String {
     if text.starts_with(['{', '[']) {
         return structure(text, names);
     }
-    let before = step.text().parse::<usize>().ok().and_then(|at| at.checked_sub(1));
+    let before = step
+        .text()
+        .parse::<usize>()
+        .ok()
+        .and_then(|at| at.checked_sub(1));
     let flag = before.and_then(|before| find(object, parent)?.items().nth(before)?.as_str());
     names.argument(flag, text).into_owned()
 }
@@ -78,13 +99,23 @@ fn structure(text: &str, names: &Names) -> String {
     if let Ok(given) = serde_json::from_str::<serde_json::Value>(text) {
         let mut value = given.clone();
         names.object(&mut value);
-        return if value == given { text.to_owned() } else { value.to_string() };
+        return if value == given {
+            text.to_owned()
+        } else {
+            value.to_string()
+        };
     }
     let name = |c: char| c.is_alphanumeric() || "_-.".contains(c);
     let mut rest = text;
     while let Some(start) = rest.find(name) {
-        let end = rest[start..].find(|c| !name(c)).map_or(rest.len(), |length| start + length);
-        let shown_behind = !rest[end..].chars().take(NEAR).collect::<String>().contains(HIDDEN);
+        let end = rest[start..]
+            .find(|c| !name(c))
+            .map_or(rest.len(), |length| start + length);
+        let shown_behind = !rest[end..]
+            .chars()
+            .take(NEAR)
+            .collect::<String>()
+            .contains(HIDDEN);
         if names.secret_name(&rest[start..end]) && shown_behind {
             return REDACTED.to_owned();
         }
@@ -95,16 +126,27 @@ fn structure(text: &str, names: &Names) -> String {
 
 /// The summary without numbers of what is called as a secret is.
 fn summary(old: &View, names: &Names) -> String {
-    let secret = |text: &str| text.split(['.', ' ', '[', ']']).any(|part| names.secret_name(part));
+    let secret = |text: &str| {
+        text.split(['.', ' ', '[', ']'])
+            .any(|part| names.secret_name(part))
+    };
     let word = |word: &str| match word.rsplit_once(' ') {
         Some((label, values)) if values.contains('→') => {
             let of = |change: &Change| change.path.ends_with(label) && secret(&change.path);
             let hide = secret(label) || old.changes.iter().any(of);
-            if hide { label.to_owned() } else { word.to_owned() }
+            if hide {
+                label.to_owned()
+            } else {
+                word.to_owned()
+            }
         }
         _ => word.to_owned(),
     };
-    old.summary.split(", ").map(word).collect::<Vec<_>>().join(", ")
+    old.summary
+        .split(", ")
+        .map(word)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The last step of a path.
@@ -125,7 +167,10 @@ impl<'a> Step<'a> {
 /// A path without its last step, and that step. Of a key with dots in it only the end is found, which is enough to
 /// tell whether it looks secret.
 fn last(path: &str) -> (&str, Step<'_>) {
-    if let Some((parent, item)) = path.strip_suffix(']').and_then(|path| path.rsplit_once('[')) {
+    if let Some((parent, item)) = path
+        .strip_suffix(']')
+        .and_then(|path| path.rsplit_once('['))
+    {
         return (parent, Step::Item(item));
     }
     let (parent, key) = path.rsplit_once('.').unwrap_or(("", path));
@@ -137,17 +182,23 @@ fn find<'d>(object: Value<'d>, path: &str) -> Option<Value<'d>> {
     let (mut at, mut rest) = (object, path);
     while !rest.is_empty() {
         if let Some((item, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            let named = at.items().find(|i| i.get("name").and_then(Value::as_str) == Some(item));
+            let named = at
+                .items()
+                .find(|i| i.get("name").and_then(Value::as_str) == Some(item));
             at = named.or_else(|| at.items().nth(item.parse().ok()?))?;
             rest = after;
             continue;
         }
         rest = rest.strip_prefix('.').unwrap_or(rest);
         let ends = |key: &str| {
-            rest.strip_prefix(key).is_some_and(|after| after.is_empty() || after.starts_with(['.', '[']))
+            rest.strip_prefix(key)
+                .is_some_and(|after| after.is_empty() || after.starts_with(['.', '[']))
         };
         // A key may have dots in it.
-        let (key, value) = at.entries().filter(|(key, _)| ends(key)).max_by_key(|(key, _)| key.len())?;
+        let (key, value) = at
+            .entries()
+            .filter(|(key, _)| ends(key))
+            .max_by_key(|(key, _)| key.len())?;
         (at, rest) = (value, &rest[key.len()..]);
     }
     Some(at)
@@ -160,7 +211,10 @@ mod tests {
     use crate::kinds::Catalogue;
 
     fn names() -> Names {
-        Names { secret: vec!["*_PIN".parse().expect("a pattern")], plain: Vec::new() }
+        Names {
+            secret: vec!["*_PIN".parse().expect("a pattern")],
+            plain: Vec::new(),
+        }
     }
 
     fn deployment(pin: &str) -> String {
@@ -173,17 +227,31 @@ mod tests {
     /// The view of the change from one to the other, made with `first`, made anew with `second`.
     fn made_anew(from: Option<&str>, first: &Names, second: &Names) -> View {
         let catalogue = Catalogue::built_in();
-        let kind = catalogue.kinds().iter().find(|kind| kind.kind == "Deployment").expect("built in");
+        let kind = catalogue
+            .kinds()
+            .iter()
+            .find(|kind| kind.kind == "Deployment")
+            .expect("built in");
         let (before, after) = (deployment("1234"), deployment("5678"));
         let before = Document::parse(&before).expect("JSON");
         let after = Document::parse(&after).expect("JSON");
         let spec = |document: &Document<'_>| document.root().get("spec").expect("spec").canonical();
         let (old, new) = (spec(&before), spec(&after));
-        let (old, new) = (Document::parse(&old).expect("JSON"), Document::parse(&new).expect("JSON"));
+        let (old, new) = (
+            Document::parse(&old).expect("JSON"),
+            Document::parse(&new).expect("JSON"),
+        );
         let deltas = diff("spec", old.root(), new.root());
         let shown = view(kind, after.root(), History::Changed(&deltas), first).expect("a view");
         let from = from.map(|text| Document::parse(text).expect("JSON"));
-        again(kind, after.root(), from.as_ref().map(Document::root), &shown, second).expect("a view")
+        again(
+            kind,
+            after.root(),
+            from.as_ref().map(Document::root),
+            &shown,
+            second,
+        )
+        .expect("a view")
     }
 
     #[test]
@@ -191,7 +259,13 @@ mod tests {
         let (none, before) = (Names::default(), deployment("1234"));
         let shown = made_anew(None, &none, &none);
         assert_eq!(shown.summary, "scale_pin 1234→5678, args, env DOOR_PIN");
-        assert!(shown.changes.iter().all(|change| change.to.as_deref() == Some("5678")), "{shown:?}");
+        assert!(
+            shown
+                .changes
+                .iter()
+                .all(|change| change.to.as_deref() == Some("5678")),
+            "{shown:?}"
+        );
         for from in [None, Some(&*before)] {
             let view = made_anew(from, &none, &names());
             assert_eq!(view.summary, "scale_pin, args, env DOOR_PIN");
@@ -216,7 +290,11 @@ mod tests {
                 r#"[{"name":"A_PIN","value":"[redacted]"},{"name":"B","value":"2"}]"#,
             ),
             ("spec.env", r#"[{"name":"A_PIN","value":"12…"#, REDACTED),
-            ("spec.env", r#"[{"name":"B","value":"12…"#, r#"[{"name":"B","value":"12…"#),
+            (
+                "spec.env",
+                r#"[{"name":"B","value":"12…"#,
+                r#"[{"name":"B","value":"12…"#,
+            ),
             (
                 "spec.env",
                 r#"[{"name":"API_KEY","value":"[redacted]"},{"name":"B","val…"#,
@@ -235,12 +313,28 @@ mod tests {
     #[test]
     fn what_was_left_out_is_said_only_where_it_still_is() {
         let catalogue = Catalogue::built_in();
-        let kind = catalogue.kinds().iter().find(|kind| kind.kind == "Deployment").expect("built in");
+        let kind = catalogue
+            .kinds()
+            .iter()
+            .find(|kind| kind.kind == "Deployment")
+            .expect("built in");
         let document = Document::parse(r#"{"spec":{}}"#).expect("JSON");
-        let made = |old: View| again(kind, document.root(), None, &old, &Names::default()).expect("a view");
-        let old = View { summary: "created".into(), truncated: true, ..View::default() };
+        let made = |old: View| {
+            again(kind, document.root(), None, &old, &Names::default()).expect("a view")
+        };
+        let old = View {
+            summary: "created".into(),
+            truncated: true,
+            ..View::default()
+        };
         assert!(!made(old.clone()).truncated);
         assert_eq!(made(old.clone()).summary, "created");
-        assert!(made(View { changes: vec![Change::default()], ..old }).truncated);
+        assert!(
+            made(View {
+                changes: vec![Change::default()],
+                ..old
+            })
+            .truncated
+        );
     }
 }

@@ -42,7 +42,13 @@ impl<'a> Component<'a> {
     /// Anything but an object is none.
     fn read(output: &'a Value) -> Option<Self> {
         output.as_object()?;
-        let texts = |field: &str| output[field].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let texts = |field: &str| {
+            output[field]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+        };
         Some(Self {
             name: output["name"].as_str().unwrap_or_default(),
             pod: Pod::new(&output["pod"]),
@@ -57,14 +63,22 @@ impl<'a> Component<'a> {
 
     /// How many pods there are at least.
     fn count(&self) -> i64 {
-        self.pods.or(self.replicas).or(self.min).unwrap_or(1).clamp(0, i64::from(i32::MAX))
+        self.pods
+            .or(self.replicas)
+            .or(self.min)
+            .unwrap_or(1)
+            .clamp(0, i64::from(i32::MAX))
     }
 }
 
 /// How many pods a component has at least; none when any number is right: it scales to zero, or does not say.
 pub(super) fn pods(output: &Value) -> Option<i64> {
     let component = Component::read(output)?;
-    let said = component.pods.or(component.replicas).or(component.min).is_some();
+    let said = component
+        .pods
+        .or(component.replicas)
+        .or(component.min)
+        .is_some();
     (said && component.min != Some(0)).then(|| component.count())
 }
 
@@ -111,8 +125,10 @@ impl Keep {
 pub(super) fn fill(view: &mut View, file: &ViewFile, outputs: &[Value], names: &Names) {
     let mut keep = Keep::default();
     let mut all: Vec<_> = outputs.iter().filter_map(Component::read).collect();
-    let main =
-        all.iter().position(|component| Some(component.name) == file.main.as_deref()).unwrap_or_default();
+    let main = all
+        .iter()
+        .position(|component| Some(component.name) == file.main.as_deref())
+        .unwrap_or_default();
     if all.is_empty() {
         view.unresolved.push("components".to_owned());
         return;
@@ -123,7 +139,10 @@ pub(super) fn fill(view: &mut View, file: &ViewFile, outputs: &[Value], names: &
         view.command = texts(&main["command"], names, &mut keep);
         view.args = texts(&main["args"], names, &mut keep);
         let variables = keep.first(MAX_ITEMS, environment(main, names));
-        view.env = variables.iter().map(|variable| short(variable, &mut keep)).collect();
+        view.env = variables
+            .iter()
+            .map(|variable| short(variable, &mut keep))
+            .collect();
     }
     view.images = images(&all, &file.container, names, &mut keep);
     view.unresolved = unresolved(&all, &file.container, &mut keep);
@@ -137,19 +156,32 @@ fn unresolved(all: &[Component<'_>], main: &[String], keep: &mut Keep) -> Vec<St
     let mut marks: Vec<String> = Vec::new();
     for (i, component) in all.iter().enumerate() {
         let containers = component.pod.containers(main);
-        let image = containers.first().and_then(|container| container["image"].as_str());
+        let image = containers
+            .first()
+            .and_then(|container| container["image"].as_str());
         if image.is_none_or(str::is_empty) {
             let of = format!("images of {}", component.name);
-            marks.push(if i == 0 || component.name.is_empty() { "images".to_owned() } else { of });
+            marks.push(if i == 0 || component.name.is_empty() {
+                "images".to_owned()
+            } else {
+                of
+            });
         }
     }
     if all.iter().any(|component| component.pod.has_claims()) {
         marks.push("resourceClaims".to_owned());
     }
-    marks.extend(all.iter().flat_map(|component| &component.unresolved).map(|mark| (*mark).to_owned()));
+    marks.extend(
+        all.iter()
+            .flat_map(|component| &component.unresolved)
+            .map(|mark| (*mark).to_owned()),
+    );
     let mut seen = HashSet::new();
     marks.retain(|mark| seen.insert(mark.clone()));
-    keep.first(MAX_IMAGES, marks).iter().map(|mark| keep.text(mark, MAX_ITEM)).collect()
+    keep.first(MAX_IMAGES, marks)
+        .iter()
+        .map(|mark| keep.text(mark, MAX_ITEM))
+        .collect()
 }
 
 /// What the workload asks for.
@@ -157,8 +189,11 @@ fn request(view: &mut View, all: &[Component<'_>], keep: &mut Keep) {
     let main = &all[0];
     let int = |number: Option<i64>| number.and_then(|number| i32::try_from(number).ok());
     let scaled = main.min.is_some() || main.max.is_some();
-    let pods =
-        Pods { number: int(main.replicas).filter(|_| !scaled), min: int(main.min), max: int(main.max) };
+    let pods = Pods {
+        number: int(main.replicas).filter(|_| !scaled),
+        min: int(main.min),
+        max: int(main.max),
+    };
     let mut total: BTreeMap<String, Quantity> = BTreeMap::new();
     for component in all {
         for (name, amount) in component.pod.requests() {
@@ -166,7 +201,11 @@ fn request(view: &mut View, all: &[Component<'_>], keep: &mut Keep) {
             total.insert(name, sum);
         }
     }
-    let pools = if main.node_pools.is_empty() { main.pod.node_pools() } else { main.node_pools.clone() };
+    let pools = if main.node_pools.is_empty() {
+        main.pod.node_pools()
+    } else {
+        main.node_pools.clone()
+    };
     let pools = keep.first(MAX_IMAGES, pools);
     view.node_pools = pools.iter().map(|pool| keep.text(pool, MAX_ITEM)).collect();
     view.pods = (pods != Pods::default()).then_some(pods);
@@ -177,20 +216,34 @@ fn request(view: &mut View, all: &[Component<'_>], keep: &mut Keep) {
 fn shown(amounts: &Amounts, keep: &mut Keep) -> BTreeMap<String, String> {
     // No resource has such a name; in the text of all of them it would look like two.
     let sound = |name: &str| !name.contains([',', '=']);
-    let some = amounts.iter().filter(|(name, amount)| !amount.is_zero() && sound(name));
+    let some = amounts
+        .iter()
+        .filter(|(name, amount)| !amount.is_zero() && sound(name));
     let kept = keep.first(MAX_ITEMS, some);
-    kept.into_iter().map(|(name, amount)| (keep.text(name, MAX_ITEM), amount.to_string())).collect()
+    kept.into_iter()
+        .map(|(name, amount)| (keep.text(name, MAX_ITEM), amount.to_string()))
+        .collect()
 }
 
 /// Images of all containers, the main one first, init containers last, each once.
 fn images(all: &[Component<'_>], main: &[String], names: &Names, keep: &mut Keep) -> Vec<String> {
-    let running = all.iter().flat_map(|component| component.pod.containers(main));
-    let starting = all.iter().flat_map(|component| component.pod.init_containers());
+    let running = all
+        .iter()
+        .flat_map(|component| component.pod.containers(main));
+    let starting = all
+        .iter()
+        .flat_map(|component| component.pod.init_containers());
     let mut seen = HashSet::new();
-    let named = running.chain(starting).filter_map(|container| container["image"].as_str());
-    let images: Vec<_> = named.filter(|image| !image.is_empty() && seen.insert(*image)).collect();
+    let named = running
+        .chain(starting)
+        .filter_map(|container| container["image"].as_str());
+    let images: Vec<_> = named
+        .filter(|image| !image.is_empty() && seen.insert(*image))
+        .collect();
     let kept = keep.first(MAX_IMAGES, images);
-    kept.into_iter().map(|image| keep.text(&names.text(image), MAX_IMAGE)).collect()
+    kept.into_iter()
+        .map(|image| keep.text(&names.text(image), MAX_IMAGE))
+        .collect()
 }
 
 /// A list of arguments, or a single one.
@@ -200,8 +253,13 @@ fn texts(value: &Value, names: &Names, keep: &mut Keep) -> Vec<String> {
         Value::String(text) => vec![text],
         _ => Vec::new(),
     };
-    let before = [None].into_iter().chain(items.iter().map(|item| Some(*item)));
-    let shown = items.iter().zip(before).map(|(item, before)| names.argument(before, item));
+    let before = [None]
+        .into_iter()
+        .chain(items.iter().map(|item| Some(*item)));
+    let shown = items
+        .iter()
+        .zip(before)
+        .map(|(item, before)| names.argument(before, item));
     shown.map(|item| keep.text(&item, MAX_ITEM)).collect()
 }
 
@@ -220,10 +278,18 @@ mod tests {
 
     fn filled(outputs: &[Value]) -> View {
         let catalogue = Catalogue::built_in();
-        let kind: &Arc<Kind> =
-            catalogue.kinds().iter().find(|kind| kind.kind == "Deployment").expect("built in");
+        let kind: &Arc<Kind> = catalogue
+            .kinds()
+            .iter()
+            .find(|kind| kind.kind == "Deployment")
+            .expect("built in");
         let mut view = View::default();
-        fill(&mut view, kind.view.as_ref().expect("a view"), outputs, &Names::default());
+        fill(
+            &mut view,
+            kind.view.as_ref().expect("a view"),
+            outputs,
+            &Names::default(),
+        );
         view
     }
 
@@ -250,13 +316,19 @@ mod tests {
                 container("env", many(256, |i| json!({"name": i.to_string()}))),
                 container("env", many(257, |i| json!({"name": i.to_string()}))),
             ),
-            (container("args", json!([text(512)])), container("args", json!([text(513)]))),
+            (
+                container("args", json!([text(512)])),
+                container("args", json!([text(513)])),
+            ),
             (container("image", text(512)), container("image", text(513))),
             (
                 container("env", json!([{"name": "A", "value": text(512)}])),
                 container("env", json!([{"name": "A", "value": text(513)}])),
             ),
-            (container("resources", amounts(256)), container("resources", amounts(257))),
+            (
+                container("resources", amounts(256)),
+                container("resources", amounts(257)),
+            ),
             (
                 json!({"pod": {"spec": {"containers": many(32, images)}}}),
                 json!({"pod": {"spec": {"containers": many(33, images)}}}),
@@ -284,18 +356,30 @@ mod tests {
             part("x", Value::Null),
             json!({"name": "none"}),
         ]);
-        assert_eq!(view.unresolved, ["images of worker", "images of x", "images of none"]);
-        assert_eq!(filled(&[part("main", Value::Null), part("b", json!("i"))]).unresolved, ["images"]);
+        assert_eq!(
+            view.unresolved,
+            ["images of worker", "images of x", "images of none"]
+        );
+        assert_eq!(
+            filled(&[part("main", Value::Null), part("b", json!("i"))]).unresolved,
+            ["images"]
+        );
         let pod = |spec: Value| json!({"pod": {"spec": spec}, "unresolved": ["more"]});
         let claims = [
             json!({"containers": [{"image": "i"}], "resourceClaims": [{"name": "gpu"}]}),
             json!({"containers": [{"image": "i", "resources": {"claims": [{"name": "gpu"}]}}]}),
         ];
         for claims in claims {
-            assert_eq!(filled(&[pod(claims)]).unresolved, ["resourceClaims", "more"]);
+            assert_eq!(
+                filled(&[pod(claims)]).unresolved,
+                ["resourceClaims", "more"]
+            );
         }
         assert_eq!(
-            filled(&[pod(json!({"containers": [{"image": "i"}], "resourceClaims": []}))]).unresolved,
+            filled(&[pod(
+                json!({"containers": [{"image": "i"}], "resourceClaims": []})
+            )])
+            .unresolved,
             ["more"]
         );
     }

@@ -61,8 +61,11 @@ pub fn diff<'d>(root: &'d str, from: Value<'d>, to: Value<'d>) -> Deltas<'d> {
         if from.same(to) {
             continue;
         }
-        let children =
-            if delta.path.len() >= MAX_DEPTH { Vec::new() } else { children(&delta.path, from, to) };
+        let children = if delta.path.len() >= MAX_DEPTH {
+            Vec::new()
+        } else {
+            children(&delta.path, from, to)
+        };
         if children.is_empty() {
             deltas.list.push(delta);
         }
@@ -94,7 +97,13 @@ fn child<'d>(
     let mut longer = Vec::with_capacity(path.len() + 1);
     longer.extend_from_slice(path);
     longer.push(segment);
-    Delta { path: longer, from, to, preceded_by: None, beside: [None; 2] }
+    Delta {
+        path: longer,
+        from,
+        to,
+        preceded_by: None,
+        beside: [None; 2],
+    }
 }
 
 fn changed(from: Option<Value<'_>>, to: Option<Value<'_>>) -> bool {
@@ -105,18 +114,32 @@ fn changed(from: Option<Value<'_>>, to: Option<Value<'_>>) -> bool {
 }
 
 fn fields<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Delta<'d>> {
-    let mut keys: Vec<_> = from.entries().chain(to.entries()).map(|(key, _)| key).collect();
+    let mut keys: Vec<_> = from
+        .entries()
+        .chain(to.entries())
+        .map(|(key, _)| key)
+        .collect();
     keys.sort_unstable();
     keys.dedup();
     let beside = [from, to].map(|object| object.get("name").and_then(Value::as_str));
-    let both = keys.into_iter().map(|key| (key, from.get(key), to.get(key)));
-    let delta = |(key, a, b)| Delta { beside, ..child(path, Segment::Key(key), a, b) };
-    both.filter(|(_, a, b)| changed(*a, *b)).map(delta).collect()
+    let both = keys
+        .into_iter()
+        .map(|key| (key, from.get(key), to.get(key)));
+    let delta = |(key, a, b)| Delta {
+        beside,
+        ..child(path, Segment::Key(key), a, b)
+    };
+    both.filter(|(_, a, b)| changed(*a, *b))
+        .map(delta)
+        .collect()
 }
 
 /// The items of a list by name, when every one has a name of its own.
 fn names(list: Value<'_>) -> Option<Vec<(&str, Value<'_>)>> {
-    let named: Option<Vec<_>> = list.items().map(|item| Some((item.get("name")?.as_str()?, item))).collect();
+    let named: Option<Vec<_>> = list
+        .items()
+        .map(|item| Some((item.get("name")?.as_str()?, item)))
+        .collect();
     let named = named?;
     let mut unique: Vec<_> = named.iter().map(|(name, _)| *name).collect();
     unique.sort_unstable();
@@ -134,7 +157,9 @@ fn named<'d>(
     let after: HashMap<_, _> = to.iter().copied().collect();
     let gone = from.iter().filter(|(name, _)| !after.contains_key(name));
     let gone = gone.map(|(name, item)| child(path, Segment::Name(name), Some(*item), None));
-    let rest = to.iter().map(|(name, item)| (*name, before.get(name).copied(), *item));
+    let rest = to
+        .iter()
+        .map(|(name, item)| (*name, before.get(name).copied(), *item));
     let rest = rest.filter(|(_, old, new)| changed(*old, Some(*new)));
     let rest = rest.map(|(name, old, new)| child(path, Segment::Name(name), old, Some(new)));
     gone.chain(rest).collect()
@@ -143,23 +168,49 @@ fn named<'d>(
 /// Items matched by place, after what is equal at both ends.
 fn placed<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Delta<'d>> {
     let (from, to): (Vec<_>, Vec<_>) = (from.items().collect(), to.items().collect());
-    let start = from.iter().zip(&to).take_while(|(a, b)| a.same(**b)).count();
+    let start = from
+        .iter()
+        .zip(&to)
+        .take_while(|(a, b)| a.same(**b))
+        .count();
     let (left, right) = (&from[start..], &to[start..]);
-    let end = left.iter().rev().zip(right.iter().rev()).take_while(|(a, b)| a.same(**b)).count();
+    let end = left
+        .iter()
+        .rev()
+        .zip(right.iter().rev())
+        .take_while(|(a, b)| a.same(**b))
+        .count();
     let (left, right) = (&left[..left.len() - end], &right[..right.len() - end]);
     let pair = |i: usize| {
         let at = start + i;
         let (old, new) = (left.get(i).copied(), right.get(i).copied());
         let list = if new.is_some() { &to } else { &from };
-        let before = at.checked_sub(1).and_then(|b| list.get(b)).and_then(|v| v.as_str());
-        Delta { preceded_by: before, ..child(path, Segment::Index(at), old, new) }
+        let before = at
+            .checked_sub(1)
+            .and_then(|b| list.get(b))
+            .and_then(|v| v.as_str());
+        Delta {
+            preceded_by: before,
+            ..child(path, Segment::Index(at), old, new)
+        }
     };
-    (0..left.len().max(right.len())).map(pair).filter(|d| changed(d.from, d.to)).collect()
+    (0..left.len().max(right.len()))
+        .map(pair)
+        .filter(|d| changed(d.from, d.to))
+        .collect()
 }
 
 /// The keys of a path through objects; none when it leads through a list.
 pub fn keys<'d>(path: &[Segment<'d>]) -> Option<Vec<&'d str>> {
-    path.iter().map(|s| if let Segment::Key(key) = s { Some(*key) } else { None }).collect()
+    path.iter()
+        .map(|s| {
+            if let Segment::Key(key) = s {
+                Some(*key)
+            } else {
+                None
+            }
+        })
+        .collect()
 }
 
 /// `spec.template.spec.containers[vllm].args[2]`.
@@ -190,7 +241,10 @@ mod tests {
     use crate::json::Document;
 
     fn paths(from: &str, to: &str) -> Vec<String> {
-        let (from, to) = (Document::parse(from).expect("valid"), Document::parse(to).expect("valid"));
+        let (from, to) = (
+            Document::parse(from).expect("valid"),
+            Document::parse(to).expect("valid"),
+        );
         let mark = |d: &Delta<'_>| match (d.from, d.to) {
             (None, _) => "+",
             (_, None) => "-",
@@ -207,16 +261,32 @@ mod tests {
     fn differences_are_told_apart() {
         for (from, to, expected) in [
             (r#"{"a":1}"#, r#"{"a":1}"#, vec![]),
-            (r#"{"a":1,"b":2}"#, r#"{"b":3,"c":4}"#, vec!["-spec.a", "spec.b", "+spec.c"]),
-            (r#"{"a":{"b":[1,2,3]}}"#, r#"{"a":{"b":[1,5,2,3]}}"#, vec!["+spec.a.b[1]"]),
+            (
+                r#"{"a":1,"b":2}"#,
+                r#"{"b":3,"c":4}"#,
+                vec!["-spec.a", "spec.b", "+spec.c"],
+            ),
+            (
+                r#"{"a":{"b":[1,2,3]}}"#,
+                r#"{"a":{"b":[1,5,2,3]}}"#,
+                vec!["+spec.a.b[1]"],
+            ),
             (r#"{"a":[1,2,3]}"#, r#"{"a":[1,3]}"#, vec!["-spec.a[1]"]),
             (
                 r#"[{"name":"x","v":1},{"name":"y"}]"#,
                 r#"[{"name":"z"},{"name":"x","v":2}]"#,
                 vec!["-spec[y]", "+spec[z]", "spec[x].v"],
             ),
-            (r#"[{"name":"x"},{"name":"y"}]"#, r#"[{"name":"y"},{"name":"x"}]"#, vec!["spec"]),
-            (r#"[{"name":"x"},{"name":"x"}]"#, r#"[{"name":"x"},{"name":"w"}]"#, vec!["spec[1].name"]),
+            (
+                r#"[{"name":"x"},{"name":"y"}]"#,
+                r#"[{"name":"y"},{"name":"x"}]"#,
+                vec!["spec"],
+            ),
+            (
+                r#"[{"name":"x"},{"name":"x"}]"#,
+                r#"[{"name":"x"},{"name":"w"}]"#,
+                vec!["spec[1].name"],
+            ),
             (r#"{"a":{}}"#, r#"{"a":{"b":1}}"#, vec!["spec.a"]),
             (r#"{"a":[]}"#, r#"{"a":{}}"#, vec!["spec.a"]),
             ("1", "\"x\"", vec!["spec"]),

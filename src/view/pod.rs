@@ -38,7 +38,11 @@ const CONTAINER: Shape = Shape::Fields(&[
 pub(super) type Amounts = BTreeMap<String, Quantity>;
 
 /// Labels of nodes and pods that name a node pool: KAI's, and Run:ai's older ones.
-pub const POOL_LABELS: &[&str] = &["kai.scheduler/node-pool", "runai/node-pool", "run.ai/node-pool"];
+pub const POOL_LABELS: &[&str] = &[
+    "kai.scheduler/node-pool",
+    "runai/node-pool",
+    "run.ai/node-pool",
+];
 /// Annotation with an ordered, space-separated list of pools.
 const POOLS: &str = "kai.scheduler/node-pools";
 /// What a fraction of a GPU is counted as.
@@ -69,10 +73,14 @@ impl<'a> Pod<'a> {
 
     /// All containers, the main one first: that of one of `names`, else the one that kubectl would take.
     pub(super) fn containers(self, names: &[String]) -> Vec<&'a Value> {
-        let mut all: Vec<_> = self.listed("containers").filter(|container| container.is_object()).collect();
+        let mut all: Vec<_> = self
+            .listed("containers")
+            .filter(|container| container.is_object())
+            .collect();
         let default = self.annotation("kubectl.kubernetes.io/default-container");
         let mut wanted = names.iter().map(String::as_str).chain(default);
-        let main = wanted.find_map(|name| all.iter().position(|container| container["name"] == name));
+        let main =
+            wanted.find_map(|name| all.iter().position(|container| container["name"] == name));
         if let Some(main) = main {
             all[..=main].rotate_right(1);
         }
@@ -80,14 +88,17 @@ impl<'a> Pod<'a> {
     }
 
     pub(super) fn init_containers(self) -> impl Iterator<Item = &'a Value> {
-        self.listed("initContainers").filter(|container| container.is_object())
+        self.listed("initContainers")
+            .filter(|container| container.is_object())
     }
 
     /// Whether it asks for devices by claims (dynamic resource allocation): how many those are stands elsewhere.
     pub(super) fn has_claims(self) -> bool {
         let any = |list: &Value| list.as_array().is_some_and(|items| !items.is_empty());
         any(&self.spec()["resourceClaims"])
-            || self.listed("containers").any(|container| any(&container["resources"]["claims"]))
+            || self
+                .listed("containers")
+                .any(|container| any(&container["resources"]["claims"]))
     }
 
     /// What the scheduler reserves for one pod: containers and sidecars together, or the largest init container; limits
@@ -144,25 +155,37 @@ impl<'a> Pod<'a> {
         if let Some(listed) = self.annotation(POOLS) {
             return listed.split_whitespace().map(str::to_owned).collect();
         }
-        let required =
-            &self.spec()["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
-        let terms = required["nodeSelectorTerms"].as_array().into_iter().flatten();
+        let required = &self.spec()["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+        let terms = required["nodeSelectorTerms"]
+            .as_array()
+            .into_iter()
+            .flatten();
         let wanted = |expression: &&Value| {
             expression["operator"] == "In"
-                && expression["key"].as_str().is_some_and(|key| POOL_LABELS.contains(&key))
+                && expression["key"]
+                    .as_str()
+                    .is_some_and(|key| POOL_LABELS.contains(&key))
         };
-        let expressions =
-            terms.filter_map(|term| term["matchExpressions"].as_array()).flatten().filter(wanted);
-        let values = expressions.filter_map(|expression| expression["values"].as_array()).flatten();
+        let expressions = terms
+            .filter_map(|term| term["matchExpressions"].as_array())
+            .flatten()
+            .filter(wanted);
+        let values = expressions
+            .filter_map(|expression| expression["values"].as_array())
+            .flatten();
         let mut pools = Vec::new();
-        for pool in values.filter_map(Value::as_str).filter(|pool| !pool.is_empty()) {
+        for pool in values
+            .filter_map(Value::as_str)
+            .filter(|pool| !pool.is_empty())
+        {
             if !pools.iter().any(|known| known == pool) {
                 pools.push(pool.to_owned());
             }
         }
         if pools.is_empty() {
-            let selector =
-                POOL_LABELS.iter().filter_map(|label| self.spec()["nodeSelector"][*label].as_str());
+            let selector = POOL_LABELS
+                .iter()
+                .filter_map(|label| self.spec()["nodeSelector"][*label].as_str());
             pools.extend(selector.take(1).map(str::to_owned));
         }
         pools
@@ -178,7 +201,10 @@ fn add(to: &mut Amounts, more: &Amounts) {
 
 fn most(of: &mut Amounts, and: &Amounts) {
     for (name, amount) in and {
-        let largest = of.get(name).copied().map_or(*amount, |present| present.max(*amount));
+        let largest = of
+            .get(name)
+            .copied()
+            .map_or(*amount, |present| present.max(*amount));
         of.insert(name.clone(), largest);
     }
 }
@@ -197,7 +223,9 @@ fn amounts(map: &Value) -> Amounts {
         _ => None,
     };
     let entries = map.as_object().into_iter().flatten();
-    entries.filter_map(|(name, value)| Some((name.clone(), amount(value)?))).collect()
+    entries
+        .filter_map(|(name, value)| Some((name.clone(), amount(value)?)))
+        .collect()
 }
 
 /// One environment variable, fit to be seen.
@@ -213,20 +241,28 @@ pub(super) fn environment<'a>(container: &'a Value, names: &Names) -> Vec<Variab
     let mut all: Vec<Variable<'a>> = Vec::new();
     let mut seen = HashSet::new();
     for variable in container["env"].as_array().into_iter().flatten().rev() {
-        let Some(name) = variable["name"].as_str().filter(|name| seen.insert(*name)) else { continue };
+        let Some(name) = variable["name"].as_str().filter(|name| seen.insert(*name)) else {
+            continue;
+        };
         let value = match (&variable["value"], &variable["valueFrom"]) {
             (_, Value::Object(_)) => reference(&variable["valueFrom"]).into(),
             (Value::String(text), _) => names.value(name, text),
             (Value::Null, _) => "".into(),
             (other, _) => names.value(name, &other.to_string()).into_owned().into(),
         };
-        all.push(Variable { name: name.into(), value });
+        all.push(Variable {
+            name: name.into(),
+            value,
+        });
     }
     for source in container["envFrom"].as_array().into_iter().flatten().rev() {
         let prefix = source["prefix"].as_str().unwrap_or_default();
         for (field, kind) in [("secretRef", "secret"), ("configMapRef", "configmap")] {
             if let Some(name) = source[field]["name"].as_str() {
-                let (name, value) = (format!("{prefix}*").into(), format!("from {kind} {name}").into());
+                let (name, value) = (
+                    format!("{prefix}*").into(),
+                    format!("from {kind} {name}").into(),
+                );
                 all.push(Variable { name, value });
             }
         }
@@ -257,18 +293,27 @@ mod tests {
     use serde_json::json;
 
     fn shown(template: &Value) -> Vec<(String, String)> {
-        Pod::new(template).requests().into_iter().map(|(name, amount)| (name, amount.to_string())).collect()
+        Pod::new(template)
+            .requests()
+            .into_iter()
+            .map(|(name, amount)| (name, amount.to_string()))
+            .collect()
     }
 
     fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-        expected.iter().map(|(name, amount)| ((*name).to_owned(), (*amount).to_owned())).collect()
+        expected
+            .iter()
+            .map(|(name, amount)| ((*name).to_owned(), (*amount).to_owned()))
+            .collect()
     }
 
     #[test]
     fn requests_are_what_the_scheduler_reserves() {
-        let limits_only =
-            json!({"spec": {"containers": [{"resources": {"limits": {"nvidia.com/gpu": 4, "cpu": "2"}}}]}});
-        assert_eq!(shown(&limits_only), pairs(&[("cpu", "2"), ("nvidia.com/gpu", "4")]));
+        let limits_only = json!({"spec": {"containers": [{"resources": {"limits": {"nvidia.com/gpu": 4, "cpu": "2"}}}]}});
+        assert_eq!(
+            shown(&limits_only),
+            pairs(&[("cpu", "2"), ("nvidia.com/gpu", "4")])
+        );
         let mixed = json!({"spec": {"overhead": {"cpu": "100m"},
             "initContainers": [
                 {"resources": {"requests": {"cpu": "500m"}}, "restartPolicy": "Always"},
@@ -276,19 +321,29 @@ mod tests {
             "containers": [
                 {"resources": {"requests": {"cpu": "1", "memory": "512Mi"}, "limits": {"cpu": "9"}}},
                 {"resources": {"requests": {"memory": "0.25Gi", "x": "?"}, "limits": {"nvidia.com/mig-1g.5gb": "1"}}}]}});
-        let expected = pairs(&[("cpu", "4600m"), ("memory", "1Gi"), ("nvidia.com/mig-1g.5gb", "1")]);
+        let expected = pairs(&[
+            ("cpu", "4600m"),
+            ("memory", "1Gi"),
+            ("nvidia.com/mig-1g.5gb", "1"),
+        ]);
         assert_eq!(shown(&mixed), expected);
     }
 
     #[test]
     fn parts_of_gpus_come_from_annotations() {
         let part = |annotations: Value| shown(&json!({"metadata": {"annotations": annotations}}));
-        assert_eq!(part(json!({"gpu-fraction": "0.5"})), pairs(&[("nvidia.com/gpu", "500m")]));
+        assert_eq!(
+            part(json!({"gpu-fraction": "0.5"})),
+            pairs(&[("nvidia.com/gpu", "500m")])
+        );
         assert_eq!(
             part(json!({"gpu-fraction": "0.25", "gpu-fraction-num-devices": "2"})),
             pairs(&[("nvidia.com/gpu", "500m")])
         );
-        assert_eq!(part(json!({"gpu-memory": "4096"})), pairs(&[("gpu-memory", "4Gi")]));
+        assert_eq!(
+            part(json!({"gpu-memory": "4096"})),
+            pairs(&[("gpu-memory", "4Gi")])
+        );
         assert_eq!(part(json!({"gpu-fraction": "half"})), pairs(&[]));
     }
 

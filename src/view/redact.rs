@@ -33,8 +33,9 @@ const SECRET: &[&str] = &[
     "bearer",
 ];
 /// A name that ends in one of these tells where a secret is, not what it is.
-const POINTER: &[&str] =
-    &["name", "names", "ref", "refs", "path", "paths", "file", "dir", "mount", "enabled", "optional"];
+const POINTER: &[&str] = &[
+    "name", "names", "ref", "refs", "path", "paths", "file", "dir", "mount", "enabled", "optional",
+];
 /// A `key` after one of these words is a secret.
 const KEY_OF: &[&str] = &[
     "api",
@@ -126,8 +127,8 @@ const HARMLESS: &[&str] = &[
 ];
 /// A `pass` after one of these words is a password.
 const PASS_OF: &[&str] = &[
-    "db", "database", "redis", "mysql", "postgres", "pg", "mongo", "smtp", "ftp", "ldap", "admin", "root",
-    "user", "proxy", "http", "basic", "auth", "registry",
+    "db", "database", "redis", "mysql", "postgres", "pg", "mongo", "smtp", "ftp", "ldap", "admin",
+    "root", "user", "proxy", "http", "basic", "auth", "registry",
 ];
 /// Words that end in one of these are written without anything between: `PGPASSWORD`.
 const FUSED: &[&str] = &[
@@ -209,7 +210,9 @@ impl Pattern {
         let name = name.trim_start_matches('-').to_lowercase();
         let mut parts = self.0.split('*');
         let first = parts.next().unwrap_or_default();
-        let Some(mut rest) = name.strip_prefix(first) else { return false };
+        let Some(mut rest) = name.strip_prefix(first) else {
+            return false;
+        };
         let mut parts = parts.peekable();
         if parts.peek().is_none() {
             return rest.is_empty();
@@ -218,7 +221,9 @@ impl Pattern {
             if parts.peek().is_none() {
                 return rest.ends_with(part);
             }
-            let Some(at) = rest.find(part) else { return false };
+            let Some(at) = rest.find(part) else {
+                return false;
+            };
             rest = &rest[at + part.len()..];
         }
         true
@@ -234,7 +239,11 @@ impl Names {
 
     /// The value of something called `name`.
     pub fn value<'a>(&self, name: &str, value: &'a str) -> Cow<'a, str> {
-        if self.secret_name(name) && !value.is_empty() { Cow::Borrowed(REDACTED) } else { self.text(value) }
+        if self.secret_name(name) && !value.is_empty() {
+            Cow::Borrowed(REDACTED)
+        } else {
+            self.text(value)
+        }
     }
 
     /// An item of a list of arguments, given the one before it: `--api-key`, `VALUE`.
@@ -257,10 +266,16 @@ impl Names {
     pub fn object(&self, value: &mut Value) {
         match value {
             Value::Object(fields) => {
-                let variable = fields.get("name").and_then(Value::as_str).map(str::to_owned);
+                let variable = fields
+                    .get("name")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned);
                 for (key, value) in fields {
                     // The name of a variable says what its value is; other fields have names of their own.
-                    let name = variable.as_deref().filter(|_| key == "value").unwrap_or(key);
+                    let name = variable
+                        .as_deref()
+                        .filter(|_| key == "value")
+                        .unwrap_or(key);
                     self.field(name, value);
                 }
             }
@@ -312,8 +327,18 @@ fn hide(text: &mut String, how: impl for<'a> FnOnce(&'a str) -> Cow<'a, str>) {
 }
 
 /// Every word above that makes a name secret has one of these in it.
-const HINTS: &[&str] =
-    &["pass", "pwd", "secret", "credential", "key", "token", "jwt", "cookie", "bearer", "auth"];
+const HINTS: &[&str] = &[
+    "pass",
+    "pwd",
+    "secret",
+    "credential",
+    "key",
+    "token",
+    "jwt",
+    "cookie",
+    "bearer",
+    "auth",
+];
 
 /// Whether a name looks as if it held a secret.
 fn looks_secret(name: &str) -> bool {
@@ -325,10 +350,14 @@ fn looks_secret(name: &str) -> bool {
     // `CACHE_KEY` in capitals is a variable; `cacheKey` is a field of something.
     let is_variable = words.len() > 1 && !name.chars().any(char::is_lowercase);
     let word = |i: usize| words.get(i).map_or("", String::as_str);
-    if words.last().is_some_and(|last| POINTER.contains(&last.as_str())) {
+    if words
+        .last()
+        .is_some_and(|last| POINTER.contains(&last.as_str()))
+    {
         return false;
     }
-    let neighbour = |i: usize, of: &[&str]| of.contains(&word(i + 1)) || (i > 0 && of.contains(&word(i - 1)));
+    let neighbour =
+        |i: usize, of: &[&str]| of.contains(&word(i + 1)) || (i > 0 && of.contains(&word(i - 1)));
     let after = |i: usize, of: &[&str]| i > 0 && of.contains(&word(i - 1));
     words.iter().enumerate().any(|(i, w)| match w.as_str() {
         "token" => !neighbour(i, TEXT),
@@ -346,8 +375,12 @@ fn looks_secret(name: &str) -> bool {
 
 /// Words that are written without anything between: `pgpassword`, `hftoken`, `openaikey`; but not `maxtoken`.
 fn fused(word: &str) -> bool {
-    let token = word.strip_suffix("token").is_some_and(|of| !TEXT.contains(&of));
-    let key = word.strip_suffix("key").is_some_and(|of| KEY_OF.contains(&of) || SERVICES.contains(&of));
+    let token = word
+        .strip_suffix("token")
+        .is_some_and(|of| !TEXT.contains(&of));
+    let key = word
+        .strip_suffix("key")
+        .is_some_and(|of| KEY_OF.contains(&of) || SERVICES.contains(&of));
     token || key || FUSED.iter().any(|end| word.ends_with(end))
 }
 
@@ -460,9 +493,18 @@ mod tests {
 
     #[test]
     fn an_argument_after_its_flag() {
-        assert_eq!(Names::default().argument(Some("--hf-token"), "abc"), REDACTED);
-        assert_eq!(Names::default().argument(Some("--hf-token"), "--port"), "--port");
-        assert_eq!(Names::default().argument(Some("--hf-token=x"), "abc"), "abc");
+        assert_eq!(
+            Names::default().argument(Some("--hf-token"), "abc"),
+            REDACTED
+        );
+        assert_eq!(
+            Names::default().argument(Some("--hf-token"), "--port"),
+            "--port"
+        );
+        assert_eq!(
+            Names::default().argument(Some("--hf-token=x"), "abc"),
+            "abc"
+        );
         assert_eq!(Names::default().argument(Some("--tokenizer"), "abc"), "abc");
         assert_eq!(Names::default().argument(None, "abc"), "abc");
     }
@@ -507,8 +549,10 @@ mod tests {
     #[test]
     fn patterns_add_and_take_away() {
         let pattern = |text: &str| text.parse::<Pattern>().expect("a pattern");
-        let names =
-            Names { secret: vec![pattern("*_PIN"), pattern("corp*id*x")], plain: vec![pattern("MY_TOKEN")] };
+        let names = Names {
+            secret: vec![pattern("*_PIN"), pattern("corp*id*x")],
+            plain: vec![pattern("MY_TOKEN")],
+        };
         for secret in ["DOOR_PIN", "door_pin", "CORP-IDENTITY-X", "HF_TOKEN"] {
             assert!(names.secret_name(secret), "{secret}");
         }

@@ -43,7 +43,12 @@ fn in_secret(delta: &Delta<'_>, names: &Names) -> bool {
     let above = above.is_some_and(|name| names.secret_name(name));
     match delta.path.last() {
         Some(Segment::Key("value")) => {
-            above || delta.beside.iter().flatten().any(|name| names.secret_name(name))
+            above
+                || delta
+                    .beside
+                    .iter()
+                    .flatten()
+                    .any(|name| names.secret_name(name))
         }
         Some(Segment::Index(_)) => above,
         _ => false,
@@ -72,7 +77,10 @@ fn write(value: Value<'_>, key: &str, depth: usize, names: &Names, out: &mut Vec
 
 fn object(value: Value<'_>, above: &str, depth: usize, names: &Names, out: &mut Vec<u8>) {
     let name = value.get("name").and_then(Value::as_str);
-    let secret = name.into_iter().chain([above]).any(|name| names.secret_name(name));
+    let secret = name
+        .into_iter()
+        .chain([above])
+        .any(|name| names.secret_name(name));
     out.push(b'{');
     for (i, (key, field)) in value.entries().enumerate().take_while(|(i, _)| *i < ENOUGH) {
         if i > 0 {

@@ -33,12 +33,25 @@ struct Group {
 fn groups(deltas: &[Delta<'_>], names: &Names) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for delta in deltas {
-        let (label, list) =
-            if is_restart(delta) { ("restarted".to_owned(), true) } else { label(&delta.path) };
-        let at = groups.iter().position(|g| g.label == label && g.list == list).unwrap_or_else(|| {
-            groups.push(Group { label, list, added: 0, removed: 0, changed: 0, values: None });
-            groups.len() - 1
-        });
+        let (label, list) = if is_restart(delta) {
+            ("restarted".to_owned(), true)
+        } else {
+            label(&delta.path)
+        };
+        let at = groups
+            .iter()
+            .position(|g| g.label == label && g.list == list)
+            .unwrap_or_else(|| {
+                groups.push(Group {
+                    label,
+                    list,
+                    added: 0,
+                    removed: 0,
+                    changed: 0,
+                    values: None,
+                });
+                groups.len() - 1
+            });
         let group = &mut groups[at];
         match (delta.from, delta.to) {
             (None, _) => group.added += 1,
@@ -54,7 +67,9 @@ fn groups(deltas: &[Delta<'_>], names: &Names) -> Vec<Group> {
 
 /// What `kubectl rollout restart` writes: a time in an annotation of the pod template.
 fn is_restart(delta: &Delta<'_>) -> bool {
-    let time = |at: &[Segment<'_>]| at.ends_with(&[Segment::Key("annotations"), Segment::Key(RESTARTED_AT)]);
+    let time = |at: &[Segment<'_>]| {
+        at.ends_with(&[Segment::Key("annotations"), Segment::Key(RESTARTED_AT)])
+    };
     let only_time = |v: Value<'_>| v.len() == 1 && v.get(RESTARTED_AT).is_some();
     time(&delta.path)
         || (delta.path.ends_with(&[Segment::Key("annotations")])
@@ -67,18 +82,34 @@ fn label(path: &[Segment<'_>]) -> (String, bool) {
     let path = path.get(1..).unwrap_or_default();
     let last_item = path.iter().rposition(|s| !matches!(s, Segment::Key(_)));
     let keys = |path: &[Segment<'_>]| {
-        let keys: Vec<_> =
-            path.iter().filter_map(|s| if let Segment::Key(k) = s { Some(*k) } else { None }).collect();
+        let keys: Vec<_> = path
+            .iter()
+            .filter_map(|s| {
+                if let Segment::Key(k) = s {
+                    Some(*k)
+                } else {
+                    None
+                }
+            })
+            .collect();
         keys[keys.len().saturating_sub(2)..].join(".")
     };
     let list = |at: usize| {
-        path[..at].iter().rev().find_map(|s| if let Segment::Key(k) = s { Some(*k) } else { None })
+        path[..at].iter().rev().find_map(|s| {
+            if let Segment::Key(k) = s {
+                Some(*k)
+            } else {
+                None
+            }
+        })
     };
     match last_item {
         None => (keys(path), false),
         Some(at) => match (path[at], list(at).unwrap_or("item")) {
             (Segment::Name(name), "env") => (format!("env {name}"), false),
-            (Segment::Name(name), list) if at + 1 == path.len() => (format!("{list} {name}"), false),
+            (Segment::Name(name), list) if at + 1 == path.len() => {
+                (format!("{list} {name}"), false)
+            }
             (Segment::Index(_), list) => (list.to_owned(), true),
             _ => (keys(&path[at + 1..]), false),
         },
@@ -88,13 +119,18 @@ fn label(path: &[Segment<'_>]) -> (String, bool) {
 /// `1→3`, when both are numbers or quantities.
 fn numbers(path: &[Segment<'_>], from: Value<'_>, to: Value<'_>, names: &Names) -> Option<String> {
     let text = |v: Value<'_>| {
-        let text = v.as_number().map(str::to_owned).or_else(|| v.as_str().map(str::to_owned))?;
+        let text = v
+            .as_number()
+            .map(str::to_owned)
+            .or_else(|| v.as_str().map(str::to_owned))?;
         (text.len() <= 8 && text.starts_with(|c: char| c.is_ascii_digit())).then_some(text)
     };
-    let hidden = path
+    let hidden = path.iter().any(
+        |s| matches!(s, Segment::Key(k) | Segment::Name(k) if *k == "env" || names.secret_name(k)),
+    );
+    let quantity = path
         .iter()
-        .any(|s| matches!(s, Segment::Key(k) | Segment::Name(k) if *k == "env" || names.secret_name(k)));
-    let quantity = path.iter().any(|s| matches!(s, Segment::Key("limits" | "requests")));
+        .any(|s| matches!(s, Segment::Key("limits" | "requests")));
     if hidden || !(quantity || (from.as_number().is_some() && to.as_number().is_some())) {
         return None;
     }
@@ -102,7 +138,14 @@ fn numbers(path: &[Segment<'_>], from: Value<'_>, to: Value<'_>, names: &Names) 
 }
 
 fn words(group: Group) -> String {
-    let Group { label, list, added, removed, changed, values } = group;
+    let Group {
+        label,
+        list,
+        added,
+        removed,
+        changed,
+        values,
+    } = group;
     match (list, added, removed, changed, values) {
         (false, 0, 0, 1, Some(values)) => format!("{label} {values}"),
         (false, _, 0, 0, _) => format!("+{label}"),

@@ -28,13 +28,27 @@ pub(super) struct Until {
 impl Until {
     /// Until everything is shown that is missing from a list.
     pub(super) fn shown(listed: &Listed) -> Self {
-        let newest = listed.behind.iter().map(|behind| behind.to.1).max().unwrap_or_default();
-        Self { at: listed.at, newest, gone: listed.gone.clone(), quiet: Instant::now() }
+        let newest = listed
+            .behind
+            .iter()
+            .map(|behind| behind.to.1)
+            .max()
+            .unwrap_or_default();
+        Self {
+            at: listed.at,
+            newest,
+            gone: listed.gone.clone(),
+            quiet: Instant::now(),
+        }
     }
 
     /// A watch is in order: at the newest object every other one was shown, and every end before it.
     pub(super) fn is_reached(&self, last: ResourceVersion, sink: &impl Sink) -> bool {
-        let ended = || self.gone.iter().all(|recorded| sink.knows(recorded.uid, i64::MAX));
+        let ended = || {
+            self.gone
+                .iter()
+                .all(|recorded| sink.knows(recorded.uid, i64::MAX))
+        };
         last >= self.at || (last >= self.newest && ended())
     }
 
@@ -72,12 +86,20 @@ impl<S: Sink> Stream<S> {
     }
 
     /// Compares what is there with what was seen, and reads back what was not.
-    async fn audit(&mut self, resource: &Arc<Resource>, at: &mut ResourceVersion) -> Result<(), NoList> {
+    async fn audit(
+        &mut self,
+        resource: &Arc<Resource>,
+        at: &mut ResourceVersion,
+    ) -> Result<(), NoList> {
         let mut listed = self.suspects(resource).await?;
         // Most suspects are just on their way.
         let mut until = Until::shown(&listed);
         while !listed.is_settled() && !until.is_reached(*at, &self.sink) {
-            match self.watch(resource, at, Some(&mut until)).await.map_err(NoList::Failed)? {
+            match self
+                .watch(resource, at, Some(&mut until))
+                .await
+                .map_err(NoList::Failed)?
+            {
                 End::Resume => {}
                 End::Replayed => break,
                 End::Relist => return Ok(()),
@@ -87,8 +109,16 @@ impl<S: Sink> Stream<S> {
         listed.drop_known(&self.sink);
         if !listed.is_settled() {
             let missed = listed.behind.len() + listed.gone.len();
-            tracing::error!(kind = self.kind.kind, missed, "the watch has lost events; reading them back");
-            let counter = self.metrics.audit_repairs.get_or_create(&metrics::kind(&self.kind.kind)).clone();
+            tracing::error!(
+                kind = self.kind.kind,
+                missed,
+                "the watch has lost events; reading them back"
+            );
+            let counter = self
+                .metrics
+                .audit_repairs
+                .get_or_create(&metrics::kind(&self.kind.kind))
+                .clone();
             counter.inc_by(missed as u64);
             self.catch_up(resource, &mut listed).await?;
         }

@@ -82,9 +82,20 @@ struct ConfigMap {
 
 impl Checkpoint {
     /// The checkpoint of `followers` in a namespace.
-    pub fn new(client: Client, namespace: &str, followers: Vec<Follower>, metrics: &Metrics) -> Self {
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        followers: Vec<Follower>,
+        metrics: &Metrics,
+    ) -> Self {
         let namespace = namespace.to_owned();
-        Self { client, namespace, followers, metrics: metrics.clone(), written: Mutex::default() }
+        Self {
+            client,
+            namespace,
+            followers,
+            metrics: metrics.clone(),
+            written: Mutex::default(),
+        }
     }
 
     /// Reads what an earlier process wrote, by key.
@@ -94,7 +105,10 @@ impl Checkpoint {
             match self.read().await {
                 Ok(stored) => return self.places(&stored),
                 Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "the checkpoint could not be read");
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "the checkpoint could not be read"
+                    );
                     if error.is::<Forbidden>() {
                         break;
                     }
@@ -113,10 +127,13 @@ impl Checkpoint {
     fn places(&self, stored: &ConfigMap) -> BTreeMap<String, Place> {
         let mut places = BTreeMap::new();
         for follower in &self.followers {
-            let Some(text) = stored.data.get(&follower.key) else { continue };
+            let Some(text) = stored.data.get(&follower.key) else {
+                continue;
+            };
             let parsed = serde_json::from_str::<Entry>(text).ok();
-            let Some((entry, at)) =
-                parsed.and_then(|e| Some((e.resource_version.parse().ok()?, e))).map(|(a, e)| (e, a))
+            let Some((entry, at)) = parsed
+                .and_then(|e| Some((e.resource_version.parse().ok()?, e)))
+                .map(|(a, e)| (e, a))
             else {
                 tracing::error!(
                     key = follower.key,
@@ -130,7 +147,13 @@ impl Checkpoint {
                     follower.progress.blind_before(from, to);
                 }
             }
-            places.insert(follower.key.clone(), Place { at, time: entry.time });
+            places.insert(
+                follower.key.clone(),
+                Place {
+                    at,
+                    time: entry.time,
+                },
+            );
         }
         places
     }
@@ -140,7 +163,9 @@ impl Checkpoint {
         loop {
             for _ in 0..EVERY.as_secs() {
                 sleep(Duration::from_secs(1)).await;
-                self.followers.iter().for_each(|follower| follower.progress.measure());
+                self.followers
+                    .iter()
+                    .for_each(|follower| follower.progress.measure());
             }
             self.save().await;
         }
@@ -149,7 +174,12 @@ impl Checkpoint {
     /// Writes what has moved.
     pub async fn save(&self) {
         let mut moved = BTreeMap::new();
-        for Follower { key, kind, progress } in &self.followers {
+        for Follower {
+            key,
+            kind,
+            progress,
+        } in &self.followers
+        {
             let Ack { through, time } = progress.ack();
             self.metrics
                 .checkpoint_resource_version
@@ -162,18 +192,37 @@ impl Checkpoint {
                 from: from.to_string(),
                 to: to.to_string(),
             };
-            let blind = progress.blind_intervals().into_iter().map(interval).collect();
-            let entry = Entry { resource_version: through.to_string(), time, blind };
+            let blind = progress
+                .blind_intervals()
+                .into_iter()
+                .map(interval)
+                .collect();
+            let entry = Entry {
+                resource_version: through.to_string(),
+                time,
+                blind,
+            };
             // Plain data always serializes.
-            moved.insert(key.clone(), serde_json::to_string(&entry).unwrap_or_default());
+            moved.insert(
+                key.clone(),
+                serde_json::to_string(&entry).unwrap_or_default(),
+            );
         }
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let written = self
+            .written
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         moved.retain(|key, text| written.get(key) != Some(text));
         if moved.is_empty() {
             return;
         }
         match self.write(&moved).await {
-            Ok(()) => self.written.lock().unwrap_or_else(PoisonError::into_inner).extend(moved),
+            Ok(()) => self
+                .written
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(moved),
             Err(error) => {
                 self.metrics.checkpoint_failures.inc();
                 tracing::warn!(
@@ -194,8 +243,8 @@ impl Checkpoint {
 
     async fn write(&self, data: &BTreeMap<String, String>) -> anyhow::Result<()> {
         let body = serde_json::to_vec(&serde_json::json!({ "data": data }))?;
-        let patch =
-            Request::patch(self.path(true)).header(header::CONTENT_TYPE, "application/merge-patch+json");
+        let patch = Request::patch(self.path(true))
+            .header(header::CONTENT_TYPE, "application/merge-patch+json");
         if self.send(patch.body(Body::from(body))?).await?.0 != StatusCode::NOT_FOUND {
             return Ok(());
         }
@@ -211,14 +260,23 @@ impl Checkpoint {
 
     fn path(&self, named: bool) -> String {
         let collection = format!("/api/v1/namespaces/{}/configmaps", self.namespace);
-        if named { format!("{collection}/{CHECKPOINT}") } else { collection }
+        if named {
+            format!("{collection}/{CHECKPOINT}")
+        } else {
+            collection
+        }
     }
 
     /// A success or a 404; everything else is an error.
     async fn send(&self, request: Request<Body>) -> anyhow::Result<(StatusCode, Vec<u8>)> {
         let answer = timeout(DEADLINE, self.client.send(request)).await??;
         let code = answer.status();
-        let body = timeout(DEADLINE, http_body_util::BodyExt::collect(answer.into_body())).await??.to_bytes();
+        let body = timeout(
+            DEADLINE,
+            http_body_util::BodyExt::collect(answer.into_body()),
+        )
+        .await??
+        .to_bytes();
         if code.is_success() || code == StatusCode::NOT_FOUND {
             return Ok((code, body.to_vec()));
         }

@@ -52,7 +52,9 @@ pub(super) async fn wait(client: &Client, kind: &Kind, mut absent: impl FnMut())
             Ok(Err(error)) => {
                 tracing::warn!(kind = %kind.group_kind(), %error, "asking for this kind failed");
             }
-            Err(_) => tracing::warn!(kind = %kind.group_kind(), "asking for this kind took too long"),
+            Err(_) => {
+                tracing::warn!(kind = %kind.group_kind(), "asking for this kind took too long")
+            }
         }
         sleep(EVERY.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
     }
@@ -71,10 +73,18 @@ pub async fn resource(client: &Client, kind: &Kind) -> kube::Result<Discovery> {
             kind: kind.kind.clone(),
             plural: kind.plural.clone(),
         };
-        let Some(list) = list(client, &resource).await? else { continue };
+        let Some(list) = list(client, &resource).await? else {
+            continue;
+        };
         let same = |r: &&ApiResource| r.name == kind.plural && r.kind == kind.kind;
-        let Some(served) = list.resources.iter().find(same) else { continue };
-        if served.namespaced && ["list", "watch"].iter().all(|verb| served.verbs.iter().any(|v| v == verb)) {
+        let Some(served) = list.resources.iter().find(same) else {
+            continue;
+        };
+        if served.namespaced
+            && ["list", "watch"]
+                .iter()
+                .all(|verb| served.verbs.iter().any(|v| v == verb))
+        {
             return Ok(Discovery::Offered(Arc::new(resource)));
         }
         found = Discovery::Unsuitable;
@@ -84,10 +94,19 @@ pub async fn resource(client: &Client, kind: &Kind) -> kube::Result<Discovery> {
 
 /// The resources of a version; none when the API server does not serve it.
 async fn list(client: &Client, resource: &Resource) -> kube::Result<Option<ResourceList>> {
-    let root = if resource.group.is_empty() { "/api" } else { "/apis" };
+    let root = if resource.group.is_empty() {
+        "/api"
+    } else {
+        "/apis"
+    };
     let request = http::Request::get(format!("{root}/{}", resource.api_version())).body(Vec::new());
-    match client.request_text(request.map_err(kube::Error::HttpError)?).await {
-        Ok(text) => serde_json::from_str(&text).map(Some).map_err(kube::Error::SerdeError),
+    match client
+        .request_text(request.map_err(kube::Error::HttpError)?)
+        .await
+    {
+        Ok(text) => serde_json::from_str(&text)
+            .map(Some)
+            .map_err(kube::Error::SerdeError),
         // A version that is not served answers with a plain text, so only the code can be trusted.
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
         Err(error) => Err(error),

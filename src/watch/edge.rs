@@ -40,7 +40,9 @@ impl<'a> Head<'a> {
     /// Generation and place.
     pub(super) fn state(&self) -> Result<(i64, ResourceVersion), EdgeError> {
         let Some(generation) = self.metadata.generation else {
-            return Err(EdgeError::NoGeneration(self.metadata.name.clone().into_owned()));
+            return Err(EdgeError::NoGeneration(
+                self.metadata.name.clone().into_owned(),
+            ));
         };
         Ok((generation, self.metadata.resource_version.parse()?))
     }
@@ -106,16 +108,32 @@ mod tests {
             "]".repeat(2000)
         );
         let change = read(&json).expect("a change");
-        assert_eq!((change.name.as_str(), change.namespace.as_str(), change.generation), ("n", "ns", 3));
+        assert_eq!(
+            (
+                change.name.as_str(),
+                change.namespace.as_str(),
+                change.generation
+            ),
+            ("n", "ns", 3)
+        );
         assert_eq!(change.raw.get(), json);
     }
 
     #[test]
     fn what_cannot_be_ordered_is_no_change() {
         for (metadata, why) in [
-            (format!(r#"{{"name":"n","uid":"{UID}","resourceVersion":"1"}}"#), "no metadata.generation"),
-            (format!(r#"{{"name":"n","uid":"{UID}","resourceVersion":"x","generation":1}}"#), "\"x\""),
-            (r#"{"name":"n","uid":"u","resourceVersion":"1","generation":1}"#.to_owned(), "metadata"),
+            (
+                format!(r#"{{"name":"n","uid":"{UID}","resourceVersion":"1"}}"#),
+                "no metadata.generation",
+            ),
+            (
+                format!(r#"{{"name":"n","uid":"{UID}","resourceVersion":"x","generation":1}}"#),
+                "\"x\"",
+            ),
+            (
+                r#"{"name":"n","uid":"u","resourceVersion":"1","generation":1}"#.to_owned(),
+                "metadata",
+            ),
             ("1".to_owned(), "metadata"),
         ] {
             let error = read(&format!(r#"{{"metadata":{metadata}}}"#)).expect_err(&metadata);

@@ -88,8 +88,11 @@ impl Exact {
         generation: i64,
         listed: ResourceVersion,
     ) -> Read<Box<RawValue>> {
-        let same =
-            |raw: &RawValue| Head::read(raw.get()).and_then(|h| h.state()).is_ok_and(|s| s.0 == generation);
+        let same = |raw: &RawValue| {
+            Head::read(raw.get())
+                .and_then(|h| h.state())
+                .is_ok_and(|s| s.0 == generation)
+        };
         for place in [exactly(listed), String::new()] {
             match self.named(resource, of, &place).await? {
                 Past::Was(Some(raw)) if same(&raw) => return Ok(Past::Was(raw)),
@@ -101,20 +104,35 @@ impl Exact {
     }
 
     /// The object of that name and uid; with the namespace in the path the API server reads a single key.
-    async fn named(&self, resource: &Resource, of: &Name, place: &str) -> Read<Option<Box<RawValue>>> {
+    async fn named(
+        &self,
+        resource: &Resource,
+        of: &Name,
+        place: &str,
+    ) -> Read<Option<Box<RawValue>>> {
         let uri = |name: &str| {
-            format!("{}?fieldSelector=metadata.name%3D{name}{place}", resource.path(Some(&of.namespace)))
+            format!(
+                "{}?fieldSelector=metadata.name%3D{name}{place}",
+                resource.path(Some(&of.namespace))
+            )
         };
-        let ours = |raw: &RawValue| Head::read(raw.get()).is_ok_and(|head| head.metadata.uid == of.uid);
-        Ok(match self.persist(&uri(&of.name), None, &uri(NOBODY)).await? {
-            Past::Was(page) => Past::Was(page.items.into_iter().find(|raw| ours(raw))),
-            Past::Compacted => Past::Compacted,
-            Past::Unreadable => Past::Unreadable,
-        })
+        let ours =
+            |raw: &RawValue| Head::read(raw.get()).is_ok_and(|head| head.metadata.uid == of.uid);
+        Ok(
+            match self.persist(&uri(&of.name), None, &uri(NOBODY)).await? {
+                Past::Was(page) => Past::Was(page.items.into_iter().find(|raw| ours(raw))),
+                Past::Compacted => Past::Compacted,
+                Past::Unreadable => Past::Unreadable,
+            },
+        )
     }
 
     /// Metadata of all objects as they were at `at`.
-    pub(super) async fn all(&self, resource: &Resource, at: ResourceVersion) -> Read<Vec<Box<RawValue>>> {
+    pub(super) async fn all(
+        &self,
+        resource: &Resource,
+        at: ResourceVersion,
+    ) -> Read<Vec<Box<RawValue>>> {
         let mut items = Vec::new();
         let mut next = format!("{}?limit={PAGE}{}", resource.path(None), exactly(at));
         let nobody = format!(
@@ -170,7 +188,11 @@ impl Exact {
                 Failure::Failed | Failure::Passing => telling = 0,
             }
             if telling >= TRIES {
-                tracing::error!(error = format!("{error:#}"), failures, "the past cannot be read; giving up");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    failures,
+                    "the past cannot be read; giving up"
+                );
                 return Ok(Past::Unreadable);
             }
             if failures.is_power_of_two() {
@@ -192,10 +214,17 @@ fn exactly(at: ResourceVersion) -> String {
 /// Whoever is asked for a right, or for patience, may be asked again for ever.
 fn failure(error: &anyhow::Error) -> Failure {
     let Some(error) = error.downcast_ref::<kube::Error>() else {
-        let garbled = error.is::<serde_json::Error>() || error.is::<crate::workload::BadResourceVersion>();
-        return if garbled { Failure::Failed } else { Failure::Passing };
+        let garbled =
+            error.is::<serde_json::Error>() || error.is::<crate::workload::BadResourceVersion>();
+        return if garbled {
+            Failure::Failed
+        } else {
+            Failure::Passing
+        };
     };
-    let kube::Error::Api(status) = error else { return Failure::Passing };
+    let kube::Error::Api(status) = error else {
+        return Failure::Passing;
+    };
     // Its definition's webhook is down, which passes, and has nothing to do with what is stored.
     if status.message.contains("conversion webhook") {
         return Failure::Passing;
@@ -217,7 +246,10 @@ pub(super) fn state(past: &Past<Option<Box<RawValue>>>) -> State {
         Past::Unreadable => State::Unreadable,
         Past::Was(None) => State::Absent,
         Past::Was(Some(raw)) => match Head::read(raw.get()).and_then(|head| head.state()) {
-            Ok((generation, written)) => State::Version { generation, written },
+            Ok((generation, written)) => State::Version {
+                generation,
+                written,
+            },
             Err(_) => State::Unreadable,
         },
     }

@@ -40,13 +40,20 @@ pub(super) struct Listed {
 impl Listed {
     fn empty() -> Self {
         let (behind, gone, uids) = (Vec::new(), Vec::new(), HashSet::new());
-        Self { at: ResourceVersion::default(), behind, gone, uids }
+        Self {
+            at: ResourceVersion::default(),
+            behind,
+            gone,
+            uids,
+        }
     }
 
     /// Leaves out what a watch has shown meanwhile.
     pub(super) fn drop_known(&mut self, sink: &impl Sink) {
-        self.behind.retain(|behind| !sink.knows(behind.of.uid, behind.to.0));
-        self.gone.retain(|recorded| !sink.knows(recorded.uid, i64::MAX));
+        self.behind
+            .retain(|behind| !sink.knows(behind.of.uid, behind.to.0));
+        self.gone
+            .retain(|recorded| !sink.knows(recorded.uid, i64::MAX));
     }
 
     pub(super) fn is_settled(&self) -> bool {
@@ -65,7 +72,11 @@ pub(super) enum NoList {
 
 impl From<anyhow::Error> for NoList {
     fn from(error: anyhow::Error) -> Self {
-        if is(&error, 404) { Self::Absent } else { Self::Failed(error) }
+        if is(&error, 404) {
+            Self::Absent
+        } else {
+            Self::Failed(error)
+        }
     }
 }
 
@@ -78,7 +89,10 @@ impl From<Unserved> for NoList {
 impl<S: Sink> Stream<S> {
     /// Reads what is there. What is known or can be decided is passed on; the rest is returned.
     pub(super) async fn list(&mut self, resource: &Arc<Resource>) -> Result<Listed, NoList> {
-        self.metrics.lists.get_or_create(&metrics::kind(&self.kind.kind)).inc();
+        self.metrics
+            .lists
+            .get_or_create(&metrics::kind(&self.kind.kind))
+            .inc();
         self.sink.listing();
         let mut listed = Listed::empty();
         let (mut token, asked) = (String::new(), Utc::now());
@@ -108,13 +122,16 @@ impl<S: Sink> Stream<S> {
         loop {
             let page = self.exact.present(resource, PAGE, &token, true).await?;
             for raw in page.items {
-                let Some(change) = self.edge(resource, Observed::List, Op::Added, raw) else { continue };
+                let Some(change) = self.edge(resource, Observed::List, Op::Added, raw) else {
+                    continue;
+                };
                 listed.uids.insert(change.uid);
                 if self.sink.contradicts(&change) {
                     return Err(NoList::Rewound(change.resource_version));
                 }
                 if !self.sink.knows(change.uid, change.generation) {
-                    self.suspect(resource, &change, page.at, &mut listed).await?;
+                    self.suspect(resource, &change, page.at, &mut listed)
+                        .await?;
                 }
             }
             token = page.token;
@@ -134,23 +151,39 @@ impl<S: Sink> Stream<S> {
         at: ResourceVersion,
         listed: &mut Listed,
     ) -> Result<(), NoList> {
-        let raw = match self.exact.shown(resource, &name_of(change), change.generation, at).await? {
+        let raw = match self
+            .exact
+            .shown(resource, &name_of(change), change.generation, at)
+            .await?
+        {
             Past::Was(raw) => raw,
             // It went on: that comes by the watch, or is for the next audit.
             Past::Compacted => return Ok(()),
             Past::Unreadable => {
-                self.metrics.undecodable.get_or_create(&metrics::kind(&self.kind.kind)).inc();
+                self.metrics
+                    .undecodable
+                    .get_or_create(&metrics::kind(&self.kind.kind))
+                    .inc();
                 return Ok(());
             }
         };
-        let Some(whole) = self.edge(resource, Observed::List, Op::Added, raw) else { return Ok(()) };
+        let Some(whole) = self.edge(resource, Observed::List, Op::Added, raw) else {
+            return Ok(());
+        };
         match self.sink.need(&whole) {
-            Need::After { generation, at: from, refresh } => {
-                listed.behind.push(behind(&whole, (generation, from), refresh, Some(at)));
+            Need::After {
+                generation,
+                at: from,
+                refresh,
+            } => {
+                listed
+                    .behind
+                    .push(behind(&whole, (generation, from), refresh, Some(at)));
             }
-            Need::Origin => listed
-                .behind
-                .extend(self.since.map(|_| behind(&whole, (0, ResourceVersion::default()), false, Some(at)))),
+            Need::Origin => listed.behind.extend(
+                self.since
+                    .map(|_| behind(&whole, (0, ResourceVersion::default()), false, Some(at))),
+            ),
             Need::Nothing => {}
             Need::Rewound => return Err(NoList::Rewound(change.resource_version)),
         }
@@ -166,11 +199,22 @@ impl<S: Sink> Stream<S> {
     ) -> Result<(), NoList> {
         match (self.sink.need(&change), self.since) {
             (Need::Rewound, _) => return Err(NoList::Rewound(change.resource_version)),
-            (Need::After { generation, at: from, refresh }, _) => {
-                listed.behind.push(behind(&change, (generation, from), refresh, Some(at)));
+            (
+                Need::After {
+                    generation,
+                    at: from,
+                    refresh,
+                },
+                _,
+            ) => {
+                listed
+                    .behind
+                    .push(behind(&change, (generation, from), refresh, Some(at)));
             }
             (Need::Origin, Some(since)) if since.at < change.resource_version => {
-                listed.behind.push(behind(&change, (0, since.at), false, Some(at)));
+                listed
+                    .behind
+                    .push(behind(&change, (0, since.at), false, Some(at)));
             }
             (Need::Nothing | Need::Origin, _) => self.sink.change(change).await,
         }
@@ -184,7 +228,10 @@ impl<S: Sink> Stream<S> {
         listed: &mut Listed,
     ) -> Result<(), Unserved> {
         let at = listed.at;
-        let (behind, gone) = (std::mem::take(&mut listed.behind), std::mem::take(&mut listed.gone));
+        let (behind, gone) = (
+            std::mem::take(&mut listed.behind),
+            std::mem::take(&mut listed.gone),
+        );
         if behind.len() + gone.len() > 1 {
             tracing::info!(
                 kind = self.kind.kind,
@@ -198,7 +245,9 @@ impl<S: Sink> Stream<S> {
             let (exact, resource) = (exact.clone(), resource.clone());
             async move { (exact.history(&resource, &behind).await, behind) }
         };
-        let mut histories = futures::stream::iter(behind).map(read).buffer_unordered(SIDE_BY_SIDE);
+        let mut histories = futures::stream::iter(behind)
+            .map(read)
+            .buffer_unordered(SIDE_BY_SIDE);
         while let Some((found, behind)) = histories.next().await {
             self.tell(resource, &behind, found?).await?;
         }
@@ -206,13 +255,21 @@ impl<S: Sink> Stream<S> {
             let (exact, resource) = (exact.clone(), resource.clone());
             async move {
                 let of = name(&recorded);
-                (exact.last_state(&resource, &of, recorded.at, at).await, recorded)
+                (
+                    exact.last_state(&resource, &of, recorded.at, at).await,
+                    recorded,
+                )
             }
         };
-        let mut ends = futures::stream::iter(gone).map(last).buffer_unordered(SIDE_BY_SIDE);
+        let mut ends = futures::stream::iter(gone)
+            .map(last)
+            .buffer_unordered(SIDE_BY_SIDE);
         while let Some((last, recorded)) = ends.next().await {
             match last? {
-                Some(last) => self.ended_before(resource, (recorded.generation, recorded.at), last).await?,
+                Some(last) => {
+                    self.ended_before(resource, (recorded.generation, recorded.at), last)
+                        .await?
+                }
                 None => self.sink.gone(&recorded).await,
             }
         }
@@ -244,13 +301,18 @@ impl<S: Sink> Stream<S> {
         let mut lost = lost.into_iter().peekable();
         for (generation, state) in states {
             while let Some(hole) = lost.next_if(|hole| *hole.generations.end() < generation) {
-                self.say_lost(resource, behind, hole, state.at.min(behind.to.1).before()).await;
+                self.say_lost(resource, behind, hole, state.at.min(behind.to.1).before())
+                    .await;
             }
             self.pass_on(resource, behind, generation, state).await?;
         }
         for hole in lost {
             let whole = *hole.generations.end() == behind.to.0;
-            let at = if whole { behind.to.1 } else { behind.to.1.before() };
+            let at = if whole {
+                behind.to.1
+            } else {
+                behind.to.1.before()
+            };
             self.say_lost(resource, behind, hole, at).await;
         }
         self.sink.heard(true);
@@ -265,20 +327,35 @@ impl<S: Sink> Stream<S> {
         state: FoundState,
     ) -> Result<(), Unserved> {
         let at = state.at.min(behind.to.1);
-        let past = self.exact.change(resource, &behind.of, generation, state).await?;
+        let past = self
+            .exact
+            .change(resource, &behind.of, generation, state)
+            .await?;
         let unreadable = matches!(past, Past::Unreadable);
         if let Past::Was(change) = past {
             self.sink.change(change).await;
         } else if generation > behind.from.0 {
             // It was there a moment ago.
-            let hole = Hole { generations: generation..=generation, unreadable };
+            let hole = Hole {
+                generations: generation..=generation,
+                unreadable,
+            };
             self.say_lost(resource, behind, hole, at).await;
         }
         Ok(())
     }
 
-    async fn say_lost(&mut self, resource: &Arc<Resource>, behind: &Behind, hole: Hole, at: ResourceVersion) {
-        let Hole { generations, unreadable } = hole;
+    async fn say_lost(
+        &mut self,
+        resource: &Arc<Resource>,
+        behind: &Behind,
+        hole: Hole,
+        at: ResourceVersion,
+    ) {
+        let Hole {
+            generations,
+            unreadable,
+        } = hole;
         // The newest state of a workload is ours whenever it was made.
         if !self.is_ours(behind) && *generations.end() < behind.to.0 {
             return;
@@ -288,16 +365,34 @@ impl<S: Sink> Stream<S> {
             (false, true) => Reason::Compacted,
             (false, false) => Reason::RecorderAway,
         };
-        let Name { namespace, name, uid } = behind.of.clone();
+        let Name {
+            namespace,
+            name,
+            uid,
+        } = behind.of.clone();
         let api_version = resource.api_version();
-        self.sink.lost(Lost { uid, namespace, name, generations, reason, at, api_version }).await;
+        self.sink
+            .lost(Lost {
+                uid,
+                namespace,
+                name,
+                generations,
+                reason,
+                at,
+                api_version,
+            })
+            .await;
     }
 
     /// Generations before the first sight of a workload count as lost only if it was made while it should have been
     /// seen; what was there before Revisor knew the kind is just unknown.
     fn is_ours(&self, behind: &Behind) -> bool {
         let since = self.since.map(|since| since.time);
-        behind.from.0 > 0 || behind.made.zip(since).is_some_and(|(made, since)| made + SKEW >= since)
+        behind.from.0 > 0
+            || behind
+                .made
+                .zip(since)
+                .is_some_and(|(made, since)| made + SKEW >= since)
     }
 
     /// Looks for objects that came and went between two places. What lived at none of the samples leaves no trace, so
@@ -319,11 +414,14 @@ impl<S: Sink> Stream<S> {
                 continue;
             };
             for raw in objects {
-                let Some(change) = self.edge(resource, Observed::Repair, Op::Modified, raw) else { continue };
-                let known =
-                    listed.uids.contains(&change.uid) || self.sink.knows(change.uid, change.generation);
+                let Some(change) = self.edge(resource, Observed::Repair, Op::Modified, raw) else {
+                    continue;
+                };
+                let known = listed.uids.contains(&change.uid)
+                    || self.sink.knows(change.uid, change.generation);
                 if !known && seen.insert(change.uid) {
-                    self.passed_by(resource, from, at, listed.at, &change).await?;
+                    self.passed_by(resource, from, at, listed.at, &change)
+                        .await?;
                 }
             }
         }
@@ -342,20 +440,34 @@ impl<S: Sink> Stream<S> {
         to: ResourceVersion,
         change: &Change,
     ) -> Result<(), Unserved> {
-        match self.exact.last_state(resource, &name_of(change), at, to).await? {
+        match self
+            .exact
+            .last_state(resource, &name_of(change), at, to)
+            .await?
+        {
             // Most of what comes and goes is none of ours; nothing of that is lost.
-            Some(last) if self.sink.wants(&last) => self.ended_before(resource, (0, from), last).await,
+            Some(last) if self.sink.wants(&last) => {
+                self.ended_before(resource, (0, from), last).await
+            }
             _ => Ok(()),
         }
     }
 }
 
 fn name(recorded: &Recorded) -> Name {
-    Name { namespace: recorded.namespace.clone(), name: recorded.name.clone(), uid: recorded.uid }
+    Name {
+        namespace: recorded.namespace.clone(),
+        name: recorded.name.clone(),
+        uid: recorded.uid,
+    }
 }
 
 fn name_of(change: &Change) -> Name {
-    Name { namespace: change.namespace.clone(), name: change.name.clone(), uid: change.uid }
+    Name {
+        namespace: change.namespace.clone(),
+        name: change.name.clone(),
+        uid: change.uid,
+    }
 }
 
 /// What has to be read so that `change` can be passed on; with the list that showed it, `change` as well.
@@ -366,5 +478,12 @@ pub(super) fn behind(
     listed: Option<ResourceVersion>,
 ) -> Behind {
     let to = (change.generation, change.resource_version);
-    Behind { of: name_of(change), from, refresh, to, listed, made: change.made }
+    Behind {
+        of: name_of(change),
+        from,
+        refresh,
+        to,
+        listed,
+        made: change.made,
+    }
 }

@@ -50,7 +50,14 @@ impl Found {
     /// Keeps a state. The oldest are the first that compaction takes, so the youngest are dropped.
     fn keep(&mut self, generation: i64, at: ResourceVersion, listed: bool, raw: Box<RawValue>) {
         self.kept += raw.get().len();
-        self.states.insert(generation, FoundState { at, listed, raw: Some(raw) });
+        self.states.insert(
+            generation,
+            FoundState {
+                at,
+                listed,
+                raw: Some(raw),
+            },
+        );
         for state in self.states.values_mut().rev() {
             if self.kept <= KEEP {
                 return;
@@ -60,13 +67,20 @@ impl Found {
     }
 
     fn lose(&mut self, generation: i64, unreadable: bool) {
-        self.lost.push(Hole { generations: generation..=generation, unreadable });
+        self.lost.push(Hole {
+            generations: generation..=generation,
+            unreadable,
+        });
     }
 }
 
 impl Exact {
     /// Every generation of an object after its last known state, and that state itself if it has to be read again.
-    pub(super) async fn history(&self, resource: &Arc<Resource>, behind: &Behind) -> Result<Found, Unserved> {
+    pub(super) async fn history(
+        &self,
+        resource: &Arc<Resource>,
+        behind: &Behind,
+    ) -> Result<Found, Unserved> {
         let mut found = Found::default();
         let (to, from) = (behind.to, behind.from);
         if let Some(listed) = behind.listed {
@@ -85,7 +99,9 @@ impl Exact {
             let past = self.object(resource, &behind.of, at).await?;
             let state = state(&past);
             let new = walk.saw(at, state);
-            if let (true, State::Version { generation, .. }, Past::Was(Some(raw))) = (new, state, past) {
+            if let (true, State::Version { generation, .. }, Past::Was(Some(raw))) =
+                (new, state, past)
+            {
                 found.keep(generation, at, false, raw);
             }
         }

@@ -87,7 +87,16 @@ pub(super) enum End {
 impl<S: Sink> Stream<S> {
     /// A reader that hands what it reads to `sink`.
     pub fn new(parts: Parts, sink: S) -> Self {
-        let Parts { watch, call, kind, metrics, ready, since, audit, rewound } = parts;
+        let Parts {
+            watch,
+            call,
+            kind,
+            metrics,
+            ready,
+            since,
+            audit,
+            rewound,
+        } = parts;
         Self {
             client: watch,
             exact: Exact { client: call },
@@ -113,7 +122,11 @@ impl<S: Sink> Stream<S> {
                 ready.send_replace(true);
             })
             .await;
-            tracing::info!(kind = self.kind.kind, version = resource.version, "watching");
+            tracing::info!(
+                kind = self.kind.kind,
+                version = resource.version,
+                "watching"
+            );
             self.sink.heard(true);
             self.follow(&resource).await;
             self.sink.heard(false);
@@ -145,7 +158,9 @@ impl<S: Sink> Stream<S> {
                 self.forget(listed.at);
             }
             self.ready.send_replace(true);
-            let Ok(mut at) = self.join(resource, listed, resumable).await else { return };
+            let Ok(mut at) = self.join(resource, listed, resumable).await else {
+                return;
+            };
             self.moved(at);
             self.resumed = true;
             if matches!(self.live(resource, &mut at).await, End::Absent) {
@@ -214,11 +229,20 @@ impl<S: Sink> Stream<S> {
         last: &mut ResourceVersion,
         mut until: Option<&mut Until>,
     ) -> anyhow::Result<End> {
-        let seconds = if until.is_some() { REPLAY_SECONDS } else { WATCH_SECONDS };
-        let query =
-            format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={last}");
+        let seconds = if until.is_some() {
+            REPLAY_SECONDS
+        } else {
+            WATCH_SECONDS
+        };
+        let query = format!(
+            "watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={last}"
+        );
         let request = Request::get(format!("{}?{query}", resource.path(None))).body(Vec::new())?;
-        let answer = timeout(OPEN_DEADLINE, self.client.request_events::<Box<RawValue>>(request)).await?;
+        let answer = timeout(
+            OPEN_DEADLINE,
+            self.client.request_events::<Box<RawValue>>(request),
+        )
+        .await?;
         let events = match answer.map_err(anyhow::Error::from) {
             Ok(events) => events,
             Err(error) if is(&error, 410) => return Ok(self.expired().await),
@@ -228,11 +252,19 @@ impl<S: Sink> Stream<S> {
         let (mut events, opened) = (std::pin::pin!(events), Instant::now());
         let lasting = Duration::from_secs(seconds.into());
         let mut silent = true;
-        while until.as_ref().is_none_or(|until| !until.is_reached(*last, &self.sink)) {
+        while until
+            .as_ref()
+            .is_none_or(|until| !until.is_reached(*last, &self.sink))
+        {
             let event = match timeout(lasting + GRACE, events.next()).await {
                 Ok(Some(event)) => event,
                 // Nothing more of what was missed comes.
-                Ok(None) if silent && until.as_ref().is_some_and(|until| until.is_over(opened, lasting)) => {
+                Ok(None)
+                    if silent
+                        && until
+                            .as_ref()
+                            .is_some_and(|until| until.is_over(opened, lasting)) =>
+                {
                     return Ok(End::Replayed);
                 }
                 Ok(None) => return Ok(self.ended(opened).await),
@@ -258,18 +290,29 @@ impl<S: Sink> Stream<S> {
         event: kube::Result<WatchEvent<Box<RawValue>>>,
         last: &mut ResourceVersion,
     ) -> anyhow::Result<Option<End>> {
-        self.metrics.watch_events.get_or_create(&metrics::kind(&self.kind.kind)).inc();
+        self.metrics
+            .watch_events
+            .get_or_create(&metrics::kind(&self.kind.kind))
+            .inc();
         let (op, raw) = match event {
             Ok(WatchEvent::Added(raw)) => (Op::Added, raw),
             Ok(WatchEvent::Modified(raw)) => (Op::Modified, raw),
             Ok(WatchEvent::Deleted(raw)) => (Op::Deleted, raw),
             Ok(WatchEvent::Bookmark(bookmark)) => {
-                *last = bookmark.metadata.resource_version.parse::<ResourceVersion>()?.max(*last);
+                *last = bookmark
+                    .metadata
+                    .resource_version
+                    .parse::<ResourceVersion>()?
+                    .max(*last);
                 self.moved(*last);
                 return Ok(None);
             }
-            Ok(WatchEvent::Error(status)) if status.code == 410 => return Ok(Some(self.expired().await)),
-            Ok(WatchEvent::Error(status)) => anyhow::bail!("the API server ended the watch: {status}"),
+            Ok(WatchEvent::Error(status)) if status.code == 410 => {
+                return Ok(Some(self.expired().await));
+            }
+            Ok(WatchEvent::Error(status)) => {
+                anyhow::bail!("the API server ended the watch: {status}")
+            }
             Err(kube::Error::SerdeError(error)) => return Ok(Some(self.unreadable(&error).await)),
             Err(error) => return Err(error.into()),
         };
@@ -294,7 +337,12 @@ impl<S: Sink> Stream<S> {
         if self.sink.contradicts(&change) {
             self.start_over(change.resource_version).await;
         }
-        if let Need::After { generation, at, refresh } = self.sink.need(&change) {
+        if let Need::After {
+            generation,
+            at,
+            refresh,
+        } = self.sink.need(&change)
+        {
             let behind = behind(&change, (generation, at), refresh, None);
             let found = self.exact.history(resource, &behind).await?;
             self.tell(resource, &behind, found).await?;
@@ -305,8 +353,16 @@ impl<S: Sink> Stream<S> {
 
     /// A watch shows what comes after a place, in order; anything else would be taken for news.
     fn stale(&self, change: &Change, last: ResourceVersion) {
-        self.metrics.stale_events.get_or_create(&metrics::kind(&self.kind.kind)).inc();
-        let Change { namespace, name, resource_version: at, .. } = change;
+        self.metrics
+            .stale_events
+            .get_or_create(&metrics::kind(&self.kind.kind))
+            .inc();
+        let Change {
+            namespace,
+            name,
+            resource_version: at,
+            ..
+        } = change;
         tracing::warn!(kind = self.kind.kind, namespace, name, %at, %last, "an event that is older than the last one was dropped");
     }
 
@@ -328,7 +384,10 @@ impl<S: Sink> Stream<S> {
 
     /// Events may be passed on long after they happened, so only what the API server said of the present dates a place.
     fn moved(&mut self, at: ResourceVersion) {
-        let dated = self.clock.filter(|clock| clock.at <= at).map(|clock| clock.time);
+        let dated = self
+            .clock
+            .filter(|clock| clock.at <= at)
+            .map(|clock| clock.time);
         let before = self.since.map(|since| since.time);
         let time = dated.into_iter().chain(before).max().unwrap_or_default();
         let place = Place { at, time };
@@ -355,15 +414,24 @@ impl<S: Sink> Stream<S> {
     }
 
     async fn expired(&mut self) -> End {
-        self.metrics.watch_expired.get_or_create(&metrics::kind(&self.kind.kind)).inc();
-        tracing::info!(kind = self.kind.kind, "the history of the watch is gone; listing again");
+        self.metrics
+            .watch_expired
+            .get_or_create(&metrics::kind(&self.kind.kind))
+            .inc();
+        tracing::info!(
+            kind = self.kind.kind,
+            "the history of the watch is gone; listing again"
+        );
         // It may be gone again at once.
         sleep(WAITS.0).await;
         End::Relist
     }
 
     async fn unreadable(&mut self, error: &serde_json::Error) -> End {
-        self.metrics.undecodable.get_or_create(&metrics::kind(&self.kind.kind)).inc();
+        self.metrics
+            .undecodable
+            .get_or_create(&metrics::kind(&self.kind.kind))
+            .inc();
         tracing::error!(kind = self.kind.kind, %error, "an event could not be read; listing again");
         sleep(WAITS.0).await;
         End::Relist

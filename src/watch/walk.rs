@@ -58,9 +58,17 @@ pub(super) struct Walk {
 impl Walk {
     /// A search from the state `from` (generation, place; 0 stands for "not made yet") up to the state `to`.
     pub(super) fn new(from: (i64, ResourceVersion), to: (i64, ResourceVersion)) -> Self {
-        let state = |at| Known { first: at, last: at };
+        let state = |at| Known {
+            first: at,
+            last: at,
+        };
         let known = BTreeMap::from([(from.0, state(from.1)), (to.0, state(to.1))]);
-        Self { known, unreadable: BTreeSet::new(), compacted: ResourceVersion::default(), stalled: 0 }
+        Self {
+            known,
+            unreadable: BTreeSet::new(),
+            compacted: ResourceVersion::default(),
+            stalled: 0,
+        }
     }
 
     /// The youngest two states with something missing and room for it in between.
@@ -80,21 +88,39 @@ impl Walk {
     pub(super) fn next(&self) -> Option<ResourceVersion> {
         let (a, b) = self.open()?;
         let (older, younger) = (self.known.get(&a)?.last, self.known.get(&b)?.first);
-        Some(if self.stalled < PATIENCE { younger.before() } else { older.middle(younger) })
+        Some(if self.stalled < PATIENCE {
+            younger.before()
+        } else {
+            older.middle(younger)
+        })
     }
 
     /// What was found at the place that [`Walk::next`] named. True when it is a generation not known before.
     pub(super) fn saw(&mut self, at: ResourceVersion, state: State) -> bool {
-        let Some((a, b)) = self.open() else { return false };
+        let Some((a, b)) = self.open() else {
+            return false;
+        };
         self.stalled += 1;
         match state {
-            State::Version { generation, written } if generation >= b => {
+            State::Version {
+                generation,
+                written,
+            } if generation >= b => {
                 if let Some(younger) = self.known.get_mut(&b) {
                     younger.first = written.min(at);
                 }
             }
-            State::Version { generation, written } if generation > a => {
-                self.known.insert(generation, Known { first: written.min(at), last: at });
+            State::Version {
+                generation,
+                written,
+            } if generation > a => {
+                self.known.insert(
+                    generation,
+                    Known {
+                        first: written.min(at),
+                        last: at,
+                    },
+                );
                 self.stalled = 0;
                 return true;
             }
@@ -122,12 +148,16 @@ impl Walk {
 
     /// The generations that existed and cannot be had, from the oldest to the youngest.
     pub(super) fn lost(&self) -> Vec<Hole> {
-        let compacted =
-            |older: Known| self.compacted > ResourceVersion::default() && older.last == self.compacted;
+        let compacted = |older: Known| {
+            self.compacted > ResourceVersion::default() && older.last == self.compacted
+        };
         let hole = |((a, older), (b, _)): ((i64, Known), (i64, Known))| {
             let unreadable = self.unreadable.contains(&b);
             let lost = b - a > 1 && (unreadable || compacted(older));
-            lost.then_some(Hole { generations: a + 1..=b - 1, unreadable })
+            lost.then_some(Hole {
+                generations: a + 1..=b - 1,
+                unreadable,
+            })
         };
         self.pairs().filter_map(hole).collect()
     }
@@ -154,15 +184,25 @@ mod tests {
                 return State::Compacted;
             }
             match self.writes.iter().rev().find(|(place, _)| rv(*place) <= at) {
-                Some((place, generation)) => State::Version { generation: *generation, written: rv(*place) },
+                Some((place, generation)) => State::Version {
+                    generation: *generation,
+                    written: rv(*place),
+                },
                 None => State::Absent,
             }
         }
 
         fn walk(&self, from: (i64, u64)) -> (Vec<i64>, Option<RangeInclusive<i64>>, usize) {
             let (found, lost, reads) = self.walk_past(from, &[]);
-            assert!(lost.len() <= 1 && lost.iter().all(|hole| !hole.unreadable), "{lost:?}");
-            (found, lost.into_iter().next().map(|hole| hole.generations), reads)
+            assert!(
+                lost.len() <= 1 && lost.iter().all(|hole| !hole.unreadable),
+                "{lost:?}"
+            );
+            (
+                found,
+                lost.into_iter().next().map(|hole| hole.generations),
+                reads,
+            )
         }
 
         /// As if these places could not be read.
@@ -172,9 +212,15 @@ mod tests {
             let (mut found, mut reads) = (Vec::new(), 0);
             while let Some(at) = walk.next() {
                 let bad = unreadable.iter().any(|place| rv(*place) == at);
-                let state = if bad { State::Unreadable } else { self.read(at) };
+                let state = if bad {
+                    State::Unreadable
+                } else {
+                    self.read(at)
+                };
                 if walk.saw(at, state) {
-                    let State::Version { generation, .. } = state else { panic!("not a version") };
+                    let State::Version { generation, .. } = state else {
+                        panic!("not a version")
+                    };
                     found.push(generation);
                 }
                 reads += 1;
@@ -187,15 +233,22 @@ mod tests {
 
     #[test]
     fn every_step_finds_one_generation() {
-        let history =
-            History { writes: (1u64..=20).map(|g| (100 + 10 * g, g.cast_signed())).collect(), compacted: 0 };
+        let history = History {
+            writes: (1u64..=20)
+                .map(|g| (100 + 10 * g, g.cast_signed()))
+                .collect(),
+            compacted: 0,
+        };
         assert_eq!(history.walk((3, 130)), ((4..20).collect(), None, 16));
         assert_eq!(history.walk((19, 290)), (vec![], None, 0));
     }
 
     #[test]
     fn an_object_that_is_new_is_followed_to_its_first_generation() {
-        let history = History { writes: vec![(50, 1), (60, 2), (70, 3)], compacted: 0 };
+        let history = History {
+            writes: vec![(50, 1), (60, 2), (70, 3)],
+            compacted: 0,
+        };
         assert_eq!(history.walk((0, 10)), (vec![1, 2], None, 2));
     }
 
@@ -203,15 +256,21 @@ mod tests {
     fn status_writes_are_leapt_over() {
         let mut writes: Vec<_> = (0..5000).map(|i| (1000 + i, 7)).collect();
         writes.splice(0..0, [(900, 5), (950, 6)]);
-        let (found, lost, reads) = History { writes, compacted: 0 }.walk((5, 900));
+        let (found, lost, reads) = History {
+            writes,
+            compacted: 0,
+        }
+        .walk((5, 900));
         assert_eq!((found, lost), (vec![6], None));
         assert!(reads < 30, "{reads}");
     }
 
     #[test]
     fn what_is_compacted_is_lost_and_said() {
-        let history =
-            History { writes: (1u64..=9).map(|g| (100 + g, g.cast_signed())).collect(), compacted: 104 };
+        let history = History {
+            writes: (1u64..=9).map(|g| (100 + g, g.cast_signed())).collect(),
+            compacted: 104,
+        };
         let (found, lost, _) = history.walk((2, 102));
         assert_eq!((found, lost), (vec![5, 6, 7, 8], Some(3..=4)));
         let (found, lost, _) = history.walk((0, 50));
@@ -220,17 +279,25 @@ mod tests {
 
     #[test]
     fn a_generation_that_was_never_stored_is_not_lost() {
-        let history = History { writes: vec![(10, 1), (20, 4), (30, 5)], compacted: 0 };
+        let history = History {
+            writes: vec![(10, 1), (20, 4), (30, 5)],
+            compacted: 0,
+        };
         assert_eq!(history.walk((1, 10)), (vec![4], None, 2));
     }
 
     #[test]
     fn what_cannot_be_read_is_lost_alone() {
-        let history =
-            History { writes: (1u64..=9).map(|g| (100 + g, g.cast_signed())).collect(), compacted: 103 };
+        let history = History {
+            writes: (1u64..=9).map(|g| (100 + g, g.cast_signed())).collect(),
+            compacted: 103,
+        };
         let (found, lost, _) = history.walk_past((1, 101), &[106]);
         assert_eq!(found, [4, 5, 7, 8]);
-        let hole = |generations, unreadable| Hole { generations, unreadable };
+        let hole = |generations, unreadable| Hole {
+            generations,
+            unreadable,
+        };
         assert_eq!(lost, [hole(2..=3, false), hole(6..=6, true)]);
     }
 

@@ -1,7 +1,9 @@
 //! Revisor goes away, or the API server and etcd do: nothing is lost, or what is lost is said.
 
 use crate::oracle::compaction;
-use crate::support::{INFERENCE_SERVICE, Revisor, World, edit, eventually, patch, post, read, revisions};
+use crate::support::{
+    INFERENCE_SERVICE, Revisor, World, edit, eventually, patch, post, read, revisions,
+};
 use crate::traffic::{Traffic, create, path, status, uri};
 use devcluster::{Component, Options};
 use http::Method;
@@ -19,13 +21,26 @@ async fn assert_complete(
     namespace: &str,
     last: &crate::support::Meta,
 ) -> usize {
-    world.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    world
+        .oracle
+        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
-    for metric in ["revisor_generations_lost_total", "revisor_revisions_drift_total"] {
-        assert!(revisor.metric(metric, "").abs() < 0.5, "{metric}:\n{}", revisor.log());
+    for metric in [
+        "revisor_generations_lost_total",
+        "revisor_revisions_drift_total",
+    ] {
+        assert!(
+            revisor.metric(metric, "").abs() < 0.5,
+            "{metric}:\n{}",
+            revisor.log()
+        );
     }
     let recorded = world.assert_recorded(namespace, &[INFERENCE_SERVICE]).await;
-    assert!(crate::support::gaps(&world.client().await, namespace).await.is_empty());
+    assert!(
+        crate::support::gaps(&world.client().await, namespace)
+            .await
+            .is_empty()
+    );
     recorded
 }
 
@@ -67,23 +82,40 @@ async fn a_deletion_before_a_crash_is_no_new_beginning() {
     create_named(&client, &namespace, "old").await;
     let at = path(&namespace, "old");
     edit(&client, &at, 3, uri).await;
-    let held = patch(&client, &at, &json!({"metadata": {"finalizers": ["e2e.example.com/hold"]}})).await;
+    let held = patch(
+        &client,
+        &at,
+        &json!({"metadata": {"finalizers": ["e2e.example.com/hold"]}}),
+    )
+    .await;
     // The checkpoint is younger than its last change, and older than its end.
     #[allow(clippy::cast_precision_loss)]
     let behind = held.version() as f64;
-    let saved = || revisor.metric("revisor_checkpoint_resource_version", "InferenceService") >= behind;
-    assert!(eventually(Duration::from_secs(70), saved), "{}", revisor.log());
+    let saved =
+        || revisor.metric("revisor_checkpoint_resource_version", "InferenceService") >= behind;
+    assert!(
+        eventually(Duration::from_secs(70), saved),
+        "{}",
+        revisor.log()
+    );
     sleep(Duration::from_millis(500)).await;
     release(&client, &at).await;
     let deadline = Instant::now() + Duration::from_secs(8);
-    while !deletion_times(&client, &namespace, "old").await.iter().any(|(_, deleted)| *deleted) {
+    while !deletion_times(&client, &namespace, "old")
+        .await
+        .iter()
+        .any(|(_, deleted)| *deleted)
+    {
         assert!(Instant::now() < deadline, "{}", revisor.log());
         sleep(Duration::from_millis(20)).await;
     }
     drop(revisor);
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let last = patch(&client, &path(&namespace, "w0"), &uri(1)).await;
-    assert_eq!(assert_complete(&own, &revisor, &namespace, &last).await, 4 + 2);
+    assert_eq!(
+        assert_complete(&own, &revisor, &namespace, &last).await,
+        4 + 2
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,11 +138,15 @@ async fn edits_on_both_sides_of_a_restart_of_the_api_server_while_away() {
     }
     let last = patch(&client, &path(&namespace, "w1"), &uri(300)).await;
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
-    assert_eq!(assert_complete(&own, &revisor, &namespace, &last).await, 2 + 10 + 121);
+    assert_eq!(
+        assert_complete(&own, &revisor, &namespace, &last).await,
+        2 + 10 + 121
+    );
     assert!(revisor.metric("revisor_generations_repaired_total", "InferenceService") > 60.0);
     // What is read back knows what changed, as if it had been seen.
     let all = revisions(&client, &namespace).await;
-    let told = |r: &&Value| r["spec"]["type"] == "Change" && r["spec"]["view"]["changes"].is_array();
+    let told =
+        |r: &&Value| r["spec"]["type"] == "Change" && r["spec"]["view"]["changes"].is_array();
     assert_eq!(all.iter().filter(told).count(), 131);
     assert!(all.iter().any(|r| r["spec"]["observedVia"] == "Repair"));
 }
@@ -172,13 +208,23 @@ async fn an_api_server_that_freezes_in_the_midst_of_edits_loses_nothing() {
     sleep(Duration::from_secs(3)).await;
     let last = traffic.stop().await;
     assert!(assert_complete(&own, &revisor, &namespace, &last).await > 200);
-    assert!(revisor.metric("revisor_write_retries_total", "Network") > 0.5, "no create met its deadline");
-    assert!(revisor.metric("revisor_write_held", "").abs() < 0.5, "{}", revisor.log());
+    assert!(
+        revisor.metric("revisor_write_retries_total", "Network") > 0.5,
+        "no create met its deadline"
+    );
+    assert!(
+        revisor.metric("revisor_write_held", "").abs() < 0.5,
+        "{}",
+        revisor.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_compacted_becomes_gaps_with_exact_ranges() {
-    let options = Options { compaction_interval: Some(Duration::from_secs(20)), ..Options::minimal() };
+    let options = Options {
+        compaction_interval: Some(Duration::from_secs(20)),
+        ..Options::minimal()
+    };
     let own = World::start(&options);
     let client = own.client().await;
     let namespace = own.namespace("compact").await;
@@ -197,17 +243,34 @@ async fn what_is_compacted_becomes_gaps_with_exact_ranges() {
     edit(&client, &path(&namespace, "late"), 3, |i| uri(100 + i)).await;
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let last = traffic.stop().await;
-    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    own.oracle
+        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
-    let (recorded, lost) = own.assert_recorded_or_gap(&namespace, INFERENCE_SERVICE).await;
+    let (recorded, lost) = own
+        .assert_recorded_or_gap(&namespace, INFERENCE_SERVICE)
+        .await;
     assert_only_the_forgotten_is_lost(&own, &namespace).await;
-    assert!(recorded > 100 && lost > 200, "{recorded} recorded, {lost} lost");
+    assert!(
+        recorded > 100 && lost > 200,
+        "{recorded} recorded, {lost} lost"
+    );
     let counted = revisor.metric("revisor_generations_lost_total", "RecorderAway");
-    assert!((counted - f64::from(u32::try_from(lost).expect("small"))).abs() < 0.5, "{counted} of {lost}");
+    assert!(
+        (counted - f64::from(u32::try_from(lost).expect("small"))).abs() < 0.5,
+        "{counted} of {lost}"
+    );
     let all = revisions(&client, &namespace).await;
     let gaps: Vec<_> = all.iter().filter(|r| r["spec"]["type"] == "Gap").collect();
-    assert_eq!(gaps.len(), 3, "one for each workload that was edited: {gaps:?}");
-    assert!(gaps.iter().all(|gap| gap["spec"]["gap"]["reason"] == "RecorderAway"), "{gaps:?}");
+    assert_eq!(
+        gaps.len(),
+        3,
+        "one for each workload that was edited: {gaps:?}"
+    );
+    assert!(
+        gaps.iter()
+            .all(|gap| gap["spec"]["gap"]["reason"] == "RecorderAway"),
+        "{gaps:?}"
+    );
     let shown = own.kubectl(&["-n", &namespace, "get", "revisions"]);
     assert!(shown.contains("not recorded (RecorderAway)"), "{shown}");
     let events = own.kubectl(&["-n", &namespace, "get", "events"]);
@@ -216,9 +279,14 @@ async fn what_is_compacted_becomes_gaps_with_exact_ranges() {
     drop(revisor);
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let last = patch(&client, &path(&namespace, "w2"), &uri(1)).await;
-    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    own.oracle
+        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
-    assert_eq!(own.assert_recorded_or_gap(&namespace, INFERENCE_SERVICE).await, (recorded + 1, lost));
+    assert_eq!(
+        own.assert_recorded_or_gap(&namespace, INFERENCE_SERVICE)
+            .await,
+        (recorded + 1, lost)
+    );
 }
 
 /// No Gap holds a generation that etcd still knew when it was read back.
@@ -226,8 +294,12 @@ async fn assert_only_the_forgotten_is_lost(own: &World, namespace: &str) {
     let first_known = compaction(&own.cluster.etcd_endpoint());
     let superseded = own.oracle.superseded(INFERENCE_SERVICE.registry, namespace);
     for key in crate::support::gaps(&own.client().await, namespace).await {
-        let until = superseded[&key].unwrap_or_else(|| panic!("{key:?} is the newest, and in a Gap"));
-        assert!(until <= first_known, "{key:?} was there until {until}, etcd knows {first_known}");
+        let until =
+            superseded[&key].unwrap_or_else(|| panic!("{key:?} is the newest, and in a Gap"));
+        assert!(
+            until <= first_known,
+            "{key:?} was there until {until}, etcd knows {first_known}"
+        );
     }
 }
 
@@ -242,7 +314,10 @@ async fn compacted_beyond(own: &World, revision: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_newest_states_are_recorded_though_they_are_older_than_the_compaction() {
-    let options = Options { compaction_interval: Some(Duration::from_secs(20)), ..Options::minimal() };
+    let options = Options {
+        compaction_interval: Some(Duration::from_secs(20)),
+        ..Options::minimal()
+    };
     let own = World::start(&options);
     let client = own.client().await;
     let namespace = own.namespace("newest").await;
@@ -262,14 +337,24 @@ async fn the_newest_states_are_recorded_though_they_are_older_than_the_compactio
     let recorded = crate::support::recorded(&client, &namespace).await;
     for newest in [&edited, &late] {
         let key = (newest.uid.clone(), newest.generation);
-        assert!(recorded.contains_key(&key), "the newest state of {} is not recorded", newest.name);
+        assert!(
+            recorded.contains_key(&key),
+            "the newest state of {} is not recorded",
+            newest.name
+        );
     }
     let all = |meta: &crate::support::Meta, from: i64| {
-        (from..meta.generation).map(|generation| (meta.uid.clone(), generation)).collect::<Vec<_>>()
+        (from..meta.generation)
+            .map(|generation| (meta.uid.clone(), generation))
+            .collect::<Vec<_>>()
     };
-    let expected: BTreeSet<_> = all(&edited, seen.generation + 1).into_iter().chain(all(&late, 1)).collect();
+    let expected: BTreeSet<_> = all(&edited, seen.generation + 1)
+        .into_iter()
+        .chain(all(&late, 1))
+        .collect();
     assert_eq!(crate::support::gaps(&client, &namespace).await, expected);
-    own.assert_recorded_or_gap(&namespace, INFERENCE_SERVICE).await;
+    own.assert_recorded_or_gap(&namespace, INFERENCE_SERVICE)
+        .await;
 }
 
 async fn create_named(client: &kube::Client, namespace: &str, name: &str) {
@@ -283,19 +368,32 @@ async fn live_and_go(client: &kube::Client, namespace: &str, name: &str, seed: u
     let at = path(namespace, name);
     create_named(client, namespace, name).await;
     edit(client, &at, 3, |n| uri(seed * 10 + n)).await;
-    patch(client, &at, &json!({"metadata": {"finalizers": ["e2e.example.com/hold"]}})).await;
+    patch(
+        client,
+        &at,
+        &json!({"metadata": {"finalizers": ["e2e.example.com/hold"]}}),
+    )
+    .await;
     release(client, &at).await;
 }
 
 /// The end of a workload that waits for its finalizers.
 async fn release(client: &kube::Client, path: &str) {
     let foreground = json!({"propagationPolicy": "Foreground"}).to_string();
-    crate::support::send(client, Method::DELETE, path, "application/json", &foreground).await;
+    crate::support::send(
+        client,
+        Method::DELETE,
+        path,
+        "application/json",
+        &foreground,
+    )
+    .await;
     patch(client, path, &json!({"metadata": {"finalizers": null}})).await;
 }
 
 async fn delete(client: &kube::Client, path: &str) {
-    let (code, body) = crate::support::send(client, Method::DELETE, path, "application/json", "").await;
+    let (code, body) =
+        crate::support::send(client, Method::DELETE, path, "application/json", "").await;
     assert_eq!(code, 200, "{body}");
 }
 
@@ -304,7 +402,10 @@ async fn deletion_times(client: &kube::Client, namespace: &str, name: &str) -> V
     let all = revisions(client, namespace).await;
     let of = all.iter().filter(|r| r["spec"]["workload"]["name"] == name);
     of.map(|r| {
-        (r["spec"]["generation"].as_i64().unwrap_or(0), r["status"]["workloadDeletionTime"].is_string())
+        (
+            r["spec"]["generation"].as_i64().unwrap_or(0),
+            r["status"]["workloadDeletionTime"].is_string(),
+        )
     })
     .collect()
 }
@@ -320,7 +421,10 @@ async fn workloads_that_come_and_go_while_away() {
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
     for restart in [false, true] {
         revisor.signal("STOP");
-        let (old, brief) = (if restart { "w1" } else { "w0" }, format!("brief-{restart}"));
+        let (old, brief) = (
+            if restart { "w1" } else { "w0" },
+            format!("brief-{restart}"),
+        );
         edit(&client, &path(&namespace, old), 5, |i| uri(50 + i)).await;
         delete(&client, &path(&namespace, old)).await;
         create_named(&client, &namespace, &brief).await;
@@ -332,16 +436,24 @@ async fn workloads_that_come_and_go_while_away() {
         }
         let last = edit(&client, &path(&namespace, old), 2, |i| uri(90 + i)).await;
         revisor.signal("CONT");
-        own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+        own.oracle
+            .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
         revisor.wait_recorded(INFERENCE_SERVICE, last.version());
         own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await;
         let marked = || async {
             let times = deletion_times(&client, &namespace, &brief).await;
-            times.len() == 31 && times.iter().all(|(generation, deleted)| *deleted == (*generation == 31))
+            times.len() == 31
+                && times
+                    .iter()
+                    .all(|(generation, deleted)| *deleted == (*generation == 31))
         };
         let deadline = Instant::now() + Duration::from_secs(10);
         while !marked().await {
-            assert!(Instant::now() < deadline, "{:?}", deletion_times(&client, &namespace, &brief).await);
+            assert!(
+                Instant::now() < deadline,
+                "{:?}",
+                deletion_times(&client, &namespace, &brief).await
+            );
             sleep(Duration::from_millis(100)).await;
         }
         let times = deletion_times(&client, &namespace, old).await;
@@ -370,7 +482,10 @@ async fn two_hundred_lives_of_one_name() {
     }
     create(&client, &namespace, 1).await;
     let last = patch(&client, &path(&namespace, "w0"), &uri(1)).await;
-    assert_eq!(assert_complete(&own, &revisor, &namespace, &last).await, 200 * 4 + 2);
+    assert_eq!(
+        assert_complete(&own, &revisor, &namespace, &last).await,
+        200 * 4 + 2
+    );
     let deleted = || {
         let shown = own.kubectl(&[
             "-n",
@@ -382,7 +497,11 @@ async fn two_hundred_lives_of_one_name() {
         ]);
         shown.lines().filter(|line| !line.is_empty()).count() == 200
     };
-    assert!(eventually(Duration::from_secs(20), deleted), "{}", revisor.log());
+    assert!(
+        eventually(Duration::from_secs(20), deleted),
+        "{}",
+        revisor.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -394,14 +513,30 @@ async fn etcd_goes_back_to_a_copy() {
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let last = edit(&client, &path(&namespace, "w0"), 10, uri).await;
     assert_complete(&own, &revisor, &namespace, &last).await;
-    let copied = read(&client, &format!("{}?limit=1", INFERENCE_SERVICE.path(&namespace))).await;
-    let copied: u64 =
-        copied["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse().ok()).expect("a number");
+    let copied = read(
+        &client,
+        &format!("{}?limit=1", INFERENCE_SERVICE.path(&namespace)),
+    )
+    .await;
+    let copied: u64 = copied["metadata"]["resourceVersion"]
+        .as_str()
+        .and_then(|v| v.parse().ok())
+        .expect("a number");
     own.cluster.kill(API_SERVER).expect("killed");
     own.cluster.kill(Component::Etcd).expect("killed");
-    let (data, copy) = (own.cluster.directory().join("etcd"), own.cluster.directory().join("etcd-copy"));
+    let (data, copy) = (
+        own.cluster.directory().join("etcd"),
+        own.cluster.directory().join("etcd-copy"),
+    );
     let cp = |from: &std::path::Path, to: &std::path::Path| {
-        assert!(std::process::Command::new("cp").arg("-a").args([from, to]).status().expect("cp").success());
+        assert!(
+            std::process::Command::new("cp")
+                .arg("-a")
+                .args([from, to])
+                .status()
+                .expect("cp")
+                .success()
+        );
     };
     cp(&data, &copy);
     own.cluster.restart(Component::Etcd).expect("etcd");
@@ -417,15 +552,33 @@ async fn etcd_goes_back_to_a_copy() {
     own.cluster.restart(Component::Etcd).expect("etcd");
     own.cluster.restart(API_SERVER).expect("an API server");
     let last = edit(&client, &path(&namespace, "w0"), 20, |i| uri(900 + i)).await;
-    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    own.oracle
+        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     let found = || revisor.metric("revisor_etcd_rewinds_total", "") > 0.5;
-    assert!(eventually(Duration::from_secs(60), found), "{}", revisor.log());
+    assert!(
+        eventually(Duration::from_secs(60), found),
+        "{}",
+        revisor.log()
+    );
     let last = patch(&client, &path(&namespace, "w1"), &uri(1)).await;
-    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
-    let recorded =
-        || own.kubectl(&["-n", &namespace, "get", "revisions"]).lines().count() == 1 + 2 + 10 + 20 + 1;
-    assert!(eventually(Duration::from_secs(30), recorded), "{}", revisor.log());
+    own.oracle
+        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    let recorded = || {
+        own.kubectl(&["-n", &namespace, "get", "revisions"])
+            .lines()
+            .count()
+            == 1 + 2 + 10 + 20 + 1
+    };
+    assert!(
+        eventually(Duration::from_secs(30), recorded),
+        "{}",
+        revisor.log()
+    );
     own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await;
     let events = || own.kubectl(&["get", "events"]).contains("EtcdRewound");
-    assert!(eventually(Duration::from_secs(10), events), "{}", revisor.log());
+    assert!(
+        eventually(Duration::from_secs(10), events),
+        "{}",
+        revisor.log()
+    );
 }

@@ -10,7 +10,8 @@ use uuid::Uuid;
 /// The schema of spec, from what `revisor crds` prints.
 fn schema() -> Value {
     let out = command(&["crds"]);
-    let crd: Value = serde_saphyr::from_str(&String::from_utf8(out.stdout).expect("text")).expect("YAML");
+    let crd: Value =
+        serde_saphyr::from_str(&String::from_utf8(out.stdout).expect("text")).expect("YAML");
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
 }
 
@@ -66,19 +67,32 @@ impl Stored {
         let namespace = world.namespace(purpose).await;
         let collection = format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions");
         let name = post(&client, &collection, object).await.name;
-        Self { client, path: format!("{collection}/{name}") }
+        Self {
+            client,
+            path: format!("{collection}/{name}"),
+        }
     }
 
     /// PUTs the stored object with `spec` changed.
     async fn put(&self, change: impl FnOnce(&mut Value)) -> (u16, String) {
         let mut object = read(&self.client, &self.path).await;
         change(&mut object["spec"]);
-        send(&self.client, Method::PUT, &self.path, "application/json", &object.to_string()).await
+        send(
+            &self.client,
+            Method::PUT,
+            &self.path,
+            "application/json",
+            &object.to_string(),
+        )
+        .await
     }
 
     async fn assert_refused(&self, what: &str, change: impl FnOnce(&mut Value)) {
         let (status, body) = self.put(change).await;
-        assert!(status == 422 && body.contains("spec is immutable"), "{what}: {status} {body}");
+        assert!(
+            status == 422 && body.contains("spec is immutable"),
+            "{what}: {status} {body}"
+        );
     }
 }
 
@@ -86,24 +100,44 @@ impl Stored {
 async fn everything_but_the_view_is_immutable() {
     let stored = Stored::create(world(), "immutable", &full()).await;
     let schema = schema();
-    let required: Vec<_> =
-        schema["required"].as_array().expect("required").iter().filter_map(Value::as_str).collect();
+    let required: Vec<_> = schema["required"]
+        .as_array()
+        .expect("required")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     let full = full();
     let mut tried = 0;
-    for field in schema["properties"].as_object().expect("properties").keys().filter(|field| *field != "view")
+    for field in schema["properties"]
+        .as_object()
+        .expect("properties")
+        .keys()
+        .filter(|field| *field != "view")
     {
         let present = full["spec"][field].clone();
         assert!(!present.is_null(), "the test sets {field}");
-        stored.assert_refused(&format!("{field} changed"), |spec| spec[field] = other(&present)).await;
+        stored
+            .assert_refused(&format!("{field} changed"), |spec| {
+                spec[field] = other(&present)
+            })
+            .await;
         for (name, value) in present.as_object().into_iter().flatten() {
             stored
-                .assert_refused(&format!("{field}.{name} changed"), |spec| spec[field][name] = other(value))
+                .assert_refused(&format!("{field}.{name} changed"), |spec| {
+                    spec[field][name] = other(value)
+                })
                 .await;
         }
         if !required.contains(&field.as_str()) {
-            let remove =
-                |spec: &mut Value| spec.as_object_mut().expect("an object").remove(field).map_or((), drop);
-            stored.assert_refused(&format!("{field} removed"), remove).await;
+            let remove = |spec: &mut Value| {
+                spec.as_object_mut()
+                    .expect("an object")
+                    .remove(field)
+                    .map_or((), drop)
+            };
+            stored
+                .assert_refused(&format!("{field} removed"), remove)
+                .await;
         }
         tried += 1;
     }
@@ -114,38 +148,69 @@ async fn everything_but_the_view_is_immutable() {
 async fn nothing_can_be_added_and_null_is_nothing() {
     let mut least = full();
     let schema = schema();
-    let required: Vec<_> =
-        schema["required"].as_array().expect("required").iter().filter_map(Value::as_str).collect();
-    least["spec"].as_object_mut().expect("an object").retain(|field, _| required.contains(&field.as_str()));
+    let required: Vec<_> = schema["required"]
+        .as_array()
+        .expect("required")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    least["spec"]
+        .as_object_mut()
+        .expect("an object")
+        .retain(|field, _| required.contains(&field.as_str()));
     let stored = Stored::create(world(), "additions", &least).await;
     let optional = full()["spec"].as_object().expect("an object").clone();
-    for (field, value) in
-        optional.into_iter().filter(|(field, _)| field != "view" && !required.contains(&field.as_str()))
+    for (field, value) in optional
+        .into_iter()
+        .filter(|(field, _)| field != "view" && !required.contains(&field.as_str()))
     {
-        stored.assert_refused(&format!("{field} added"), |spec| spec[&field] = value).await;
+        stored
+            .assert_refused(&format!("{field} added"), |spec| spec[&field] = value)
+            .await;
         // The server drops the null: accepted, and nothing is stored.
         let (status, body) = stored.put(|spec| spec[&field] = Value::Null).await;
         assert_eq!(status, 200, "{field}: {body}");
         assert!(
-            read(&stored.client, &stored.path).await["spec"].get(&field).is_none(),
+            read(&stored.client, &stored.path).await["spec"]
+                .get(&field)
+                .is_none(),
             "{field} is stored as null"
         );
     }
-    stored.assert_refused("a nested addition", |spec| spec["workload"]["name"] = "x".into()).await;
+    stored
+        .assert_refused("a nested addition", |spec| {
+            spec["workload"]["name"] = "x".into()
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_view_can_be_rewritten() {
     let stored = Stored::create(world(), "view", &full()).await;
     let accepted = |(status, body): (u16, String)| assert_eq!(status, 200, "{body}");
-    accepted(stored.put(|spec| spec["view"] = json!({"version": 2, "summary": "better"})).await);
+    accepted(
+        stored
+            .put(|spec| spec["view"] = json!({"version": 2, "summary": "better"}))
+            .await,
+    );
     assert_eq!(
         read(&stored.client, &stored.path).await["spec"]["view"],
         json!({"version": 2, "summary": "better"})
     );
-    accepted(stored.put(|spec| drop(spec.as_object_mut().expect("an object").remove("view"))).await);
-    accepted(stored.put(|spec| spec["view"] = json!({"version": 3, "summary": "again"})).await);
-    assert_eq!(read(&stored.client, &stored.path).await["spec"]["view"]["version"], 3);
+    accepted(
+        stored
+            .put(|spec| drop(spec.as_object_mut().expect("an object").remove("view")))
+            .await,
+    );
+    accepted(
+        stored
+            .put(|spec| spec["view"] = json!({"version": 3, "summary": "again"}))
+            .await,
+    );
+    assert_eq!(
+        read(&stored.client, &stored.path).await["spec"]["view"]["version"],
+        3
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,9 +221,18 @@ async fn unknown_fields_are_refused_when_asked_strictly() {
     unknown["metadata"]["name"] = "unknown".into();
     unknown["spec"]["newField"] = 1.into();
     let uri = format!("{collection}?fieldValidation=Strict");
-    let (status, body) =
-        send(&stored.client, Method::POST, &uri, "application/json", &unknown.to_string()).await;
-    assert!(status == 400 && body.contains("unknown field \\\"spec.newField\\\""), "{status} {body}");
+    let (status, body) = send(
+        &stored.client,
+        Method::POST,
+        &uri,
+        "application/json",
+        &unknown.to_string(),
+    )
+    .await;
+    assert!(
+        status == 400 && body.contains("unknown field \\\"spec.newField\\\""),
+        "{status} {body}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,8 +244,7 @@ async fn every_selector_selects() {
     second["metadata"]["name"] = "second".into();
     second["spec"]["id"] = json!(Uuid::from_u128(11));
     second["spec"]["type"] = "Baseline".into();
-    second["spec"]["workload"] =
-        json!({"apiVersion": "a/v1", "kind": "LeaderWorkerSet", "name": "v", "uid": Uuid::from_u128(12)});
+    second["spec"]["workload"] = json!({"apiVersion": "a/v1", "kind": "LeaderWorkerSet", "name": "v", "uid": Uuid::from_u128(12)});
     post(&client, &collection, &full()).await;
     post(&client, &collection, &second).await;
     for (field, value) in [
@@ -212,24 +285,60 @@ async fn kubectl_shows_what_changed() {
         "deployment/llama-8b",
         "vllm=vllm/vllm-openai:v0.12.0",
     ]);
-    let live = read(&client, &format!("{}/llama-8b", DEPLOYMENT.path(&namespace))).await;
-    let at = live["metadata"]["resourceVersion"].as_str().expect("text").parse().expect("a number");
+    let live = read(
+        &client,
+        &format!("{}/llama-8b", DEPLOYMENT.path(&namespace)),
+    )
+    .await;
+    let at = live["metadata"]["resourceVersion"]
+        .as_str()
+        .expect("text")
+        .parse()
+        .expect("a number");
     revisor().wait_recorded(DEPLOYMENT, at);
-    let get = |arguments: &[&str]| world().kubectl(&[&["-n", &namespace, "get"], arguments].concat());
+    let get =
+        |arguments: &[&str]| world().kubectl(&[&["-n", &namespace, "get"], arguments].concat());
     let header = |text: &str| {
-        text.lines().next().expect("a line").split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        text.lines()
+            .next()
+            .expect("a line")
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
-    let columns = ["NAME", "WORKLOAD", "KIND", "REV", "CHANGE", "VIA", "PHASE", "PODS", "AGE"];
+    let columns = [
+        "NAME", "WORKLOAD", "KIND", "REV", "CHANGE", "VIA", "PHASE", "PODS", "AGE",
+    ];
     let table = get(&["revisions"]);
     assert_eq!(header(&table), columns);
-    let row: Vec<_> = table.lines().nth(2).expect("two rows").split_whitespace().skip(1).collect();
-    assert_eq!(row[..5], ["llama-8b", "Deployment", "2", "image", "kubectl-set"], "{table}");
+    let row: Vec<_> = table
+        .lines()
+        .nth(2)
+        .expect("two rows")
+        .split_whitespace()
+        .skip(1)
+        .collect();
+    assert_eq!(
+        row[..5],
+        ["llama-8b", "Deployment", "2", "image", "kubectl-set"],
+        "{table}"
+    );
     let wide = get(&["revisions", "-o", "wide"]);
-    assert_eq!(header(&wide), [&columns[..], &["IMAGE", "OUTCOME"]].concat());
+    assert_eq!(
+        header(&wide),
+        [&columns[..], &["IMAGE", "OUTCOME"]].concat()
+    );
     assert!(wide.contains("vllm/vllm-openai:v0.12.0"), "{wide}");
-    assert_eq!(get(&["irev", "-o", "name"]), get(&["revisor", "-o", "name"]), "short name and category");
+    assert_eq!(
+        get(&["irev", "-o", "name"]),
+        get(&["revisor", "-o", "name"]),
+        "short name and category"
+    );
     let all = revisions(&client, &namespace).await;
-    let name = all[1]["metadata"]["name"].as_str().expect("a name").to_owned();
+    let name = all[1]["metadata"]["name"]
+        .as_str()
+        .expect("a name")
+        .to_owned();
     let described = world().kubectl(&["-n", &namespace, "describe", "revision", &name]);
     for line in [
         "From:",
@@ -259,6 +368,12 @@ async fn ours_answers_to_its_name_beside_that_of_knative() {
         own.kubectl(&["-n", namespace, "get", "revisions", "-o", "name"]),
         "revision.revisor.dev/full\n"
     );
-    assert_eq!(own.kubectl(&["-n", namespace, "get", "irev", "-o", "name"]), "revision.revisor.dev/full\n");
-    assert_eq!(own.kubectl(&["-n", namespace, "get", "rev", "-o", "name"]), "");
+    assert_eq!(
+        own.kubectl(&["-n", namespace, "get", "irev", "-o", "name"]),
+        "revision.revisor.dev/full\n"
+    );
+    assert_eq!(
+        own.kubectl(&["-n", namespace, "get", "rev", "-o", "name"]),
+        ""
+    );
 }

@@ -8,10 +8,19 @@ use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_shows_eleven_revisions_and_leaves_nothing_but_definitions() {
-    let own = World::start(&Options { controller_manager: true, ..Options::minimal() });
-    let programs = Path::new(env!("CARGO_BIN_EXE_revisor")).parent().expect("a folder");
+    let own = World::start(&Options {
+        controller_manager: true,
+        ..Options::minimal()
+    });
+    let programs = Path::new(env!("CARGO_BIN_EXE_revisor"))
+        .parent()
+        .expect("a folder");
     let kubectl = own.cluster.kubectl().get_program().to_owned();
-    let kubectl = Path::new(&kubectl).parent().expect("a folder").display().to_string();
+    let kubectl = Path::new(&kubectl)
+        .parent()
+        .expect("a folder")
+        .display()
+        .to_string();
     let path = std::env::var("PATH").unwrap_or_default();
     let out = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/demo.sh"))
         .env("DEMO_BIN", programs)
@@ -20,13 +29,29 @@ async fn the_demo_shows_eleven_revisions_and_leaves_nothing_but_definitions() {
         .env_remove("KEEP")
         .output()
         .expect("bash");
-    let (text, errors) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    let (text, errors) = (
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr),
+    );
     assert!(out.status.success(), "{text}\n{errors}");
-    let rows: Vec<_> = text.lines().filter(|line| line.starts_with("llama-70b-")).collect();
+    let rows: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("llama-70b-"))
+        .collect();
     assert_eq!(rows.len(), 11, "{text}");
-    assert!(text.contains("10 edits in ") && text.contains("\"type\":\"runai-revision\""), "{text}");
-    assert!(!text.contains("delete crd"), "the definitions were there before: {text}");
+    assert!(
+        text.contains("10 edits in ") && text.contains("\"type\":\"runai-revision\""),
+        "{text}"
+    );
+    assert!(
+        !text.contains("delete crd"),
+        "the definitions were there before: {text}"
+    );
     let namespaces = || own.kubectl(&["get", "namespaces", "-o", "name"]);
     let gone = || !namespaces().contains("revisor-demo-");
-    assert!(eventually(Duration::from_secs(60), gone), "{}", namespaces());
+    assert!(
+        eventually(Duration::from_secs(60), gone),
+        "{}",
+        namespaces()
+    );
 }

@@ -1,7 +1,8 @@
 //! Writing fails: nothing is lost, others go on, and people are told.
 
 use crate::support::{
-    DEPLOYMENT, INFERENCE_SERVICE, Revisor, World, command, edit, eventually, patch, post, revisions,
+    DEPLOYMENT, INFERENCE_SERVICE, Revisor, World, command, edit, eventually, patch, post,
+    revisions,
 };
 use devcluster::Options;
 use serde_json::{Value, json};
@@ -15,7 +16,11 @@ fn uri(i: usize) -> Value {
 
 /// What Revisor needs; without the right to create when `creates` is false.
 pub fn role(creates: bool) -> String {
-    let verbs = if creates { "[create, get, list, watch]" } else { "[get, list, watch]" };
+    let verbs = if creates {
+        "[create, get, list, watch]"
+    } else {
+        "[get, list, watch]"
+    };
     format!(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: recorder}}\nrules:\n\
         - {{apiGroups: [revisor.dev], resources: [revisions], verbs: {verbs}}}\n\
@@ -58,7 +63,12 @@ async fn a_right_that_is_taken_away_holds_recording_until_it_is_back() {
     let revisor = Revisor::start(&service_account(&own), &[]);
     let client = own.client().await;
     let namespace = own.namespace("rights").await;
-    post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
+    post(
+        &client,
+        &INFERENCE_SERVICE.path(&namespace),
+        &INFERENCE_SERVICE.example(),
+    )
+    .await;
     let path = format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace));
     edit(&client, &path, 10, uri).await;
     own.cluster.apply(&role(false)).expect("a role");
@@ -72,11 +82,30 @@ async fn a_right_that_is_taken_away_holds_recording_until_it_is_back() {
         }
     }
     let last = last.expect("edits");
-    assert!(eventually(Duration::from_secs(10), held), "{}", revisor.log());
-    let events = || own.kubectl(&["-n", &namespace, "get", "events", "-o", "jsonpath={.items[*].reason}"]);
-    assert!(eventually(Duration::from_secs(10), || events().contains("RecordingHeld")), "{}", events());
+    assert!(
+        eventually(Duration::from_secs(10), held),
+        "{}",
+        revisor.log()
+    );
+    let events = || {
+        own.kubectl(&[
+            "-n",
+            &namespace,
+            "get",
+            "events",
+            "-o",
+            "jsonpath={.items[*].reason}",
+        ])
+    };
+    assert!(
+        eventually(Duration::from_secs(10), || events()
+            .contains("RecordingHeld")),
+        "{}",
+        events()
+    );
     own.cluster.apply(&role(true)).expect("a role");
-    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    own.oracle
+        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
     own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await;
     assert!(!held(), "the metric says that recording goes on");
@@ -84,40 +113,90 @@ async fn a_right_that_is_taken_away_holds_recording_until_it_is_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quota_parks_its_namespace_only() {
-    let own = World::start(&Options { controller_manager: true, ..Options::minimal() });
+    let own = World::start(&Options {
+        controller_manager: true,
+        ..Options::minimal()
+    });
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let client = own.client().await;
     let (full, free) = (own.namespace("full").await, own.namespace("free").await);
-    own.kubectl(&["-n", &full, "create", "quota", "q", "--hard=count/revisions.revisor.dev=3"]);
-    let used = || own.kubectl(&["-n", &full, "get", "quota", "q", "-o", "jsonpath={.status.hard}"]);
+    own.kubectl(&[
+        "-n",
+        &full,
+        "create",
+        "quota",
+        "q",
+        "--hard=count/revisions.revisor.dev=3",
+    ]);
+    let used = || {
+        own.kubectl(&[
+            "-n",
+            &full,
+            "get",
+            "quota",
+            "q",
+            "-o",
+            "jsonpath={.status.hard}",
+        ])
+    };
     assert!(
         eventually(Duration::from_secs(20), || used().contains("revisions")),
         "the quota is not enforced"
     );
     let mut last = Vec::new();
     for namespace in [&full, &free] {
-        post(&client, &INFERENCE_SERVICE.path(namespace), &INFERENCE_SERVICE.example()).await;
-        last.push(edit(&client, &format!("{}/llama-70b", INFERENCE_SERVICE.path(namespace)), 10, uri).await);
+        post(
+            &client,
+            &INFERENCE_SERVICE.path(namespace),
+            &INFERENCE_SERVICE.example(),
+        )
+        .await;
+        last.push(
+            edit(
+                &client,
+                &format!("{}/llama-70b", INFERENCE_SERVICE.path(namespace)),
+                10,
+                uri,
+            )
+            .await,
+        );
     }
     let held = || revisor.metric("revisor_write_held", "QuotaExceeded") > 0.5;
-    assert!(eventually(Duration::from_secs(10), held), "{}", revisor.log());
-    let count =
-        |namespace: &str| own.kubectl(&["-n", namespace, "get", "revisions", "-o", "name"]).lines().count();
-    assert!(eventually(Duration::from_secs(20), || count(&free) == 11), "{} of 11", count(&free));
+    assert!(
+        eventually(Duration::from_secs(10), held),
+        "{}",
+        revisor.log()
+    );
+    let count = |namespace: &str| {
+        own.kubectl(&["-n", namespace, "get", "revisions", "-o", "name"])
+            .lines()
+            .count()
+    };
+    assert!(
+        eventually(Duration::from_secs(20), || count(&free) == 11),
+        "{} of 11",
+        count(&free)
+    );
     assert!(count(&full) <= 3);
     // Others are written all the time, and that is no reason to say that this one is.
     let path = format!("{}/llama-70b", INFERENCE_SERVICE.path(&free));
     for i in 0..30 {
         let edited = patch(&client, &path, &uri(100 + i)).await;
-        own.oracle.wait_for(INFERENCE_SERVICE.registry, &edited.uid, edited.generation);
+        own.oracle
+            .wait_for(INFERENCE_SERVICE.registry, &edited.uid, edited.generation);
         assert!(held(), "{}", revisor.log());
         last[1] = edited;
     }
-    assert!(eventually(Duration::from_secs(20), || count(&free) == 41), "{} of 41", count(&free));
+    assert!(
+        eventually(Duration::from_secs(20), || count(&free) == 41),
+        "{} of 41",
+        count(&free)
+    );
     assert!(held(), "{}", revisor.log());
     own.kubectl(&["-n", &full, "delete", "quota", "q"]);
     for last in &last {
-        own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+        own.oracle
+            .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
         revisor.wait_recorded(INFERENCE_SERVICE, last.version());
     }
     own.assert_recorded(&full, &[INFERENCE_SERVICE]).await;
@@ -127,7 +206,10 @@ async fn a_quota_parks_its_namespace_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_goes_holds_nobody_up() {
-    let own = World::start(&Options { controller_manager: true, ..Options::minimal() });
+    let own = World::start(&Options {
+        controller_manager: true,
+        ..Options::minimal()
+    });
     let revisor = Revisor::start(own.cluster.kubeconfig(), &["--writers=2"]);
     let client = own.client().await;
     let (gone, stays) = (own.namespace("gone").await, own.namespace("stays").await);
@@ -142,20 +224,42 @@ async fn a_namespace_that_goes_holds_nobody_up() {
     revisor.wait_recorded(DEPLOYMENT, last.version());
     assert_eq!(revisions(&client, &stays).await.len(), 1);
     let dropped = || revisor.metric("revisor_revisions_refused_total", "NamespaceGone");
-    assert!(eventually(Duration::from_secs(10), || dropped() > 19.5), "{}", dropped());
-    assert_eq!(revisor.log().matches("the namespace is gone").count(), 1, "{}", revisor.log());
+    assert!(
+        eventually(Duration::from_secs(10), || dropped() > 19.5),
+        "{}",
+        dropped()
+    );
+    assert_eq!(
+        revisor.log().matches("the namespace is gone").count(),
+        1,
+        "{}",
+        revisor.log()
+    );
     let released = patch(&client, &path, &json!({"metadata": {"finalizers": null}})).await;
     revisor.wait_recorded(INFERENCE_SERVICE, released.version());
-    assert!(revisor.metric("revisor_write_held", "").abs() < 0.5, "{}", revisor.log());
+    assert!(
+        revisor.metric("revisor_write_held", "").abs() < 0.5,
+        "{}",
+        revisor.log()
+    );
 }
 
 /// The definition with one field of spec taken out, as an older Revisor would have installed it.
 fn old_crd() -> String {
     let out = command(&["crds"]);
-    let mut crd: Value = serde_saphyr::from_str(&String::from_utf8(out.stdout).expect("text")).expect("YAML");
+    let mut crd: Value =
+        serde_saphyr::from_str(&String::from_utf8(out.stdout).expect("text")).expect("YAML");
     let spec = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
-    assert!(spec["properties"].as_object_mut().expect("properties").remove("contentDigest").is_some());
-    spec.as_object_mut().expect("an object").remove("x-kubernetes-validations");
+    assert!(
+        spec["properties"]
+            .as_object_mut()
+            .expect("properties")
+            .remove("contentDigest")
+            .is_some()
+    );
+    spec.as_object_mut()
+        .expect("an object")
+        .remove("x-kubernetes-validations");
     crd.to_string()
 }
 
@@ -166,17 +270,40 @@ async fn an_old_definition_holds_recording_instead_of_losing_a_field() {
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let client = own.client().await;
     let namespace = own.namespace("old").await;
-    post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
-    let last = edit(&client, &format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace)), 5, uri).await;
+    post(
+        &client,
+        &INFERENCE_SERVICE.path(&namespace),
+        &INFERENCE_SERVICE.example(),
+    )
+    .await;
+    let last = edit(
+        &client,
+        &format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace)),
+        5,
+        uri,
+    )
+    .await;
     let held = || revisor.metric("revisor_write_held", "BadRequest") > 0.5;
-    assert!(eventually(Duration::from_secs(20), held), "{}", revisor.log());
-    assert!(revisor.log().contains("contentDigest"), "the log names the field:\n{}", revisor.log());
+    assert!(
+        eventually(Duration::from_secs(20), held),
+        "{}",
+        revisor.log()
+    );
+    assert!(
+        revisor.log().contains("contentDigest"),
+        "the log names the field:\n{}",
+        revisor.log()
+    );
     assert_eq!(revisions(&client, &namespace).await.len(), 0);
     let new = String::from_utf8(command(&["crds"]).stdout).expect("text");
     own.cluster.apply(&new).expect("the new definition");
-    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    own.oracle
+        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
-    assert_eq!(own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await, 6);
+    assert_eq!(
+        own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await,
+        6
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,7 +323,12 @@ async fn a_full_queue_pauses_reading_and_loses_nothing() {
         };
         (0..50_000).map(|_| letter()).collect::<String>()
     };
-    post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
+    post(
+        &client,
+        &INFERENCE_SERVICE.path(&namespace),
+        &INFERENCE_SERVICE.example(),
+    )
+    .await;
     let path = format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace));
     let mut last = None;
     for _ in 0..60 {
@@ -206,10 +338,18 @@ async fn a_full_queue_pauses_reading_and_loses_nothing() {
     }
     let last = last.expect("edits");
     let bytes = || revisor.metric("revisor_queue_bytes", "");
-    assert!(eventually(Duration::from_secs(10), || bytes() > 900_000.0), "{}", bytes());
+    assert!(
+        eventually(Duration::from_secs(10), || bytes() > 900_000.0),
+        "{}",
+        bytes()
+    );
     assert!(bytes() <= 1_048_576.0, "{} bytes are waiting", bytes());
     own.cluster.apply(&role(true)).expect("a role");
-    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    own.oracle
+        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
-    assert_eq!(own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await, 61);
+    assert_eq!(
+        own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await,
+        61
+    );
 }

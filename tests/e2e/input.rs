@@ -1,8 +1,8 @@
 //! Whatever the API server accepts as a workload is recorded, and whatever a person writes wrong is named.
 
 use crate::support::{
-    DEPLOYMENT, INFERENCE_SERVICE, Kind, Meta, Revisor, command, eventually, patch, post, post_text,
-    revisions, revisor, snapshot, world,
+    DEPLOYMENT, INFERENCE_SERVICE, Kind, Meta, Revisor, command, eventually, patch, post,
+    post_text, revisions, revisor, snapshot, world,
 };
 use serde_json::{Value, json};
 use std::io::Write;
@@ -36,12 +36,20 @@ async fn recorded(purpose: &str, name: &str, spec: &str) -> (Meta, Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spec_that_is_no_object_is_recorded_without_a_view() {
-    for (purpose, spec) in
-        [("text", "\"just text\""), ("number", "12"), ("list", "[1,{\"a\":2}]"), ("truth", "true")]
-    {
+    for (purpose, spec) in [
+        ("text", "\"just text\""),
+        ("number", "12"),
+        ("list", "[1,{\"a\":2}]"),
+        ("truth", "true"),
+    ] {
         let (_, revision) = recorded(purpose, "odd", spec).await;
         assert!(revision["spec"].get("view").is_none(), "{spec}");
-        assert!(revision["spec"]["contentDigest"].as_str().expect("a digest").starts_with("sha256:"));
+        assert!(
+            revision["spec"]["contentDigest"]
+                .as_str()
+                .expect("a digest")
+                .starts_with("sha256:")
+        );
     }
 }
 
@@ -62,7 +70,10 @@ fn noise() -> String {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         char::from(u8::try_from(32 + (seed >> 16) % 95).expect("printable"))
     };
-    std::iter::from_fn(|| Some(letter())).filter(|c| !"<>&".contains(*c)).take(1_468_006).collect()
+    std::iter::from_fn(|| Some(letter()))
+        .filter(|c| !"<>&".contains(*c))
+        .take(1_468_006)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,19 +81,31 @@ async fn a_large_spec_that_does_not_is_recorded_by_its_digest_and_holds_up_nobod
     let blob = noise();
     let (created, revision) = recorded("noise", "noise", &json!({"blob": blob}).to_string()).await;
     let stored = &revision["spec"]["snapshot"];
-    assert_eq!((&stored["oversize"], stored.get("data")), (&json!(true), None));
+    assert_eq!(
+        (&stored["oversize"], stored.get("data")),
+        (&json!(true), None)
+    );
     assert!(stored["size"].as_i64().expect("a size") > 1_300_000);
     assert_eq!(revision["spec"]["view"]["summary"], "created");
     // The next edit of the same object, and another object, are recorded all the same.
     let client = world().client().await;
-    let namespace = revision["metadata"]["namespace"].as_str().expect("a namespace");
-    let edited =
-        patch(&client, &format!("{}/noise", KIND.path(namespace)), &json!({"spec": {"blob": "small"}})).await;
+    let namespace = revision["metadata"]["namespace"]
+        .as_str()
+        .expect("a namespace");
+    let edited = patch(
+        &client,
+        &format!("{}/noise", KIND.path(namespace)),
+        &json!({"spec": {"blob": "small"}}),
+    )
+    .await;
     let other = post(&client, &KIND.path(namespace), &KIND.example()).await;
     revisor().wait_recorded(KIND, edited.version().max(other.version()));
     let all = revisions(&client, namespace).await;
     assert_eq!(all.len(), 3);
-    let second = all.iter().find(|r| r["spec"]["generation"] == 2).expect("recorded");
+    let second = all
+        .iter()
+        .find(|r| r["spec"]["generation"] == 2)
+        .expect("recorded");
     assert_eq!(second["spec"]["view"]["changes"][0]["path"], "spec.blob");
     assert_eq!(second["spec"]["workload"]["uid"], created.uid.as_str());
 }
@@ -95,7 +118,12 @@ async fn long_names_and_dots_at_the_cut_make_valid_names() {
     for (purpose, name) in [("long", long), ("dotted", dotted), ("cut", at_cut)] {
         let (_, revision) = recorded(purpose, &name, "{\"a\":1}").await;
         assert_eq!(revision["spec"]["workload"]["name"], name.as_str());
-        assert!(revision["metadata"]["name"].as_str().expect("a name").ends_with("-00001"));
+        assert!(
+            revision["metadata"]["name"]
+                .as_str()
+                .expect("a name")
+                .ends_with("-00001")
+        );
     }
 }
 
@@ -104,8 +132,12 @@ async fn unicode_and_large_numbers_keep_every_character() {
     let spec = r#"{"text":"grüße 你好 🦀 \u0000 <&> \u2028","big":9007199254740993,"small":-9223372036854775808,"half":0.5}"#;
     let (_, revision) = recorded("unicode", "unicode", spec).await;
     let text = snapshot(&revision).expect("data");
-    for part in ["grüße 你好 🦀 \\u0000 <&> \u{2028}", ":9007199254740993", ":-9223372036854775808", ":0.5"]
-    {
+    for part in [
+        "grüße 你好 🦀 \\u0000 <&> \u{2028}",
+        ":9007199254740993",
+        ":-9223372036854775808",
+        ":0.5",
+    ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
 }
@@ -125,7 +157,8 @@ fn canonical(value: &Value) -> String {
         Value::Object(fields) => {
             let mut fields: Vec<_> = fields.iter().collect();
             fields.sort_by_key(|(key, _)| key.as_bytes());
-            let field = |(key, value): &(&String, &Value)| format!("{}:{}", json!(key), canonical(value));
+            let field =
+                |(key, value): &(&String, &Value)| format!("{}:{}", json!(key), canonical(value));
             format!("{{{}}}", joined(fields.iter().map(field).collect()))
         }
         Value::Array(items) => format!("[{}]", joined(items.iter().map(canonical).collect())),
@@ -138,19 +171,33 @@ async fn digests_are_those_of_what_etcd_stored() {
     let plain = KIND.example()["spec"].to_string();
     let odd = r#"{"z":null,"ä":"grüße \u0007 \" \\ \n","Z":{"b":[1,{"d":[],"c":{}}],"a":9007199254740993},"half":0.5}"#;
     let large = json!({"blob": noise()}).to_string();
-    for (name, spec, oversize) in
-        [("plain", plain.as_str(), false), ("odd", odd, false), ("huge", &large, true)]
-    {
+    for (name, spec, oversize) in [
+        ("plain", plain.as_str(), false),
+        ("odd", odd, false),
+        ("huge", &large, true),
+    ] {
         let (created, revision) = recorded("digest", name, spec).await;
-        let namespace = revision["metadata"]["namespace"].as_str().expect("a namespace");
+        let namespace = revision["metadata"]["namespace"]
+            .as_str()
+            .expect("a namespace");
         let stored = &world().oracle.expected(KIND.registry, namespace)[&(created.uid, 1)];
-        assert_eq!(revision["spec"]["contentDigest"], digest(&stored.value()), "{name}");
-        assert_eq!(revision["spec"]["snapshot"]["oversize"] == true, oversize, "{name}");
+        assert_eq!(
+            revision["spec"]["contentDigest"],
+            digest(&stored.value()),
+            "{name}"
+        );
+        assert_eq!(
+            revision["spec"]["snapshot"]["oversize"] == true,
+            oversize,
+            "{name}"
+        );
     }
     let client = world().client().await;
     let namespace = world().namespace("digest").await;
     let created = post(&client, &DEPLOYMENT.path(&namespace), &DEPLOYMENT.example()).await;
-    world().oracle.wait_for(DEPLOYMENT.registry, &created.uid, 1);
+    world()
+        .oracle
+        .wait_for(DEPLOYMENT.registry, &created.uid, 1);
     revisor().wait_recorded(DEPLOYMENT, created.version());
     let stored = &world().oracle.expected(DEPLOYMENT.registry, &namespace)[&(created.uid, 1)];
     let revision = &revisions(&client, &namespace).await[0];
@@ -162,11 +209,20 @@ async fn deep_nesting_is_recorded() {
     for depth in [200, 1500] {
         let spec = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
         let (_, revision) = recorded("deep", "deep", &spec).await;
-        assert!(snapshot(&revision).expect("data").contains(&spec), "{depth}");
+        assert!(
+            snapshot(&revision).expect("data").contains(&spec),
+            "{depth}"
+        );
         let client = world().client().await;
-        let namespace = revision["metadata"]["namespace"].as_str().expect("a namespace");
-        let edited =
-            patch(&client, &format!("{}/deep", KIND.path(namespace)), &json!({"spec": {"b": 1}})).await;
+        let namespace = revision["metadata"]["namespace"]
+            .as_str()
+            .expect("a namespace");
+        let edited = patch(
+            &client,
+            &format!("{}/deep", KIND.path(namespace)),
+            &json!({"spec": {"b": 1}}),
+        )
+        .await;
         revisor().wait_recorded(KIND, edited.version());
         assert_eq!(revisions(&client, namespace).await.len(), 2);
     }
@@ -192,7 +248,10 @@ async fn a_wrong_configuration_is_named_and_nothing_starts() {
             let out = command(&arguments);
             let message = String::from_utf8_lossy(&out.stderr).into_owned();
             assert_eq!(out.status.code(), Some(1), "{arguments:?}");
-            assert!(message.contains(&name) && parts.iter().all(|part| message.contains(part)), "{message}");
+            assert!(
+                message.contains(&name) && parts.iter().all(|part| message.contains(part)),
+                "{message}"
+            );
         }
     }
 }
@@ -205,9 +264,18 @@ async fn kinds_counts_what_is_selected() {
     let kubeconfig = world().cluster.kubeconfig().display().to_string();
     let out = command(&["kinds", "--cluster", "--kubeconfig", &kubeconfig]);
     let text = String::from_utf8(out.stdout).expect("text");
-    let line = text.lines().find(|l| l.ends_with("InferenceServices selected")).expect("a line");
-    let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
-    let live = world().kubectl(&["get", "inferenceservices", "-A", "-o", "name"]).lines().count();
+    let line = text
+        .lines()
+        .find(|l| l.ends_with("InferenceServices selected"))
+        .expect("a line");
+    let numbers: Vec<usize> = line
+        .split(' ')
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let live = world()
+        .kubectl(&["get", "inferenceservices", "-A", "-o", "name"])
+        .lines()
+        .count();
     assert!(
         numbers[0] >= 1 && numbers[0] == numbers[1] && numbers[1].abs_diff(live) <= 2,
         "{line}, {live} live"
@@ -218,14 +286,25 @@ async fn kinds_counts_what_is_selected() {
 async fn every_line_of_a_json_log_is_an_object() {
     let revisor = Revisor::start(world().cluster.kubeconfig(), &["--log-format", "json"]);
     let namespace = world().namespace("log").await;
-    let created = post(&world().client().await, &KIND.path(&namespace), &KIND.example()).await;
+    let created = post(
+        &world().client().await,
+        &KIND.path(&namespace),
+        &KIND.example(),
+    )
+    .await;
     revisor.wait_recorded(KIND, created.version());
     revisor.signal("TERM");
     let ended = || revisor.log().contains("everything is written");
-    assert!(eventually(Duration::from_secs(20), ended), "{}", revisor.log());
+    assert!(
+        eventually(Duration::from_secs(20), ended),
+        "{}",
+        revisor.log()
+    );
     let log = revisor.log();
-    let lines: Vec<Value> =
-        log.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("one object a line"))
+        .collect();
     for line in &lines {
         for field in ["timestamp", "level", "target", "message"] {
             assert!(line[field].is_string(), "{field}: {line}");
@@ -233,7 +312,9 @@ async fn every_line_of_a_json_log_is_an_object() {
     }
     // Fields stand beside the message, so that they can be searched for by name.
     assert!(
-        lines.iter().any(|line| line["message"] == "watching" && line["kind"] == "InferenceService"),
+        lines
+            .iter()
+            .any(|line| line["message"] == "watching" && line["kind"] == "InferenceService"),
         "{log}"
     );
 }

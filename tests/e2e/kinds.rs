@@ -1,18 +1,26 @@
 //! Kinds that are parts of others, and views of the real thing.
 
 use crate::support::{
-    INFERENCE_SERVICE, Kind, LEADER_WORKER_SET, Meta, Revisor, World, command, fixtures, patch, post, read,
-    revisions, send,
+    INFERENCE_SERVICE, Kind, LEADER_WORKER_SET, Meta, Revisor, World, command, fixtures, patch,
+    post, read, revisions, send,
 };
 use devcluster::Options;
 use http::Method;
 use serde_json::{Value, json};
 use std::io::Write;
 
-const NIM: Kind =
-    Kind { kind: "NIMService", api: "apis/apps.nvidia.com/v1alpha1", plural: "nimservices", registry: "" };
-const KSVC: Kind =
-    Kind { kind: "Service", api: "apis/serving.knative.dev/v1", plural: "services", registry: "" };
+const NIM: Kind = Kind {
+    kind: "NIMService",
+    api: "apis/apps.nvidia.com/v1alpha1",
+    plural: "nimservices",
+    registry: "",
+};
+const KSVC: Kind = Kind {
+    kind: "Service",
+    api: "apis/serving.knative.dev/v1",
+    plural: "services",
+    registry: "",
+};
 const LLM: Kind = Kind {
     kind: "LLMInferenceService",
     api: "apis/serving.kserve.io/v1alpha2",
@@ -33,7 +41,13 @@ async fn only_the_topmost_of_nested_kinds_is_recorded() {
     let own = World::start(&Options::minimal());
     let others = std::fs::read_to_string(fixtures().join("crds/others.yaml")).expect("a fixture");
     own.cluster.apply(&others).expect("definitions");
-    own.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"]);
+    own.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "crd",
+        "--all",
+        "--timeout=20s",
+    ]);
     let client = own.client().await;
     let namespace = own.namespace("nested").await;
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
@@ -43,29 +57,57 @@ async fn only_the_topmost_of_nested_kinds_is_recorded() {
     };
     let image = json!({"image": {"repository": "nvcr.io/nim/llama", "tag": "1"}, "resources": {"limits": {"nvidia.com/gpu": "2"}}});
     let nim = made(NIM, manifest(NIM, "llama", None, &image)).await;
-    let predictor = json!({"predictor": {"containers": [{"name": "kserve-container", "image": "x"}]}});
-    let isvc =
-        made(INFERENCE_SERVICE, manifest(INFERENCE_SERVICE, "llama", Some((NIM, "llama", &nim)), &predictor))
-            .await;
+    let predictor =
+        json!({"predictor": {"containers": [{"name": "kserve-container", "image": "x"}]}});
+    let isvc = made(
+        INFERENCE_SERVICE,
+        manifest(
+            INFERENCE_SERVICE,
+            "llama",
+            Some((NIM, "llama", &nim)),
+            &predictor,
+        ),
+    )
+    .await;
     let template = json!({"template": {"spec": {"containers": [{"image": "x"}]}}});
-    let ksvc =
-        made(KSVC, manifest(KSVC, "llama", Some((INFERENCE_SERVICE, "llama", &isvc)), &template)).await;
+    let ksvc = made(
+        KSVC,
+        manifest(
+            KSVC,
+            "llama",
+            Some((INFERENCE_SERVICE, "llama", &isvc)),
+            &template,
+        ),
+    )
+    .await;
     let llm = made(
         LLM,
-        manifest(LLM, "big", None, &json!({"template": {"containers": [{"name": "main", "image": "m:1"}]}})),
+        manifest(
+            LLM,
+            "big",
+            None,
+            &json!({"template": {"containers": [{"name": "main", "image": "m:1"}]}}),
+        ),
     )
     .await;
     let group = json!({"leaderWorkerTemplate": {"size": 2, "workerTemplate": {"spec": {"containers": [{"name": "w", "image": "x"}]}}}});
-    let lws =
-        made(LEADER_WORKER_SET, manifest(LEADER_WORKER_SET, "big", Some((LLM, "big", &llm)), &group)).await;
+    let lws = made(
+        LEADER_WORKER_SET,
+        manifest(LEADER_WORKER_SET, "big", Some((LLM, "big", &llm)), &group),
+    )
+    .await;
     // What the operator fills in a moment later, and a real edit.
     let filled = json!({"spec": {"livenessProbe": {}, "scale": {"hpa": {"maxReplicas": 0, "minReplicas": 1}}, "storage": {"nimCache": {}}}});
     patch(&client, &format!("{}/llama", NIM.path(&namespace)), &filled).await;
     let edited = json!({"spec": {"image": {"tag": "2"}}});
     let last = patch(&client, &format!("{}/llama", NIM.path(&namespace)), &edited).await;
-    for (kind, meta) in
-        [(NIM, &last), (INFERENCE_SERVICE, &isvc), (KSVC, &ksvc), (LLM, &llm), (LEADER_WORKER_SET, &lws)]
-    {
+    for (kind, meta) in [
+        (NIM, &last),
+        (INFERENCE_SERVICE, &isvc),
+        (KSVC, &ksvc),
+        (LLM, &llm),
+        (LEADER_WORKER_SET, &lws),
+    ] {
         revisor.wait_recorded(kind, meta.version());
     }
     let all = revisions(&client, &namespace).await;
@@ -79,10 +121,23 @@ async fn only_the_topmost_of_nested_kinds_is_recorded() {
         })
         .collect();
     recorded.sort_unstable();
-    assert_eq!(recorded, [("LLMInferenceService", 1), ("NIMService", 1), ("NIMService", 3)]);
-    let newest = all.iter().find(|r| r["spec"]["generation"] == 3).expect("recorded");
+    assert_eq!(
+        recorded,
+        [
+            ("LLMInferenceService", 1),
+            ("NIMService", 1),
+            ("NIMService", 3)
+        ]
+    );
+    let newest = all
+        .iter()
+        .find(|r| r["spec"]["generation"] == 3)
+        .expect("recorded");
     let view = &newest["spec"]["view"];
-    assert_eq!((&view["summary"], &view["images"]), (&json!("image.tag"), &json!(["nvcr.io/nim/llama:2"])));
+    assert_eq!(
+        (&view["summary"], &view["images"]),
+        (&json!("image.tag"), &json!(["nvcr.io/nim/llama:2"]))
+    );
     assert_eq!(view["requestsTotal"], "nvidia.com/gpu=2");
 }
 
@@ -92,26 +147,52 @@ async fn views_are_made_anew_and_nothing_else_changes() {
     let client = own.client().await;
     let namespace = own.namespace("reindex").await;
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
-    let made = post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
+    let made = post(
+        &client,
+        &INFERENCE_SERVICE.path(&namespace),
+        &INFERENCE_SERVICE.example(),
+    )
+    .await;
     revisor.wait_recorded(INFERENCE_SERVICE, made.version());
     let kubeconfig = own.cluster.kubeconfig().display().to_string();
     let reindex = |more: &[&str]| {
         let arguments = [&["reindex", "--kubeconfig", &kubeconfig], more].concat();
         let out = command(&arguments);
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
         String::from_utf8(out.stdout).expect("text")
     };
-    assert!(reindex(&[]).starts_with("1 Revisions: 0 rewritten, 1 up to date"), "{}", reindex(&[]));
+    assert!(
+        reindex(&[]).starts_with("1 Revisions: 0 rewritten, 1 up to date"),
+        "{}",
+        reindex(&[])
+    );
     // A view of an older extractor, or a wrong one.
     let before = revisions(&client, &namespace).await.remove(0);
     let mut old = before.clone();
     old["spec"]["view"] = json!({"version": 1, "summary": "created", "images": ["wrong"]});
-    let name = before["metadata"]["name"].as_str().expect("a name").to_owned();
+    let name = before["metadata"]["name"]
+        .as_str()
+        .expect("a name")
+        .to_owned();
     let path = format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions/{name}");
-    let (code, body) = send(&client, Method::PUT, &path, "application/json", &old.to_string()).await;
+    let (code, body) = send(
+        &client,
+        Method::PUT,
+        &path,
+        "application/json",
+        &old.to_string(),
+    )
+    .await;
     assert_eq!(code, 200, "{body}");
     assert!(reindex(&["--dry-run"]).starts_with("1 Revisions: 1 would be rewritten"));
-    assert_eq!(read(&client, &path).await["spec"]["view"]["images"], json!(["wrong"]));
+    assert_eq!(
+        read(&client, &path).await["spec"]["view"]["images"],
+        json!(["wrong"])
+    );
     assert!(reindex(&[]).starts_with("1 Revisions: 1 rewritten"));
     assert_eq!(read(&client, &path).await["spec"], before["spec"]);
     // With other names of secrets the changes hide them too.
@@ -119,7 +200,9 @@ async fn views_are_made_anew_and_nothing_else_changes() {
     let workload = format!(
         "{}/{}",
         INFERENCE_SERVICE.path(&namespace),
-        INFERENCE_SERVICE.example()["metadata"]["name"].as_str().expect("a name")
+        INFERENCE_SERVICE.example()["metadata"]["name"]
+            .as_str()
+            .expect("a name")
     );
     let edited = patch(&client, &workload, &setting("4321")).await;
     revisor.wait_recorded(INFERENCE_SERVICE, edited.version());
@@ -131,15 +214,21 @@ async fn views_are_made_anew_and_nothing_else_changes() {
     let shown = env.as_str().and_then(|env| env.lines().nth(1));
     assert_eq!(shown, Some("MAX_TOKENS='[redacted]'"));
     let all = revisions(&client, &namespace).await;
-    let view = &all.iter().find(|r| r["spec"]["generation"] == 2).expect("recorded")["spec"]["view"];
+    let view = &all
+        .iter()
+        .find(|r| r["spec"]["generation"] == 2)
+        .expect("recorded")["spec"]["view"];
     assert!(view["changes"].to_string().contains("[redacted]"), "{view}");
     assert!(!view.to_string().contains("4321"), "{view}");
 }
 
 /// The code block of the page on kinds that begins with this comment.
 fn example(file: &str) -> String {
-    let page = std::fs::read_to_string(fixtures().join("../../docs/adding-a-kind.md")).expect("a page");
-    let (_, block) = page.split_once(&format!("```yaml\n# {file}\n")).expect("an example");
+    let page =
+        std::fs::read_to_string(fixtures().join("../../docs/adding-a-kind.md")).expect("a page");
+    let (_, block) = page
+        .split_once(&format!("```yaml\n# {file}\n"))
+        .expect("an example");
     block.split_once("```").expect("its end").0.to_owned()
 }
 
@@ -152,21 +241,33 @@ async fn the_kind_of_the_documentation_is_recorded() {
         registry: "",
     };
     let own = World::start(&Options::minimal());
-    let definition = std::fs::read_to_string(fixtures().join("crds/lates.yaml")).expect("a fixture");
-    let group = definition.lines().find_map(|line| line.trim().strip_prefix("group: ")).expect("a group");
+    let definition =
+        std::fs::read_to_string(fixtures().join("crds/lates.yaml")).expect("a fixture");
+    let group = definition
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("group: "))
+        .expect("a group");
     let definition = definition
         .replace(group, "serving.example.com")
         .replace("Late", "ModelServer")
         .replace("lates", "modelservers")
         .replace("late", "modelserver");
     own.cluster.apply(&definition).expect("a definition");
-    own.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"]);
+    own.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "crd",
+        "--all",
+        "--timeout=20s",
+    ]);
     let client = own.client().await;
     let namespace = own.namespace("example").await;
     let config = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(config.path(), example("revisor.yaml")).expect("written");
-    let revisor =
-        Revisor::start(own.cluster.kubeconfig(), &["--config", &config.path().display().to_string()]);
+    let revisor = Revisor::start(
+        own.cluster.kubeconfig(),
+        &["--config", &config.path().display().to_string()],
+    );
     let manifest: Value = serde_saphyr::from_str(&example("manifest.yaml")).expect("YAML");
     let path = kind.path(&namespace);
     post(&client, &path, &manifest).await;
@@ -174,26 +275,51 @@ async fn the_kind_of_the_documentation_is_recorded() {
     let last = patch(&client, &format!("{path}/llama"), &edited).await;
     revisor.wait_recorded(kind, last.version());
     let all = revisions(&client, &namespace).await;
-    let newest = all.iter().find(|r| r["spec"]["generation"] == 2).expect("recorded");
+    let newest = all
+        .iter()
+        .find(|r| r["spec"]["generation"] == 2)
+        .expect("recorded");
     let view = &newest["spec"]["view"];
-    assert_eq!((all.len(), &view["summary"]), (2, &json!("server.gpus 4→8")));
+    assert_eq!(
+        (all.len(), &view["summary"]),
+        (2, &json!("server.gpus 4→8"))
+    );
     assert_eq!(view["env"], "HF_TOKEN='[redacted]'");
     assert_eq!(view["requestsTotal"], "nvidia.com/gpu=16");
 }
 
 #[test]
 fn explain_needs_no_cluster() {
-    let file = fixtures().join("workloads/deployment.yaml").display().to_string();
+    let file = fixtures()
+        .join("workloads/deployment.yaml")
+        .display()
+        .to_string();
     let out = command(&["kinds", "explain", "-f", &file, "-o", "json"]);
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     let all: Value = serde_json::from_slice(&out.stdout).expect("JSON");
-    assert_eq!((&all[0]["recorded"], &all[0]["why"]), (&json!(true), &json!("selected")));
-    assert_eq!(all[0]["view"]["requestsPerPod"], "cpu=4,memory=32Gi,nvidia.com/gpu=1");
+    assert_eq!(
+        (&all[0]["recorded"], &all[0]["why"]),
+        (&json!(true), &json!("selected"))
+    );
+    assert_eq!(
+        all[0]["view"]["requestsPerPod"],
+        "cpu=4,memory=32Gi,nvidia.com/gpu=1"
+    );
     let mut bad = tempfile::NamedTempFile::new().expect("a file");
     for (text, why) in [
         ("kind: X\n", "document 1: has no apiVersion"),
-        ("apiVersion: v1\nkind: Pod\n", "kind: \"Pod\" of \"v1\" has no kind file"),
-        ("apiVersion: apps/v9\nkind: Deployment\n", "apiVersion: \"apps/v9\""),
+        (
+            "apiVersion: v1\nkind: Pod\n",
+            "kind: \"Pod\" of \"v1\" has no kind file",
+        ),
+        (
+            "apiVersion: apps/v9\nkind: Deployment\n",
+            "apiVersion: \"apps/v9\"",
+        ),
         ("{", "is not YAML"),
         ("", "holds no manifest"),
     ] {
@@ -201,7 +327,10 @@ fn explain_needs_no_cluster() {
         std::fs::write(bad.path(), text).expect("written");
         let out = command(&["kinds", "explain", "-f", &bad.path().display().to_string()]);
         let error = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(!out.status.success() && error.contains(why), "{text:?}: {error}");
+        assert!(
+            !out.status.success() && error.contains(why),
+            "{text:?}: {error}"
+        );
     }
     programs_that_fail_are_told();
     let mut config = tempfile::NamedTempFile::new().expect("a file");
@@ -209,16 +338,25 @@ fn explain_needs_no_cluster() {
     config.write_all(yaml.as_bytes()).expect("written");
     let out = command(&["kinds", "--config", &config.path().display().to_string()]);
     let error = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(error.contains("kinds[0] (T): view.components: 1:6: undefined filter foo"), "{error}");
+    assert!(
+        error.contains("kinds[0] (T): view.components: 1:6: undefined filter foo"),
+        "{error}"
+    );
 }
 
 /// A program that fails, and one that would take for ever.
 fn programs_that_fail_are_told() {
-    let many = format!("apiVersion: a.b/v1\nkind: T\nspec: {{s: secret, a: [{}1]}}\n", "1,".repeat(2000));
+    let many = format!(
+        "apiVersion: a.b/v1\nkind: T\nspec: {{s: secret, a: [{}1]}}\n",
+        "1,".repeat(2000)
+    );
     let manifest = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(manifest.path(), many).expect("written");
     for (program, why) in [
-        (".spec.s.x", "T/(no name): view.components: the program ended with an error"),
+        (
+            ".spec.s.x",
+            "T/(no name): view.components: the program ended with an error",
+        ),
         (
             "[.spec.a as $l | $l[] as $a | $l[] as $b | $l[] as $c | $a + $b + $c] | length",
             "T/(no name): view.components: the program takes longer than half a second",
@@ -228,11 +366,23 @@ fn programs_that_fail_are_told() {
         let kind = json!({"kind": "T", "group": "a.b", "versions": ["v1"], "plural": "ts", "select": "always", "view": {"components": program}});
         std::fs::write(config.path(), json!({"kinds": [kind]}).to_string()).expect("written");
         let path = |file: &tempfile::NamedTempFile| file.path().display().to_string();
-        let out =
-            command(&["kinds", "explain", "-f", &path(&manifest), "--config", &path(&config), "-o", "json"]);
+        let out = command(&[
+            "kinds",
+            "explain",
+            "-f",
+            &path(&manifest),
+            "--config",
+            &path(&config),
+            "-o",
+            "json",
+        ]);
         let error = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(!out.status.success() && error.contains(why) && !error.contains("secret"), "{error}");
-        let all: Value = serde_json::from_slice(&out.stdout).expect("what is recorded all the same");
+        assert!(
+            !out.status.success() && error.contains(why) && !error.contains("secret"),
+            "{error}"
+        );
+        let all: Value =
+            serde_json::from_slice(&out.stdout).expect("what is recorded all the same");
         assert_eq!(all[0]["recorded"], json!(true));
     }
 }

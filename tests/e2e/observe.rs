@@ -15,8 +15,14 @@ use std::time::{Duration, Instant};
 fn observed() -> &'static (World, Revisor) {
     static OBSERVED: OnceLock<(World, Revisor)> = OnceLock::new();
     OBSERVED.get_or_init(|| {
-        let world = World::start(&Options { go_max_procs: None, ..Options::full() });
-        let revisor = Revisor::start(world.cluster.kubeconfig(), &["--log", "info,revisor::observe=debug"]);
+        let world = World::start(&Options {
+            go_max_procs: None,
+            ..Options::full()
+        });
+        let revisor = Revisor::start(
+            world.cluster.kubeconfig(),
+            &["--log", "info,revisor::observe=debug"],
+        );
         (world, revisor)
     })
 }
@@ -50,7 +56,10 @@ impl Row {
             running: status["runningPods"].as_i64().unwrap_or_default(),
             ready: status["readyPods"].as_i64().unwrap_or_default(),
             pools: pools.filter_map(Value::as_str).map(str::to_owned).collect(),
-            gpus: status["allocated"]["nvidia.com/gpu"].as_str().unwrap_or("0").to_owned(),
+            gpus: status["allocated"]["nvidia.com/gpu"]
+                .as_str()
+                .unwrap_or("0")
+                .to_owned(),
             status,
         }
     }
@@ -58,7 +67,11 @@ impl Row {
 
 /// All Revisions of a namespace, oldest first.
 async fn rows(client: &Client, namespace: &str) -> Vec<Row> {
-    let mut all: Vec<_> = revisions(client, namespace).await.iter().map(Row::of).collect();
+    let mut all: Vec<_> = revisions(client, namespace)
+        .await
+        .iter()
+        .map(Row::of)
+        .collect();
     all.sort_by_key(|row| row.generation);
     all
 }
@@ -80,7 +93,11 @@ async fn wait(
         if done(&now) {
             return now;
         }
-        assert!(Instant::now() < deadline, "{what}: {now:#?}\n{}", observed().1.log());
+        assert!(
+            Instant::now() < deadline,
+            "{what}: {now:#?}\n{}",
+            observed().1.log()
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -27,7 +27,10 @@ pub struct Spec {
 impl Spec {
     pub fn new(text: &str) -> Self {
         // Beyond serde_json's depth only the text is compared: the API server writes custom resources in one way.
-        Self { text: text.to_owned(), value: serde_json::from_str(text).ok() }
+        Self {
+            text: text.to_owned(),
+            value: serde_json::from_str(text).ok(),
+        }
     }
 }
 
@@ -96,10 +99,15 @@ struct Metadata<'a> {
 impl Oracle {
     /// Watches `kinds` (`apps/deployments` is stored as `deployments`) from revision 1.
     pub fn start(etcd: &str, kinds: &[&str]) -> Self {
-        let oracle = Self { seen: Arc::default() };
+        let oracle = Self {
+            seen: Arc::default(),
+        };
         for kind in kinds {
-            let (this, kind, address) =
-                (oracle.clone(), (*kind).to_owned(), etcd.trim_start_matches("http://").to_owned());
+            let (this, kind, address) = (
+                oracle.clone(),
+                (*kind).to_owned(),
+                etcd.trim_start_matches("http://").to_owned(),
+            );
             std::thread::spawn(move || {
                 // etcd may be restarted; the cluster goes with the process.
                 while Arc::strong_count(&this.seen) > 1 {
@@ -128,7 +136,11 @@ impl Oracle {
             stream,
             "POST /v3/watch HTTP/1.1\r\nHost: etcd\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         )?;
-        let mut lines = Chunks { stream: BufReader::new(stream), left: 0, started: false };
+        let mut lines = Chunks {
+            stream: BufReader::new(stream),
+            left: 0,
+            started: false,
+        };
         let mut line = Vec::new();
         loop {
             line.clear();
@@ -152,9 +164,17 @@ impl Oracle {
             let written = event["kv"]["mod_revision"].as_str()?.parse().ok()?;
             Some(state(&text(value), written))
         };
-        let states: Vec<_> = result["events"].as_array().into_iter().flatten().filter_map(one).collect();
+        let states: Vec<_> = result["events"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(one)
+            .collect();
         if seen.restored == restored {
-            seen.states.entry(kind.to_owned()).or_default().extend(states);
+            seen.states
+                .entry(kind.to_owned())
+                .or_default()
+                .extend(states);
         }
     }
 
@@ -162,7 +182,9 @@ impl Oracle {
     pub fn restored(&self, revision: u64) {
         let mut seen = self.seen.lock().expect("no panic");
         seen.restored += 1;
-        seen.states.values_mut().for_each(|states| states.retain(|state| state.written <= revision));
+        seen.states
+            .values_mut()
+            .for_each(|states| states.retain(|state| state.written <= revision));
     }
 
     /// Where each generation of `kind` in `namespace` was followed by the next; none for the newest of a workload.
@@ -170,12 +192,19 @@ impl Oracle {
         let seen = self.seen.lock().expect("no panic");
         let mut all: BTreeMap<(String, i64), Option<u64>> = BTreeMap::new();
         let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
-        for state in seen.states.get(kind).into_iter().flatten().filter(|s| s.namespace == namespace) {
+        for state in seen
+            .states
+            .get(kind)
+            .into_iter()
+            .flatten()
+            .filter(|s| s.namespace == namespace)
+        {
             let before = newest.insert(&state.uid, state.generation);
             if let Some(before) = before.filter(|before| *before != state.generation) {
                 all.insert((state.uid.clone(), before), Some(state.written));
             }
-            all.entry((state.uid.clone(), state.generation)).or_default();
+            all.entry((state.uid.clone(), state.generation))
+                .or_default();
         }
         all
     }
@@ -183,8 +212,15 @@ impl Oracle {
     /// Every generation of `kind` that was ever stored in `namespace`.
     pub fn generations(&self, kind: &str, namespace: &str) -> BTreeSet<(String, i64)> {
         let seen = self.seen.lock().expect("no panic");
-        let states = seen.states.get(kind).into_iter().flatten().filter(|s| s.namespace == namespace);
-        states.map(|state| (state.uid.clone(), state.generation)).collect()
+        let states = seen
+            .states
+            .get(kind)
+            .into_iter()
+            .flatten()
+            .filter(|s| s.namespace == namespace);
+        states
+            .map(|state| (state.uid.clone(), state.generation))
+            .collect()
     }
 
     /// What has to be recorded of `kind` in `namespace`, of what was seen so far.
@@ -193,7 +229,13 @@ impl Oracle {
         assert_eq!(seen.failed, None, "the watch of etcd failed");
         let mut last: BTreeMap<String, State> = BTreeMap::new();
         let mut expected = Expected::new();
-        for state in seen.states.get(kind).into_iter().flatten().filter(|s| s.namespace == namespace) {
+        for state in seen
+            .states
+            .get(kind)
+            .into_iter()
+            .flatten()
+            .filter(|s| s.namespace == namespace)
+        {
             let before = last.get(&state.uid);
             if before.is_none_or(|before| is_change(before, state)) {
                 expected.insert((state.uid.clone(), state.generation), state.spec.clone());
@@ -228,14 +270,19 @@ pub fn compaction(etcd: &str) -> u64 {
     let (mut forgotten, mut known) = (0, header_revision(&range(address, 0)));
     while known - forgotten > 1 {
         let middle = forgotten + (known - forgotten) / 2;
-        if range(address, middle).contains("compacted") { forgotten = middle } else { known = middle }
+        if range(address, middle).contains("compacted") {
+            forgotten = middle
+        } else {
+            known = middle
+        }
     }
     known
 }
 
 /// The answer to a read of no key at a revision; 0 stands for the present.
 fn range(address: &str, revision: u64) -> String {
-    let body = json!({"key": BASE64_STANDARD.encode("none"), "revision": revision.to_string()}).to_string();
+    let body = json!({"key": BASE64_STANDARD.encode("none"), "revision": revision.to_string()})
+        .to_string();
     let mut stream = TcpStream::connect(address).expect("etcd");
     let length = body.len();
     write!(stream, "POST /v3/kv/range HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
@@ -247,7 +294,10 @@ fn range(address: &str, revision: u64) -> String {
 
 fn header_revision(answer: &str) -> u64 {
     let answer: Value = serde_json::from_str(answer).expect("JSON");
-    answer["header"]["revision"].as_str().and_then(|text| text.parse().ok()).expect("a revision")
+    answer["header"]["revision"]
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .expect("a revision")
 }
 
 fn state(text: &str, written: u64) -> State {
@@ -265,22 +315,28 @@ fn state(text: &str, written: u64) -> State {
 
 fn only_autoscaler_owns_replicas(entries: Option<&RawValue>) -> bool {
     // Entries that are nested too deeply for serde_json are no autoscaler's.
-    let entries: Vec<Value> =
-        entries.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-    let owners: Vec<_> =
-        entries.iter().filter(|e| !e["fieldsV1"]["f:spec"]["f:replicas"].is_null()).collect();
-    let autoscaler = |e: &&Value| e["manager"] == "kube-controller-manager" && e["subresource"] == "scale";
+    let entries: Vec<Value> = entries
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default();
+    let owners: Vec<_> = entries
+        .iter()
+        .filter(|e| !e["fieldsV1"]["f:spec"]["f:replicas"].is_null())
+        .collect();
+    let autoscaler =
+        |e: &&Value| e["manager"] == "kube-controller-manager" && e["subresource"] == "scale";
     !owners.is_empty() && owners.iter().all(autoscaler)
 }
 
 fn is_change(before: &State, after: &State) -> bool {
     let without_replicas = |spec: &Spec| {
         let mut value = spec.value.clone().unwrap_or_default();
-        value.as_object_mut().map(|fields| fields.remove("replicas"));
+        value
+            .as_object_mut()
+            .map(|fields| fields.remove("replicas"));
         value
     };
-    let autoscaled =
-        after.scaled_by_autoscaler && without_replicas(&before.spec) == without_replicas(&after.spec);
+    let autoscaled = after.scaled_by_autoscaler
+        && without_replicas(&before.spec) == without_replicas(&after.spec);
     before.generation != after.generation && before.spec != after.spec && !autoscaled
 }
 

@@ -6,13 +6,20 @@ use std::process::{Command, Output};
 
 fn plugin(namespace: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-revisor"));
-    command.args(arguments).args(["-n", namespace, "--kubeconfig"]).arg(world().cluster.kubeconfig());
+    command
+        .args(arguments)
+        .args(["-n", namespace, "--kubeconfig"])
+        .arg(world().cluster.kubeconfig());
     command.output().expect("the plugin")
 }
 
 fn printed(namespace: &str, arguments: &[&str]) -> String {
     let out = plugin(namespace, arguments);
-    assert!(out.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     String::from_utf8(out.stdout).expect("text")
 }
 
@@ -21,19 +28,38 @@ async fn history_show_and_diff() {
     let client = world().client().await;
     revisor();
     let namespace = world().namespace("plugin").await;
-    post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
+    post(
+        &client,
+        &INFERENCE_SERVICE.path(&namespace),
+        &INFERENCE_SERVICE.example(),
+    )
+    .await;
     let path = format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace));
-    let last = edit(&client, &path, 3, |i| json!({"spec": {"predictor": {"maxReplicas": i + 5}}})).await;
+    let last = edit(
+        &client,
+        &path,
+        3,
+        |i| json!({"spec": {"predictor": {"maxReplicas": i + 5}}}),
+    )
+    .await;
     revisor().wait_recorded(INFERENCE_SERVICE, last.version());
 
     let table = printed(&namespace, &["history", "isvc/llama-70b"]);
-    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
     assert_eq!(rows[0], ["REV", "TIME", "CHANGE", "VIA", "PHASE", "PODS"]);
-    assert_eq!(rows.iter().skip(1).map(|row| row[0]).collect::<Vec<_>>(), ["1", "2", "3", "4"]);
+    assert_eq!(
+        rows.iter().skip(1).map(|row| row[0]).collect::<Vec<_>>(),
+        ["1", "2", "3", "4"]
+    );
     assert!(table.contains("predictor.maxReplicas 5→6"), "{table}");
-    let list: serde_json::Value =
-        serde_json::from_str(&printed(&namespace, &["history", "inferenceservices/llama-70b", "-o", "json"]))
-            .expect("JSON");
+    let list: serde_json::Value = serde_json::from_str(&printed(
+        &namespace,
+        &["history", "inferenceservices/llama-70b", "-o", "json"],
+    ))
+    .expect("JSON");
     assert_eq!(list.as_array().expect("a list").len(), 4);
 
     let diff = printed(&namespace, &["diff", "InferenceService/llama-70b"]);
@@ -43,8 +69,11 @@ async fn history_show_and_diff() {
         "{diff}"
     );
     assert!(
-        printed(&namespace, &["diff", "isvc/llama-70b", "--from", "1", "--to=-2"])
-            .contains("+    maxReplicas: 6")
+        printed(
+            &namespace,
+            &["diff", "isvc/llama-70b", "--from", "1", "--to=-2"]
+        )
+        .contains("+    maxReplicas: 6")
     );
 
     // What is shown can be applied again.
@@ -62,14 +91,23 @@ async fn history_show_and_diff() {
     assert_eq!(live, "4");
 
     for (arguments, message) in [
-        (["show", "isvc/llama-70b", "--revision=9"], "there is no revision 9; there are: 1, 2, 3, 4"),
+        (
+            ["show", "isvc/llama-70b", "--revision=9"],
+            "there is no revision 9; there are: 1, 2, 3, 4",
+        ),
         (["diff", "isvc/llama-70b", "--to=1"], "nothing before it"),
-        (["history", "isvc/nobody", "-otable"], "no revisions of isvc/nobody"),
+        (
+            ["history", "isvc/nobody", "-otable"],
+            "no revisions of isvc/nobody",
+        ),
         (["history", "nobody", "-otable"], "is not TYPE/NAME"),
     ] {
         let out = plugin(&namespace, &arguments);
         let error = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(out.status.code() == Some(1) && error.contains(message), "{arguments:?}: {error}");
+        assert!(
+            out.status.code() == Some(1) && error.contains(message),
+            "{arguments:?}: {error}"
+        );
     }
 }
 
@@ -77,20 +115,37 @@ async fn history_show_and_diff() {
 async fn status_tells_how_a_running_revisor_is_doing() {
     let client = world().client().await;
     let namespace = world().namespace("status").await;
-    let made = post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
+    let made = post(
+        &client,
+        &INFERENCE_SERVICE.path(&namespace),
+        &INFERENCE_SERVICE.example(),
+    )
+    .await;
     revisor().wait_recorded(INFERENCE_SERVICE, made.version());
     let admin = format!("http://127.0.0.1:{}", revisor().admin);
     let status = |format: &str| {
         let out = command(&["status", "--admin", &admin, "-o", format]);
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
         String::from_utf8(out.stdout).expect("text")
     };
     let table = status("table");
     assert!(table.starts_with("ready: ok\n"), "{table}");
-    assert!(table.lines().any(|line| line.starts_with("InferenceService ")), "{table}");
+    assert!(
+        table
+            .lines()
+            .any(|line| line.starts_with("InferenceService ")),
+        "{table}"
+    );
     let json: Value = serde_json::from_str(&status("json")).expect("JSON");
     let kinds = json["kinds"].as_array().expect("kinds");
-    let of = kinds.iter().find(|kind| kind["kind"] == "InferenceService").expect("a row");
+    let of = kinds
+        .iter()
+        .find(|kind| kind["kind"] == "InferenceService")
+        .expect("a row");
     assert!(
         of["recordedThrough"].as_f64().expect("a number")
             >= f64::from(u32::try_from(made.version()).expect("small"))

@@ -1,7 +1,8 @@
 //! What is a change and what is not.
 
 use crate::support::{
-    DEPLOYMENT, LEADER_WORKER_SET, Meta, edit, eventually, patch, post, read, revisions, revisor, world,
+    DEPLOYMENT, LEADER_WORKER_SET, Meta, edit, eventually, patch, post, read, revisions, revisor,
+    world,
 };
 use kube::Client;
 use serde_json::{Value, json};
@@ -18,12 +19,19 @@ async fn current(client: &Client, path: &str) -> Meta {
 
 /// Everything is recorded, up to `last` at least.
 async fn assert_recorded_through(namespace: &str, last: &Meta) {
-    world().oracle.wait_for(DEPLOYMENT.registry, &last.uid, last.generation);
+    world()
+        .oracle
+        .wait_for(DEPLOYMENT.registry, &last.uid, last.generation);
     world().assert_recorded(namespace, &[DEPLOYMENT]).await;
 }
 
 fn summaries(all: &[Value]) -> Vec<String> {
-    let summary = |r: &Value| r["spec"]["view"]["summary"].as_str().expect("a summary").to_owned();
+    let summary = |r: &Value| {
+        r["spec"]["view"]["summary"]
+            .as_str()
+            .expect("a summary")
+            .to_owned()
+    };
     all.iter().map(summary).collect()
 }
 
@@ -33,8 +41,20 @@ async fn scale_and_restart_by_hand_are_one_change_each() {
     revisor();
     let namespace = world().namespace("hand").await;
     let path = deployment(&client, &namespace).await;
-    world().kubectl(&["-n", &namespace, "scale", "deployment/llama-8b", "--replicas=3"]);
-    world().kubectl(&["-n", &namespace, "rollout", "restart", "deployment/llama-8b"]);
+    world().kubectl(&[
+        "-n",
+        &namespace,
+        "scale",
+        "deployment/llama-8b",
+        "--replicas=3",
+    ]);
+    world().kubectl(&[
+        "-n",
+        &namespace,
+        "rollout",
+        "restart",
+        "deployment/llama-8b",
+    ]);
     let last = current(&client, &path).await;
     revisor().wait_recorded(DEPLOYMENT, last.version());
     let all = revisions(&client, &namespace).await;
@@ -63,13 +83,26 @@ async fn a_real_autoscaler_makes_no_revision() {
     )
     .await;
     let kubectl = || {
-        world().kubectl(&["-n", &namespace, "get", "deployment/llama-8b", "-o", "jsonpath={.spec.replicas}"])
+        world().kubectl(&[
+            "-n",
+            &namespace,
+            "get",
+            "deployment/llama-8b",
+            "-o",
+            "jsonpath={.spec.replicas}",
+        ])
     };
-    assert!(eventually(Duration::from_secs(60), || kubectl() == "4"), "the autoscaler did nothing");
+    assert!(
+        eventually(Duration::from_secs(60), || kubectl() == "4"),
+        "the autoscaler did nothing"
+    );
     let scaled = current(&client, &path).await;
     assert!(scaled.generation > 1);
     revisor().wait_recorded(DEPLOYMENT, scaled.version());
-    assert_eq!(summaries(&revisions(&client, &namespace).await), ["created"]);
+    assert_eq!(
+        summaries(&revisions(&client, &namespace).await),
+        ["created"]
+    );
     // The recorder is not asleep: a real edit does appear, compared with what the autoscaler left.
     let edited = patch(
         &client,
@@ -78,7 +111,10 @@ async fn a_real_autoscaler_makes_no_revision() {
     )
     .await;
     revisor().wait_recorded(DEPLOYMENT, edited.version());
-    assert_eq!(summaries(&revisions(&client, &namespace).await), ["created", "+paused"]);
+    assert_eq!(
+        summaries(&revisions(&client, &namespace).await),
+        ["created", "+paused"]
+    );
     assert_recorded_through(&namespace, &edited).await;
 }
 
@@ -89,11 +125,23 @@ async fn annotations_move_a_deployments_generation_and_make_no_revision() {
     let namespace = world().namespace("notes").await;
     let path = deployment(&client, &namespace).await;
     let before = current(&client, &path).await.generation;
-    let noted =
-        edit(&client, &path, 20, |i| json!({"metadata": {"annotations": {"note": format!("{i}")}}})).await;
-    assert_eq!(noted.generation, before + 20, "annotations move the generation of a Deployment");
+    let noted = edit(
+        &client,
+        &path,
+        20,
+        |i| json!({"metadata": {"annotations": {"note": format!("{i}")}}}),
+    )
+    .await;
+    assert_eq!(
+        noted.generation,
+        before + 20,
+        "annotations move the generation of a Deployment"
+    );
     revisor().wait_recorded(DEPLOYMENT, noted.version());
-    assert_eq!(summaries(&revisions(&client, &namespace).await), ["created"]);
+    assert_eq!(
+        summaries(&revisions(&client, &namespace).await),
+        ["created"]
+    );
     let edited = patch(&client, &path, &json!({"spec": {"minReadySeconds": 5}})).await;
     revisor().wait_recorded(DEPLOYMENT, edited.version());
     let all = revisions(&client, &namespace).await;
@@ -118,10 +166,17 @@ async fn what_is_not_selected_is_not_recorded_until_it_is() {
     revisor().wait_recorded(DEPLOYMENT, edited.version());
     revisor().wait_recorded(LEADER_WORKER_SET, refused.version());
     assert_eq!(revisions(&client, &namespace).await.len(), 0);
-    let labelled =
-        patch(&client, &path, &json!({"metadata": {"labels": {"revisor.dev/record": "true"}}})).await;
+    let labelled = patch(
+        &client,
+        &path,
+        &json!({"metadata": {"labels": {"revisor.dev/record": "true"}}}),
+    )
+    .await;
     revisor().wait_recorded(DEPLOYMENT, labelled.version());
-    assert_eq!(summaries(&revisions(&client, &namespace).await), ["first seen at generation 2"]);
+    assert_eq!(
+        summaries(&revisions(&client, &namespace).await),
+        ["first seen at generation 2"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,7 +184,12 @@ async fn a_part_of_a_recorded_workload_is_not_recorded() {
     let client = world().client().await;
     revisor();
     let namespace = world().namespace("parts").await;
-    let owner = post(&client, &LEADER_WORKER_SET.path(&namespace), &LEADER_WORKER_SET.example()).await;
+    let owner = post(
+        &client,
+        &LEADER_WORKER_SET.path(&namespace),
+        &LEADER_WORKER_SET.example(),
+    )
+    .await;
     let mut part = DEPLOYMENT.example();
     part["metadata"]["ownerReferences"] = json!([{
         "apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet", "name": owner.name, "uid": owner.uid, "controller": true,
@@ -138,5 +198,10 @@ async fn a_part_of_a_recorded_workload_is_not_recorded() {
     revisor().wait_recorded(DEPLOYMENT, part.version());
     revisor().wait_recorded(LEADER_WORKER_SET, owner.version());
     let all = revisions(&client, &namespace).await;
-    assert_eq!(all.iter().map(|r| &r["spec"]["workload"]["kind"]).collect::<Vec<_>>(), ["LeaderWorkerSet"]);
+    assert_eq!(
+        all.iter()
+            .map(|r| &r["spec"]["workload"]["kind"])
+            .collect::<Vec<_>>(),
+        ["LeaderWorkerSet"]
+    );
 }

@@ -1,8 +1,8 @@
 //! Every quick edit becomes a Revision.
 
 use crate::support::{
-    DEPLOYMENT, INFERENCE_SERVICE, KINDS, Kind, LEADER_WORKER_SET, Meta, STATEFUL_SET, edit, eventually, get,
-    patch, post, read, revisions, revisor, snapshot, world,
+    DEPLOYMENT, INFERENCE_SERVICE, KINDS, Kind, LEADER_WORKER_SET, Meta, STATEFUL_SET, edit,
+    eventually, get, patch, post, read, revisions, revisor, snapshot, world,
 };
 use kube::Client;
 use serde_json::{Value, json};
@@ -15,7 +15,9 @@ fn change(kind: Kind, i: usize) -> Value {
             json!({"spec": {"predictor": {"model": {"storageUri": format!("s3://models/llama/{i}")}}}})
         }
         "LeaderWorkerSet" => json!({"spec": {"leaderWorkerTemplate": {"size": i + 3}}}),
-        _ => json!({"spec": {"template": {"metadata": {"annotations": {"edit": format!("number {i}")}}}}}),
+        _ => {
+            json!({"spec": {"template": {"metadata": {"annotations": {"edit": format!("number {i}")}}}}})
+        }
     }
 }
 
@@ -26,7 +28,9 @@ async fn create(client: &Client, kind: Kind, namespace: &str, name: &str) -> Met
 }
 
 fn settle(kind: Kind, last: &Meta) {
-    world().oracle.wait_for(kind.registry, &last.uid, last.generation);
+    world()
+        .oracle
+        .wait_for(kind.registry, &last.uid, last.generation);
     revisor().wait_recorded(kind, last.version());
 }
 
@@ -35,7 +39,10 @@ async fn create_and_edit_200_times(kind: Kind) {
     revisor();
     let namespace = world().namespace("quick").await;
     create(&client, kind, &namespace, "w").await;
-    let last = edit(&client, &format!("{}/w", kind.path(&namespace)), 200, |i| change(kind, i)).await;
+    let last = edit(&client, &format!("{}/w", kind.path(&namespace)), 200, |i| {
+        change(kind, i)
+    })
+    .await;
     settle(kind, &last);
     assert_eq!(world().assert_recorded(&namespace, &[kind]).await, 201);
 }
@@ -94,7 +101,12 @@ async fn there_and_back_again_is_a_change_each_time() {
     let path = format!("{}/w", INFERENCE_SERVICE.path(&namespace));
     let last = edit(&client, &path, 100, |i| change(INFERENCE_SERVICE, i % 2)).await;
     settle(INFERENCE_SERVICE, &last);
-    assert_eq!(world().assert_recorded(&namespace, &[INFERENCE_SERVICE]).await, 101);
+    assert_eq!(
+        world()
+            .assert_recorded(&namespace, &[INFERENCE_SERVICE])
+            .await,
+        101
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,27 +120,50 @@ async fn a_revision_says_what_changed_through_what_and_hides_secrets() {
     container["image"] = "vllm/vllm-openai:v0.12.0".into();
     container["env"][0]["value"] = "hf_zyxwvutsrqponmlkjihgfedcba".into();
     container["env"][1]["value"] = "8192".into();
-    let last =
-        patch(&client, &path, &json!({"spec": {"template": {"spec": {"containers": [container]}}}})).await;
+    let last = patch(
+        &client,
+        &path,
+        &json!({"spec": {"template": {"spec": {"containers": [container]}}}}),
+    )
+    .await;
     settle(DEPLOYMENT, &last);
 
     let all = revisions(&client, &namespace).await;
     let (first, second) = (&all[0], &all[1]["spec"]);
     assert_eq!(first["spec"]["type"], "Baseline");
     assert_eq!(first["spec"]["view"]["summary"], "created");
-    let labels = first["metadata"]["labels"].as_object().expect("labels").keys().collect::<Vec<_>>();
+    let labels = first["metadata"]["labels"]
+        .as_object()
+        .expect("labels")
+        .keys()
+        .collect::<Vec<_>>();
     assert_eq!(
         labels,
         ["revisor.dev/workload-kind", "revisor.dev/workload-uid"],
         "labels of the workload stay with it"
     );
-    assert!(first["metadata"].get("ownerReferences").is_none(), "history outlives its workload");
-    assert_eq!((&second["type"], &second["generation"]), (&json!("Change"), &json!(2)));
-    assert_eq!(second["via"], json!({"manager": "e2e", "operation": "Update"}));
+    assert!(
+        first["metadata"].get("ownerReferences").is_none(),
+        "history outlives its workload"
+    );
+    assert_eq!(
+        (&second["type"], &second["generation"]),
+        (&json!("Change"), &json!(2))
+    );
+    assert_eq!(
+        second["via"],
+        json!({"manager": "e2e", "operation": "Update"})
+    );
     assert_eq!(second["changeTimeSource"], "ManagedFields");
     assert_eq!(second["resourceVersion"], last.resource_version.as_str());
-    assert_eq!(second["view"]["summary"], "env HF_TOKEN, env MAX_TOKENS, image");
-    assert_eq!(second["view"]["images"], json!(["vllm/vllm-openai:v0.12.0"]));
+    assert_eq!(
+        second["view"]["summary"],
+        "env HF_TOKEN, env MAX_TOKENS, image"
+    );
+    assert_eq!(
+        second["view"]["images"],
+        json!(["vllm/vllm-openai:v0.12.0"])
+    );
     let base = "spec.template.spec.containers[vllm]";
     let expected = json!([
         {"path": format!("{base}.env[HF_TOKEN].value"), "from": "[redacted]", "to": "[redacted]"},
@@ -136,7 +171,10 @@ async fn a_revision_says_what_changed_through_what_and_hides_secrets() {
         {"path": format!("{base}.image"), "from": "vllm/vllm-openai:v0.11.0", "to": "vllm/vllm-openai:v0.12.0"},
     ]);
     assert_eq!(second["view"]["changes"], expected);
-    assert!(!second["view"].to_string().contains("hf_"), "a secret is in the view");
+    assert!(
+        !second["view"].to_string().contains("hf_"),
+        "a secret is in the view"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,10 +188,12 @@ async fn the_snapshot_is_what_its_user_wrote() {
     let snapshot: Value = serde_json::from_str(&snapshot(&all[0]).expect("data")).expect("JSON");
     let live = read(&client, &format!("{}/w", DEPLOYMENT.path(&namespace))).await;
     assert_eq!(snapshot["spec"], live["spec"]);
-    let metadata =
-        json!({"name": "w", "namespace": namespace, "labels": {"app": "llama-8b", "team": "search"}});
+    let metadata = json!({"name": "w", "namespace": namespace, "labels": {"app": "llama-8b", "team": "search"}});
     assert_eq!(snapshot["metadata"], metadata);
-    assert_eq!((&snapshot["apiVersion"], &snapshot["kind"]), (&json!("apps/v1"), &json!("Deployment")));
+    assert_eq!(
+        (&snapshot["apiVersion"], &snapshot["kind"]),
+        (&json!("apps/v1"), &json!("Deployment"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,28 +204,47 @@ async fn the_rest_api_lists_newest_first() {
     let created = create(&client, INFERENCE_SERVICE, &namespace, "w").await;
     let path = format!("{}/w", INFERENCE_SERVICE.path(&namespace));
     edit(&client, &path, 2, |i| change(INFERENCE_SERVICE, i)).await;
-    let url = format!("/api/v1/workloads/inferences/{}/revisions?", created.uid.to_uppercase());
+    let url = format!(
+        "/api/v1/workloads/inferences/{}/revisions?",
+        created.uid.to_uppercase()
+    );
     let generations = || {
         let (_, body) = get(revisor.rest, &url)?;
         let answer: Value = serde_json::from_str(&body).ok()?;
         let list = answer["revisions"].as_array()?.clone();
         Some(
             list.iter()
-                .map(|r| r["additionalFields"]["generation"].as_i64().expect("a number"))
+                .map(|r| {
+                    r["additionalFields"]["generation"]
+                        .as_i64()
+                        .expect("a number")
+                })
                 .collect::<Vec<_>>(),
         )
     };
     assert!(
-        eventually(Duration::from_secs(20), || generations() == Some(vec![3, 2, 1])),
+        eventually(Duration::from_secs(20), || generations()
+            == Some(vec![3, 2, 1])),
         "{:?}",
         generations()
     );
     for (path, status, text) in [
-        ("/api/v1/workloads/inferences/nonsense/revisions", 400, "workloadId: \\\"nonsense\\\""),
-        ("/api/v1/workloads/inferences/00000000-0000-0000-0000-000000000001/revisions", 404, "\"code\":404"),
+        (
+            "/api/v1/workloads/inferences/nonsense/revisions",
+            400,
+            "workloadId: \\\"nonsense\\\"",
+        ),
+        (
+            "/api/v1/workloads/inferences/00000000-0000-0000-0000-000000000001/revisions",
+            404,
+            "\"code\":404",
+        ),
         ("/nothing", 404, "\"code\":404"),
     ] {
         let (code, body) = get(revisor.rest, path).expect("an answer");
-        assert!(code == status && body.contains(text), "{path}: {code} {body}");
+        assert!(
+            code == status && body.contains(text),
+            "{path}: {code} {body}"
+        );
     }
 }

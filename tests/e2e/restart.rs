@@ -2,7 +2,8 @@
 
 use crate::faults::{role, service_account};
 use crate::support::{
-    DEPLOYMENT, INFERENCE_SERVICE, Revisor, World, edit, eventually, patch, post, read, revisions, world,
+    DEPLOYMENT, INFERENCE_SERVICE, Revisor, World, edit, eventually, patch, post, read, revisions,
+    world,
 };
 use devcluster::{Component, Options};
 use serde_json::{Value, json};
@@ -16,7 +17,14 @@ fn uri(i: usize) -> Value {
 
 fn versions(all: &[Value]) -> BTreeMap<String, String> {
     let text = |value: &Value| value.as_str().expect("text").to_owned();
-    all.iter().map(|r| (text(&r["metadata"]["name"]), text(&r["metadata"]["resourceVersion"]))).collect()
+    all.iter()
+        .map(|r| {
+            (
+                text(&r["metadata"]["name"]),
+                text(&r["metadata"]["resourceVersion"]),
+            )
+        })
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,7 +34,12 @@ async fn a_restart_writes_nothing_that_is_there_and_goes_on_where_it_was() {
     let namespace = own.namespace("again").await;
     let path = format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace));
     let first = Revisor::start(own.cluster.kubeconfig(), &[]);
-    post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
+    post(
+        &client,
+        &INFERENCE_SERVICE.path(&namespace),
+        &INFERENCE_SERVICE.example(),
+    )
+    .await;
     let deployment = post(&client, &DEPLOYMENT.path(&namespace), &DEPLOYMENT.example()).await;
     let last = edit(&client, &path, 30, uri).await;
     first.wait_recorded(INFERENCE_SERVICE, last.version());
@@ -42,17 +55,25 @@ async fn a_restart_writes_nothing_that_is_there_and_goes_on_where_it_was() {
         "revisor_revisions_present_total",
         "revisor_revisions_drift_total",
     ] {
-        assert!(second.metric(metric, "").abs() < 0.5, "{metric}: a restart asks nothing and writes nothing");
+        assert!(
+            second.metric(metric, "").abs() < 0.5,
+            "{metric}: a restart asks nothing and writes nothing"
+        );
     }
     // The first edit after a restart is compared with the stored snapshot, and knows what changed.
     let last = patch(&client, &path, &uri(1000)).await;
     second.wait_recorded(INFERENCE_SERVICE, last.version());
     let all = revisions(&client, &namespace).await;
-    let newest = all.iter().find(|r| r["spec"]["generation"] == last.generation).expect("recorded");
+    let newest = all
+        .iter()
+        .find(|r| r["spec"]["generation"] == last.generation)
+        .expect("recorded");
     assert_eq!(newest["spec"]["view"]["changes"][0]["to"], "s3://m/1000");
     assert!(second.metric("revisor_generation_holes_total", "").abs() < 0.5);
-    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
-    own.assert_recorded(&namespace, &[INFERENCE_SERVICE, DEPLOYMENT]).await;
+    own.oracle
+        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    own.assert_recorded(&namespace, &[INFERENCE_SERVICE, DEPLOYMENT])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,15 +81,37 @@ async fn two_at_once_write_one_set() {
     let own = World::start(&Options::minimal());
     let client = own.client().await;
     let namespace = own.namespace("two").await;
-    let both = [Revisor::start(own.cluster.kubeconfig(), &[]), Revisor::start(own.cluster.kubeconfig(), &[])];
-    post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
-    let last = edit(&client, &format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace)), 100, uri).await;
-    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
-    let total = |metric: &str| both.iter().map(|r| r.metric(metric, "InferenceService")).sum::<f64>();
+    let both = [
+        Revisor::start(own.cluster.kubeconfig(), &[]),
+        Revisor::start(own.cluster.kubeconfig(), &[]),
+    ];
+    post(
+        &client,
+        &INFERENCE_SERVICE.path(&namespace),
+        &INFERENCE_SERVICE.example(),
+    )
+    .await;
+    let last = edit(
+        &client,
+        &format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace)),
+        100,
+        uri,
+    )
+    .await;
+    own.oracle
+        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    let total = |metric: &str| {
+        both.iter()
+            .map(|r| r.metric(metric, "InferenceService"))
+            .sum::<f64>()
+    };
     for revisor in &both {
         revisor.wait_recorded(INFERENCE_SERVICE, last.version());
     }
-    assert_eq!(own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await, 101);
+    assert_eq!(
+        own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await,
+        101
+    );
     assert!((total("revisor_revisions_recorded_total") - 101.0).abs() < 0.5);
     assert!((total("revisor_revisions_present_total") - 101.0).abs() < 0.5);
     assert!(total("revisor_revisions_drift_total").abs() < 0.5);
@@ -81,7 +124,12 @@ async fn sigterm_writes_what_is_waiting() {
     let namespace = own.namespace("term").await;
     let kubeconfig = service_account(&own);
     let mut revisor = Revisor::start(&kubeconfig, &["--writers=1", "--drain-seconds=60"]);
-    post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
+    post(
+        &client,
+        &INFERENCE_SERVICE.path(&namespace),
+        &INFERENCE_SERVICE.example(),
+    )
+    .await;
     let path = format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace));
     own.cluster.apply(&role(false)).expect("a role");
     // The API server's own view of roles lags a little.
@@ -95,7 +143,11 @@ async fn sigterm_writes_what_is_waiting() {
     assert!(held(), "{}", revisor.log());
     let last = edit(&client, &path, 100, uri).await;
     let waiting = || revisor.metric("revisor_queue_length", "");
-    assert!(eventually(Duration::from_secs(20), || waiting() > 99.5), "{} are waiting", waiting());
+    assert!(
+        eventually(Duration::from_secs(20), || waiting() > 99.5),
+        "{} are waiting",
+        waiting()
+    );
     revisor.signal("TERM");
     assert!(
         !eventually(Duration::from_secs(2), || !revisor.is_alive()),
@@ -104,10 +156,19 @@ async fn sigterm_writes_what_is_waiting() {
     );
     assert!(waiting() > 99.5, "{} are waiting", waiting());
     own.cluster.apply(&role(true)).expect("a role");
-    assert!(eventually(Duration::from_secs(40), || !revisor.is_alive()), "still running:\n{}", revisor.log());
+    assert!(
+        eventually(Duration::from_secs(40), || !revisor.is_alive()),
+        "still running:\n{}",
+        revisor.log()
+    );
     assert_eq!(revisor.exit_code(), 0);
-    assert!(revisor.log().contains("everything is written"), "{}", revisor.log());
-    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    assert!(
+        revisor.log().contains("everything is written"),
+        "{}",
+        revisor.log()
+    );
+    own.oracle
+        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     assert!(own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await > 100);
 }
 
@@ -116,7 +177,12 @@ async fn a_second_signal_ends_at_once() {
     let own = World::start(&Options::minimal());
     let client = own.client().await;
     let namespace = own.namespace("twice").await;
-    post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
+    post(
+        &client,
+        &INFERENCE_SERVICE.path(&namespace),
+        &INFERENCE_SERVICE.example(),
+    )
+    .await;
     // Without the definition nothing can be written; the rest of the edits waits.
     let mut stuck = Revisor::start(own.cluster.kubeconfig(), &["--drain-seconds=60"]);
     own.kubectl(&["delete", "crd", "revisions.revisor.dev"]);
@@ -131,36 +197,57 @@ async fn a_second_signal_ends_at_once() {
     }
     assert!(held(), "{}", stuck.log());
     stuck.signal("TERM");
-    assert!(!eventually(Duration::from_secs(2), || !stuck.is_alive()), "it did not wait");
+    assert!(
+        !eventually(Duration::from_secs(2), || !stuck.is_alive()),
+        "it did not wait"
+    );
     stuck.signal("TERM");
-    assert!(eventually(Duration::from_secs(5), || !stuck.is_alive()), "the second signal did not end it");
+    assert!(
+        eventually(Duration::from_secs(5), || !stuck.is_alive()),
+        "the second signal did not end it"
+    );
     assert_eq!(stuck.exit_code(), 130);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kind_that_is_installed_later_is_picked_up() {
     let mut config = tempfile::NamedTempFile::new().expect("a file");
-    let kind =
-        "kinds:\n- {kind: Late, group: e2e.example.com, versions: [v2, v1], plural: lates, select: always}\n";
+    let kind = "kinds:\n- {kind: Late, group: e2e.example.com, versions: [v2, v1], plural: lates, select: always}\n";
     config.write_all(kind.as_bytes()).expect("written");
     let file = config.path().display().to_string();
     let revisor = Revisor::start(world().cluster.kubeconfig(), &["--config", &file]);
     let client = world().client().await;
     let namespace = world().namespace("late").await;
-    world().cluster.apply(include_str!("../fixtures/crds/lates.yaml")).expect("a CRD");
-    world().kubectl(&["wait", "--for=condition=Established", "crd/lates.e2e.example.com", "--timeout=20s"]);
+    world()
+        .cluster
+        .apply(include_str!("../fixtures/crds/lates.yaml"))
+        .expect("a CRD");
+    world().kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "crd/lates.e2e.example.com",
+        "--timeout=20s",
+    ]);
     let watching = || {
         revisor.log().contains("watching kind=\"Late\"")
             || revisor.metric("revisor_lists_total", "Late") > 0.5
     };
-    assert!(eventually(Duration::from_secs(10), watching), "{}", revisor.log());
+    assert!(
+        eventually(Duration::from_secs(10), watching),
+        "{}",
+        revisor.log()
+    );
     let object = json!({"apiVersion": "e2e.example.com/v1", "kind": "Late", "metadata": {"name": "l"}, "spec": {"a": 1}});
     let path = format!("/apis/e2e.example.com/v1/namespaces/{namespace}/lates");
     let created = post(&client, &path, &object).await;
     let through = || revisor.metric("revisor_recorded_resource_version", "Late");
     #[allow(clippy::cast_precision_loss)]
     let reached = || through() >= created.version() as f64;
-    assert!(eventually(Duration::from_secs(20), reached), "{}", revisor.log());
+    assert!(
+        eventually(Duration::from_secs(20), reached),
+        "{}",
+        revisor.log()
+    );
     assert_eq!(revisions(&client, &namespace).await.len(), 1);
 }
 
@@ -170,20 +257,35 @@ async fn an_api_server_that_restarts_loses_nothing_that_comes_after() {
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let namespace = own.namespace("server").await;
     let client = own.client().await;
-    post(&client, &INFERENCE_SERVICE.path(&namespace), &INFERENCE_SERVICE.example()).await;
+    post(
+        &client,
+        &INFERENCE_SERVICE.path(&namespace),
+        &INFERENCE_SERVICE.example(),
+    )
+    .await;
     let path = format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace));
     let last = edit(&client, &path, 20, uri).await;
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
     let lists = revisor.metric("revisor_lists_total", "InferenceService");
-    own.cluster.restart(Component::ApiServer(0)).expect("restarted");
+    own.cluster
+        .restart(Component::ApiServer(0))
+        .expect("restarted");
     let back = || revisor.metric("revisor_lists_total", "InferenceService") > lists;
-    assert!(eventually(Duration::from_secs(60), back), "the watch did not come back:\n{}", revisor.log());
+    assert!(
+        eventually(Duration::from_secs(60), back),
+        "the watch did not come back:\n{}",
+        revisor.log()
+    );
     let client = own.client().await;
     let live = read(&client, &path).await;
     assert_eq!(live["metadata"]["generation"], last.generation);
     let last = edit(&client, &path, 20, |i| uri(i + 100)).await;
-    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    own.oracle
+        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
-    assert_eq!(own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await, 41);
+    assert_eq!(
+        own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await,
+        41
+    );
     assert!(revisor.is_alive());
 }

@@ -2,8 +2,8 @@
 
 use crate::oracle::Oracle;
 use crate::support::{
-    DEPLOYMENT, INFERENCE_SERVICE, Kind, Meta, Revisor, World, edit, eventually, patch, post, read, recorded,
-    revisions, send,
+    DEPLOYMENT, INFERENCE_SERVICE, Kind, Meta, Revisor, World, edit, eventually, patch, post, read,
+    recorded, revisions, send,
 };
 use crate::traffic::{create, path, uri};
 use devcluster::{Component, Options};
@@ -16,10 +16,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-const LATE: Kind =
-    Kind { kind: "Late", api: "apis/e2e.example.com/v1", plural: "lates", registry: "e2e.example.com/lates" };
-const LATE_FILE: &str =
-    "kinds:\n- {kind: Late, group: e2e.example.com, versions: [v1, v2], plural: lates, select: always}\n";
+const LATE: Kind = Kind {
+    kind: "Late",
+    api: "apis/e2e.example.com/v1",
+    plural: "lates",
+    registry: "e2e.example.com/lates",
+};
+const LATE_FILE: &str = "kinds:\n- {kind: Late, group: e2e.example.com, versions: [v1, v2], plural: lates, select: always}\n";
 
 /// Its definition: which versions are served, which is stored, a column, a default.
 fn late(served: [bool; 2], stored: usize, column: bool, default: bool) -> String {
@@ -27,8 +30,11 @@ fn late(served: [bool; 2], stored: usize, column: bool, default: bool) -> String
     if default {
         spec["properties"] = json!({"mode": {"type": "string", "default": "fast"}});
     }
-    let columns =
-        if column { json!([{"name": "N", "type": "integer", "jsonPath": ".spec.n"}]) } else { json!([]) };
+    let columns = if column {
+        json!([{"name": "N", "type": "integer", "jsonPath": ".spec.n"}])
+    } else {
+        json!([])
+    };
     let version = |i: usize| {
         json!({
             "name": format!("v{}", i + 1), "served": served[i], "storage": stored == i, "subresources": {"status": {}},
@@ -65,9 +71,17 @@ async fn assert_late_complete(
     let keys = |set: &crate::oracle::Expected| set.keys().cloned().collect::<Vec<_>>();
     assert_eq!(keys(&expected), keys(&recorded));
     for (key, spec) in &expected {
-        assert_eq!(without_default(spec), without_default(&recorded[key]), "{key:?}");
+        assert_eq!(
+            without_default(spec),
+            without_default(&recorded[key]),
+            "{key:?}"
+        );
     }
-    assert!(revisor.metric("revisor_generations_lost_total", "").abs() < 0.5, "{}", revisor.log());
+    assert!(
+        revisor.metric("revisor_generations_lost_total", "").abs() < 0.5,
+        "{}",
+        revisor.log()
+    );
     expected.len()
 }
 
@@ -77,8 +91,15 @@ async fn a_definition_changes_under_load_and_its_version_goes() {
     let client = own.client().await;
     let mut config = tempfile::NamedTempFile::new().expect("a file");
     config.write_all(LATE_FILE.as_bytes()).expect("written");
-    own.cluster.apply(&late([true, false], 0, false, false)).expect("a definition");
-    own.kubectl(&["wait", "--for=condition=Established", "crd/lates.e2e.example.com", "--timeout=20s"]);
+    own.cluster
+        .apply(&late([true, false], 0, false, false))
+        .expect("a definition");
+    own.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "crd/lates.e2e.example.com",
+        "--timeout=20s",
+    ]);
     let oracle = Oracle::start(&own.cluster.etcd_endpoint(), &[LATE.registry]);
     let namespace = own.namespace("definition").await;
     let file = config.path().display().to_string();
@@ -123,8 +144,14 @@ async fn a_definition_changes_under_load_and_its_version_goes() {
     let before = assert_late_complete(&own, &oracle, &revisor, &namespace, &last).await;
     assert!(before > 300, "{before}");
     let all = revisions(&client, &namespace).await;
-    let newest = all.iter().find(|r| r["spec"]["generation"] == last.generation).expect("recorded");
-    assert_eq!(newest["spec"]["workload"]["apiVersion"], "e2e.example.com/v2");
+    let newest = all
+        .iter()
+        .find(|r| r["spec"]["generation"] == last.generation)
+        .expect("recorded");
+    assert_eq!(
+        newest["spec"]["workload"]["apiVersion"],
+        "e2e.example.com/v2"
+    );
     assert_eq!(
         newest["spec"]["view"]["changes"].as_array().map(Vec::len),
         Some(1),
@@ -132,16 +159,32 @@ async fn a_definition_changes_under_load_and_its_version_goes() {
     );
     install_again(&own, &client, &namespace).await;
     let last = edit(&client, &in_v2, 10, |i| number(i + 1)).await;
-    assert_eq!(assert_late_complete(&own, &oracle, &revisor, &namespace, &last).await, before + 11);
+    assert_eq!(
+        assert_late_complete(&own, &oracle, &revisor, &namespace, &last).await,
+        before + 11
+    );
 }
 
 /// Deleted and installed again: other workloads of the same name.
 async fn install_again(world: &World, client: &kube::Client, namespace: &str) {
     world.kubectl(&["delete", "crd", "lates.e2e.example.com"]);
-    world.cluster.apply(&late([false, true], 1, false, false)).expect("a definition");
-    world.kubectl(&["wait", "--for=condition=Established", "crd/lates.e2e.example.com", "--timeout=20s"]);
+    world
+        .cluster
+        .apply(&late([false, true], 1, false, false))
+        .expect("a definition");
+    world.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "crd/lates.e2e.example.com",
+        "--timeout=20s",
+    ]);
     let object = json!({"apiVersion": "e2e.example.com/v2", "kind": "Late", "metadata": {"name": "w"}, "spec": {"n": 0}});
-    post(client, &LATE.path(namespace).replace("/v1/", "/v2/"), &object).await;
+    post(
+        client,
+        &LATE.path(namespace).replace("/v1/", "/v2/"),
+        &object,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,32 +198,53 @@ async fn a_thousand_writes_of_an_autoscaler_and_a_restart_are_no_gap() {
     let scale = format!("{deployment}/scale?fieldManager=kube-controller-manager");
     let scaled = |i: usize| json!({"spec": {"replicas": 2 + i % 50}}).to_string();
     for i in 0..1000 {
-        let (code, body) =
-            send(&client, Method::PATCH, &scale, "application/merge-patch+json", &scaled(i)).await;
+        let (code, body) = send(
+            &client,
+            Method::PATCH,
+            &scale,
+            "application/merge-patch+json",
+            &scaled(i),
+        )
+        .await;
         assert_eq!(code, 200, "{body}");
     }
     let present: Meta =
-        serde_json::from_value(read(&client, &deployment).await["metadata"].clone()).expect("metadata");
+        serde_json::from_value(read(&client, &deployment).await["metadata"].clone())
+            .expect("metadata");
     assert!(present.generation > 900, "{}", present.generation);
     revisor.wait_recorded(DEPLOYMENT, present.version());
     let all = revisions(&client, &namespace).await;
     assert_eq!(all.len(), 1);
-    assert_eq!(all[0]["status"]["observedThrough"]["generation"], present.generation);
+    assert_eq!(
+        all[0]["status"]["observedThrough"]["generation"],
+        present.generation
+    );
     drop(revisor);
-    own.cluster.restart(Component::ApiServer(0)).expect("an API server");
+    own.cluster
+        .restart(Component::ApiServer(0))
+        .expect("an API server");
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let image = json!({"spec": {"template": {"metadata": {"annotations": {"touched": "yes"}}}}});
     let last = patch(&client, &deployment, &image).await;
-    own.oracle.wait_for(DEPLOYMENT.registry, &last.uid, last.generation);
+    own.oracle
+        .wait_for(DEPLOYMENT.registry, &last.uid, last.generation);
     revisor.wait_recorded(DEPLOYMENT, last.version());
     let all = revisions(&client, &namespace).await;
     assert_eq!(all.len(), 2, "{all:?}");
-    let changes = all[1]["spec"]["view"]["changes"].as_array().expect("changes");
-    assert_eq!(changes.len(), 1, "the autoscaler's work is none of it: {changes:?}");
+    let changes = all[1]["spec"]["view"]["changes"]
+        .as_array()
+        .expect("changes");
+    assert_eq!(
+        changes.len(),
+        1,
+        "the autoscaler's work is none of it: {changes:?}"
+    );
     own.assert_recorded(&namespace, &[DEPLOYMENT]).await;
-    for metric in
-        ["revisor_generations_lost_total", "revisor_gap_generations_total", "revisor_generation_holes_total"]
-    {
+    for metric in [
+        "revisor_generations_lost_total",
+        "revisor_gap_generations_total",
+        "revisor_generation_holes_total",
+    ] {
         assert!(revisor.metric(metric, "").abs() < 0.5, "{metric}");
     }
 }
@@ -194,8 +258,7 @@ async fn what_happened_while_a_workload_was_not_selected_is_named_and_not_lost()
     let deployment = format!("{}/llama-8b", DEPLOYMENT.path(&namespace));
     post(&client, &DEPLOYMENT.path(&namespace), &DEPLOYMENT.example()).await;
     let label = |value: &str| json!({"metadata": {"labels": {"revisor.dev/record": value}}});
-    let touch =
-        |i: usize| json!({"spec": {"template": {"metadata": {"annotations": {"touched": i.to_string()}}}}});
+    let touch = |i: usize| json!({"spec": {"template": {"metadata": {"annotations": {"touched": i.to_string()}}}}});
     edit(&client, &deployment, 2, touch).await;
     patch(&client, &deployment, &label("false")).await;
     edit(&client, &deployment, 3, |i| touch(10 + i)).await;
@@ -206,8 +269,14 @@ async fn what_happened_while_a_workload_was_not_selected_is_named_and_not_lost()
     let gaps: Vec<_> = all.iter().filter(|r| r["spec"]["type"] == "Gap").collect();
     assert_eq!(gaps.len(), 1, "{gaps:?}");
     // Selected again in generation 6, which is recorded as it was then.
-    assert_eq!(gaps[0]["spec"]["gap"], json!({"from": 4, "to": 5, "reason": "NotSelected"}));
-    let generations: Vec<_> = all.iter().filter_map(|r| r["spec"]["generation"].as_i64()).collect();
+    assert_eq!(
+        gaps[0]["spec"]["gap"],
+        json!({"from": 4, "to": 5, "reason": "NotSelected"})
+    );
+    let generations: Vec<_> = all
+        .iter()
+        .filter_map(|r| r["spec"]["generation"].as_i64())
+        .collect();
     assert_eq!(generations.len(), 7, "{generations:?}");
     assert!(revisor.metric("revisor_generations_lost_total", "").abs() < 0.5);
     assert!((revisor.metric("revisor_gap_generations_total", "NotSelected") - 2.0).abs() < 0.5);
@@ -215,7 +284,11 @@ async fn what_happened_while_a_workload_was_not_selected_is_named_and_not_lost()
 
 /// POST to etcd's HTTP gateway.
 fn etcd(world: &World, path: &str, body: &Value) -> String {
-    let address = world.cluster.etcd_endpoint().trim_start_matches("http://").to_owned();
+    let address = world
+        .cluster
+        .etcd_endpoint()
+        .trim_start_matches("http://")
+        .to_owned();
     let mut stream = TcpStream::connect(address).expect("etcd");
     let body = body.to_string();
     let length = body.len();
@@ -232,7 +305,10 @@ fn etcd(world: &World, path: &str, body: &Value) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_etcd_holds_recording_and_loses_nothing() {
-    let own = World::start(&Options { quota_backend_bytes: Some(24 << 20), ..Options::minimal() });
+    let own = World::start(&Options {
+        quota_backend_bytes: Some(24 << 20),
+        ..Options::minimal()
+    });
     let client = own.client().await;
     let namespace = own.namespace("full").await;
     create(&client, &namespace, 2).await;
@@ -245,7 +321,14 @@ async fn a_full_etcd_holds_recording_and_loses_nothing() {
     let mut full = false;
     for i in 0..40 {
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("filler-{i}")}, "data": {"x": "x".repeat(1_000_000)}});
-        let (code, body) = send(&client, Method::POST, &maps, "application/json", &map.to_string()).await;
+        let (code, body) = send(
+            &client,
+            Method::POST,
+            &maps,
+            "application/json",
+            &map.to_string(),
+        )
+        .await;
         full = code == 500 && body.contains("database space exceeded");
         if full {
             break;
@@ -254,7 +337,11 @@ async fn a_full_etcd_holds_recording_and_loses_nothing() {
     assert!(full, "etcd did not fill up");
     revisor.signal("CONT");
     let held = || revisor.metric("revisor_write_held", "EtcdFull") > 0.5;
-    assert!(eventually(Duration::from_secs(20), held), "{}", revisor.log());
+    assert!(
+        eventually(Duration::from_secs(20), held),
+        "{}",
+        revisor.log()
+    );
     assert!(
         revisor.metric("revisor_checkpoint_resource_version", "InferenceService")
             < revisor.metric("revisor_watch_resource_version", "InferenceService")
@@ -268,7 +355,11 @@ async fn a_full_etcd_holds_recording_and_loses_nothing() {
         .and_then(|t| t.split('"').next())
         .expect("a revision")
         .to_owned();
-    etcd(&own, "/v3/kv/compaction", &json!({"revision": revision, "physical": true}));
+    etcd(
+        &own,
+        "/v3/kv/compaction",
+        &json!({"revision": revision, "physical": true}),
+    );
     etcd(&own, "/v3/maintenance/defragment", &json!({}));
     let alarms = etcd(&own, "/v3/maintenance/alarm", &json!({"action": "GET"}));
     let member = alarms
@@ -279,9 +370,13 @@ async fn a_full_etcd_holds_recording_and_loses_nothing() {
         .to_owned();
     let disarm = json!({"action": "DEACTIVATE", "memberID": member, "alarm": "NOSPACE"});
     etcd(&own, "/v3/maintenance/alarm", &disarm);
-    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    own.oracle
+        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
-    assert_eq!(own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await, 2 + 45);
+    assert_eq!(
+        own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await,
+        2 + 45
+    );
     assert!(!held() && revisor.metric("revisor_generations_lost_total", "").abs() < 0.5);
 }
 
@@ -289,7 +384,9 @@ async fn a_full_etcd_holds_recording_and_loses_nothing() {
 fn noise(seed: usize, length: usize) -> String {
     let mut state = seed as u64 + 1;
     let mut letter = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         // Printable ASCII without what is written in several characters.
         let symbols: &[u8] =
             b" !#$%'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~";
@@ -317,29 +414,49 @@ async fn an_object_too_large_to_be_stored_twice_among_a_thousand_edits() {
         last = Some(patch(&client, &path(&namespace, &name), &uri(i)).await);
     }
     let (large, last) = (large.expect("an edit"), last.expect("an edit"));
-    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    own.oracle
+        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
     let all = revisions(&client, &namespace).await;
     assert_eq!(all.len(), 10 + 1001);
-    let without: Vec<_> = all.iter().filter(|r| r["spec"]["snapshot"]["oversize"] == true).collect();
+    let without: Vec<_> = all
+        .iter()
+        .filter(|r| r["spec"]["snapshot"]["oversize"] == true)
+        .collect();
     assert_eq!(without.len(), 1);
     assert_eq!(
-        (without[0]["spec"]["generation"].as_i64(), without[0]["spec"]["workload"]["name"].as_str()),
+        (
+            without[0]["spec"]["generation"].as_i64(),
+            without[0]["spec"]["workload"]["name"].as_str()
+        ),
         (Some(large.generation), Some("w3"))
     );
     // The contents of all others are what etcd stored; of the large one that is known by its digest.
     let key = (large.uid, large.generation);
-    assert_eq!(own.assert_recorded_but(&namespace, &[INFERENCE_SERVICE], &key).await, 10 + 1000);
+    assert_eq!(
+        own.assert_recorded_but(&namespace, &[INFERENCE_SERVICE], &key)
+            .await,
+        10 + 1000
+    );
     let stored = own.oracle.expected(INFERENCE_SERVICE.registry, &namespace)[&key].value();
     let digest = Sha256::digest(format!("v1\n{stored}"));
-    let hex = digest.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let hex = digest
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     assert_eq!(without[0]["spec"]["contentDigest"], format!("sha256:{hex}"));
 }
 
 /// Resident memory in bytes.
 fn resident(revisor: &Revisor) -> u64 {
-    let out = Command::new("ps").args(["-o", "rss=", "-p", &revisor.pid.to_string()]).output().expect("ps");
-    String::from_utf8_lossy(&out.stdout).trim().parse::<u64>().expect("a number") * 1024
+    let out = Command::new("ps")
+        .args(["-o", "rss=", "-p", &revisor.pid.to_string()])
+        .output()
+        .expect("ps");
+    String::from_utf8_lossy(&out.stdout)
+        .trim()
+        .parse::<u64>()
+        .expect("a number")
+        * 1024
 }
 
 fn blob(i: usize) -> Value {
@@ -347,7 +464,11 @@ fn blob(i: usize) -> Value {
 }
 
 /// As many edits of 50 KB as four connections can make in a minute: the last, their number, and the most memory.
-async fn edit_for_a_minute(world: &World, namespace: &str, revisor: &Revisor) -> (Meta, usize, u64) {
+async fn edit_for_a_minute(
+    world: &World,
+    namespace: &str,
+    revisor: &Revisor,
+) -> (Meta, usize, u64) {
     let started = Instant::now();
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..4_usize {
@@ -356,7 +477,14 @@ async fn edit_for_a_minute(world: &World, namespace: &str, revisor: &Revisor) ->
             let mut last = None;
             let mut i = writer;
             while started.elapsed() < Duration::from_secs(60) {
-                last = Some(patch(&client, &path(&namespace, &format!("w{}", i % 20)), &blob(i + 100)).await);
+                last = Some(
+                    patch(
+                        &client,
+                        &path(&namespace, &format!("w{}", i % 20)),
+                        &blob(i + 100),
+                    )
+                    .await,
+                );
                 i += 4;
                 sleep(Duration::from_millis(5)).await;
             }
@@ -383,7 +511,10 @@ async fn memory_stays_bounded_while_nothing_can_be_written() {
     const CACHED: u64 = 3 << 10;
     // 100 a second: two slow processors make that; 200 are asked for.
     const EDITS: usize = 6000;
-    let own = World::start(&Options { go_max_procs: None, ..Options::minimal() });
+    let own = World::start(&Options {
+        go_max_procs: None,
+        ..Options::minimal()
+    });
     let client = own.client().await;
     let namespace = own.namespace("memory").await;
     let kubeconfig = crate::faults::service_account(&own);
@@ -391,33 +522,59 @@ async fn memory_stays_bounded_while_nothing_can_be_written() {
     let revisor = Revisor::start(&kubeconfig, &["--queue-bytes=8MiB"]);
     let mut last = None;
     for i in 0..60 {
-        last = Some(patch(&client, &path(&namespace, &format!("w{}", i % 20)), &blob(i)).await);
+        last = Some(
+            patch(
+                &client,
+                &path(&namespace, &format!("w{}", i % 20)),
+                &blob(i),
+            )
+            .await,
+        );
     }
     revisor.wait_recorded(INFERENCE_SERVICE, last.expect("edits").version());
     let before = resident(&revisor);
-    own.cluster.apply(&crate::faults::role(false)).expect("a role");
+    own.cluster
+        .apply(&crate::faults::role(false))
+        .expect("a role");
     let (newest, edits, most) = edit_for_a_minute(&own, &namespace, &revisor).await;
     let assert_bounded = |when: &str, most: u64, bound: u64| {
         let [before, most, bound] = [before, most, bound].map(|bytes| bytes >> 20);
-        eprintln!("{edits} edits: {before} MiB before, {most} MiB at most {when}, {bound} MiB allowed");
+        eprintln!(
+            "{edits} edits: {before} MiB before, {most} MiB at most {when}, {bound} MiB allowed"
+        );
         assert!(most <= bound, "{most} MiB {when}");
     };
     assert_bounded("while nothing is written", most, (before + QUEUE) * 5 / 4);
     assert!(edits >= EDITS, "{edits} edits");
-    assert!(revisor.metric("revisor_write_held", "Forbidden") > 0.5, "{}", revisor.log());
-    own.cluster.apply(&crate::faults::role(true)).expect("a role");
+    assert!(
+        revisor.metric("revisor_write_held", "Forbidden") > 0.5,
+        "{}",
+        revisor.log()
+    );
+    own.cluster
+        .apply(&crate::faults::role(true))
+        .expect("a role");
     let last = newest;
-    own.oracle.wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
+    own.oracle
+        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     let most = std::cell::Cell::new(0);
     let done = || {
         most.set(most.get().max(resident(&revisor)));
         revisor.metric("revisor_recorded_resource_version", "InferenceService")
             >= f64::from(u32::try_from(last.version()).expect("small"))
     };
-    assert!(eventually(Duration::from_secs(300), done), "{}", revisor.log());
+    assert!(
+        eventually(Duration::from_secs(300), done),
+        "{}",
+        revisor.log()
+    );
     // What is recorded is served, so there is more to keep in the end, for each Revision what one may take.
     let recorded = own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await;
     let after = resident(&revisor);
-    assert_bounded("when it has caught up", after, before + u64::try_from(recorded).expect("few") * CACHED);
+    assert_bounded(
+        "when it has caught up",
+        after,
+        before + u64::try_from(recorded).expect("few") * CACHED,
+    );
     assert_bounded("while it catches up", most.get(), after + QUEUE * 5 / 4);
 }

@@ -20,10 +20,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Kinds as they are called here: kind, API path, and how etcd's keys name it.
-pub const DEPLOYMENT: Kind =
-    Kind { kind: "Deployment", api: "apis/apps/v1", plural: "deployments", registry: "deployments" };
-pub const STATEFUL_SET: Kind =
-    Kind { kind: "StatefulSet", api: "apis/apps/v1", plural: "statefulsets", registry: "statefulsets" };
+pub const DEPLOYMENT: Kind = Kind {
+    kind: "Deployment",
+    api: "apis/apps/v1",
+    plural: "deployments",
+    registry: "deployments",
+};
+pub const STATEFUL_SET: Kind = Kind {
+    kind: "StatefulSet",
+    api: "apis/apps/v1",
+    plural: "statefulsets",
+    registry: "statefulsets",
+};
 pub const INFERENCE_SERVICE: Kind = Kind {
     kind: "InferenceService",
     api: "apis/serving.kserve.io/v1beta1",
@@ -36,7 +44,12 @@ pub const LEADER_WORKER_SET: Kind = Kind {
     plural: "leaderworkersets",
     registry: "leaderworkerset.x-k8s.io/leaderworkersets",
 };
-pub const KINDS: [Kind; 4] = [DEPLOYMENT, STATEFUL_SET, INFERENCE_SERVICE, LEADER_WORKER_SET];
+pub const KINDS: [Kind; 4] = [
+    DEPLOYMENT,
+    STATEFUL_SET,
+    INFERENCE_SERVICE,
+    LEADER_WORKER_SET,
+];
 
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
@@ -75,8 +88,22 @@ impl World {
         let kinds: Vec<_> = KINDS.iter().map(|kind| kind.registry).collect();
         let oracle = Oracle::start(&cluster.etcd_endpoint(), &kinds);
         cluster.apply(&crds()).expect("CRDs");
-        let wait = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"];
-        assert!(cluster.kubectl().args(wait).output().expect("kubectl").status.success());
+        let wait = [
+            "wait",
+            "--for=condition=Established",
+            "crd",
+            "--all",
+            "--timeout=20s",
+        ];
+        assert!(
+            cluster
+                .kubectl()
+                .args(wait)
+                .output()
+                .expect("kubectl")
+                .status
+                .success()
+        );
         Self { cluster, oracle }
     }
 
@@ -95,8 +122,17 @@ impl World {
 
     /// Runs kubectl and returns what it prints.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
-        let out = self.cluster.kubectl().args(arguments).output().expect("kubectl");
-        assert!(out.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+        let out = self
+            .cluster
+            .kubectl()
+            .args(arguments)
+            .output()
+            .expect("kubectl");
+        assert!(
+            out.status.success(),
+            "kubectl {arguments:?}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
         String::from_utf8(out.stdout).expect("text")
     }
 
@@ -114,7 +150,9 @@ impl World {
         kinds: &[Kind],
         without: &(String, i64),
     ) -> usize {
-        let (all, _) = self.compare(namespace, kinds, &BTreeSet::new(), Some(without)).await;
+        let (all, _) = self
+            .compare(namespace, kinds, &BTreeSet::new(), Some(without))
+            .await;
         all - 1
     }
 
@@ -124,7 +162,10 @@ impl World {
         let gaps = gaps(&self.client().await, namespace).await;
         let all = self.oracle.generations(kind.registry, namespace);
         let never: Vec<_> = gaps.difference(&all).collect();
-        assert!(never.is_empty(), "Gaps hold generations that never were: {never:?}");
+        assert!(
+            never.is_empty(),
+            "Gaps hold generations that never were: {never:?}"
+        );
         self.compare(namespace, &[kind], &gaps, None).await
     }
 
@@ -143,13 +184,24 @@ impl World {
         let both: Vec<_> = recorded.keys().filter(|key| gaps.contains(key)).collect();
         assert!(both.is_empty(), "recorded, and in a Gap: {both:?}");
         expected.retain(|key, _| !gaps.contains(key));
-        let keys = |set: &Expected| set.keys().cloned().collect::<std::collections::BTreeSet<_>>();
+        let keys = |set: &Expected| {
+            set.keys()
+                .cloned()
+                .collect::<std::collections::BTreeSet<_>>()
+        };
         let (want, have) = (keys(&expected), keys(&recorded));
         let missing: Vec<_> = want.difference(&have).collect();
         let extra: Vec<_> = have.difference(&want).collect();
-        assert!(missing.is_empty() && extra.is_empty(), "missing {missing:?}, extra {extra:?}");
+        assert!(
+            missing.is_empty() && extra.is_empty(),
+            "missing {missing:?}, extra {extra:?}"
+        );
         for (key, spec) in expected.iter().filter(|(key, _)| Some(*key) != without) {
-            assert!(recorded[key] == *spec, "content of {key:?} differs: {spec:?} and {:?}", recorded[key]);
+            assert!(
+                recorded[key] == *spec,
+                "content of {key:?} differs: {spec:?} and {:?}",
+                recorded[key]
+            );
         }
         (expected.len(), gaps.len())
     }
@@ -158,7 +210,12 @@ impl World {
 /// One cluster for all tests that do not disturb it.
 pub fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
-    WORLD.get_or_init(|| World::start(&Options { controller_manager: true, ..Options::minimal() }))
+    WORLD.get_or_init(|| {
+        World::start(&Options {
+            controller_manager: true,
+            ..Options::minimal()
+        })
+    })
 }
 
 /// One `revisor run` for them.
@@ -171,19 +228,27 @@ fn crds() -> String {
     let mut text = run_revisor(&["crds"]);
     for file in ["inferenceservices", "leaderworkersets"] {
         text += "---\n";
-        text += &std::fs::read_to_string(fixtures().join(format!("crds/{file}.yaml"))).expect("a fixture");
+        text += &std::fs::read_to_string(fixtures().join(format!("crds/{file}.yaml")))
+            .expect("a fixture");
     }
     text
 }
 
 /// Runs a command of `revisor` to its end.
 pub fn command(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_revisor")).args(arguments).output().expect("revisor")
+    Command::new(env!("CARGO_BIN_EXE_revisor"))
+        .args(arguments)
+        .output()
+        .expect("revisor")
 }
 
 fn run_revisor(arguments: &[&str]) -> String {
     let out = command(arguments);
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     String::from_utf8(out.stdout).expect("text")
 }
 
@@ -215,7 +280,11 @@ impl Revisor {
     }
 
     pub fn launch(kubeconfig: &Path, flags: &[&str]) -> Self {
-        let flags: Vec<_> = flags.iter().copied().chain(["--insecure-no-auth"]).collect();
+        let flags: Vec<_> = flags
+            .iter()
+            .copied()
+            .chain(["--insecure-no-auth"])
+            .collect();
         Self::launch_secure(kubeconfig, &flags)
     }
 
@@ -233,15 +302,34 @@ impl Revisor {
     /// With the admin port at `admin`; it is not waited for.
     pub fn launch_on(kubeconfig: &Path, admin: &str, flags: &[&str]) -> Self {
         let rest = free_port();
-        let number = admin.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        let number = admin
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok())
+            .expect("a port");
         let log = tempfile::NamedTempFile::new().expect("a log");
-        let format: &[&str] = if flags.contains(&"--log-format") { &[] } else { &["--log-format", "text"] };
+        let format: &[&str] = if flags.contains(&"--log-format") {
+            &[]
+        } else {
+            &["--log-format", "text"]
+        };
         let mut supervisor = Command::new("sh")
-            .args(["-c", SUPERVISOR, "supervisor", env!("CARGO_BIN_EXE_revisor"), "run"])
+            .args([
+                "-c",
+                SUPERVISOR,
+                "supervisor",
+                env!("CARGO_BIN_EXE_revisor"),
+                "run",
+            ])
             .args(format)
             .arg("--kubeconfig")
             .arg(kubeconfig)
-            .args(["--admin-listen", admin, "--listen", &format!("127.0.0.1:{rest}")])
+            .args([
+                "--admin-listen",
+                admin,
+                "--listen",
+                &format!("127.0.0.1:{rest}"),
+            ])
             // As deployed. What is not needed any more is given back at once, so memory can be measured.
             .envs([("MIMALLOC_PURGE_DELAY", "0"), ("MIMALLOC_ALLOW_THP", "0")])
             .args(flags)
@@ -252,8 +340,15 @@ impl Revisor {
             .expect("sh");
         let mut line = String::new();
         let stdout = supervisor.stdout.as_mut().expect("a pipe");
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("a process id");
-        Self { supervisor, pid: line.trim().parse().expect("a number"), admin: number, rest, log }
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line)
+            .expect("a process id");
+        Self {
+            supervisor,
+            pid: line.trim().parse().expect("a number"),
+            admin: number,
+            rest,
+            log,
+        }
     }
 
     pub fn wait_ready(&self) {
@@ -270,7 +365,10 @@ impl Revisor {
     }
 
     pub fn is_alive(&self) -> bool {
-        let out = Command::new("ps").args(["-o", "stat=", "-p", &self.pid.to_string()]).output().expect("ps");
+        let out = Command::new("ps")
+            .args(["-o", "stat=", "-p", &self.pid.to_string()])
+            .output()
+            .expect("ps");
         out.status.success() && !out.stdout.trim_ascii_start().starts_with(b"Z")
     }
 
@@ -283,24 +381,29 @@ impl Revisor {
     }
 
     pub fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([&format!("-{signal}"), &self.pid.to_string()]).status();
+        let sent = Command::new("kill")
+            .args([&format!("-{signal}"), &self.pid.to_string()])
+            .status();
         assert!(sent.expect("kill").success());
     }
 
     /// The sum of all samples of a metric whose line contains `labels`.
     pub fn metric(&self, name: &str, labels: &str) -> f64 {
         let (_, text) = get(self.admin, "/metrics").expect("metrics");
-        let samples = text
-            .lines()
-            .filter(|l| l.starts_with(name) && l[name.len()..].starts_with([' ', '{']) && l.contains(labels));
-        samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+        let samples = text.lines().filter(|l| {
+            l.starts_with(name) && l[name.len()..].starts_with([' ', '{']) && l.contains(labels)
+        });
+        samples
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum()
     }
 
     /// Waits until everything of `kind` up to `resource_version` is durable.
     pub fn wait_recorded(&self, kind: Kind, resource_version: u64) {
         let label = format!("kind=\"{}\"", kind.kind);
         #[allow(clippy::cast_precision_loss)]
-        let done = || self.metric("revisor_recorded_resource_version", &label) >= resource_version as f64;
+        let done =
+            || self.metric("revisor_recorded_resource_version", &label) >= resource_version as f64;
         assert!(
             eventually(Duration::from_secs(60), done),
             "{label} did not reach {resource_version}:\n{}",
@@ -317,14 +420,22 @@ impl Drop for Revisor {
 }
 
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
+    TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("an address")
+        .port()
 }
 
 /// GET on loopback, without TLS.
 pub fn get(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
     let answer = String::from_utf8(answer).ok()?;
@@ -346,8 +457,9 @@ pub fn eventually(limit: Duration, condition: impl Fn() -> bool) -> bool {
 
 pub async fn client(kubeconfig: &Path) -> Client {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
-    let config =
-        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("a config");
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .expect("a config");
     Client::try_from(config).expect("a client")
 }
 
@@ -359,11 +471,19 @@ pub async fn send(
     content_type: &str,
     body: &str,
 ) -> (u16, String) {
-    let request = Request::builder().method(method).uri(path).header("content-type", content_type);
-    let request = request.body(kube::client::Body::from(body.to_owned().into_bytes())).expect("a request");
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", content_type);
+    let request = request
+        .body(kube::client::Body::from(body.to_owned().into_bytes()))
+        .expect("a request");
     let answer = client.send(request).await.expect("an answer");
     let status = answer.status().as_u16();
-    let bytes = http_body_util::BodyExt::collect(answer.into_body()).await.expect("a body").to_bytes();
+    let bytes = http_body_util::BodyExt::collect(answer.into_body())
+        .await
+        .expect("a body")
+        .to_bytes();
     (status, String::from_utf8(bytes.to_vec()).expect("text"))
 }
 
@@ -389,8 +509,14 @@ fn meta(path: &str, (status, body): (u16, String)) -> Meta {
     struct Object {
         metadata: Meta,
     }
-    assert!((200..300).contains(&status), "{path}: {status} {}", body.chars().take(600).collect::<String>());
-    serde_json::from_str::<Object>(&body).expect("an object").metadata
+    assert!(
+        (200..300).contains(&status),
+        "{path}: {status} {}",
+        body.chars().take(600).collect::<String>()
+    );
+    serde_json::from_str::<Object>(&body)
+        .expect("an object")
+        .metadata
 }
 
 pub async fn post(client: &Client, path: &str, body: &Value) -> Meta {
@@ -398,12 +524,25 @@ pub async fn post(client: &Client, path: &str, body: &Value) -> Meta {
 }
 
 pub async fn post_text(client: &Client, path: &str, body: &str) -> Meta {
-    meta(path, send(client, Method::POST, path, "application/json", body).await)
+    meta(
+        path,
+        send(client, Method::POST, path, "application/json", body).await,
+    )
 }
 
 pub async fn patch(client: &Client, path: &str, patch: &Value) -> Meta {
     let uri = format!("{path}?fieldManager=e2e");
-    meta(path, send(client, Method::PATCH, &uri, "application/merge-patch+json", &patch.to_string()).await)
+    meta(
+        path,
+        send(
+            client,
+            Method::PATCH,
+            &uri,
+            "application/merge-patch+json",
+            &patch.to_string(),
+        )
+        .await,
+    )
 }
 
 pub async fn read(client: &Client, path: &str) -> Value {
@@ -417,8 +556,9 @@ pub async fn revisions(client: &Client, namespace: &str) -> Vec<Value> {
     let mut all = Vec::new();
     let mut token = String::new();
     loop {
-        let path =
-            format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions?limit=500&continue={token}");
+        let path = format!(
+            "/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions?limit=500&continue={token}"
+        );
         let page = read(client, &path).await;
         all.extend(page["items"].as_array().expect("items").iter().cloned());
         match page["metadata"]["continue"].as_str() {
@@ -435,9 +575,15 @@ pub async fn recorded(client: &Client, namespace: &str) -> Expected {
         let spec = &revision["spec"];
         let uid = spec["workload"]["uid"].as_str().expect("a uid").to_owned();
         let text = snapshot(revision).unwrap_or_default();
-        ((uid, spec["generation"].as_i64().expect("a number")), Spec::new(&spec_of(&text)))
+        (
+            (uid, spec["generation"].as_i64().expect("a number")),
+            Spec::new(&spec_of(&text)),
+        )
     };
-    let all: Vec<_> = all.iter().filter(|revision| revision["spec"]["type"] != "Gap").collect();
+    let all: Vec<_> = all
+        .iter()
+        .filter(|revision| revision["spec"]["type"] != "Gap")
+        .collect();
     let set: BTreeMap<_, _> = all.iter().map(|revision| one(revision)).collect();
     assert_eq!(set.len(), all.len(), "one generation is recorded twice");
     set
@@ -451,7 +597,9 @@ pub async fn gaps(client: &Client, namespace: &str) -> BTreeSet<(String, i64)> {
         let uid = spec["workload"]["uid"].as_str().expect("a uid").to_owned();
         let end = |name: &str| spec["gap"][name].as_i64();
         let (from, to) = (end("from").unwrap_or(1), end("to").unwrap_or(0));
-        (from..=to).map(move |generation| (uid.clone(), generation)).collect::<Vec<_>>()
+        (from..=to)
+            .map(move |generation| (uid.clone(), generation))
+            .collect::<Vec<_>>()
     };
     all.iter().flat_map(one).collect()
 }
@@ -463,7 +611,10 @@ fn spec_of(snapshot: &str) -> String {
         spec: Option<&'a RawValue>,
     }
     let object: Option<Object<'_>> = serde_json::from_str(snapshot).ok();
-    object.and_then(|o| o.spec).map_or("null", RawValue::get).to_owned()
+    object
+        .and_then(|o| o.spec)
+        .map_or("null", RawValue::get)
+        .to_owned()
 }
 
 /// The text of a Revision's snapshot, when it has one.
@@ -471,12 +622,19 @@ pub fn snapshot(revision: &Value) -> Option<String> {
     let data = revision["spec"]["snapshot"]["data"].as_str()?;
     let mut text = String::new();
     let gzip = BASE64_STANDARD.decode(data).expect("base64");
-    GzDecoder::new(gzip.as_slice()).read_to_string(&mut text).expect("gzip");
+    GzDecoder::new(gzip.as_slice())
+        .read_to_string(&mut text)
+        .expect("gzip");
     Some(text)
 }
 
 /// Edits one object `count` times, one after the other over one connection.
-pub async fn edit(client: &Client, path: &str, count: usize, change: impl Fn(usize) -> Value) -> Meta {
+pub async fn edit(
+    client: &Client,
+    path: &str,
+    count: usize,
+    change: impl Fn(usize) -> Value,
+) -> Meta {
     let mut last = None;
     for i in 0..count {
         last = Some(patch(client, path, &change(i)).await);

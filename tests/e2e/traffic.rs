@@ -40,8 +40,16 @@ pub struct Traffic {
 
 impl Traffic {
     /// Starts `per_second` edits over `workloads` of a namespace, at most one at a time for each connection.
-    pub async fn start(cluster: &Cluster, namespace: &str, workloads: usize, per_second: u32) -> Self {
-        let (stop, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    pub async fn start(
+        cluster: &Cluster,
+        namespace: &str,
+        workloads: usize,
+        per_second: u32,
+    ) -> Self {
+        let (stop, made) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicUsize::new(0)),
+        );
         let connection = client(cluster.kubeconfig()).await;
         let task = tokio::spawn(run(
             connection.clone(),
@@ -51,7 +59,13 @@ impl Traffic {
             stop.clone(),
             made.clone(),
         ));
-        Self { stop, made, task, client: connection, namespace: namespace.to_owned() }
+        Self {
+            stop,
+            made,
+            task,
+            client: connection,
+            namespace: namespace.to_owned(),
+        }
     }
 
     pub fn made(&self) -> usize {
@@ -81,7 +95,10 @@ async fn run(
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        let (uri, path) = (uri(i).to_string(), path(&namespace, &format!("w{}", i % workloads)));
+        let (uri, path) = (
+            uri(i).to_string(),
+            path(&namespace, &format!("w{}", i % workloads)),
+        );
         // An edit whose answer is lost may have been made or not: etcd knows.
         let edit = send_quietly(&client, &path, &uri);
         if tokio::time::timeout(Duration::from_secs(5), edit).await == Ok(true) {
@@ -97,13 +114,22 @@ async fn send_quietly(client: &kube::Client, path: &str, body: &str) -> bool {
         .header("content-type", "application/merge-patch+json")
         .body(kube::client::Body::from(body.to_owned().into_bytes()))
         .expect("a request");
-    client.send(request).await.is_ok_and(|answer| answer.status().is_success())
+    client
+        .send(request)
+        .await
+        .is_ok_and(|answer| answer.status().is_success())
 }
 
 /// A write of status, which moves no generation.
 pub async fn status(client: &kube::Client, path: &str, i: usize) {
     let body = json!({"status": {"observed": i}}).to_string();
-    let (code, body) =
-        send(client, Method::PATCH, &format!("{path}/status"), "application/merge-patch+json", &body).await;
+    let (code, body) = send(
+        client,
+        Method::PATCH,
+        &format!("{path}/status"),
+        "application/merge-patch+json",
+        &body,
+    )
+    .await;
     assert_eq!(code, 200, "{body}");
 }

@@ -41,16 +41,23 @@ impl Sink for Book {
 
     fn need(&mut self, change: &Change) -> Need {
         match self.0.lock().expect("no panic").0.get(&change.uid) {
-            Some((known, at)) if change.generation > known + 1 => {
-                Need::After { generation: *known, at: *at, refresh: false }
-            }
+            Some((known, at)) if change.generation > known + 1 => Need::After {
+                generation: *known,
+                at: *at,
+                refresh: false,
+            },
             None if change.seen == Observed::List => Need::Origin,
             _ => Need::Nothing,
         }
     }
 
     fn knows(&self, uid: Uuid, generation: i64) -> bool {
-        self.0.lock().expect("no panic").0.get(&uid).is_some_and(|(known, _)| *known >= generation)
+        self.0
+            .lock()
+            .expect("no panic")
+            .0
+            .get(&uid)
+            .is_some_and(|(known, _)| *known >= generation)
     }
 
     fn wants(&self, _: &Change) -> bool {
@@ -63,7 +70,8 @@ impl Sink for Book {
 
     async fn change(&mut self, change: Change) {
         let mut book = self.0.lock().expect("no panic");
-        book.0.insert(change.uid, (change.generation, change.resource_version));
+        book.0
+            .insert(change.uid, (change.generation, change.resource_version));
         if change.op == Op::Deleted {
             book.0.remove(&change.uid);
         }
@@ -77,7 +85,11 @@ impl Sink for Book {
     }
 
     async fn lost(&mut self, lost: Lost) {
-        self.0.lock().expect("no panic").1.push(format!("lost {:?}", lost.generations));
+        self.0
+            .lock()
+            .expect("no panic")
+            .1
+            .push(format!("lost {:?}", lost.generations));
     }
 
     fn listed(&mut self, there: &HashSet<Uuid>) -> Vec<Recorded> {
@@ -94,7 +106,11 @@ impl Sink for Book {
     }
 
     async fn gone(&mut self, recorded: &Recorded) {
-        self.0.lock().expect("no panic").1.push(format!("gone {}", recorded.uid.as_u128()));
+        self.0
+            .lock()
+            .expect("no panic")
+            .1
+            .push(format!("gone {}", recorded.uid.as_u128()));
     }
 
     fn blind(&mut self, _: ResourceVersion, _: ResourceVersion) {}
@@ -113,12 +129,17 @@ fn at(place: u64) -> Vec<Value> {
     for (written, uid, generation) in HISTORY.iter().filter(|(written, _, _)| *written <= place) {
         present.insert(*uid, (*written, *generation));
     }
-    let there = present.into_iter().filter(|(_, (_, generation))| *generation > 0);
-    there.map(|(uid, (written, generation))| object(written, uid, generation)).collect()
+    let there = present
+        .into_iter()
+        .filter(|(_, (_, generation))| *generation > 0);
+    there
+        .map(|(uid, (written, generation))| object(written, uid, generation))
+        .collect()
 }
 
 fn parameter<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    line.split(['?', '&']).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    line.split(['?', '&'])
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
 fn answer(line: &str, started: &Mutex<bool>) -> Answer {
@@ -129,21 +150,33 @@ fn answer(line: &str, started: &Mutex<bool>) -> Answer {
     let from: Option<u64> = parameter(line, "resourceVersion").and_then(|v| v.parse().ok());
     if line.contains("watch=true") {
         *started.lock().expect("no panic") = true;
-        let shown = HISTORY.iter().filter(|(place, _, _)| SHOWN.contains(place) && Some(*place) > from);
+        let shown = HISTORY
+            .iter()
+            .filter(|(place, _, _)| SHOWN.contains(place) && Some(*place) > from);
         let event = |(place, uid, generation): &(u64, u128, i64)| {
-            format!("{{\"type\":\"MODIFIED\",\"object\":{}}}\n", object(*place, *uid, *generation))
+            format!(
+                "{{\"type\":\"MODIFIED\",\"object\":{}}}\n",
+                object(*place, *uid, *generation)
+            )
         };
         return Answer::Body(200, shown.map(event).collect());
     }
-    let now = if *started.lock().expect("no panic") { NOW } else { 10 };
+    let now = if *started.lock().expect("no panic") {
+        NOW
+    } else {
+        10
+    };
     let mut items = at(from.unwrap_or(now));
-    if let Some(name) =
-        parameter(line, "fieldSelector").and_then(|selector| selector.strip_prefix("metadata.name%3D"))
+    if let Some(name) = parameter(line, "fieldSelector")
+        .and_then(|selector| selector.strip_prefix("metadata.name%3D"))
     {
         items.retain(|item| item["metadata"]["name"] == name);
     }
     let version = from.unwrap_or(now).to_string();
-    Answer::Body(200, json!({"metadata": {"resourceVersion": version}, "items": items}).to_string())
+    Answer::Body(
+        200,
+        json!({"metadata": {"resourceVersion": version}, "items": items}).to_string(),
+    )
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,7 +185,12 @@ async fn events_that_a_watch_lost_are_found_and_read_back() {
     let (client, _) = client(move |line, _, _| answer(line, &started));
     let (book, metrics) = (Book::default(), Metrics::new());
     let catalogue = Catalogue::built_in();
-    let deployment = catalogue.kinds().iter().find(|k| k.kind == "Deployment").expect("built in").clone();
+    let deployment = catalogue
+        .kinds()
+        .iter()
+        .find(|k| k.kind == "Deployment")
+        .expect("built in")
+        .clone();
     let (ready, _) = watch::channel(false);
     let parts = Parts {
         watch: client.clone(),
@@ -176,12 +214,35 @@ async fn events_that_a_watch_lost_are_found_and_read_back() {
     tokio::time::sleep(Duration::from_secs(30)).await;
     task.abort();
     assert!(in_time.is_ok(), "{:?}", notes());
-    let of = |uid: &str| notes().into_iter().filter(|note| note.starts_with(uid)).collect::<Vec<_>>();
+    let of = |uid: &str| {
+        notes()
+            .into_iter()
+            .filter(|note| note.starts_with(uid))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(
         of("1:"),
-        ["1:1 Watch Modified", "1:2 Watch Modified", "1:3 Repair Modified", "1:4 Repair Modified"]
+        [
+            "1:1 Watch Modified",
+            "1:2 Watch Modified",
+            "1:3 Repair Modified",
+            "1:4 Repair Modified"
+        ]
     );
-    assert_eq!(of("2:"), ["2:1 Watch Modified", "2:1 Repair Modified", "2:2 Repair Deleted"]);
+    assert_eq!(
+        of("2:"),
+        [
+            "2:1 Watch Modified",
+            "2:1 Repair Modified",
+            "2:2 Repair Deleted"
+        ]
+    );
     assert_eq!(of("3:"), ["3:1 Repair Modified", "3:2 Repair Modified"]);
-    assert_eq!(metrics.audit_repairs.get_or_create(&kind("Deployment")).get(), 3);
+    assert_eq!(
+        metrics
+            .audit_repairs
+            .get_or_create(&kind("Deployment"))
+            .get(),
+        3
+    );
 }

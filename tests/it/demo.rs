@@ -9,7 +9,10 @@ use std::process::{Command, Output};
 /// Notes its name and arguments, then goes on as told.
 fn stub(folder: &Path, name: &str, then: &str) {
     let log = folder.join("calls");
-    let text = format!("#!/bin/sh\necho \"{name} $*\" >>'{}'\n{then}\n", log.display());
+    let text = format!(
+        "#!/bin/sh\necho \"{name} $*\" >>'{}'\n{then}\n",
+        log.display()
+    );
     let file = folder.join(name);
     fs::write(&file, text).expect("written");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("executable");
@@ -65,12 +68,21 @@ fn a_control_plane_that_does_not_come_up_ends_the_demo_before_it_touches_anythin
         ("exit 1".to_owned(), "did not come up"),
         (format!("echo '{gone}'; exit 1"), "did not come up"),
         (":".to_owned(), "devcluster up said"),
-        ("echo 'export KUBECONFIG='".to_owned(), "there is no kubeconfig"),
-        (format!("echo '{gone}'"), "there is no kubeconfig /nowhere/kubeconfig"),
+        (
+            "echo 'export KUBECONFIG='".to_owned(),
+            "there is no kubeconfig",
+        ),
+        (
+            format!("echo '{gone}'"),
+            "there is no kubeconfig /nowhere/kubeconfig",
+        ),
     ] {
         let (decoy, folder) = (Decoy::new(), tempfile::tempdir().expect("a folder"));
         let kubectl = folder.path().join("kubectl");
-        let verbs = format!("case $1 in up) {up};; build) echo 'kubectl {}';; esac", kubectl.display());
+        let verbs = format!(
+            "case $1 in up) {up};; build) echo 'kubectl {}';; esac",
+            kubectl.display()
+        );
         stub(folder.path(), "devcluster", &verbs);
         stub(folder.path(), "kubectl", "");
         stub(folder.path(), "revisor", "");
@@ -79,7 +91,10 @@ fn a_control_plane_that_does_not_come_up_ends_the_demo_before_it_touches_anythin
         assert_eq!(out.status.code(), Some(1), "{up}: {errors}");
         assert!(errors.contains(message), "{up}: {errors}");
         let calls = calls(folder.path());
-        assert!(calls.lines().all(|line| line.starts_with("devcluster ")), "{up}: {calls}");
+        assert!(
+            calls.lines().all(|line| line.starts_with("devcluster ")),
+            "{up}: {calls}"
+        );
         assert!(decoy.is_untouched(), "{up}");
     }
 }
@@ -88,7 +103,11 @@ fn a_control_plane_that_does_not_come_up_ends_the_demo_before_it_touches_anythin
 fn a_recorder_that_is_never_ready_fails_the_demo_which_cleans_up_after_itself() {
     let (decoy, folder) = (Decoy::new(), tempfile::tempdir().expect("a folder"));
     // The definition of Revisions is not there yet; everything else works.
-    stub(folder.path(), "kubectl", "case \"$*\" in 'get crd revisions'*) exit 1;; esac");
+    stub(
+        folder.path(),
+        "kubectl",
+        "case \"$*\" in 'get crd revisions'*) exit 1;; esac",
+    );
     stub(
         folder.path(),
         "revisor",
@@ -97,8 +116,17 @@ fn a_recorder_that_is_never_ready_fails_the_demo_which_cleans_up_after_itself() 
     let own = folder.path().join("own.kubeconfig");
     fs::write(&own, "{}").expect("written");
     let own = own.display().to_string();
-    let out = decoy.demo(folder.path(), &[("DEMO_KUBECONFIG", own.as_str()), ("DEMO_READY_SECONDS", "1")]);
-    let (text, errors) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    let out = decoy.demo(
+        folder.path(),
+        &[
+            ("DEMO_KUBECONFIG", own.as_str()),
+            ("DEMO_READY_SECONDS", "1"),
+        ],
+    );
+    let (text, errors) = (
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr),
+    );
     assert_eq!(out.status.code(), Some(1), "{errors}");
     assert!(!text.contains("ready:"), "{text}");
     assert!(
@@ -106,9 +134,17 @@ fn a_recorder_that_is_never_ready_fails_the_demo_which_cleans_up_after_itself() 
         "{errors}"
     );
     let calls = calls(folder.path());
-    let made = calls.lines().find_map(|line| line.strip_prefix("kubectl create namespace "));
+    let made = calls
+        .lines()
+        .find_map(|line| line.strip_prefix("kubectl create namespace "));
     let made = made.expect("a namespace");
-    assert!(calls.contains(&format!("kubectl delete namespace {made}")), "{calls}");
-    assert!(text.contains("kubectl delete crd revisions.revisor.dev\n"), "what stays is said: {text}");
+    assert!(
+        calls.contains(&format!("kubectl delete namespace {made}")),
+        "{calls}"
+    );
+    assert!(
+        text.contains("kubectl delete crd revisions.revisor.dev\n"),
+        "what stays is said: {text}"
+    );
     assert!(decoy.is_untouched());
 }

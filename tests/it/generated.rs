@@ -12,18 +12,27 @@ fn assert_committed(file: &str, fresh: &str) {
         std::fs::write(&path, fresh).expect("written");
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == fresh, "{file} is not what the code prints: make generate");
+    assert!(
+        committed == fresh,
+        "{file} is not what the code prints: make generate"
+    );
 }
 
 #[test]
 fn the_custom_resource_definition() {
-    assert_committed("crds/revisions.yaml", &commands::crds().expect("a definition"));
+    assert_committed(
+        "crds/revisions.yaml",
+        &commands::crds().expect("a definition"),
+    );
 }
 
 #[test]
 fn the_right_to_watch_every_kind() {
     let defaults = config::Config::load(None).expect("defaults");
-    assert_committed("deploy/watch.yaml", &commands::rbac(&defaults.catalogue).expect("a role"));
+    assert_committed(
+        "deploy/watch.yaml",
+        &commands::rbac(&defaults.catalogue).expect("a role"),
+    );
 }
 
 #[test]
@@ -38,10 +47,22 @@ fn flags_and_metrics() {
     for command in [&mut config::Cli::command(), &mut cli::Cli::command()] {
         command.build();
         let name = command.get_name().to_owned();
-        for verb in command.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
+        for verb in command
+            .get_subcommands_mut()
+            .filter(|verb| verb.get_name() != "help")
+        {
             let help = verb.clone().term_width(100).render_long_help().to_string();
-            let help = help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
-            write!(text, "\n## {name} {}\n\n```text\n{help}\n```\n", verb.get_name()).expect("memory");
+            let help = help
+                .lines()
+                .map(str::trim_end)
+                .collect::<Vec<_>>()
+                .join("\n");
+            write!(
+                text,
+                "\n## {name} {}\n\n```text\n{help}\n```\n",
+                verb.get_name()
+            )
+            .expect("memory");
         }
     }
     text += "\n## Metrics\n\n| name | type | meaning |\n|---|---|---|\n";

@@ -13,17 +13,29 @@ use std::path::Path;
 use std::sync::Arc;
 
 fn kind_of(manifest: &Value) -> Arc<Kind> {
-    let group =
-        manifest["apiVersion"].as_str().and_then(|v| v.split_once('/')).map_or("", |(group, _)| group);
+    let group = manifest["apiVersion"]
+        .as_str()
+        .and_then(|v| v.split_once('/'))
+        .map_or("", |(group, _)| group);
     let catalogue = Catalogue::built_in();
     let of = |kind: &&Arc<Kind>| kind.group == group && manifest["kind"] == kind.kind.as_str();
-    catalogue.kinds().iter().find(of).expect("a built-in kind").clone()
+    catalogue
+        .kinds()
+        .iter()
+        .find(of)
+        .expect("a built-in kind")
+        .clone()
 }
 
 fn shown(kind: &Kind, manifest: &Value) -> Option<View> {
     let text = manifest.to_string();
     let document = Document::parse(&text).expect("JSON");
-    let mut view = view(kind, document.root(), History::First { generation: 1 }, &Names::default())?;
+    let mut view = view(
+        kind,
+        document.root(),
+        History::First { generation: 1 },
+        &Names::default(),
+    )?;
     let file = kind.view.as_ref().expect("a view");
     if let Ok(outputs) = components(file, &text) {
         complete(&mut view, file, &outputs, &Names::default());
@@ -52,13 +64,20 @@ fn every_kind_is_shown_as_its_table_says() {
         assert_eq!(view, case["view"], "{}", case["name"]);
         kinds.insert(kind.group_kind().to_string());
     }
-    assert_eq!(kinds.len(), Catalogue::built_in().kinds().len(), "every built-in kind has a case");
+    assert_eq!(
+        kinds.len(),
+        Catalogue::built_in().kinds().len(),
+        "every built-in kind has a case"
+    );
 }
 
 /// The manifest of a case of the table.
 fn case(name: &str) -> Value {
     let all = cases();
-    all.iter().find(|case| case["name"] == name).expect("a case")["manifest"].clone()
+    all.iter()
+        .find(|case| case["name"] == name)
+        .expect("a case")["manifest"]
+        .clone()
 }
 
 #[test]
@@ -67,17 +86,23 @@ fn a_graph_is_shown_the_same_in_any_order_and_version() {
     let list = case("DynamoGraphDeployment v1beta1");
     let map = case("DynamoGraphDeployment v1alpha1, the same");
     let mut reversed = list.clone();
-    reversed["spec"]["components"].as_array_mut().expect("a list").reverse();
+    reversed["spec"]["components"]
+        .as_array_mut()
+        .expect("a list")
+        .reverse();
     let text = map.to_string();
     // A map has no order, and yet a text of it has.
-    let (front, work) =
-        (map["spec"]["services"]["Frontend"].clone(), map["spec"]["services"]["Worker"].clone());
+    let (front, work) = (
+        map["spec"]["services"]["Frontend"].clone(),
+        map["spec"]["services"]["Worker"].clone(),
+    );
     let services = |text: &str| format!("\"services\":{text}");
     let forward = services(&format!("{{\"Frontend\":{front},\"Worker\":{work}}}"));
     let backward = services(&format!("{{\"Worker\":{work},\"Frontend\":{front}}}"));
     assert!(text.contains(&forward));
-    let outputs =
-        |text: &str| components(kind_of(&map).view.as_ref().expect("a view"), text).expect("components");
+    let outputs = |text: &str| {
+        components(kind_of(&map).view.as_ref().expect("a view"), text).expect("components")
+    };
     assert_eq!(outputs(&text), outputs(&text.replace(&forward, &backward)));
     let expected = shown_as_json(&list);
     assert_eq!(shown_as_json(&reversed), expected);
@@ -88,8 +113,13 @@ fn a_graph_is_shown_the_same_in_any_order_and_version() {
 fn pods_of(manifest: &Value) -> Vec<Value> {
     let kind = kind_of(manifest);
     let file = kind.view.as_ref().expect("a view");
-    let outputs = file.components(&manifest.to_string(), &Shape::Whole).expect("components");
-    outputs.iter().map(|o| json!([o["name"], o["pod"], o["identity"]])).collect()
+    let outputs = file
+        .components(&manifest.to_string(), &Shape::Whole)
+        .expect("components");
+    outputs
+        .iter()
+        .map(|o| json!([o["name"], o["pod"], o["identity"]]))
+        .collect()
 }
 
 #[test]
@@ -98,20 +128,60 @@ fn pods_are_told_apart_by_what_makes_them_new_and_not_by_their_number() {
         (PREDICTOR, "/spec/predictor/minReplicas", json!(7), false),
         (PREDICTOR, "/spec/predictor/maxReplicas", json!(7), false),
         (PREDICTOR, "/spec/predictor/scaleTarget", json!(7), false),
-        (PREDICTOR, "/spec/predictor/scaleMetric", json!("rps"), false),
-        (PREDICTOR, "/spec/predictor/scaleMetricType", json!("Utilization"), false),
-        (PREDICTOR, "/spec/predictor/autoScaling", json!({"metrics": []}), false),
-        (PREDICTOR, "/spec/predictor/canaryTrafficPercent", json!(10), false),
+        (
+            PREDICTOR,
+            "/spec/predictor/scaleMetric",
+            json!("rps"),
+            false,
+        ),
+        (
+            PREDICTOR,
+            "/spec/predictor/scaleMetricType",
+            json!("Utilization"),
+            false,
+        ),
+        (
+            PREDICTOR,
+            "/spec/predictor/autoScaling",
+            json!({"metrics": []}),
+            false,
+        ),
+        (
+            PREDICTOR,
+            "/spec/predictor/canaryTrafficPercent",
+            json!(10),
+            false,
+        ),
         (PREDICTOR, "/spec/transformer/minReplicas", json!(3), false),
         (PREDICTOR, "/spec/explainer/maxReplicas", json!(3), false),
-        (PREDICTOR, "/spec/predictor/model/storageUri", json!("s3://other"), true),
+        (
+            PREDICTOR,
+            "/spec/predictor/model/storageUri",
+            json!("s3://other"),
+            true,
+        ),
         (PREDICTOR, "/metadata/labels", json!({"team": "x"}), true),
         (LEADER, "/spec/replicas", json!(9), false),
         (LEADER, "/spec/leaderWorkerTemplate/size", json!(9), true),
-        (LEADER, "/spec/leaderWorkerTemplate/restartPolicy", json!("None"), true),
-        (LEADER, "/spec/networkConfig", json!({"subdomainPolicy": "Shared"}), true),
+        (
+            LEADER,
+            "/spec/leaderWorkerTemplate/restartPolicy",
+            json!("None"),
+            true,
+        ),
+        (
+            LEADER,
+            "/spec/networkConfig",
+            json!({"subdomainPolicy": "Shared"}),
+            true,
+        ),
         (NIM, "/spec/replicas", json!(9), false),
-        (NIM, "/spec/scale", json!({"enabled": true, "hpa": {"minReplicas": 2, "maxReplicas": 3}}), false),
+        (
+            NIM,
+            "/spec/scale",
+            json!({"enabled": true, "hpa": {"minReplicas": 2, "maxReplicas": 3}}),
+            false,
+        ),
         (NIM, "/spec/livenessProbe", json!({}), false),
         (NIM, "/spec/expose", json!({"ingress": {"spec": {}}}), false),
         (NIM, "/spec/metrics", json!({"serviceMonitor": {}}), false),
@@ -124,7 +194,12 @@ fn pods_are_told_apart_by_what_makes_them_new_and_not_by_their_number() {
         (LLM, "/spec/model", json!({"uri": "hf://other"}), true),
         (GRAPH, "/spec/components/1/replicas", json!(9), false),
         (GRAPH, "/spec/components/1/scalingAdapter", json!({}), false),
-        (GRAPH, "/spec/components/1/multinode", json!({"nodeCount": 4}), true),
+        (
+            GRAPH,
+            "/spec/components/1/multinode",
+            json!({"nodeCount": 4}),
+            true,
+        ),
         (GRAPH, "/spec/restart", json!({"id": "2"}), true),
         (RUN_AI, "/spec/minScale", json!({"value": 9}), false),
         (RUN_AI, "/spec/maxScale", json!({"value": 9}), false),
@@ -134,7 +209,11 @@ fn pods_are_told_apart_by_what_makes_them_new_and_not_by_their_number() {
         let mut after = before.clone();
         let (parent, key) = field.rsplit_once('/').expect("a path");
         after.pointer_mut(parent).expect(field)[key] = value.clone();
-        assert_eq!(pods_of(&before) != pods_of(&after), new, "{name}: {field} {value}");
+        assert_eq!(
+            pods_of(&before) != pods_of(&after),
+            new,
+            "{name}: {field} {value}"
+        );
     }
 }
 
@@ -147,7 +226,9 @@ const RUN_AI: &str = "Run:ai InferenceWorkload, every field wrapped";
 
 /// The code block of the page on kinds that begins with this comment.
 fn example(file: &str) -> String {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/adding-a-kind.md"));
+    let page = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/adding-a-kind.md"),
+    );
     let page = page.expect("a page");
     let start = format!("```yaml\n# {file}\n");
     let (_, block) = page.split_once(&start).expect("an example");
@@ -161,11 +242,30 @@ fn the_example_of_the_documentation_does_what_it_says() {
         std::fs::write(folder.path().join(file), example(file)).expect("written");
     }
     let mut explain = std::process::Command::new(env!("CARGO_BIN_EXE_revisor"));
-    explain.args(["kinds", "explain", "-f", "manifest.yaml", "--config", "revisor.yaml", "-o", "json"]);
-    let out = explain.current_dir(folder.path()).output().expect("it runs");
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    explain.args([
+        "kinds",
+        "explain",
+        "-f",
+        "manifest.yaml",
+        "--config",
+        "revisor.yaml",
+        "-o",
+        "json",
+    ]);
+    let out = explain
+        .current_dir(folder.path())
+        .output()
+        .expect("it runs");
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     let all: Value = serde_json::from_slice(&out.stdout).expect("JSON");
-    assert_eq!((&all[0]["recorded"], &all[0]["why"]), (&json!(true), &json!("selected")));
+    assert_eq!(
+        (&all[0]["recorded"], &all[0]["why"]),
+        (&json!(true), &json!("selected"))
+    );
     let expected = json!({"version": VERSION, "summary": "created",
         "images": ["registry.example.com/server:1.4"], "args": "--model=llama", "env": "HF_TOKEN='[redacted]'",
         "pods": "2", "requestsPerPod": "nvidia.com/gpu=4", "requestsTotal": "nvidia.com/gpu=8"});
@@ -174,11 +274,14 @@ fn the_example_of_the_documentation_does_what_it_says() {
 
 #[test]
 fn the_pods_and_phases_of_the_documentation_are_a_kind_file() {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/adding-a-kind.md"));
+    let page = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/adding-a-kind.md"),
+    );
     let page = page.expect("a page");
     let (_, block) = page.split_once("```yaml\npods:\n").expect("an example");
     let more = block.split_once("```").expect("its end").0;
-    let file = format!("kind: T\ngroup: a.b\nversions: [v1]\nplural: ts\nselect: always\npods:\n{more}");
+    let file =
+        format!("kind: T\ngroup: a.b\nversions: [v1]\nplural: ts\nselect: always\npods:\n{more}");
     let kind = Kind::parse("example", &file).expect("valid");
     assert_eq!((kind.phases.len(), kind.pods.labels.len()), (2, 3));
 }
@@ -186,18 +289,32 @@ fn the_pods_and_phases_of_the_documentation_are_a_kind_file() {
 #[test]
 fn what_an_operator_fills_in_is_no_change() {
     let catalogue = Catalogue::built_in();
-    let nim = catalogue.kinds().iter().find(|kind| kind.kind == "NIMService").expect("built in");
-    let written = r#"{"spec":{"image":{"repository":"r"},"expose":{"service":{"port":8000}},"scale":{}}}"#;
+    let nim = catalogue
+        .kinds()
+        .iter()
+        .find(|kind| kind.kind == "NIMService")
+        .expect("built in");
+    let written =
+        r#"{"spec":{"image":{"repository":"r"},"expose":{"service":{"port":8000}},"scale":{}}}"#;
     let filled = r#"{"spec":{"image":{"repository":"r"},"expose":{"service":{"port":8000},"ingress":{"spec":{}}},"livenessProbe":{},"readinessProbe":{},"startupProbe":{},"metrics":{"serviceMonitor":{}},"scale":{"hpa":{"maxReplicas":0,"minReplicas":1}},"storage":{"nimCache":{}}}}"#;
     let edited = filled.replace("\"maxReplicas\":0", "\"maxReplicas\":2");
     let compared = |to: &str| {
-        let (from, to) = (Document::parse(written).expect("JSON"), Document::parse(to).expect("JSON"));
-        let (old, new) = (from.root().get("spec").expect("spec"), to.root().get("spec").expect("spec"));
+        let (from, to) = (
+            Document::parse(written).expect("JSON"),
+            Document::parse(to).expect("JSON"),
+        );
+        let (old, new) = (
+            from.root().get("spec").expect("spec"),
+            to.root().get("spec").expect("spec"),
+        );
         let mut deltas = revisor::view::diff::diff("spec", old, new);
         revisor::record::decide::compare(nim, &mut deltas, &[], &[])
     };
     assert_eq!(compared(filled), revisor::record::decide::Comparison::Same);
-    assert_eq!(compared(&edited), revisor::record::decide::Comparison::Different);
+    assert_eq!(
+        compared(&edited),
+        revisor::record::decide::Comparison::Different
+    );
 }
 
 /// Words of manifests.
@@ -297,7 +414,12 @@ fn value() -> impl Strategy<Value = Value> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
             prop::collection::vec((key, inner), 0..6).prop_map(|fields| {
-                Value::Object(fields.into_iter().map(|(key, value)| ((*key).to_owned(), value)).collect())
+                Value::Object(
+                    fields
+                        .into_iter()
+                        .map(|(key, value)| ((*key).to_owned(), value))
+                        .collect(),
+                )
             }),
         ]
     })

@@ -39,11 +39,18 @@ impl Sink for Book {
 
     fn need(&mut self, change: &Change) -> Need {
         let known = self.told.lock().expect("no panic").0;
-        let at = HISTORY.iter().find(|(_, generation)| *generation == known).map_or(0, |(place, _)| *place);
+        let at = HISTORY
+            .iter()
+            .find(|(_, generation)| *generation == known)
+            .map_or(0, |(place, _)| *place);
         if change.generation <= known + 1 {
             return Need::Nothing;
         }
-        Need::After { generation: known, at: at.to_string().parse().expect("a number"), refresh: false }
+        Need::After {
+            generation: known,
+            at: at.to_string().parse().expect("a number"),
+            refresh: false,
+        }
     }
 
     fn knows(&self, uid: Uuid, generation: i64) -> bool {
@@ -104,7 +111,8 @@ struct Asked {
 }
 
 fn parameter<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    line.split(['?', '&']).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    line.split(['?', '&'])
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// Follows the workload on a server that has an object of `size` and answers as it should, unless `fault` does.
@@ -154,12 +162,22 @@ async fn follow_wanted(
             json!({"metadata": {"resourceVersion": at.to_string()}, "items": items}).to_string(),
         )
     });
-    let book = Book { told: Arc::new(Mutex::new((1, Vec::new()))), wants };
+    let book = Book {
+        told: Arc::new(Mutex::new((1, Vec::new()))),
+        wants,
+    };
     let catalogue = Catalogue::built_in();
-    let deployment = catalogue.kinds().iter().find(|k| k.kind == "Deployment").expect("built in").clone();
+    let deployment = catalogue
+        .kinds()
+        .iter()
+        .find(|k| k.kind == "Deployment")
+        .expect("built in")
+        .clone();
     let (ready, _) = watch::channel(false);
-    let since =
-        since.map(|at| Place { at: at.to_string().parse().expect("a number"), time: DateTime::UNIX_EPOCH });
+    let since = since.map(|at| Place {
+        at: at.to_string().parse().expect("a number"),
+        time: DateTime::UNIX_EPOCH,
+    });
     let parts = Parts {
         watch: client.clone(),
         call: client,
@@ -173,7 +191,10 @@ async fn follow_wanted(
     let task = tokio::spawn(Stream::new(parts, book.clone()).run());
     let notes = || book.told.lock().expect("no panic").1.clone();
     let done = async {
-        while !notes().iter().any(|note| note == "caught up" || note == "5 Watch") {
+        while !notes()
+            .iter()
+            .any(|note| note == "caught up" || note == "5 Watch")
+        {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -188,13 +209,28 @@ fn second(asked: &Asked) -> bool {
     asked.place.is_some_and(|place| (20..30).contains(&place)) && asked.name.as_deref() == Some("w")
 }
 
-const WHOLE: [&str; 6] = ["list", "2 Repair", "3 Repair", "4 Repair", "5 Repair", "caught up"];
+const WHOLE: [&str; 6] = [
+    "list",
+    "2 Repair",
+    "3 Repair",
+    "4 Repair",
+    "5 Repair",
+    "caught up",
+];
 
 #[tokio::test(start_paused = true)]
 async fn one_state_that_cannot_be_read_is_lost_alone() {
     for code in [500, 400, 422] {
-        let fault = move |asked: &Asked| second(asked).then(|| Answer::status(code, "InternalError", "no"));
-        let expected = ["list", "lost 2..=2 Undecodable", "3 Repair", "4 Repair", "5 Repair", "caught up"];
+        let fault =
+            move |asked: &Asked| second(asked).then(|| Answer::status(code, "InternalError", "no"));
+        let expected = [
+            "list",
+            "lost 2..=2 Undecodable",
+            "3 Repair",
+            "4 Repair",
+            "5 Repair",
+            "caught up",
+        ];
         assert_eq!(follow(None, 1, fault).await, expected, "{code}");
     }
 }
@@ -202,11 +238,13 @@ async fn one_state_that_cannot_be_read_is_lost_alone() {
 #[tokio::test(start_paused = true)]
 async fn what_passes_is_waited_for() {
     let busy = |asked: &Asked| {
-        (second(asked) && asked.before < 40).then(|| Answer::status(503, "ServiceUnavailable", "later"))
+        (second(asked) && asked.before < 40)
+            .then(|| Answer::status(503, "ServiceUnavailable", "later"))
     };
     assert_eq!(follow(None, 1, busy).await, WHOLE);
     let many = |asked: &Asked| {
-        (second(asked) && asked.before < 40).then(|| Answer::status(429, "TooManyRequests", "later"))
+        (second(asked) && asked.before < 40)
+            .then(|| Answer::status(429, "TooManyRequests", "later"))
     };
     assert_eq!(follow(None, 1, many).await, WHOLE);
     let broken = |asked: &Asked| (second(asked) && asked.before < 40).then_some(Answer::Broken);
@@ -222,9 +260,18 @@ async fn what_passes_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn a_version_that_goes_meanwhile_is_left_and_everything_is_read_in_the_next() {
     let fault = |asked: &Asked| {
-        (second(asked) && asked.before == 0).then(|| Answer::status(404, "NotFound", "no such resource"))
+        (second(asked) && asked.before == 0)
+            .then(|| Answer::status(404, "NotFound", "no such resource"))
     };
-    let expected = ["list", "list", "2 Repair", "3 Repair", "4 Repair", "5 Repair", "caught up"];
+    let expected = [
+        "list",
+        "list",
+        "2 Repair",
+        "3 Repair",
+        "4 Repair",
+        "5 Repair",
+        "caught up",
+    ];
     assert_eq!(follow(None, 1, fault).await, expected);
 }
 
@@ -250,7 +297,14 @@ async fn a_state_that_was_found_and_is_gone_when_its_turn_comes_is_said_to_be_lo
         (asked.before > 0 && [Some(39), Some(NOW)].contains(&asked.place))
             .then(|| Answer::status(410, "Expired", "the history is compacted"))
     };
-    let expected = ["list", "2 Repair", "lost 3..=3 RecorderAway", "4 Repair", "5 Repair", "caught up"];
+    let expected = [
+        "list",
+        "2 Repair",
+        "lost 3..=3 RecorderAway",
+        "4 Repair",
+        "5 Repair",
+        "caught up",
+    ];
     assert_eq!(follow(None, 200_000, again).await, expected);
 }
 
@@ -258,11 +312,17 @@ async fn a_state_that_was_found_and_is_gone_when_its_turn_comes_is_said_to_be_lo
 async fn a_replay_that_begins_slowly_is_waited_for() {
     let fault = |asked: &Asked| {
         let shown = HISTORY[1..].iter().map(|(place, generation)| {
-            format!("{{\"type\":\"MODIFIED\",\"object\":{}}}\n", object(*place, *generation, 1))
+            format!(
+                "{{\"type\":\"MODIFIED\",\"object\":{}}}\n",
+                object(*place, *generation, 1)
+            )
         });
         (asked.watch && asked.before == 5).then(|| Answer::Body(200, shown.collect()))
     };
-    assert_eq!(follow(Some(10), 1, fault).await, ["list", "2 Watch", "3 Watch", "4 Watch", "5 Watch"]);
+    assert_eq!(
+        follow(Some(10), 1, fault).await,
+        ["list", "2 Watch", "3 Watch", "4 Watch", "5 Watch"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -276,11 +336,18 @@ async fn nothing_is_lost_of_what_is_none_of_ours() {
             "creationTimestamp": "2026-01-01T00:00:00Z", "generation": 3, "resourceVersion": "60"}});
         let place = asked.place?;
         match asked.name.as_deref() {
-            Some("v") if place < 60 => Some(Answer::status(410, "Expired", "the history is compacted")),
+            Some("v") if place < 60 => {
+                Some(Answer::status(410, "Expired", "the history is compacted"))
+            }
             Some("w") => None,
             _ => {
-                let items = if (60..65).contains(&place) { vec![object] } else { vec![] };
-                let list = json!({"metadata": {"resourceVersion": place.to_string()}, "items": items});
+                let items = if (60..65).contains(&place) {
+                    vec![object]
+                } else {
+                    vec![]
+                };
+                let list =
+                    json!({"metadata": {"resourceVersion": place.to_string()}, "items": items});
                 Some(Answer::Body(200, list.to_string()))
             }
         }

@@ -38,7 +38,9 @@ pub type Log = Arc<Mutex<Vec<(String, String)>>>;
 
 /// A client whose requests are answered by `answer`; it is given the request line, the body, and how often that line
 /// was seen before.
-pub fn client(answer: impl Fn(&str, &str, usize) -> Answer + Send + Sync + 'static) -> (Client, Log) {
+pub fn client(
+    answer: impl Fn(&str, &str, usize) -> Answer + Send + Sync + 'static,
+) -> (Client, Log) {
     let log = Log::default();
     let (answer, seen) = (Arc::new(answer), log.clone());
     let service = tower::service_fn(move |request: Request<Body>| {
@@ -49,7 +51,10 @@ pub fn client(answer: impl Fn(&str, &str, usize) -> Answer + Send + Sync + 'stat
             let body = String::from_utf8_lossy(&bytes).into_owned();
             let before = {
                 let mut seen = seen.lock().expect("no panic");
-                let before = seen.iter().filter(|(l, b)| *l == line && *b == body).count();
+                let before = seen
+                    .iter()
+                    .filter(|(l, b)| *l == line && *b == body)
+                    .count();
                 seen.push((line.clone(), body.clone()));
                 before
             };
@@ -72,9 +77,12 @@ fn whole(answer: response::Builder, text: String) -> Result<Answered, BoxError> 
 fn respond(answer: Answer) -> Result<Answered, BoxError> {
     match answer {
         Answer::Body(code, text) => whole(Response::builder().status(code), text),
-        Answer::RetryAfter(code, seconds) => {
-            whole(Response::builder().status(code).header("retry-after", seconds), String::new())
-        }
+        Answer::RetryAfter(code, seconds) => whole(
+            Response::builder()
+                .status(code)
+                .header("retry-after", seconds),
+            String::new(),
+        ),
         Answer::Stalls(text) => {
             let begun = stream::iter([Ok(Frame::data(Bytes::from(text)))]);
             let body = StreamBody::new(begun.chain(stream::pending()));

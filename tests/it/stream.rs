@@ -105,7 +105,11 @@ fn expired() -> String {
 }
 
 /// Follows Deployments on a server whose lists and watches are scripted, until `last` is noted.
-async fn follow(lists: Vec<Answer>, watches: Vec<Answer>, last: &str) -> (Vec<String>, Metrics, Vec<String>) {
+async fn follow(
+    lists: Vec<Answer>,
+    watches: Vec<Answer>,
+    last: &str,
+) -> (Vec<String>, Metrics, Vec<String>) {
     let (notes, metrics, asked) = follow_from(None, u32::MAX, lists, watches, last).await;
     (notes.all(), metrics, asked)
 }
@@ -118,7 +122,10 @@ async fn follow_from(
     watches: Vec<Answer>,
     last: &str,
 ) -> (Notes, Metrics, Vec<String>) {
-    let (lists, watches) = (Mutex::new(lists.into_iter()), Mutex::new(watches.into_iter()));
+    let (lists, watches) = (
+        Mutex::new(lists.into_iter()),
+        Mutex::new(watches.into_iter()),
+    );
     let (client, log) = client(move |line, _, _| {
         if line == "GET /apis/apps/v1" {
             let resource = json!({"name": "deployments", "kind": "Deployment", "namespaced": true, "verbs": ["list", "watch"]});
@@ -131,13 +138,23 @@ async fn follow_from(
         if line.contains("resourceVersionMatch=Exact") {
             return list(1, &[]);
         }
-        let next = |answers: &Mutex<std::vec::IntoIter<Answer>>| answers.lock().expect("no panic").next();
-        let answer = if line.contains("watch=true") { next(&watches) } else { next(&lists) };
+        let next =
+            |answers: &Mutex<std::vec::IntoIter<Answer>>| answers.lock().expect("no panic").next();
+        let answer = if line.contains("watch=true") {
+            next(&watches)
+        } else {
+            next(&lists)
+        };
         answer.unwrap_or(Answer::Body(200, String::new()))
     });
     let (notes, metrics) = (Notes::default(), Metrics::new());
     let catalogue = Catalogue::built_in();
-    let deployment = catalogue.kinds().iter().find(|k| k.kind == "Deployment").expect("built in").clone();
+    let deployment = catalogue
+        .kinds()
+        .iter()
+        .find(|k| k.kind == "Deployment")
+        .expect("built in")
+        .clone();
     let (ready, _) = watch::channel(false);
     let parts = Parts {
         watch: client.clone(),
@@ -157,8 +174,17 @@ async fn follow_from(
     };
     let in_time = timeout(Duration::from_secs(600), noted).await;
     task.abort();
-    assert!(in_time.is_ok(), "{last:?} was not reached: {:?}", notes.all());
-    let asked = log.lock().expect("no panic").iter().map(|(line, _)| line.clone()).collect();
+    assert!(
+        in_time.is_ok(),
+        "{last:?} was not reached: {:?}",
+        notes.all()
+    );
+    let asked = log
+        .lock()
+        .expect("no panic")
+        .iter()
+        .map(|(line, _)| line.clone())
+        .collect();
     (notes, metrics, asked)
 }
 
@@ -182,7 +208,10 @@ async fn a_watch_that_ends_resumes_where_it_was() {
     let (notes, _, asked) = follow(
         vec![list(10, &[object(1, 5)])],
         vec![
-            events(&[event("MODIFIED", &object(2, 12)), event("DELETED", &object(3, 14))]),
+            events(&[
+                event("MODIFIED", &object(2, 12)),
+                event("DELETED", &object(3, 14)),
+            ]),
             Answer::Broken,
             events(&[bookmark]),
             events(&[event("ADDED", &object(1, 31))]),
@@ -204,8 +233,11 @@ async fn a_watch_that_ends_resumes_where_it_was() {
         "at 31",
     ];
     assert_eq!(notes, expected);
-    let from: Vec<_> =
-        asked.iter().filter_map(|line| line.split("&resourceVersion=").nth(1)).take(4).collect();
+    let from: Vec<_> = asked
+        .iter()
+        .filter_map(|line| line.split("&resourceVersion=").nth(1))
+        .take(4)
+        .collect();
     assert_eq!(from, ["10", "14", "14", "30"]);
     assert!(
         asked
@@ -217,14 +249,36 @@ async fn a_watch_that_ends_resumes_where_it_was() {
 
 #[tokio::test(start_paused = true)]
 async fn history_that_is_gone_is_listed_again() {
-    for gone in [events(&[expired()]), Answer::status(410, "Expired", "too old")] {
-        let (notes, metrics, _) =
-            follow(vec![list(10, &[]), list(40, &[object(7, 35)])], vec![gone], "at 40").await;
+    for gone in [
+        events(&[expired()]),
+        Answer::status(410, "Expired", "too old"),
+    ] {
+        let (notes, metrics, _) = follow(
+            vec![list(10, &[]), list(40, &[object(7, 35)])],
+            vec![gone],
+            "at 40",
+        )
+        .await;
         assert_eq!(
             notes,
-            ["list", "listed", "at 10", "list", "7@35 List Added", "listed", "blind 10 to 40", "at 40"]
+            [
+                "list",
+                "listed",
+                "at 10",
+                "list",
+                "7@35 List Added",
+                "listed",
+                "blind 10 to 40",
+                "at 40"
+            ]
         );
-        assert_eq!(metrics.watch_expired.get_or_create(&kind("Deployment")).get(), 1);
+        assert_eq!(
+            metrics
+                .watch_expired
+                .get_or_create(&kind("Deployment"))
+                .get(),
+            1
+        );
     }
 }
 
@@ -235,7 +289,11 @@ async fn an_event_that_cannot_be_read_is_counted_and_listed_again() {
     for bad in [cut, nameless] {
         let (notes, metrics, _) = follow(
             vec![list(10, &[]), list(20, &[object(3, 15)])],
-            vec![events(&[event("ADDED", &object(2, 12)), bad, event("MODIFIED", &object(4, 16))])],
+            vec![events(&[
+                event("ADDED", &object(2, 12)),
+                bad,
+                event("MODIFIED", &object(4, 16)),
+            ])],
             "at 20",
         )
         .await;
@@ -251,13 +309,17 @@ async fn an_event_that_cannot_be_read_is_counted_and_listed_again() {
             "at 20",
         ];
         assert_eq!(notes, expected);
-        assert_eq!(metrics.undecodable.get_or_create(&kind("Deployment")).get(), 1);
+        assert_eq!(
+            metrics.undecodable.get_or_create(&kind("Deployment")).get(),
+            1
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_comes_in_pages_and_is_tried_again() {
-    let first = json!({"metadata": {"resourceVersion": "9", "continue": "abc"}, "items": [object(1, 5)]});
+    let first =
+        json!({"metadata": {"resourceVersion": "9", "continue": "abc"}, "items": [object(1, 5)]});
     let (notes, _, asked) = follow(
         vec![
             Answer::status(503, "ServiceUnavailable", "not now"),
@@ -271,20 +333,40 @@ async fn a_list_comes_in_pages_and_is_tried_again() {
     )
     .await;
     assert_eq!(notes.iter().filter(|n| *n == "list").count(), 3);
-    assert_eq!(notes[notes.len() - 4..], ["1@5 List Added", "2@6 List Added", "listed", "at 9"]);
+    assert_eq!(
+        notes[notes.len() - 4..],
+        ["1@5 List Added", "2@6 List Added", "listed", "at 9"]
+    );
     assert!(asked.iter().any(|line| line.ends_with("&continue=abc")));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_without_an_answer_is_repeated_after_half_a_minute() {
-    let (started, first) =
-        (Instant::now(), json!({"metadata": {"resourceVersion": "9", "continue": "abc"}, "items": []}));
-    let pages = vec![Answer::Silent, Answer::Body(200, first.to_string()), Answer::Stalls("{".to_owned())];
-    let (notes, _, _) =
-        follow(pages.into_iter().chain([list(9, &[object(1, 5)])]).collect(), vec![], "at 9").await;
+    let (started, first) = (
+        Instant::now(),
+        json!({"metadata": {"resourceVersion": "9", "continue": "abc"}, "items": []}),
+    );
+    let pages = vec![
+        Answer::Silent,
+        Answer::Body(200, first.to_string()),
+        Answer::Stalls("{".to_owned()),
+    ];
+    let (notes, _, _) = follow(
+        pages
+            .into_iter()
+            .chain([list(9, &[object(1, 5)])])
+            .collect(),
+        vec![],
+        "at 9",
+    )
+    .await;
     assert_eq!(notes.iter().filter(|note| *note == "list").count(), 3);
     let seconds = Duration::from_secs(60)..Duration::from_secs(63);
-    assert!(seconds.contains(&started.elapsed()), "{:?}", started.elapsed());
+    assert!(
+        seconds.contains(&started.elapsed()),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -293,21 +375,51 @@ async fn a_watch_that_does_not_open_is_repeated_after_half_a_minute() {
     let watches = vec![Answer::Silent, events(&[event("ADDED", &object(1, 12))])];
     let (_, _, asked) = follow(vec![list(10, &[])], watches, "at 12").await;
     let seconds = Duration::from_secs(30)..Duration::from_secs(33);
-    assert!(seconds.contains(&started.elapsed()), "{:?}", started.elapsed());
-    assert_eq!(asked.iter().filter(|line| line.contains("resourceVersion=10")).count(), 2);
+    assert!(
+        seconds.contains(&started.elapsed()),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(
+        asked
+            .iter()
+            .filter(|line| line.contains("resourceVersion=10"))
+            .count(),
+        2
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_falls_silent_is_resumed_where_it_was() {
     let started = Instant::now();
-    let watches =
-        vec![Answer::Stalls(event("ADDED", &object(1, 12))), events(&[event("MODIFIED", &object(2, 14))])];
+    let watches = vec![
+        Answer::Stalls(event("ADDED", &object(1, 12))),
+        events(&[event("MODIFIED", &object(2, 14))]),
+    ];
     let (notes, metrics, asked) = follow(vec![list(10, &[])], watches, "at 14").await;
     let silence = Duration::from_secs(55)..Duration::from_secs(58);
-    assert!(silence.contains(&started.elapsed()), "{:?}", started.elapsed());
-    assert!(asked.iter().any(|line| line.contains("watch=true") && line.ends_with("resourceVersion=12")));
-    assert_eq!(notes.iter().filter(|note| *note == "list").count(), 1, "nothing is listed again");
-    assert_eq!(metrics.watch_expired.get_or_create(&kind("Deployment")).get(), 0);
+    assert!(
+        silence.contains(&started.elapsed()),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(
+        asked
+            .iter()
+            .any(|line| line.contains("watch=true") && line.ends_with("resourceVersion=12"))
+    );
+    assert_eq!(
+        notes.iter().filter(|note| *note == "list").count(),
+        1,
+        "nothing is listed again"
+    );
+    assert_eq!(
+        metrics
+            .watch_expired
+            .get_or_create(&kind("Deployment"))
+            .get(),
+        0
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -324,11 +436,31 @@ async fn events_that_are_not_news_are_dropped_and_counted() {
         event("MODIFIED", &object(3, 13)),
     ];
     let (notes, metrics, asked) = follow(vec![list(10, &[])], vec![events(&shown)], "at 13").await;
-    let expected =
-        ["list", "listed", "at 10", "2@12 Watch Modified", "at 12", "at 12", "3@13 Watch Modified", "at 13"];
+    let expected = [
+        "list",
+        "listed",
+        "at 10",
+        "2@12 Watch Modified",
+        "at 12",
+        "at 12",
+        "3@13 Watch Modified",
+        "at 13",
+    ];
     assert_eq!(notes, expected);
-    assert_eq!(metrics.stale_events.get_or_create(&kind("Deployment")).get(), 2);
-    assert!(asked.iter().filter(|line| line.contains("watch=true")).count() < 3);
+    assert_eq!(
+        metrics
+            .stale_events
+            .get_or_create(&kind("Deployment"))
+            .get(),
+        2
+    );
+    assert!(
+        asked
+            .iter()
+            .filter(|line| line.contains("watch=true"))
+            .count()
+            < 3
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -342,25 +474,45 @@ async fn another_history_is_found_after_a_broken_watch_too() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_of_another_history_starts_everything_over() {
-    let shown =
-        vec![events(&[event("ADDED", &object(1, 12)), event("MODIFIED", &object(OTHER_HISTORY, 20))])];
+    let shown = vec![events(&[
+        event("ADDED", &object(1, 12)),
+        event("MODIFIED", &object(OTHER_HISTORY, 20)),
+    ])];
     let (notes, _, _) = follow(vec![list(10, &[])], shown, "rewound 12 to 20").await;
-    assert!(!notes.iter().any(|note| note.starts_with("99@")), "{notes:?}");
+    assert!(
+        !notes.iter().any(|note| note.starts_with("99@")),
+        "{notes:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_place_is_dated_by_what_the_api_server_said_of_the_present() {
-    let long_ago = Place { at: "5".parse().expect("a number"), time: DateTime::UNIX_EPOCH };
+    let long_ago = Place {
+        at: "5".parse().expect("a number"),
+        time: DateTime::UNIX_EPOCH,
+    };
     let before = Utc::now();
     let shown = [
         event("ADDED", &object(1, 7)),
         event("MODIFIED", &object(2, 99)),
         event("MODIFIED", &object(3, 101)),
     ];
-    let (notes, _, _) =
-        follow_from(Some(long_ago), u32::MAX, vec![list(100, &[])], vec![events(&shown)], "at 101").await;
+    let (notes, _, _) = follow_from(
+        Some(long_ago),
+        u32::MAX,
+        vec![list(100, &[])],
+        vec![events(&shown)],
+        "at 101",
+    )
+    .await;
     let places = notes.1.lock().expect("no panic").clone();
-    let time = |at: &str| places.iter().find(|place| place.at.to_string() == at).expect("reached").time;
+    let time = |at: &str| {
+        places
+            .iter()
+            .find(|place| place.at.to_string() == at)
+            .expect("reached")
+            .time
+    };
     // They are passed on now, and happened whenever that was.
     assert_eq!((time("7"), time("99")), (long_ago.time, long_ago.time));
     assert!(time("101") >= before, "it is younger than the list");

@@ -42,15 +42,21 @@ impl Run {
         let log = self.log.lock().expect("no panic");
         let post = |(line, body): &(String, String)| {
             let value: serde_json::Value = serde_json::from_str(body).ok()?;
-            line.contains("/revisions").then(|| value["metadata"]["name"].as_str().map(str::to_owned))?
+            line.contains("/revisions")
+                .then(|| value["metadata"]["name"].as_str().map(str::to_owned))?
         };
-        log.iter().filter(|(line, _)| line.starts_with("POST")).filter_map(post).collect()
+        log.iter()
+            .filter(|(line, _)| line.starts_with("POST"))
+            .filter_map(post)
+            .collect()
     }
 
     /// How many Events with this reason were sent.
     fn events(&self, reason: &str) -> usize {
         let log = self.log.lock().expect("no panic");
-        log.iter().filter(|(line, body)| line.contains("/events") && body.contains(reason)).count()
+        log.iter()
+            .filter(|(line, body)| line.contains("/events") && body.contains(reason))
+            .count()
     }
 
     fn count(&self, pick: impl Fn(&Metrics) -> u64) -> u64 {
@@ -79,13 +85,22 @@ async fn write_counted(
     push(&queue, &metrics, revisions).await;
     queue.close();
     let writers = writers(&client, &queue, &metrics);
-    timeout(Duration::from_secs(3600), writers.join_all()).await.expect("everything settles");
+    timeout(Duration::from_secs(3600), writers.join_all())
+        .await
+        .expect("everything settles");
     assert!(queue.is_empty());
-    assert_eq!((metrics.queue_bytes.get(), metrics.queue_length.get()), (0, 0));
+    assert_eq!(
+        (metrics.queue_bytes.get(), metrics.queue_length.get()),
+        (0, 0)
+    );
     let elapsed = started.elapsed();
     // What is told is on its way.
     tokio::time::sleep(Duration::from_secs(30)).await;
-    Run { metrics, log, elapsed }
+    Run {
+        metrics,
+        log,
+        elapsed,
+    }
 }
 
 async fn push(queue: &Queue, metrics: &Metrics, revisions: Vec<Revision>) {
@@ -108,7 +123,9 @@ async fn push(queue: &Queue, metrics: &Metrics, revisions: Vec<Revision>) {
 fn writers(client: &kube::Client, queue: &Queue, metrics: &Metrics) -> tokio::task::JoinSet<()> {
     let (reporter, reporting) = Reporter::new(client.clone(), "revisor", metrics);
     tokio::spawn(reporting);
-    (0..4).map(|_| Writer::new(client.clone(), queue.clone(), reporter.clone(), metrics).run()).collect()
+    (0..4)
+        .map(|_| Writer::new(client.clone(), queue.clone(), reporter.clone(), metrics).run())
+        .collect()
 }
 
 /// Whether writing is held for `reason`, as the metric says.
@@ -127,14 +144,22 @@ fn recorded(metrics: &Metrics) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_lost_after_the_write_is_found_to_be_equal() {
     let stored = serde_json::to_string(&revision(1, 1)).expect("JSON");
-    let run = write(vec![revision(1, 1)], move |line, _, before| match (line.split(' ').next(), before) {
-        (Some("POST"), 0) => Answer::Broken,
-        (Some("POST"), _) => Answer::status(409, "AlreadyExists", "exists"),
-        _ => Answer::Body(200, stored.clone()),
+    let run = write(vec![revision(1, 1)], move |line, _, before| {
+        match (line.split(' ').next(), before) {
+            (Some("POST"), 0) => Answer::Broken,
+            (Some("POST"), _) => Answer::status(409, "AlreadyExists", "exists"),
+            _ => Answer::Body(200, stored.clone()),
+        }
     })
     .await;
-    assert_eq!(run.count(|m| m.present.get_or_create(&kind("Deployment")).get()), 1);
-    assert_eq!(run.count(|m| m.drift.get_or_create(&kind("Deployment")).get()), 0);
+    assert_eq!(
+        run.count(|m| m.present.get_or_create(&kind("Deployment")).get()),
+        1
+    );
+    assert_eq!(
+        run.count(|m| m.drift.get_or_create(&kind("Deployment")).get()),
+        0
+    );
     assert_eq!(run.posts().len(), 2);
 }
 
@@ -143,18 +168,30 @@ async fn other_content_under_the_same_name_is_drift_and_is_kept() {
     let mut other = revision(1, 1);
     other.spec.content_digest = Some("sha256:bb".to_owned());
     let stored = serde_json::to_string(&other).expect("JSON");
-    let run =
-        write(vec![revision(1, 1), revision(1, 2)], move |line, body, _| match line.split(' ').next() {
-            Some("POST") if body.contains("w1-00001") => Answer::status(409, "AlreadyExists", "exists"),
+    let run = write(
+        vec![revision(1, 1), revision(1, 2)],
+        move |line, body, _| match line.split(' ').next() {
+            Some("POST") if body.contains("w1-00001") => {
+                Answer::status(409, "AlreadyExists", "exists")
+            }
             Some("POST") => created(),
             _ => Answer::Body(200, stored.clone()),
-        })
-        .await;
-    assert_eq!(run.count(|m| m.drift.get_or_create(&kind("Deployment")).get()), 1);
-    assert_eq!(run.count(recorded), 1, "the next generation is recorded all the same");
+        },
+    )
+    .await;
+    assert_eq!(
+        run.count(|m| m.drift.get_or_create(&kind("Deployment")).get()),
+        1
+    );
+    assert_eq!(
+        run.count(recorded),
+        1,
+        "the next generation is recorded all the same"
+    );
     let log = run.log.lock().expect("no panic");
     assert!(
-        log.iter().all(|(line, _)| line.starts_with("POST") || line.starts_with("GET")),
+        log.iter()
+            .all(|(line, _)| line.starts_with("POST") || line.starts_with("GET")),
         "nothing overwrites"
     );
 }
@@ -173,19 +210,31 @@ async fn too_many_requests_are_waited_for_as_long_as_asked() {
 #[tokio::test(start_paused = true)]
 async fn an_outage_keeps_the_order_and_asks_seldom() {
     let outage = Instant::now() + Duration::from_secs(600);
-    let revisions =
-        (1..=5).flat_map(|workload| (1..=20).map(move |generation| revision(workload, generation))).collect();
-    let run =
-        write(revisions, move |_, _, _| if Instant::now() < outage { Answer::Broken } else { created() })
-            .await;
+    let revisions = (1..=5)
+        .flat_map(|workload| (1..=20).map(move |generation| revision(workload, generation)))
+        .collect();
+    let run = write(revisions, move |_, _, _| {
+        if Instant::now() < outage {
+            Answer::Broken
+        } else {
+            created()
+        }
+    })
+    .await;
     assert_eq!(run.count(recorded), 100);
     let posts = run.posts();
     let failed = posts.len() - 100;
     assert!(failed < 300, "{failed} attempts in ten minutes");
-    assert!(run.elapsed < Duration::from_secs(620), "back soon after the outage: {:?}", run.elapsed);
+    assert!(
+        run.elapsed < Duration::from_secs(620),
+        "back soon after the outage: {:?}",
+        run.elapsed
+    );
     for workload in 1..=5 {
-        let mut own: Vec<_> =
-            posts.iter().filter(|name| name.starts_with(&format!("w{workload}-"))).collect();
+        let mut own: Vec<_> = posts
+            .iter()
+            .filter(|name| name.starts_with(&format!("w{workload}-")))
+            .collect();
         assert!(own.is_sorted(), "{own:?}");
         own.dedup();
         assert_eq!(own.len(), 20);
@@ -212,7 +261,10 @@ async fn an_object_that_always_fails_does_not_hold_the_others() {
     .await;
     assert_eq!(run.count(recorded), 200);
     let others = done.lock().expect("no panic").expect("the others arrived");
-    assert!(others < Duration::from_secs(5), "the others took {others:?}");
+    assert!(
+        others < Duration::from_secs(5),
+        "the others took {others:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,20 +285,29 @@ async fn what_will_never_be_taken_is_reported_and_passed() {
 
 #[tokio::test(start_paused = true)]
 async fn too_large_is_stored_without_data_and_refused_only_then() {
-    let run = write(vec![revision(1, 1), revision(2, 1)], |line, body, _| {
-        match (line.contains("/revisions"), body.contains("\"data\"")) {
+    let run = write(
+        vec![revision(1, 1), revision(2, 1)],
+        |line, body, _| match (line.contains("/revisions"), body.contains("\"data\"")) {
             (true, true) => Answer::status(500, "", "etcdserver: request is too large"),
-            (true, false) if body.contains("w2-") => Answer::Body(413, "limit is 3145728".to_owned()),
+            (true, false) if body.contains("w2-") => {
+                Answer::Body(413, "limit is 3145728".to_owned())
+            }
             _ => created(),
-        }
-    })
+        },
+    )
     .await;
     assert_eq!(run.count(recorded), 1);
-    assert_eq!(run.count(|m| m.oversize.get_or_create(&kind("Deployment")).get()), 2);
+    assert_eq!(
+        run.count(|m| m.oversize.get_or_create(&kind("Deployment")).get()),
+        2
+    );
     let refused = kind_reason("Deployment", "TooLarge");
     assert_eq!(run.count(|m| m.refused.get_or_create(&refused).get()), 1);
     let log = run.log.lock().expect("no panic");
-    assert!(log.iter().any(|(_, body)| body.contains("\"oversize\":true") && body.contains("contentDigest")));
+    assert!(
+        log.iter()
+            .any(|(_, body)| body.contains("\"oversize\":true") && body.contains("contentDigest"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -254,12 +315,18 @@ async fn an_outage_that_lasts_is_told_once_until_it_is_over() {
     for (reason, answer) in [
         ("Network", Answer::Broken),
         ("Network", Answer::Silent),
-        ("ServerError", Answer::status(503, "ServiceUnavailable", "not now")),
+        (
+            "ServerError",
+            Answer::status(503, "ServiceUnavailable", "not now"),
+        ),
         ("TooManyRequests", Answer::RetryAfter(429, 1)),
     ] {
         let started = Instant::now();
         let metrics = Metrics::new();
-        let (seen, revisions) = (metrics.clone(), (1..=20).map(|workload| revision(workload, 1)).collect());
+        let (seen, revisions) = (
+            metrics.clone(),
+            (1..=20).map(|workload| revision(workload, 1)).collect(),
+        );
         let run = write_counted(&metrics, revisions, move |line, _, _| {
             let outage = started.elapsed();
             if line.contains("/events") {
@@ -268,8 +335,14 @@ async fn an_outage_that_lasts_is_told_once_until_it_is_over() {
             if outage > Duration::from_secs(300) {
                 return created();
             }
-            assert!(outage > Duration::from_millis(700) || !held(&seen, reason), "{reason}: too soon");
-            assert!(outage < Duration::from_secs(45) || held(&seen, reason), "{reason}: nobody is told");
+            assert!(
+                outage > Duration::from_millis(700) || !held(&seen, reason),
+                "{reason}: too soon"
+            );
+            assert!(
+                outage < Duration::from_secs(45) || held(&seen, reason),
+                "{reason}: nobody is told"
+            );
             answer.clone()
         })
         .await;
@@ -285,7 +358,11 @@ async fn a_failure_that_passes_soon_is_not_told() {
     let seen = metrics.clone();
     let run = write_counted(&metrics, vec![revision(1, 1)], move |_, _, before| {
         assert!(!held(&seen, "Network"));
-        if before < 4 { Answer::Broken } else { created() }
+        if before < 4 {
+            Answer::Broken
+        } else {
+            created()
+        }
     })
     .await;
     assert_eq!((run.count(recorded), run.events("RecordingHeld")), (1, 0));
@@ -298,7 +375,8 @@ async fn a_workload_that_goes_on_failing_is_told_though_others_are_written() {
     let seen = metrics.clone();
     let revisions = (1..=20).map(|workload| revision(workload, 1)).collect();
     let run = write_counted(&metrics, revisions, move |line, body, _| {
-        if line.contains("/revisions") && body.contains("\"w1-00001\"") && Instant::now() < gives_in {
+        if line.contains("/revisions") && body.contains("\"w1-00001\"") && Instant::now() < gives_in
+        {
             return Answer::status(500, "InternalError", "boom");
         }
         assert!(Instant::now() < gives_in || held(&seen, "ServerError"));
@@ -314,8 +392,12 @@ async fn a_full_namespace_is_held_for_as_long_as_it_is_full() {
     let full = Instant::now() + Duration::from_secs(120);
     let metrics = Metrics::new();
     let seen = metrics.clone();
-    let mut revisions: Vec<_> = (1..=5).map(|workload| revision_in("full", workload, 1)).collect();
-    revisions.extend((6..=8).flat_map(|workload| (1..=200).map(move |g| revision_in("free", workload, g))));
+    let mut revisions: Vec<_> = (1..=5)
+        .map(|workload| revision_in("full", workload, 1))
+        .collect();
+    revisions.extend(
+        (6..=8).flat_map(|workload| (1..=200).map(move |g| revision_in("free", workload, g))),
+    );
     let written = std::sync::atomic::AtomicUsize::new(0);
     let run = write_counted(&metrics, revisions, move |line, body, _| {
         if line.contains("/namespaces/full/revisions") && Instant::now() < full {
@@ -323,7 +405,10 @@ async fn a_full_namespace_is_held_for_as_long_as_it_is_full() {
         }
         if line.contains("/namespaces/free/revisions") {
             let before = written.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            assert!(before < 10 || held(&seen, "QuotaExceeded"), "others are no proof");
+            assert!(
+                before < 10 || held(&seen, "QuotaExceeded"),
+                "others are no proof"
+            );
             if body.contains("w6-00100") {
                 return Answer::status(422, "Invalid", "neither is a refusal");
             }
@@ -334,7 +419,13 @@ async fn a_full_namespace_is_held_for_as_long_as_it_is_full() {
     assert_eq!(run.count(recorded), 604);
     assert!(!held(&metrics, "QuotaExceeded"));
     assert_eq!(run.events("RecordingHeld"), 1);
-    let attempts = run.count(|m| m.retries.get_or_create(&ReasonLabels { reason: "QuotaExceeded" }).get());
+    let attempts = run.count(|m| {
+        m.retries
+            .get_or_create(&ReasonLabels {
+                reason: "QuotaExceeded",
+            })
+            .get()
+    });
     assert!(attempts < 60, "{attempts} attempts in two minutes");
 }
 
@@ -342,8 +433,12 @@ async fn a_full_namespace_is_held_for_as_long_as_it_is_full() {
 async fn a_denial_in_one_namespace_does_not_starve_the_others() {
     let denied = Instant::now() + Duration::from_secs(600);
     let started = Instant::now();
-    let mut revisions: Vec<_> = (1..=50).map(|workload| revision_in("bad", workload, 1)).collect();
-    revisions.extend((51..=100).flat_map(|workload| (1..=4).map(move |g| revision_in("good", workload, g))));
+    let mut revisions: Vec<_> = (1..=50)
+        .map(|workload| revision_in("bad", workload, 1))
+        .collect();
+    revisions.extend(
+        (51..=100).flat_map(|workload| (1..=4).map(move |g| revision_in("good", workload, g))),
+    );
     let metrics = Metrics::new();
     let seen = metrics.clone();
     let good = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -351,7 +446,11 @@ async fn a_denial_in_one_namespace_does_not_starve_the_others() {
     let run = write_counted(&metrics, revisions, move |line, _, _| {
         if line.contains("/namespaces/bad/revisions") && Instant::now() < denied {
             assert!(started.elapsed() < Duration::from_secs(5) || held(&seen, "Forbidden"));
-            return Answer::status(403, "Forbidden", "admission webhook \"policy\" denied the request");
+            return Answer::status(
+                403,
+                "Forbidden",
+                "admission webhook \"policy\" denied the request",
+            );
         }
         if line.contains("/namespaces/good/revisions") {
             noted.lock().expect("no panic").push(started.elapsed());
@@ -362,11 +461,24 @@ async fn a_denial_in_one_namespace_does_not_starve_the_others() {
     assert_eq!(run.count(recorded), 250);
     let good = good.lock().expect("no panic");
     let last = good.last().expect("written");
-    assert!((good.len(), *last < Duration::from_secs(2)) == (200, true), "the others took {last:?}");
+    assert!(
+        (good.len(), *last < Duration::from_secs(2)) == (200, true),
+        "the others took {last:?}"
+    );
     assert!(!held(&metrics, "Forbidden"));
-    let denials = run.count(|m| m.retries.get_or_create(&ReasonLabels { reason: "Forbidden" }).get());
+    let denials = run.count(|m| {
+        m.retries
+            .get_or_create(&ReasonLabels {
+                reason: "Forbidden",
+            })
+            .get()
+    });
     assert!(denials < 400, "{denials} attempts in ten minutes");
-    assert!(run.elapsed < Duration::from_secs(625), "back soon after: {:?}", run.elapsed);
+    assert!(
+        run.elapsed < Duration::from_secs(625),
+        "back soon after: {:?}",
+        run.elapsed
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -378,26 +490,39 @@ async fn nobody_can_make_it_wait_for_longer_than_a_minute() {
         })
         .await;
         let minute = Duration::from_secs(59)..Duration::from_secs(62);
-        assert!(minute.contains(&run.elapsed), "{seconds}: {:?}", run.elapsed);
+        assert!(
+            minute.contains(&run.elapsed),
+            "{seconds}: {:?}",
+            run.elapsed
+        );
         assert_eq!(run.count(recorded), 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_goes_with_its_namespace_is_counted() {
-    let run = write(vec![revision(1, 1), revision(2, 1), revision_in("stays", 3, 1)], |line, _, _| {
-        if line.contains("/namespaces/n/revisions") {
-            let details = json!({"kind": "namespaces", "name": "n"});
-            return Answer::Body(
-                404,
-                json!({"kind": "Status", "reason": "NotFound", "details": details}).to_string(),
-            );
-        }
-        created()
-    })
+    let run = write(
+        vec![revision(1, 1), revision(2, 1), revision_in("stays", 3, 1)],
+        |line, _, _| {
+            if line.contains("/namespaces/n/revisions") {
+                let details = json!({"kind": "namespaces", "name": "n"});
+                return Answer::Body(
+                    404,
+                    json!({"kind": "Status", "reason": "NotFound", "details": details}).to_string(),
+                );
+            }
+            created()
+        },
+    )
     .await;
     let gone = kind_reason("Deployment", "NamespaceGone");
-    assert_eq!((run.count(|m| m.refused.get_or_create(&gone).get()), run.count(recorded)), (2, 1));
+    assert_eq!(
+        (
+            run.count(|m| m.refused.get_or_create(&gone).get()),
+            run.count(recorded)
+        ),
+        (2, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -415,12 +540,13 @@ async fn a_create_without_an_answer_is_repeated_after_ten_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_being_written_when_the_queue_was_cleared_does_not_come_again() {
-    let (client, log) =
-        client(
-            |line, body, _| {
-                if body.contains("w1-") || !line.contains("/revisions") { Answer::Silent } else { created() }
-            },
-        );
+    let (client, log) = client(|line, body, _| {
+        if body.contains("w1-") || !line.contains("/revisions") {
+            Answer::Silent
+        } else {
+            created()
+        }
+    });
     let metrics = Metrics::new();
     let queue = Queue::new(1 << 30, &metrics);
     push(&queue, &metrics, vec![revision(1, 1), revision(1, 2)]).await;
@@ -431,9 +557,24 @@ async fn what_was_being_written_when_the_queue_was_cleared_does_not_come_again()
     assert_eq!(queue.len(), 1);
     push(&queue, &metrics, vec![revision(2, 1)]).await;
     queue.close();
-    timeout(Duration::from_secs(60), writers.join_all()).await.expect("everything settles");
-    assert_eq!((recorded(&metrics), metrics.queue_length.get(), metrics.queue_bytes.get()), (1, 0, 0));
+    timeout(Duration::from_secs(60), writers.join_all())
+        .await
+        .expect("everything settles");
+    assert_eq!(
+        (
+            recorded(&metrics),
+            metrics.queue_length.get(),
+            metrics.queue_bytes.get()
+        ),
+        (1, 0, 0)
+    );
     let log = log.lock().expect("no panic");
-    let posts = log.iter().filter(|(line, body)| line.contains("/revisions") && body.contains("w1-"));
-    assert_eq!(posts.count(), 1, "what was of another history is not repeated");
+    let posts = log
+        .iter()
+        .filter(|(line, body)| line.contains("/revisions") && body.contains("w1-"));
+    assert_eq!(
+        posts.count(),
+        1,
+        "what was of another history is not repeated"
+    );
 }

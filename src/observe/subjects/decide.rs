@@ -43,34 +43,59 @@ impl Subjects {
         now: DateTime<Utc>,
     ) -> Vec<Decision> {
         let Self { all, pools, .. } = self;
-        all.get_mut(&uid).map(|subject| subject.decide(judgement, pools, now)).unwrap_or_default()
+        all.get_mut(&uid)
+            .map(|subject| subject.decide(judgement, pools, now))
+            .unwrap_or_default()
     }
 }
 
 impl Subject {
-    fn decide(&mut self, judgement: &Judgement, pools: &Pools, now: DateTime<Utc>) -> Vec<Decision> {
+    fn decide(
+        &mut self,
+        judgement: &Judgement,
+        pools: &Pools,
+        now: DateTime<Utc>,
+    ) -> Vec<Decision> {
         let mut by_generation = self.attributed(judgement);
         self.share(&mut by_generation, &judgement.ruling, now);
         for (generation, known) in &mut self.revisions {
             known.has_pods = by_generation.contains_key(generation);
         }
-        let Some((&newest, known)) = self.revisions.last_key_value() else { return Vec::new() };
+        let Some((&newest, known)) = self.revisions.last_key_value() else {
+            return Vec::new();
+        };
         let none = Vec::new();
         let pods = |generation: i64| by_generation.get(&generation).unwrap_or(&none);
         let pods_of = |generation: i64| {
-            pods(generation).iter().filter_map(|uid| self.pods.get(uid)).collect::<Vec<_>>()
+            pods(generation)
+                .iter()
+                .filter_map(|uid| self.pods.get(uid))
+                .collect::<Vec<_>>()
         };
         let own = pods_of(newest);
         let facts = self.facts(known, &own, judgement, now);
         let first = decision(newest, known, &facts, pools);
-        let status = first.as_ref().map(|decision| &decision.status).or(known.status.as_ref());
-        let runs = status.is_some_and(|status| status.phase.as_deref() == Some(Phase::Running.as_str()));
-        let standing = if runs { Standing::Replaced } else { Standing::Superseded };
+        let status = first
+            .as_ref()
+            .map(|decision| &decision.status)
+            .or(known.status.as_ref());
+        let runs =
+            status.is_some_and(|status| status.phase.as_deref() == Some(Phase::Running.as_str()));
+        let standing = if runs {
+            Standing::Replaced
+        } else {
+            Standing::Superseded
+        };
         let mut all: Vec<_> = first.into_iter().collect();
         for (&generation, known) in self.revisions.range(..newest) {
             let own = pods_of(generation);
             let facts = self.facts(known, &own, judgement, now);
-            let facts = Facts { standing, expected: None, ruling: &Ruling::Silent, ..facts };
+            let facts = Facts {
+                standing,
+                expected: None,
+                ruling: &Ruling::Silent,
+                ..facts
+            };
             all.extend(decision(generation, known, &facts, pools));
         }
         all
@@ -95,7 +120,8 @@ impl Subject {
             standing: Standing::Newest,
             lifecycle,
             pods,
-            expected: templates.and_then(|templates| templates.expected(live.and_then(|live| live.replicas))),
+            expected: templates
+                .and_then(|templates| templates.expected(live.and_then(|live| live.replicas))),
             ruling: &judgement.ruling,
             trusted: live.is_some_and(|live| live.observed.is_some()),
             changed: known.changed,
@@ -107,11 +133,20 @@ impl Subject {
 
     /// Pods by the generation that they are of.
     fn attributed(&self, judgement: &Judgement) -> HashMap<i64, Vec<Uuid>> {
-        let newest = self.revisions.last_key_value().map(|(generation, _)| *generation);
-        let candidates: Vec<_> =
-            self.revisions.iter().map(|(generation, known)| known.candidate(*generation)).collect();
+        let newest = self
+            .revisions
+            .last_key_value()
+            .map(|(generation, _)| *generation);
+        let candidates: Vec<_> = self
+            .revisions
+            .iter()
+            .map(|(generation, known)| known.candidate(*generation))
+            .collect();
         // The status speaks of the workload's generation, and that may be newer than what is recorded of it.
-        let current = judgement.current.as_deref().filter(|_| self.is_recorded(newest));
+        let current = judgement
+            .current
+            .as_deref()
+            .filter(|_| self.is_recorded(newest));
         let file = &self.kind.pods;
         let mut decided: HashMap<(&str, &str), Option<i64>> = HashMap::new();
         let mut all: HashMap<i64, Vec<Uuid>> = HashMap::new();
@@ -119,13 +154,29 @@ impl Subject {
             let (component, key) = (pod.component(file), pod.key(file));
             let names = (component.unwrap_or_default(), key.unwrap_or_default());
             let of = || {
-                let born = self.born.get(&(names.0.to_owned(), names.1.to_owned())).copied();
+                let born = self
+                    .born
+                    .get(&(names.0.to_owned(), names.1.to_owned()))
+                    .copied();
                 let born = born.filter(|_| key.is_some()).unwrap_or(pod.created);
                 let parts = &pod.template.parts;
-                generation(&Group { key, component, born, parts }, &candidates, current)
+                generation(
+                    &Group {
+                        key,
+                        component,
+                        born,
+                        parts,
+                    },
+                    &candidates,
+                    current,
+                )
             };
             // Without a key each pod stands for itself.
-            let generation = if key.is_some() { *decided.entry(names).or_insert_with(of) } else { of() };
+            let generation = if key.is_some() {
+                *decided.entry(names).or_insert_with(of)
+            } else {
+                of()
+            };
             if let Some(generation) = generation {
                 all.entry(generation).or_default().push(*uid);
             }
@@ -141,12 +192,22 @@ impl Subject {
 
     /// A change that brings no pods: the workload is content, and only its predecessor's are there.
     fn share(&self, all: &mut HashMap<i64, Vec<Uuid>>, ruling: &Ruling, now: DateTime<Utc>) {
-        let Some((newest, known)) = self.revisions.last_key_value() else { return };
-        let content = matches!(ruling, Ruling::Match { phase: Phase::Running, .. });
+        let Some((newest, known)) = self.revisions.last_key_value() else {
+            return;
+        };
+        let content = matches!(
+            ruling,
+            Ruling::Match {
+                phase: Phase::Running,
+                ..
+            }
+        );
         if !content || all.contains_key(newest) || now - known.changed < SETTLED {
             return;
         }
-        let Some(predecessor) = all.keys().max().copied() else { return };
+        let Some(predecessor) = all.keys().max().copied() else {
+            return;
+        };
         if let Some(pods) = all.remove(&predecessor) {
             all.insert(*newest, pods);
         }
@@ -167,8 +228,22 @@ impl Known {
 /// None when the stored status says it already, or is final.
 fn decision(generation: i64, known: &Known, facts: &Facts<'_>, pools: &Pools) -> Option<Decision> {
     let before = known.status.as_ref()?;
-    let status = next(before, facts, &Surroundings { pools, images_unknown: known.images_unknown });
+    let status = next(
+        before,
+        facts,
+        &Surroundings {
+            pools,
+            images_unknown: known.images_unknown,
+        },
+    );
     let patch = patch(before, &status)?;
     let urgency = urgency(before, &status);
-    Some(Decision { generation, name: known.name.clone(), status, patch, urgency, newest: facts.is_newest() })
+    Some(Decision {
+        generation,
+        name: known.name.clone(),
+        status,
+        patch,
+        urgency,
+        newest: facts.is_newest(),
+    })
 }

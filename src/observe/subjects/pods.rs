@@ -36,29 +36,61 @@ impl Subjects {
     /// Pods that were there before their workload was known.
     pub(super) fn look_again(&mut self, namespace: &str) {
         let waiting = |entry: &Entry| matches!(&entry.place, Place::Parked(parked) if *parked.pod.namespace == *namespace);
-        let uids: Vec<_> =
-            self.pods.iter().filter(|(_, entry)| waiting(entry)).map(|(uid, _)| *uid).collect();
+        let uids: Vec<_> = self
+            .pods
+            .iter()
+            .filter(|(_, entry)| waiting(entry))
+            .map(|(uid, _)| *uid)
+            .collect();
         for uid in uids {
             self.assign(uid);
         }
     }
 
     /// A watch shows a pod.
-    pub(in super::super) fn pod(&mut self, source: u32, uid: Uuid, pod: Pod, owner: Option<OwnerReference>) {
+    pub(in super::super) fn pod(
+        &mut self,
+        source: u32,
+        uid: Uuid,
+        pod: Pod,
+        owner: Option<OwnerReference>,
+    ) {
         let known = self.pods.remove(&uid);
         let sources = known.as_ref().map_or(0, |entry| entry.sources) | 1 << source;
-        if let Some(Entry { place: Place::Of(workload), .. }) = known {
-            self.pods.insert(uid, Entry { sources, place: Place::Of(workload) });
+        if let Some(Entry {
+            place: Place::Of(workload),
+            ..
+        }) = known
+        {
+            self.pods.insert(
+                uid,
+                Entry {
+                    sources,
+                    place: Place::Of(workload),
+                },
+            );
             self.hold(workload, uid, pod);
             return;
         }
-        self.pods.insert(uid, Entry { sources, place: Place::Parked(Box::new(Parked { pod, owner })) });
+        self.pods.insert(
+            uid,
+            Entry {
+                sources,
+                place: Place::Parked(Box::new(Parked { pod, owner })),
+            },
+        );
         self.assign(uid);
     }
 
     /// Finds the workload of a parked pod by its labels, or notes that its owners have to be asked.
     fn assign(&mut self, uid: Uuid) {
-        let Some(Entry { place: Place::Parked(parked), .. }) = self.pods.get(&uid) else { return };
+        let Some(Entry {
+            place: Place::Parked(parked),
+            ..
+        }) = self.pods.get(&uid)
+        else {
+            return;
+        };
         if !self.namespaces.contains_key(&*parked.pod.namespace) {
             return;
         }
@@ -73,7 +105,11 @@ impl Subjects {
     fn labelled(&self, pod: &Pod) -> Option<Uuid> {
         self.kinds.iter().find_map(|kind| {
             let name = pod.workload(&kind.pods)?;
-            let key = (kind.group_kind().to_string(), pod.namespace.to_string(), name.to_owned());
+            let key = (
+                kind.group_kind().to_string(),
+                pod.namespace.to_string(),
+                name.to_owned(),
+            );
             let uid = *self.names.get(&key)?;
             self.all.get(&uid)?.may_own(pod).then_some(uid)
         })
@@ -82,12 +118,16 @@ impl Subjects {
     /// The pods whose owners have to be asked, since the last time.
     pub(in super::super) fn take_lost(&mut self) -> Vec<Lost> {
         let lost = std::mem::take(&mut self.lost);
-        let parked = lost.into_iter().filter_map(|uid| match &self.pods.get(&uid)?.place {
-            Place::Parked(parked) => {
-                Some(Lost { uid, namespace: parked.pod.namespace.clone(), owner: parked.owner.clone()? })
-            }
-            Place::Of(_) => None,
-        });
+        let parked = lost
+            .into_iter()
+            .filter_map(|uid| match &self.pods.get(&uid)?.place {
+                Place::Parked(parked) => Some(Lost {
+                    uid,
+                    namespace: parked.pod.namespace.clone(),
+                    owner: parked.owner.clone()?,
+                }),
+                Place::Of(_) => None,
+            });
         parked.collect()
     }
 
@@ -101,16 +141,23 @@ impl Subjects {
         if !self.all.contains_key(&workload) {
             return;
         }
-        let Some(entry) = self.pods.get_mut(&uid) else { return };
+        let Some(entry) = self.pods.get_mut(&uid) else {
+            return;
+        };
         if let Place::Parked(parked) = std::mem::replace(&mut entry.place, Place::Of(workload)) {
             self.hold(workload, uid, parked.pod);
         }
     }
 
     fn hold(&mut self, workload: Uuid, uid: Uuid, mut pod: Pod) {
-        let Some(subject) = self.all.get_mut(&workload) else { return };
+        let Some(subject) = self.all.get_mut(&workload) else {
+            return;
+        };
         // Pods of one template share it.
-        let twin = subject.pods.values().find(|other| other.template == pod.template);
+        let twin = subject
+            .pods
+            .values()
+            .find(|other| other.template == pod.template);
         if let Some(twin) = twin {
             pod.template = twin.template.clone();
         }
@@ -127,21 +174,31 @@ impl Subjects {
 
     /// A watch does not show a pod any more.
     pub(in super::super) fn pod_gone(&mut self, source: u32, uid: Uuid) {
-        let Some(entry) = self.pods.get_mut(&uid) else { return };
+        let Some(entry) = self.pods.get_mut(&uid) else {
+            return;
+        };
         entry.sources &= !(1 << source);
         if entry.sources != 0 {
             return;
         }
-        if let Some(Entry { place: Place::Of(workload), .. }) = self.pods.remove(&uid)
+        if let Some(Entry {
+            place: Place::Of(workload),
+            ..
+        }) = self.pods.remove(&uid)
             && let Some(subject) = self.all.get_mut(&workload)
         {
             subject.pods.remove(&uid);
             let file = &subject.kind.pods;
-            let there: HashSet<_> =
-                subject.pods.values().map(|pod| pod.key(file).unwrap_or_default()).collect();
+            let there: HashSet<_> = subject
+                .pods
+                .values()
+                .map(|pod| pod.key(file).unwrap_or_default())
+                .collect();
             // A key whose pods are all gone comes back only with pods that are newer, or by a rollback.
             if subject.born.len() > REMEMBERED {
-                subject.born.retain(|(_, key), _| there.contains(key.as_str()));
+                subject
+                    .born
+                    .retain(|(_, key), _| there.contains(key.as_str()));
             }
             self.dirty.insert(workload);
         }
@@ -149,8 +206,14 @@ impl Subjects {
 
     /// A watch has shown all it has: what it does not show any more is gone.
     pub(in super::super) fn pods_listed(&mut self, source: u32, there: &HashSet<Uuid>) {
-        let shown = self.pods.iter().filter(|(_, entry)| entry.sources & (1 << source) != 0);
-        let gone: Vec<_> = shown.map(|(uid, _)| *uid).filter(|uid| !there.contains(uid)).collect();
+        let shown = self
+            .pods
+            .iter()
+            .filter(|(_, entry)| entry.sources & (1 << source) != 0);
+        let gone: Vec<_> = shown
+            .map(|(uid, _)| *uid)
+            .filter(|uid| !there.contains(uid))
+            .collect();
         for uid in gone {
             self.pod_gone(source, uid);
         }
@@ -161,7 +224,9 @@ impl Subjects {
         self.pods.clear();
         self.lost.clear();
         self.pools.clear();
-        self.all.values_mut().for_each(|subject| subject.pods.clear());
+        self.all
+            .values_mut()
+            .for_each(|subject| subject.pods.clear());
     }
 
     /// The pool of a node; none when the node is gone.
@@ -169,8 +234,18 @@ impl Subjects {
         if self.pools.get(&node) == pool.as_ref() {
             return;
         }
-        let on_it = |subject: &Subject| subject.pods.values().any(|pod| pod.node.as_ref() == Some(&node));
-        self.dirty.extend(self.all.iter().filter(|(_, subject)| on_it(subject)).map(|(uid, _)| *uid));
+        let on_it = |subject: &Subject| {
+            subject
+                .pods
+                .values()
+                .any(|pod| pod.node.as_ref() == Some(&node))
+        };
+        self.dirty.extend(
+            self.all
+                .iter()
+                .filter(|(_, subject)| on_it(subject))
+                .map(|(uid, _)| *uid),
+        );
         match pool {
             Some(pool) => self.pools.insert(node, pool),
             None => self.pools.remove(&node),

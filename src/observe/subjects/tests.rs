@@ -49,10 +49,17 @@ fn owner() -> OwnerReference {
 }
 
 fn decided(subjects: &mut Subjects, second: i64) -> Vec<(i64, String, Option<i32>)> {
-    let judgement = Judgement { ruling: Ruling::Silent, current: None };
+    let judgement = Judgement {
+        ruling: Ruling::Silent,
+        current: None,
+    };
     let all = subjects.decide(WORKLOAD, &judgement, at(second));
     let short = |decision: &Decision| {
-        (decision.generation, decision.status.phase.clone().unwrap_or_default(), decision.status.running_pods)
+        (
+            decision.generation,
+            decision.status.phase.clone().unwrap_or_default(),
+            decision.status.running_pods,
+        )
     };
     let mut short: Vec<_> = all.iter().map(short).collect();
     short.sort_unstable();
@@ -66,7 +73,10 @@ fn decided(subjects: &mut Subjects, second: i64) -> Vec<(i64, String, Option<i32
 fn pods_may_come_before_their_workload_is_known() {
     let (mut subjects, uid) = (subjects(), Uuid::from_u128(100));
     subjects.pod(0, uid, pod("a", "i:1", 11), Some(owner()));
-    assert!(subjects.take_lost().is_empty(), "nothing is recorded in its namespace, so nobody is asked");
+    assert!(
+        subjects.take_lost().is_empty(),
+        "nothing is recorded in its namespace, so nobody is asked"
+    );
     subjects.put(&revision(1, "i:1", &json!({})));
     let lost = subjects.take_lost();
     assert_eq!((lost.len(), lost[0].uid), (1, uid));
@@ -83,13 +93,24 @@ fn a_rollout_moves_pods_from_one_revision_to_the_next() {
     subjects.put(&revision(1, "i:1", &json!({})));
     subjects.put(&revision(2, "i:2", &json!({})));
     for (number, hash, image, second) in [(1, "a", "i:1", 12), (2, "b", "i:2", 21)] {
-        subjects.pod(0, Uuid::from_u128(number), pod(hash, image, second), Some(owner()));
+        subjects.pod(
+            0,
+            Uuid::from_u128(number),
+            pod(hash, image, second),
+            Some(owner()),
+        );
         subjects.claim(Uuid::from_u128(number), WORKLOAD);
     }
-    let expected = [(1, "Terminating".to_owned(), Some(1)), (2, "Running".to_owned(), Some(1))];
+    let expected = [
+        (1, "Terminating".to_owned(), Some(1)),
+        (2, "Running".to_owned(), Some(1)),
+    ];
     assert_eq!(decided(&mut subjects, 25), expected);
     subjects.pod_gone(0, Uuid::from_u128(1));
-    assert_eq!(decided(&mut subjects, 26), [(1, "Stopped".to_owned(), Some(0))]);
+    assert_eq!(
+        decided(&mut subjects, 26),
+        [(1, "Stopped".to_owned(), Some(0))]
+    );
     // What is final is not looked at again.
     subjects.put(&revision(2, "i:2", &json!({})));
     assert_eq!(decided(&mut subjects, 27).len(), 1);
@@ -106,13 +127,20 @@ fn a_pod_goes_when_no_watch_shows_it_any_more() {
     assert_eq!(subjects.pod_count(), 1);
     subjects.pods_listed(1, &HashSet::new());
     assert_eq!(subjects.pod_count(), 0);
-    assert_eq!(decided(&mut subjects, 15), [(1, "Creating".into(), Some(0))]);
+    assert_eq!(
+        decided(&mut subjects, 15),
+        [(1, "Creating".into(), Some(0))]
+    );
 }
 
 #[test]
 fn deleted_workloads_are_forgotten_when_all_is_said() {
     let mut subjects = subjects();
-    subjects.put(&revision(1, "i:1", &json!({"workloadDeletionTime": at(50)})));
+    subjects.put(&revision(
+        1,
+        "i:1",
+        &json!({"workloadDeletionTime": at(50)}),
+    ));
     assert_eq!(decided(&mut subjects, 60), [(1, "Stopped".into(), Some(0))]);
     assert!(!subjects.has(WORKLOAD));
     assert_eq!(subjects.moved, [(WORKLOAD, true), (WORKLOAD, false)]);
@@ -132,7 +160,10 @@ fn what_a_list_does_not_name_is_gone() {
     subjects.listing();
     subjects.put(&revision(2, "i:2", &json!({})));
     subjects.listed();
-    assert_eq!(decided(&mut subjects, 30), [(2, "Creating".into(), Some(0))]);
+    assert_eq!(
+        decided(&mut subjects, 30),
+        [(2, "Creating".into(), Some(0))]
+    );
 }
 
 #[test]
@@ -148,7 +179,10 @@ fn old_pods_of_a_name_are_not_those_of_its_new_owner() {
         )
     };
     subjects.pod(0, Uuid::from_u128(1), labelled(5), None);
-    assert_eq!(decided(&mut subjects, 15), [(1, "Creating".into(), Some(0))]);
+    assert_eq!(
+        decided(&mut subjects, 15),
+        [(1, "Creating".into(), Some(0))]
+    );
     subjects.pod(0, Uuid::from_u128(2), labelled(11), None);
     assert_eq!(decided(&mut subjects, 16), [(1, "Pending".into(), Some(0))]);
 }
@@ -175,7 +209,9 @@ fn content_is_kept_of_the_newest_only_and_by_who_leads_only() {
     assert_eq!(kept(&subjects), [3]);
     assert_eq!(subjects.get(WORKLOAD).expect("known").unread().len(), 1);
     subjects.learned(WORKLOAD, 3, None);
-    assert!(kept(&subjects).is_empty() && subjects.get(WORKLOAD).expect("known").unread().is_empty());
+    assert!(
+        kept(&subjects).is_empty() && subjects.get(WORKLOAD).expect("known").unread().is_empty()
+    );
     subjects.leads = false;
     (4..=5).for_each(|generation| subjects.put(&with_content(generation)));
     assert!(kept(&subjects).is_empty());

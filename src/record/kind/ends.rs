@@ -25,12 +25,23 @@ pub(super) struct Ended {
 impl KindRecorder {
     /// What an earlier process recorded.
     pub(super) fn take_over(&mut self) {
-        for (uid, head) in self.recorder.heads.hand_over(&self.kind.group, &self.kind.kind) {
+        for (uid, head) in self
+            .recorder
+            .heads
+            .hand_over(&self.kind.group, &self.kind.kind)
+        {
             let deleted = head.deleted;
             let tracked = Tracked::recorded(head);
             if deleted {
                 let (generation, at) = (tracked.generation, tracked.at);
-                self.ended.insert(uid, Ended { generation, at, seen: false });
+                self.ended.insert(
+                    uid,
+                    Ended {
+                        generation,
+                        at,
+                        seen: false,
+                    },
+                );
             } else {
                 self.workloads.insert(uid, tracked);
             }
@@ -43,24 +54,34 @@ impl KindRecorder {
             None => Need::Origin,
             Some(ended) if ended.seen => Need::Rewound,
             Some(ended) if ended.generation >= change.generation => Need::Nothing,
-            Some(&Ended { generation, at, .. }) => Need::After { generation, at, refresh: false },
+            Some(&Ended { generation, at, .. }) => Need::After {
+                generation,
+                at,
+                refresh: false,
+            },
         }
     }
 
     /// What this process has seen itself is beyond doubt. A list shows the present, a watch may show the past.
     pub(super) fn is_contradicted(&self, change: &Change) -> bool {
-        let later = |at: ResourceVersion| change.seen == Observed::List || change.resource_version > at;
-        let younger =
-            |tracked: &Tracked| tracked.seen && change.generation < tracked.generation && later(tracked.at);
+        let later =
+            |at: ResourceVersion| change.seen == Observed::List || change.resource_version > at;
+        let younger = |tracked: &Tracked| {
+            tracked.seen && change.generation < tracked.generation && later(tracked.at)
+        };
         let back = |ended: &Ended| ended.seen && later(ended.at);
-        self.workloads.get(&change.uid).is_some_and(younger) || self.ended.get(&change.uid).is_some_and(back)
+        self.workloads.get(&change.uid).is_some_and(younger)
+            || self.ended.get(&change.uid).is_some_and(back)
     }
 
     /// What of it is not known. Once a workload was not selected, everything since then counts as that.
     pub(super) fn clipped(&self, mut lost: Lost) -> Option<Lost> {
         let tracked = self.workloads.get(&lost.uid);
         let (from, to) = lost.generations.into_inner();
-        let ended = self.ended.get(&lost.uid).map_or(0, |ended| ended.generation);
+        let ended = self
+            .ended
+            .get(&lost.uid)
+            .map_or(0, |ended| ended.generation);
         let from = match tracked.map(|tracked| (tracked.deselected, tracked.generation)) {
             Some((Some(first), _)) => {
                 lost.reason = Reason::NotSelected;
@@ -79,11 +100,21 @@ impl KindRecorder {
         let generations = lost.generations.end() - lost.generations.start() + 1;
         let labels = kind_reason(&self.kind.kind, lost.reason.as_str());
         let metrics = &self.recorder.metrics;
-        metrics.gap_generations.get_or_create(&labels).inc_by(generations.unsigned_abs());
+        metrics
+            .gap_generations
+            .get_or_create(&labels)
+            .inc_by(generations.unsigned_abs());
         let revision = gap(&self.kind.kind, &lost, Utc::now());
         if lost.reason != Reason::NotSelected {
-            metrics.lost.get_or_create(&labels).inc_by(generations.unsigned_abs());
-            let (from, to, why) = (lost.generations.start(), lost.generations.end(), lost.reason.explain());
+            metrics
+                .lost
+                .get_or_create(&labels)
+                .inc_by(generations.unsigned_abs());
+            let (from, to, why) = (
+                lost.generations.start(),
+                lost.generations.end(),
+                lost.reason.explain(),
+            );
             let (namespace, name, reason) = (&lost.namespace, &lost.name, lost.reason.as_str());
             tracing::error!(
                 kind = self.kind.kind,
@@ -95,7 +126,9 @@ impl KindRecorder {
                 "generations cannot be recorded"
             );
             let note = format!("Generations {from} to {to} are not recorded: {why}");
-            self.recorder.reporter.warn(&revision, "GenerationsLost", note);
+            self.recorder
+                .reporter
+                .warn(&revision, "GenerationsLost", note);
         }
         let tracked = Tracked {
             namespace: lost.namespace.clone(),
@@ -104,7 +137,10 @@ impl KindRecorder {
             at: lost.at,
             seen: true,
             revision: revision.metadata.name.clone().unwrap_or_default(),
-            only_gap: self.workloads.get(&lost.uid).is_none_or(|tracked| tracked.only_gap),
+            only_gap: self
+                .workloads
+                .get(&lost.uid)
+                .is_none_or(|tracked| tracked.only_gap),
             deselected: None,
             content: Content::default(),
             fingerprints: Vec::new(),
@@ -128,8 +164,17 @@ impl KindRecorder {
         seen: bool,
     ) {
         self.ignored.remove(&uid);
-        let Some(tracked) = self.workloads.remove(&uid) else { return };
-        self.ended.insert(uid, Ended { generation: tracked.generation, at: at.max(tracked.at), seen });
+        let Some(tracked) = self.workloads.remove(&uid) else {
+            return;
+        };
+        self.ended.insert(
+            uid,
+            Ended {
+                generation: tracked.generation,
+                at: at.max(tracked.at),
+                seen,
+            },
+        );
         let mut patch = self.status(&tracked, uid);
         patch.deletion_time = Some(asked.unwrap_or_else(Utc::now));
         let quiet = self.recorder.quiet.overtaken(uid);
@@ -141,7 +186,12 @@ impl KindRecorder {
 
     /// How a workload ended is compacted, and with it the generations that it may have had before.
     pub(super) fn end_unknown(&self, recorded: &Recorded) {
-        let Recorded { namespace, name, generation, .. } = recorded;
+        let Recorded {
+            namespace,
+            name,
+            generation,
+            ..
+        } = recorded;
         let kind = &self.kind.kind;
         tracing::warn!(
             kind,
@@ -168,7 +218,11 @@ impl KindRecorder {
         if let Some(tracked) = self.workloads.get_mut(&change.uid) {
             (tracked.generation, tracked.at) = (change.generation, change.resource_version);
         }
-        self.recorder.metrics.holes.get_or_create(&kind_reason(&self.kind.kind, "NotSelected")).inc();
+        self.recorder
+            .metrics
+            .holes
+            .get_or_create(&kind_reason(&self.kind.kind, "NotSelected"))
+            .inc();
     }
 
     pub(super) fn deselect(&mut self, uid: Uuid, first: i64) {
@@ -179,8 +233,12 @@ impl KindRecorder {
 
     /// What happened while a workload was not selected is not recorded, and that is said once it is selected again.
     pub(super) async fn reselect(&mut self, change: &Change) {
-        let Some(tracked) = self.workloads.get_mut(&change.uid) else { return };
-        let Some(from) = tracked.deselected.take() else { return };
+        let Some(tracked) = self.workloads.get_mut(&change.uid) else {
+            return;
+        };
+        let Some(from) = tracked.deselected.take() else {
+            return;
+        };
         tracked.content = Content::default();
         let generations = from..=change.generation - 1;
         if generations.is_empty() {
@@ -200,7 +258,11 @@ impl KindRecorder {
 
     pub(super) fn not_seen(&self, change: &Change, generations: i64) {
         let labels = kind_reason(&self.kind.kind, "NotSeen");
-        self.recorder.metrics.holes.get_or_create(&labels).inc_by(generations.unsigned_abs());
+        self.recorder
+            .metrics
+            .holes
+            .get_or_create(&labels)
+            .inc_by(generations.unsigned_abs());
         tracing::debug!(
             kind = self.kind.kind,
             namespace = change.namespace,
@@ -213,7 +275,11 @@ impl KindRecorder {
 
     /// The content of a generation never moves, unless the kind's definition did.
     pub(super) fn drifted(&self, change: &Change) {
-        self.recorder.metrics.drift.get_or_create(&kind(&self.kind.kind)).inc();
+        self.recorder
+            .metrics
+            .drift
+            .get_or_create(&kind(&self.kind.kind))
+            .inc();
         tracing::warn!(
             kind = self.kind.kind,
             namespace = change.namespace,
@@ -224,8 +290,17 @@ impl KindRecorder {
     }
 
     pub(super) async fn undecodable(&mut self, change: &Change, error: &str) {
-        self.recorder.metrics.undecodable.get_or_create(&kind(&self.kind.kind)).inc();
-        let Change { namespace, name, generation, .. } = change;
+        self.recorder
+            .metrics
+            .undecodable
+            .get_or_create(&kind(&self.kind.kind))
+            .inc();
+        let Change {
+            namespace,
+            name,
+            generation,
+            ..
+        } = change;
         tracing::error!(
             kind = self.kind.kind,
             namespace,
@@ -250,6 +325,11 @@ impl KindRecorder {
 /// When the deletion of a workload that is gone was asked for; none when it went at once.
 pub(super) fn deletion_time(gone: &Change) -> Option<DateTime<Utc>> {
     let document = Document::parse(gone.raw.get()).ok()?;
-    let time = document.root().at(&["metadata", "deletionTimestamp"])?.as_str()?;
-    DateTime::parse_from_rfc3339(time).ok().map(|time| time.to_utc())
+    let time = document
+        .root()
+        .at(&["metadata", "deletionTimestamp"])?
+        .as_str()?;
+    DateTime::parse_from_rfc3339(time)
+        .ok()
+        .map(|time| time.to_utc())
 }

@@ -37,8 +37,9 @@ impl Heads for Stored {
 /// A recorder of InferenceServices that has listed nothing, and its queue.
 fn recorder(heads: Vec<(Uuid, Head)>) -> (KindRecorder, Queue) {
     let metrics = Metrics::new();
-    let service =
-        tower::service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let service = tower::service_fn(async |_: Request<Body>| {
+        Ok::<_, Infallible>(Response::new(Body::empty()))
+    });
     let queue = Queue::new(1 << 20, &metrics);
     let (reporter, _) = Reporter::new(kube::Client::new(service, "default"), "default", &metrics);
     let recorder = Recorder {
@@ -53,7 +54,12 @@ fn recorder(heads: Vec<(Uuid, Head)>) -> (KindRecorder, Queue) {
         metrics,
     };
     let kinds = recorder.catalogue.clone();
-    let kind = kinds.kinds().iter().find(|kind| kind.kind == "InferenceService").expect("built in").clone();
+    let kind = kinds
+        .kinds()
+        .iter()
+        .find(|kind| kind.kind == "InferenceService")
+        .expect("built in")
+        .clone();
     let mut recorder = KindRecorder::new(recorder, kind);
     recorder.listing();
     recorder.listed(&HashSet::new());
@@ -106,8 +112,10 @@ fn lost(generations: RangeInclusive<i64>) -> Lost {
 }
 
 fn stored(generation: i64, through: Option<i64>, deleted: bool) -> Head {
-    let through = through
-        .map(|generation| ObservedThrough { generation, resource_version: (generation * 10).to_string() });
+    let through = through.map(|generation| ObservedThrough {
+        generation,
+        resource_version: (generation * 10).to_string(),
+    });
     Head {
         namespace: "n".into(),
         name: "w".into(),
@@ -124,7 +132,8 @@ fn stored(generation: i64, through: Option<i64>, deleted: bool) -> Head {
 /// What was handed in.
 async fn written(queue: &Queue) -> Vec<String> {
     let mut all = Vec::new();
-    while let Ok(Some(queued)) = tokio::time::timeout(Duration::from_millis(50), queue.next()).await {
+    while let Ok(Some(queued)) = tokio::time::timeout(Duration::from_millis(50), queue.next()).await
+    {
         all.push(match &queued.item.write {
             Write::Create(revision, _) => match &revision.spec.gap {
                 Some(gap) => format!("Gap {}-{} {}", gap.from, gap.to, gap.reason),
@@ -144,7 +153,9 @@ async fn what_a_replay_shows_of_a_workload_that_is_gone_is_known() {
     for (generation, at) in [(2, 20), (3, 30), (4, 40)] {
         recorder.change(watched(generation, at)).await;
     }
-    recorder.change(change(4, 45, Observed::Watch, Op::Deleted)).await;
+    recorder
+        .change(change(4, 45, Observed::Watch, Op::Deleted))
+        .await;
     assert_eq!(written(&queue).await, Vec::<String>::new());
     assert!(recorder.knows(W, 4) && !recorder.knows(W, 5));
 }
@@ -153,7 +164,9 @@ async fn what_a_replay_shows_of_a_workload_that_is_gone_is_known() {
 async fn a_workload_that_went_here_does_not_begin_again() {
     let (mut recorder, queue) = recorder(Vec::new());
     recorder.change(watched(1, 10)).await;
-    recorder.change(change(2, 25, Observed::Watch, Op::Deleted)).await;
+    recorder
+        .change(change(2, 25, Observed::Watch, Op::Deleted))
+        .await;
     recorder.listed(&HashSet::new());
     for (generation, at) in [(1, 10), (2, 20)] {
         recorder.change(watched(generation, at)).await;
@@ -169,17 +182,25 @@ async fn a_gap_holds_nothing_that_is_known() {
     recorder.lost(lost(4..=7)).await;
     recorder.lost(lost(2..=6)).await;
     recorder.change(watched(8, 80)).await;
-    assert_eq!(written(&queue).await, ["Baseline 5", "Gap 6-7 Compacted", "Change 8"]);
+    assert_eq!(
+        written(&queue).await,
+        ["Baseline 5", "Gap 6-7 Compacted", "Change 8"]
+    );
 }
 
 #[tokio::test]
 async fn what_is_lost_after_a_workload_was_not_selected_counts_from_there() {
     let (mut recorder, queue) = recorder(Vec::new());
     recorder.change(watched(1, 10)).await;
-    recorder.change(labelled(3, 30, Observed::Watch, Op::Modified, "false")).await;
+    recorder
+        .change(labelled(3, 30, Observed::Watch, Op::Modified, "false"))
+        .await;
     recorder.lost(lost(4..=5)).await;
     recorder.change(watched(6, 60)).await;
-    assert_eq!(written(&queue).await, ["Baseline 1", "Gap 2-5 NotSelected", "Change 6"]);
+    assert_eq!(
+        written(&queue).await,
+        ["Baseline 1", "Gap 2-5 NotSelected", "Change 6"]
+    );
 }
 
 #[tokio::test]
@@ -189,13 +210,24 @@ async fn what_is_younger_and_was_written_later_is_of_another_history() {
     assert!(recorder.contradicts(&watched(3, 60)));
     assert!(!recorder.contradicts(&watched(3, 40)), "an old event");
     assert!(!recorder.contradicts(&watched(5, 60)) && !recorder.contradicts(&watched(6, 60)));
-    assert!(recorder.contradicts(&change(3, 40, Observed::List, Op::Added)), "a list is of the present");
-    let other = Change { uid: Uuid::from_u128(8), ..watched(3, 100) };
+    assert!(
+        recorder.contradicts(&change(3, 40, Observed::List, Op::Added)),
+        "a list is of the present"
+    );
+    let other = Change {
+        uid: Uuid::from_u128(8),
+        ..watched(3, 100)
+    };
     assert!(!recorder.contradicts(&other), "not seen here");
-    recorder.change(change(5, 70, Observed::Watch, Op::Deleted)).await;
+    recorder
+        .change(change(5, 70, Observed::Watch, Op::Deleted))
+        .await;
     assert!(recorder.contradicts(&watched(5, 80)), "it came back");
     assert!(!recorder.contradicts(&watched(5, 60)));
-    assert_eq!(recorder.need(&change(5, 60, Observed::List, Op::Added)), Need::Rewound);
+    assert_eq!(
+        recorder.need(&change(5, 60, Observed::List, Op::Added)),
+        Need::Rewound
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,7 +36,8 @@ impl Holds {
 
     /// Whether it is known that `workload` fails by itself.
     pub(super) fn knows(&self, reason: &'static str, workload: Uuid) -> bool {
-        self.present.contains_key(&(reason, Place::Workload(workload)))
+        self.present
+            .contains_key(&(reason, Place::Workload(workload)))
     }
 
     /// Whether anything is held for `reason`.
@@ -58,13 +59,21 @@ impl Holds {
             Place::Namespace(held) => proof != Proof::Answered && held == namespace,
             Place::Workload(held) => *held == workload,
         };
-        self.present.extract_if(over).map(|(hold, _)| hold).collect()
+        self.present
+            .extract_if(over)
+            .map(|(hold, _)| hold)
+            .collect()
     }
 
     /// A write failed, but was answered: what was held because nothing answered goes on.
     pub(super) fn answered(&mut self) -> Vec<(&'static str, Place)> {
-        let over = |(_, place): &(&'static str, Place), passing: &mut bool| *passing && *place == Place::All;
-        self.present.extract_if(over).map(|(hold, _)| hold).collect()
+        let over = |(_, place): &(&'static str, Place), passing: &mut bool| {
+            *passing && *place == Place::All
+        };
+        self.present
+            .extract_if(over)
+            .map(|(hold, _)| hold)
+            .collect()
     }
 
     /// Everything is over.
@@ -94,17 +103,54 @@ mod tests {
         let (forbidden, network) = (("Forbidden", Place::All), ("Network", Place::All));
         let own = || ("ServerError", Place::Workload(two));
         for (proof, workload, namespace, idle, expected) in [
-            (Proof::Created, one, "free", false, vec![forbidden.clone(), network.clone()]),
-            (Proof::Created, one, "full", false, vec![quota(), forbidden.clone(), network.clone()]),
+            (
+                Proof::Created,
+                one,
+                "free",
+                false,
+                vec![forbidden.clone(), network.clone()],
+            ),
+            (
+                Proof::Created,
+                one,
+                "full",
+                false,
+                vec![quota(), forbidden.clone(), network.clone()],
+            ),
             (Proof::Answered, one, "full", false, vec![network.clone()]),
-            (Proof::Answered, two, "free", false, vec![network.clone(), own()]),
-            (Proof::NamespaceGone, one, "full", false, vec![quota(), network.clone()]),
-            (Proof::Answered, one, "free", true, vec![quota(), forbidden, network, own()]),
+            (
+                Proof::Answered,
+                two,
+                "free",
+                false,
+                vec![network.clone(), own()],
+            ),
+            (
+                Proof::NamespaceGone,
+                one,
+                "full",
+                false,
+                vec![quota(), network.clone()],
+            ),
+            (
+                Proof::Answered,
+                one,
+                "free",
+                true,
+                vec![quota(), forbidden, network, own()],
+            ),
         ] {
             let mut holds = start();
             let over = holds.settle(proof, workload, namespace, idle);
-            assert_eq!(over.len(), expected.len(), "{proof:?} {namespace}: {over:?}");
-            assert!(expected.iter().all(|hold| over.contains(hold)), "{proof:?} {namespace}: {over:?}");
+            assert_eq!(
+                over.len(),
+                expected.len(),
+                "{proof:?} {namespace}: {over:?}"
+            );
+            assert!(
+                expected.iter().all(|hold| over.contains(hold)),
+                "{proof:?} {namespace}: {over:?}"
+            );
             assert!(over.iter().all(|(reason, _)| !holds.holds(reason)));
         }
     }

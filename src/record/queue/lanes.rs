@@ -121,15 +121,22 @@ impl<T: Item> Lanes<T> {
         let workload = item.workload();
         let lane = self.workloads.entry(workload).or_insert_with(|| {
             self.ready.push_back(workload);
-            Lane { items: VecDeque::new(), busy: false, streak: Streak::default() }
+            Lane {
+                items: VecDeque::new(),
+                busy: false,
+                streak: Streak::default(),
+            }
         });
         lane.items.push_back(item);
     }
 
     /// Takes out everything that was not given out.
     pub(super) fn clear(&mut self) -> Vec<T> {
-        let dropped: Vec<T> =
-            self.workloads.values_mut().flat_map(|lane| std::mem::take(&mut lane.items)).collect();
+        let dropped: Vec<T> = self
+            .workloads
+            .values_mut()
+            .flat_map(|lane| std::mem::take(&mut lane.items))
+            .collect();
         self.workloads.retain(|_, lane| lane.busy);
         self.ready.clear();
         self.delayed.clear();
@@ -152,7 +159,10 @@ impl<T: Item> Lanes<T> {
             }
             // Nothing else is there: those whose namespace may be tried again.
             if !self.elect(now) {
-                let parked = self.parked.values().filter(|parked| !parked.waiting.is_empty());
+                let parked = self
+                    .parked
+                    .values()
+                    .filter(|parked| !parked.waiting.is_empty());
                 let next = parked.filter_map(|parked| parked.gate.until());
                 return Next::Wait(next.chain(self.delayed.first().map(|(at, _)| *at)).min());
             }
@@ -162,7 +172,10 @@ impl<T: Item> Lanes<T> {
     /// The next item of a lane, unless its namespace is delayed.
     fn give(&mut self, workload: Uuid) -> Option<T> {
         let lane = self.workloads.get_mut(&workload)?;
-        let parked = lane.items.front().and_then(|item| self.parked.get_mut(item.namespace()));
+        let parked = lane
+            .items
+            .front()
+            .and_then(|item| self.parked.get_mut(item.namespace()));
         if let Some(parked) = parked
             && !parked.gate.is_probe(workload)
         {
@@ -177,7 +190,8 @@ impl<T: Item> Lanes<T> {
 
     /// Lanes whose delay is over are ready again.
     fn release(&mut self, now: Instant) {
-        while let Some((at, workload)) = self.delayed.first().copied().filter(|(at, _)| *at <= now) {
+        while let Some((at, workload)) = self.delayed.first().copied().filter(|(at, _)| *at <= now)
+        {
             self.delayed.remove(&(at, workload));
             self.ready.push_back(workload);
         }
@@ -187,7 +201,11 @@ impl<T: Item> Lanes<T> {
     /// One lane of every namespace whose time is up becomes ready, as a probe; behind all that are ready.
     fn elect(&mut self, now: Instant) -> bool {
         let mut any = false;
-        for parked in self.parked.values_mut().filter(|parked| parked.gate.lets(now)) {
+        for parked in self
+            .parked
+            .values_mut()
+            .filter(|parked| parked.gate.lets(now))
+        {
             if let Some(workload) = parked.waiting.pop_front() {
                 parked.gate.pass(workload);
                 self.ready.push_back(workload);
@@ -198,10 +216,18 @@ impl<T: Item> Lanes<T> {
     }
 
     /// The item of `workload` that was given out is settled. True when that let others go on.
-    pub(super) fn done(&mut self, workload: Uuid, namespace: &str, proof: Proof, now: Instant) -> bool {
+    pub(super) fn done(
+        &mut self,
+        workload: Uuid,
+        namespace: &str,
+        proof: Proof,
+        now: Instant,
+    ) -> bool {
         self.len -= 1;
         let opened = self.shown(workload, namespace, proof, now);
-        let Some(lane) = self.workloads.get_mut(&workload) else { return opened };
+        let Some(lane) = self.workloads.get_mut(&workload) else {
+            return opened;
+        };
         lane.busy = false;
         lane.streak = Streak::default();
         if lane.items.is_empty() {
@@ -227,13 +253,16 @@ impl<T: Item> Lanes<T> {
         }
         let freed = self.parked.remove(namespace);
         let mut opened = freed.is_some();
-        self.ready.extend(freed.into_iter().flat_map(|parked| parked.waiting));
+        self.ready
+            .extend(freed.into_iter().flat_map(|parked| parked.waiting));
         if proof == Proof::NamespaceGone {
             return self.gate.answered(workload) || opened;
         }
         if self.gate.open() {
             opened = true;
-            self.parked.values_mut().for_each(|parked| parked.gate.hurry(now));
+            self.parked
+                .values_mut()
+                .for_each(|parked| parked.gate.hurry(now));
         }
         opened
     }
@@ -281,23 +310,36 @@ impl<T: Item> Lanes<T> {
             _ => drop(self.gate.answered(workload)),
         }
         if scope == Scope::Workload || own.failures > PATIENCE {
-            self.delayed.insert((later(now, delay(own.failures)), workload));
+            self.delayed
+                .insert((later(now, delay(own.failures)), workload));
         } else {
             self.ready.push_back(workload);
         }
-        Failed { scope, lane: own, gate: self.gate.streak() }
+        Failed {
+            scope,
+            lane: own,
+            gate: self.gate.streak(),
+        }
     }
 
     fn resolve(&mut self, scope: Scope, namespace: &str) -> Scope {
         if scope != Scope::Unclear {
             return scope;
         }
-        if self.parked.get(namespace).is_some_and(|parked| parked.alone) {
+        if self
+            .parked
+            .get(namespace)
+            .is_some_and(|parked| parked.alone)
+        {
             return Scope::Namespace;
         }
         let elsewhere = self.created.iter().any(|created| created != namespace);
         self.created.clear();
-        if elsewhere { Scope::Namespace } else { Scope::All }
+        if elsewhere {
+            Scope::Namespace
+        } else {
+            Scope::All
+        }
     }
 }
 
@@ -329,10 +371,16 @@ mod tests {
         (lanes, Instant::now())
     }
 
-    const PASSING: Cause = Cause { scope: Scope::All, passing: true };
+    const PASSING: Cause = Cause {
+        scope: Scope::All,
+        passing: true,
+    };
 
     fn held(scope: Scope) -> Cause {
-        Cause { scope, passing: false }
+        Cause {
+            scope,
+            passing: false,
+        }
     }
 
     impl Lanes<Edit> {
@@ -370,8 +418,18 @@ mod tests {
         assert_eq!(lanes.take(now), Next::Wait(Some(now + second(1))));
         assert_eq!(lanes.take(now + second(1)), Next::Item(a1));
         let failed = lanes.failed(a1, own, now + second(1), second);
-        assert_eq!((failed.lane.failures, failed.lane.since, failed.gate.failures), (2, Some(now), 0));
-        assert_eq!(lanes.take(now + second(2)), Next::Wait(Some(now + second(3))));
+        assert_eq!(
+            (
+                failed.lane.failures,
+                failed.lane.since,
+                failed.gate.failures
+            ),
+            (2, Some(now), 0)
+        );
+        assert_eq!(
+            lanes.take(now + second(2)),
+            Next::Wait(Some(now + second(3)))
+        );
     }
 
     #[test]
@@ -385,10 +443,18 @@ mod tests {
         lanes.created(c, now);
         assert_eq!(lanes.take(now), Next::Wait(Some(now + second(1))));
         let later = now + second(1);
-        assert_eq!(lanes.take(later), Next::Item(b), "the one that failed is behind");
+        assert_eq!(
+            lanes.take(later),
+            Next::Item(b),
+            "the one that failed is behind"
+        );
         assert_eq!(lanes.take(later), Next::Wait(None), "only one probe");
         lanes.failed(b, full, later, second);
-        assert_eq!(lanes.take(later), Next::Wait(Some(later + second(2))), "the namespace's failures count");
+        assert_eq!(
+            lanes.take(later),
+            Next::Wait(Some(later + second(2))),
+            "the namespace's failures count"
+        );
         let later = later + second(2);
         assert_eq!(lanes.take(later), Next::Item(a));
         assert!(lanes.created(a, later));
@@ -403,7 +469,11 @@ mod tests {
         assert_eq!(lanes.take(now), Next::Item(b));
         lanes.failed(a, PASSING, now, second);
         lanes.failed(b, PASSING, now, second);
-        assert_eq!(lanes.take(now), Next::Wait(Some(now + second(1))), "one outage, one failure");
+        assert_eq!(
+            lanes.take(now),
+            Next::Wait(Some(now + second(1))),
+            "one outage, one failure"
+        );
         let later = now + second(1);
         assert_eq!(lanes.take(later), Next::Item(c));
         assert_eq!(lanes.take(later), Next::Wait(None), "only one probe");
@@ -411,7 +481,10 @@ mod tests {
         assert_eq!(lanes.take(later), Next::Wait(Some(later + second(2))));
         let later = later + second(2);
         assert_eq!(lanes.take(later), Next::Item(a));
-        assert!(lanes.answered(a, later), "any answer shows that the API server is back");
+        assert!(
+            lanes.answered(a, later),
+            "any answer shows that the API server is back"
+        );
         assert_eq!(lanes.take(later), Next::Item(b));
         assert_eq!(lanes.take(later), Next::Item(c));
     }
@@ -419,13 +492,25 @@ mod tests {
     #[test]
     fn what_must_be_mended_ends_only_when_a_revision_is_created() {
         for scope in [Scope::All, Scope::Unclear] {
-            let (a, status, b, c) = (Edit(1, "n", 1), Edit(2, "m", 1), Edit(3, "o", 1), Edit(4, "p", 1));
+            let (a, status, b, c) = (
+                Edit(1, "n", 1),
+                Edit(2, "m", 1),
+                Edit(3, "o", 1),
+                Edit(4, "p", 1),
+            );
             let (mut lanes, now) = lanes(&[a, status, b, c]);
             assert_eq!(lanes.take(now), Next::Item(a));
-            assert_eq!(lanes.failed(a, held(scope), now, second).scope, Scope::All, "nothing else is known");
+            assert_eq!(
+                lanes.failed(a, held(scope), now, second).scope,
+                Scope::All,
+                "nothing else is known"
+            );
             let later = now + second(1);
             assert_eq!(lanes.take(later), Next::Item(status));
-            assert!(!lanes.answered(status, later), "a status or a refusal is no proof");
+            assert!(
+                !lanes.answered(status, later),
+                "a status or a refusal is no proof"
+            );
             assert_eq!(lanes.take(later), Next::Item(b), "the next one probes");
             assert_eq!(lanes.take(later), Next::Wait(None), "and only that one");
             assert!(lanes.created(b, later));
@@ -446,18 +531,32 @@ mod tests {
         assert_eq!(lanes.take(now), Next::Item(bad[0]));
         assert_eq!(lanes.failed(bad[0], denied, now, second).scope, Scope::All);
         let later = now + second(1);
-        assert_eq!(lanes.take(later), Next::Item(good[0]), "the probe is of another namespace");
+        assert_eq!(
+            lanes.take(later),
+            Next::Item(good[0]),
+            "the probe is of another namespace"
+        );
         assert!(lanes.created(good[0], later));
         assert_eq!(lanes.take(later), Next::Item(good[1]));
         assert_eq!(lanes.take(later), Next::Item(good[2]));
-        let Next::Item(again) = lanes.take(later) else { panic!("the denied namespace is tried") };
-        assert_eq!(lanes.failed(again, denied, later, second).scope, Scope::Namespace);
+        let Next::Item(again) = lanes.take(later) else {
+            panic!("the denied namespace is tried")
+        };
+        assert_eq!(
+            lanes.failed(again, denied, later, second).scope,
+            Scope::Namespace
+        );
         lanes.created(good[1], later);
         lanes.created(good[2], later);
         // Nothing is created for a while: it is still known whom it concerns.
         let later = later + second(5);
-        let Next::Item(again) = lanes.take(later) else { panic!("the denied namespace is tried") };
-        assert_eq!(lanes.failed(again, denied, later, second).scope, Scope::Namespace);
+        let Next::Item(again) = lanes.take(later) else {
+            panic!("the denied namespace is tried")
+        };
+        assert_eq!(
+            lanes.failed(again, denied, later, second).scope,
+            Scope::Namespace
+        );
         let new = Edit(7, "good", 1);
         lanes.push(new, later);
         assert_eq!(lanes.take(later), Next::Item(new));
@@ -466,7 +565,9 @@ mod tests {
     #[test]
     fn a_new_namespace_does_not_wait_for_a_denied_one() {
         let (mut lanes, now) = lanes(&[Edit(1, "bad", 1)]);
-        let Next::Item(bad) = lanes.take(now) else { panic!("there is one") };
+        let Next::Item(bad) = lanes.take(now) else {
+            panic!("there is one")
+        };
         lanes.failed(bad, held(Scope::Unclear), now, |_| second(10));
         let (same, other) = (Edit(2, "bad", 1), Edit(3, "good", 1));
         lanes.push(same, now);
@@ -479,18 +580,27 @@ mod tests {
     fn a_namespace_that_is_gone_frees_what_is_left_of_it() {
         let all: Vec<_> = (1..=4).map(|workload| Edit(workload, "gone", 1)).collect();
         let (mut lanes, now) = lanes(&all);
-        let Next::Item(first) = lanes.take(now) else { panic!("there is one") };
+        let Next::Item(first) = lanes.take(now) else {
+            panic!("there is one")
+        };
         lanes.failed(first, held(Scope::Namespace), now, second);
         let later = now + second(1);
-        let Next::Item(probe) = lanes.take(later) else { panic!("there is one") };
+        let Next::Item(probe) = lanes.take(later) else {
+            panic!("there is one")
+        };
         assert!(lanes.done(probe.workload(), "gone", Proof::NamespaceGone, later));
-        assert!(matches!(lanes.take(later), Next::Item(_)) && matches!(lanes.take(later), Next::Item(_)));
+        assert!(
+            matches!(lanes.take(later), Next::Item(_))
+                && matches!(lanes.take(later), Next::Item(_))
+        );
     }
 
     #[test]
     fn a_wait_without_end_is_no_panic() {
         let (mut lanes, now) = lanes(&[Edit(1, "n", 1)]);
-        let Next::Item(edit) = lanes.take(now) else { panic!("there is one") };
+        let Next::Item(edit) = lanes.take(now) else {
+            panic!("there is one")
+        };
         lanes.failed(edit, PASSING, now, |_| Duration::MAX);
         assert!(matches!(lanes.take(now), Next::Wait(Some(_))));
     }

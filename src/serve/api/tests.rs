@@ -24,7 +24,13 @@ struct Fixed {
 
 fn place(namespace: &str, kind: &str, uid: Uuid) -> Arc<Place> {
     let (namespace, kind) = (namespace.into(), kind.to_owned());
-    Arc::new(Place { namespace, name: "w".to_owned(), uid, api_version: "apps/v1".to_owned(), kind })
+    Arc::new(Place {
+        namespace,
+        name: "w".to_owned(),
+        uid,
+        api_version: "apps/v1".to_owned(),
+        kind,
+    })
 }
 
 impl Read for Fixed {
@@ -47,13 +53,27 @@ impl Read for Fixed {
         let generation = *self.generations.get(&id)?;
         let before = Some(identity::id(WORKLOAD, generation - 1));
         let place = place("team-a", "Deployment", WORKLOAD);
-        Some(Found { place, generation, before, json: Bytes::new(), etag: [0; 16] })
+        Some(Found {
+            place,
+            generation,
+            before,
+            json: Bytes::new(),
+            etag: [0; 16],
+        })
     }
     fn workloads(&self, wanted: &dyn Fn(&Place) -> bool) -> Vec<Arc<Place>> {
-        self.places.iter().filter(|place| wanted(place)).cloned().collect()
+        self.places
+            .iter()
+            .filter(|place| wanted(place))
+            .cloned()
+            .collect()
     }
     fn summary(&self, _: Uuid) -> Option<Summary> {
-        Some(Summary { deleted_at: None, revisions: 1, phase: None })
+        Some(Summary {
+            deleted_at: None,
+            revisions: 1,
+            phase: None,
+        })
     }
     fn history(&self, _: Uuid, _: Option<(i64, Uuid)>) -> Option<Vec<Listed>> {
         None
@@ -66,12 +86,12 @@ type Server = dyn Fn(&str, &Value) -> Option<Value> + Send + Sync;
 /// Everybody is `ann`; `rights` says what she may in a namespace.
 fn lets_in(rights: impl Fn(&Value) -> bool + Send + Sync + 'static) -> Arc<Server> {
     Arc::new(move |path, body| match path.rsplit('/').next() {
-        Some("tokenreviews") => {
-            Some(json!({"spec": {}, "status": {"authenticated": true, "user": {"username": "ann"}}}))
-        }
-        Some("subjectaccessreviews") => {
-            Some(json!({"spec": {}, "status": {"allowed": rights(&body["spec"]["resourceAttributes"])}}))
-        }
+        Some("tokenreviews") => Some(
+            json!({"spec": {}, "status": {"authenticated": true, "user": {"username": "ann"}}}),
+        ),
+        Some("subjectaccessreviews") => Some(
+            json!({"spec": {}, "status": {"allowed": rights(&body["spec"]["resourceAttributes"])}}),
+        ),
         _ => None,
     })
 }
@@ -83,7 +103,8 @@ fn client(server: Arc<Server>) -> Client {
             let (parts, body) = request.into_parts();
             let body = body.collect().await.expect("a body").to_bytes();
             let body = serde_json::from_slice(&body).unwrap_or_default();
-            let answer = server(parts.uri.path(), &body).ok_or_else(|| std::io::Error::other("down"))?;
+            let answer =
+                server(parts.uri.path(), &body).ok_or_else(|| std::io::Error::other("down"))?;
             Ok::<_, std::io::Error>(Response::new(Sent::from(answer.to_string().into_bytes())))
         }
     });
@@ -96,13 +117,18 @@ fn api(cache: Fixed, server: Option<Arc<Server>>, gated: bool) -> (Api, watch::S
     let (metrics, ready) = (Metrics::new(), Readiness::default());
     let opened = ready.gate("cache");
     opened.send_replace(true);
-    let gate = Gate::new(Reviews::new(client.clone(), Vec::new()), None, &metrics).expect("randomness");
+    let gate =
+        Gate::new(Reviews::new(client.clone(), Vec::new()), None, &metrics).expect("randomness");
     let api = Api {
         cache: Arc::new(cache),
         ready,
         gate: gated.then_some(gate),
         client,
-        catalogue: Arc::new(crate::config::Config::load(None).expect("defaults").catalogue),
+        catalogue: Arc::new(
+            crate::config::Config::load(None)
+                .expect("defaults")
+                .catalogue,
+        ),
         names: Arc::default(),
         options: Options {
             sdk_token: true,
@@ -119,22 +145,42 @@ fn paths() -> impl Iterator<Item = (&'static str, &'static str, String)> {
     let id = Uuid::nil().to_string();
     Route::ALL.iter().map(move |(name, path)| {
         let method = if *name == "token" { "POST" } else { "GET" };
-        (*name, method, path.replace("{workloadId}", &id).replace("{revisionId}", &id))
+        (
+            *name,
+            method,
+            path.replace("{workloadId}", &id)
+                .replace("{revisionId}", &id),
+        )
     })
 }
 
-async fn respond(api: &Api, method: &str, path: &str, headers: &[(&str, &str)]) -> Response<Payload> {
+async fn respond(
+    api: &Api,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Response<Payload> {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = api.respond(request.body(Full::<Bytes>::default()).expect("a request")).await;
-    assert!(response.headers().contains_key(answer::REQUEST_ID), "no request id");
+    let response = api
+        .respond(request.body(Full::<Bytes>::default()).expect("a request"))
+        .await;
+    assert!(
+        response.headers().contains_key(answer::REQUEST_ID),
+        "no request id"
+    );
     response
 }
 
 async fn text(response: Response<Payload>) -> String {
-    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .expect("a body")
+        .to_bytes();
     String::from_utf8(body.to_vec()).expect("text")
 }
 
@@ -142,7 +188,10 @@ const TOKEN: (&str, &str) = ("authorization", "Bearer x");
 
 async fn ask(api: &Api, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
     let response = respond(api, method, path, headers).await;
-    (response.status().as_u16(), serde_json::from_str(&text(response).await).expect("JSON"))
+    (
+        response.status().as_u16(),
+        serde_json::from_str(&text(response).await).expect("JSON"),
+    )
 }
 
 #[tokio::test]
@@ -151,7 +200,11 @@ async fn every_route_wants_a_token_and_nobody_is_let_in_unasked() {
     for (name, method, path) in paths() {
         let (status, body) = ask(&api, method, &path, &[]).await;
         let expected = if name == "token" { 400 } else { 401 };
-        assert_eq!((status, &body["code"]), (expected, &json!(expected)), "{path}: only the token's is open");
+        assert_eq!(
+            (status, &body["code"]),
+            (expected, &json!(expected)),
+            "{path}: only the token's is open"
+        );
         if name != "token" {
             let (status, body) = ask(&api, method, &path, &[TOKEN]).await;
             assert_eq!((status, &body["code"]), (503, &json!(503)), "{path}");
@@ -178,8 +231,11 @@ async fn options_is_for_browsers_of_known_origins() {
     let wants = ("access-control-request-method", "GET");
     for (name, _, path) in paths() {
         let allowed = if name == "token" { "POST" } else { "GET, HEAD" };
-        for more in [vec![], vec![("origin", "https://ui.example")], vec![("origin", "https://evil"), wants]]
-        {
+        for more in [
+            vec![],
+            vec![("origin", "https://ui.example")],
+            vec![("origin", "https://evil"), wants],
+        ] {
             let headers = [vec![TOKEN], more].concat();
             let response = respond(&api, "OPTIONS", &path, &headers).await;
             assert_eq!(
@@ -189,8 +245,16 @@ async fn options_is_for_browsers_of_known_origins() {
             );
         }
         // Browsers send no token with it.
-        let preflight = respond(&api, "OPTIONS", &path, &[("origin", "https://ui.example"), wants]).await;
-        let methods = preflight.headers()["access-control-allow-methods"].to_str().expect("text");
+        let preflight = respond(
+            &api,
+            "OPTIONS",
+            &path,
+            &[("origin", "https://ui.example"), wants],
+        )
+        .await;
+        let methods = preflight.headers()["access-control-allow-methods"]
+            .to_str()
+            .expect("text");
         assert_eq!((preflight.status().as_u16(), methods), (204, allowed));
     }
 }
@@ -201,7 +265,11 @@ async fn nothing_is_said_before_the_first_list_or_while_it_comes_in_again() {
     let begins = began_anew.clone();
     let server = lets_in(move |_| {
         // As when etcd is found restored while this caller's right is reviewed.
-        begins.lock().expect("a lock").iter().for_each(Readiness::reset);
+        begins
+            .lock()
+            .expect("a lock")
+            .iter()
+            .for_each(Readiness::reset);
         true
     });
     let (api, open) = api(Fixed::default(), Some(server), true);
@@ -217,14 +285,24 @@ async fn nothing_is_said_before_the_first_list_or_while_it_comes_in_again() {
     }
     open.send_replace(true);
     *began_anew.lock().expect("a lock") = Some(api.ready.clone());
-    assert_eq!(ask(&api, "GET", &count, &[TOKEN]).await.0, 503, "a count of what is not there yet");
+    assert_eq!(
+        ask(&api, "GET", &count, &[TOKEN]).await.0,
+        503,
+        "a count of what is not there yet"
+    );
 }
 
 #[tokio::test]
 async fn lists_show_only_workloads_that_the_caller_may_list_itself() {
     let rights = |asked: &Value| {
-        let (what, namespace) = (asked["resource"].as_str(), asked["namespace"].as_str().unwrap_or_default());
-        let last = namespace.chars().next_back().and_then(|last| last.to_digit(10));
+        let (what, namespace) = (
+            asked["resource"].as_str(),
+            asked["namespace"].as_str().unwrap_or_default(),
+        );
+        let last = namespace
+            .chars()
+            .next_back()
+            .and_then(|last| last.to_digit(10));
         asked["name"].is_null()
             && (what == Some("revisions")
                 || (what == Some("deployments") && last.is_some_and(|last| last % 2 == 0)))
@@ -233,12 +311,19 @@ async fn lists_show_only_workloads_that_the_caller_may_list_itself() {
         (0..200).map(|i| {
             place(
                 &format!("n{i:03}"),
-                if i % 4 == 0 { "StatefulSet" } else { "Deployment" },
+                if i % 4 == 0 {
+                    "StatefulSet"
+                } else {
+                    "Deployment"
+                },
                 Uuid::from_u128(i),
             )
         })
     };
-    let cache = Fixed { places: places().collect(), ..Fixed::default() };
+    let cache = Fixed {
+        places: places().collect(),
+        ..Fixed::default()
+    };
     let (mut api, _open) = api(cache, Some(lets_in(rights)), true);
     let all = async |api: &Api| {
         let (mut names, mut pages, mut cursor) = (Vec::new(), 0, String::new());
@@ -259,24 +344,45 @@ async fn lists_show_only_workloads_that_the_caller_may_list_itself() {
     assert_eq!((names.len(), pages), (200, 1));
     api.options.check_workload = true;
     let (names, pages) = all(&api).await;
-    let expected: Vec<_> = (0..200).filter(|i| i % 4 == 2).map(|i| format!("n{i:03}")).collect();
-    assert_eq!((names, pages), (expected, 4), "200 rights in pages of at most 64");
+    let expected: Vec<_> = (0..200)
+        .filter(|i| i % 4 == 2)
+        .map(|i| format!("n{i:03}"))
+        .collect();
+    assert_eq!(
+        (names, pages),
+        (expected, 4),
+        "200 rights in pages of at most 64"
+    );
 }
 
 /// An API server with revisions of the workload, by generation.
 fn whole(manifests: &[(i64, String)]) -> (Fixed, Arc<Server>) {
-    let generations =
-        manifests.iter().map(|(generation, _)| (identity::id(WORKLOAD, *generation), *generation));
-    let cache = Fixed { generations: generations.collect(), ..Fixed::default() };
+    let generations = manifests
+        .iter()
+        .map(|(generation, _)| (identity::id(WORKLOAD, *generation), *generation));
+    let cache = Fixed {
+        generations: generations.collect(),
+        ..Fixed::default()
+    };
     let stored: BTreeMap<_, _> = manifests
         .iter()
         .map(|(generation, text)| {
-            let mut revision = serde_json::to_value(crate::cache::fixture(*generation)).expect("JSON");
-            revision["spec"]["snapshot"] = json!({"encoding": "json", "size": text.len(), "data": text});
+            let mut revision =
+                serde_json::to_value(crate::cache::fixture(*generation)).expect("JSON");
+            revision["spec"]["snapshot"] =
+                json!({"encoding": "json", "size": text.len(), "data": text});
             (identity::name("w", WORKLOAD, *generation), revision)
         })
         .collect();
-    (cache, Arc::new(move |path, _| path.rsplit('/').next().and_then(|name| stored.get(name)).cloned()))
+    (
+        cache,
+        Arc::new(move |path, _| {
+            path.rsplit('/')
+                .next()
+                .and_then(|name| stored.get(name))
+                .cloned()
+        }),
+    )
 }
 
 #[tokio::test]
@@ -292,10 +398,16 @@ async fn a_snapshot_that_is_nested_too_deeply_is_no_internal_error() {
             let status = response.status().as_u16();
             let text = text(response).await;
             assert_eq!(status, expected, "{text}");
-            assert!(status == 200 || text.contains("nested too deeply"), "{text}");
+            assert!(
+                status == 200 || text.contains("nested too deeply"),
+                "{text}"
+            );
         }
     }
-    let path = format!("/api/revisor/v1/revisions/{}/diff", identity::id(WORKLOAD, 3));
+    let path = format!(
+        "/api/revisor/v1/revisions/{}/diff",
+        identity::id(WORKLOAD, 3)
+    );
     assert_eq!(ask(&api, "GET", &path, &[]).await.0, 404);
 }
 
@@ -304,14 +416,22 @@ async fn comparing_large_workloads_holds_nobody_up() {
     // Few different lines, in any order, are what takes long to compare.
     let large = |seed: u64| {
         let mut random = fastrand::Rng::with_seed(seed);
-        let lines: Vec<_> = (0..60_000).map(|_| format!("v{}", random.u32(..1_000))).collect();
+        let lines: Vec<_> = (0..60_000)
+            .map(|_| format!("v{}", random.u32(..1_000)))
+            .collect();
         json!({ "spec": lines }).to_string()
     };
     let (cache, server) = whole(&[(1, large(3)), (2, large(5))]);
     let (api, _open) = api(cache, Some(server), false);
-    let path = format!("/api/revisor/v1/revisions/{}/diff", identity::id(WORKLOAD, 2));
-    let asking =
-        tokio::spawn(async move { ask(&api, "GET", &path, &[("accept", "application/json")]).await.0 });
+    let path = format!(
+        "/api/revisor/v1/revisions/{}/diff",
+        identity::id(WORKLOAD, 2)
+    );
+    let asking = tokio::spawn(async move {
+        ask(&api, "GET", &path, &[("accept", "application/json")])
+            .await
+            .0
+    });
     let (mut ticks, mut longest) = (0, Duration::ZERO);
     while !asking.is_finished() {
         let started = Instant::now();
@@ -320,5 +440,8 @@ async fn comparing_large_workloads_holds_nobody_up() {
     }
     assert_eq!(asking.await.expect("answered"), 200);
     // On the runtime's own thread there would be none while it compares.
-    assert!(ticks > 3, "others went on {ticks} times, and waited for {longest:?} at a time");
+    assert!(
+        ticks > 3,
+        "others went on {ticks} times, and waited for {longest:?} at a time"
+    );
 }

@@ -23,8 +23,15 @@ pub(super) struct Rates {
 
 impl Rates {
     pub(super) fn new(per_second: u32) -> Self {
-        let used = Cache::builder().max_capacity(CALLERS).time_to_idle(Duration::from_secs(60)).build();
-        Self { used, start: Instant::now(), cost: SECOND / u64::from(per_second.max(1)) }
+        let used = Cache::builder()
+            .max_capacity(CALLERS)
+            .time_to_idle(Duration::from_secs(60))
+            .build();
+        Self {
+            used,
+            start: Instant::now(),
+            cost: SECOND / u64::from(per_second.max(1)),
+        }
     }
 
     /// Takes one request into account; false when it is one too many.
@@ -39,7 +46,8 @@ impl Rates {
             let next = until.max(now).saturating_add(self.cost);
             (next - now <= BURST * SECOND).then_some(next)
         };
-        used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+        used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+            .is_ok()
     }
 }
 
@@ -52,7 +60,15 @@ mod tests {
         let rates = Rates::new(10);
         let used = AtomicU64::new(0);
         let admitted = |now: u64| (0..100).filter(|_| rates.admits_at(&used, now)).count();
-        assert_eq!((admitted(0), admitted(0), admitted(SECOND), admitted(10 * SECOND)), (30, 0, 10, 30));
+        assert_eq!(
+            (
+                admitted(0),
+                admitted(0),
+                admitted(SECOND),
+                admitted(10 * SECOND)
+            ),
+            (30, 0, 10, 30)
+        );
         assert!(rates.admits([1; 32]) && rates.admits([2; 32]));
     }
 }

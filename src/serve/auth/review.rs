@@ -52,8 +52,10 @@ pub struct Reviews {
     each: Cache<Tag, Arc<Semaphore>>,
 }
 
-const UNREACHABLE: ApiError = ApiError::Unavailable("the API server cannot be asked who this is now");
-const CROWDED: ApiError = ApiError::Unavailable("too many unknown tokens are waiting to be reviewed");
+const UNREACHABLE: ApiError =
+    ApiError::Unavailable("the API server cannot be asked who this is now");
+const CROWDED: ApiError =
+    ApiError::Unavailable("too many unknown tokens are waiting to be reviewed");
 const BUSY: ApiError = ApiError::Unavailable("too many tokens are waiting to be reviewed again");
 const QUEUED: ApiError = ApiError::Unavailable("too many rights are waiting to be reviewed");
 
@@ -66,8 +68,14 @@ impl Reviews {
             strangers: Arc::new(Semaphore::new(STRANGERS)),
             friends: Arc::new(Semaphore::new(FRIENDS)),
             rights: Arc::new(Semaphore::new(RIGHTS)),
-            each: Cache::builder().max_capacity(REMEMBERED).time_to_idle(MEMORY).build(),
-            seen: Cache::builder().max_capacity(REMEMBERED).time_to_live(MEMORY).build(),
+            each: Cache::builder()
+                .max_capacity(REMEMBERED)
+                .time_to_idle(MEMORY)
+                .build(),
+            seen: Cache::builder()
+                .max_capacity(REMEMBERED)
+                .time_to_live(MEMORY)
+                .build(),
         }
     }
 
@@ -78,11 +86,21 @@ impl Reviews {
             return Ok(Review::No);
         }
         let known = self.seen.contains_key(&tag);
-        let (places, full) = if known { (&self.friends, BUSY) } else { (&self.strangers, CROWDED) };
+        let (places, full) = if known {
+            (&self.friends, BUSY)
+        } else {
+            (&self.strangers, CROWDED)
+        };
         let _place = place(places, full).await?;
         let audiences = (!self.audiences.is_empty()).then(|| self.audiences.to_vec());
-        let spec = TokenReviewSpec { audiences, token: Some(token.to_owned()) };
-        let review = TokenReview { spec, ..TokenReview::default() };
+        let spec = TokenReviewSpec {
+            audiences,
+            token: Some(token.to_owned()),
+        };
+        let review = TokenReview {
+            spec,
+            ..TokenReview::default()
+        };
         let status = self.ask(&review).await?.status.unwrap_or_default();
         let ours = |audience: &String| self.audiences.contains(audience);
         let for_us = self.audiences.is_empty() || status.audiences.iter().flatten().any(ours);
@@ -102,7 +120,9 @@ impl Reviews {
         identity: Tag,
         wish: &Wish,
     ) -> Result<Review<()>, ApiError> {
-        let own = self.each.get_with(identity, || Arc::new(Semaphore::new(RIGHTS_EACH)));
+        let own = self
+            .each
+            .get_with(identity, || Arc::new(Semaphore::new(RIGHTS_EACH)));
         let _own = place(&own, QUEUED).await?;
         let _place = place(&self.rights, QUEUED).await?;
         let mut spec = SubjectAccessReviewSpec {
@@ -118,7 +138,10 @@ impl Reviews {
         } else {
             spec.resource_attributes = Some(attributes(wish));
         }
-        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+        let review = SubjectAccessReview {
+            spec,
+            ..SubjectAccessReview::default()
+        };
         let status = self.ask(&review).await?.status.unwrap_or_default();
         let allowed = status.allowed && status.denied != Some(true);
         Ok(if allowed { Review::Yes(()) } else { Review::No })
@@ -158,7 +181,10 @@ async fn place(places: &Semaphore, full: ApiError) -> Result<SemaphorePermit<'_>
 
 fn attributes(wish: &Wish) -> ResourceAttributes {
     let some = |text: &str| Some(text.to_owned());
-    let all = ResourceAttributes { verb: some(wish.verb), ..ResourceAttributes::default() };
+    let all = ResourceAttributes {
+        verb: some(wish.verb),
+        ..ResourceAttributes::default()
+    };
     match &wish.on {
         Object::Revisions(namespace) => ResourceAttributes {
             group: some(&Revision::group(&())),
@@ -167,7 +193,12 @@ fn attributes(wish: &Wish) -> ResourceAttributes {
             namespace: some(namespace).filter(|namespace| !namespace.is_empty()),
             ..all
         },
-        Object::Workload { group, resource, namespace, name } => ResourceAttributes {
+        Object::Workload {
+            group,
+            resource,
+            namespace,
+            name,
+        } => ResourceAttributes {
             group: some(group),
             resource: some(resource),
             namespace: some(namespace),

@@ -28,23 +28,43 @@ impl Seen {
     }
 
     fn last(&self) -> Value {
-        self.reviews.lock().expect("a lock").last().expect("a review")["spec"].clone()
+        self.reviews
+            .lock()
+            .expect("a lock")
+            .last()
+            .expect("a review")["spec"]
+            .clone()
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let bytes = request.into_body().collect().await.expect("a body").to_bytes();
+        let bytes = request
+            .into_body()
+            .collect()
+            .await
+            .expect("a body")
+            .to_bytes();
         let review: Value = serde_json::from_slice(&bytes).expect("JSON");
         self.reviews.lock().expect("a lock").push(review.clone());
         let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
         let spec = &review["spec"];
         let token = spec["token"].as_str();
-        let about = token.or(spec["resourceAttributes"]["namespace"].as_str()).unwrap_or_default();
-        tokio::time::sleep(if about.contains("hang") { HANG } else { self.takes }).await;
+        let about = token
+            .or(spec["resourceAttributes"]["namespace"].as_str())
+            .unwrap_or_default();
+        tokio::time::sleep(if about.contains("hang") {
+            HANG
+        } else {
+            self.takes
+        })
+        .await;
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         let yes = !about.contains("no");
-        let status =
-            if about.contains("down") { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::CREATED };
+        let status = if about.contains("down") {
+            StatusCode::INTERNAL_SERVER_ERROR
+        } else {
+            StatusCode::CREATED
+        };
         let answer = match token {
             Some(token) => {
                 let name = token.split('.').next();
@@ -54,19 +74,28 @@ impl Seen {
             None => json!({"spec": {}, "status": {"allowed": yes}}),
         };
         let body = Body::from(answer.to_string().into_bytes());
-        Response::builder().status(status).body(body).expect("a response")
+        Response::builder()
+            .status(status)
+            .body(body)
+            .expect("a response")
     }
 }
 
 fn gate(takes: Duration, rate: Option<u32>) -> (Gate, Arc<Seen>) {
-    let seen = Arc::new(Seen { takes, ..Seen::default() });
+    let seen = Arc::new(Seen {
+        takes,
+        ..Seen::default()
+    });
     let server = seen.clone();
     let service = service_fn(move |request: Request<Body>| {
         let server = server.clone();
         async move { Ok::<_, std::io::Error>(server.answer(request).await) }
     });
     let reviews = Reviews::new(Client::new(service, "default"), Vec::new());
-    (Gate::new(reviews, rate, &Metrics::new()).expect("randomness"), seen)
+    (
+        Gate::new(reviews, rate, &Metrics::new()).expect("randomness"),
+        seen,
+    )
 }
 
 fn quick() -> (Gate, Arc<Seen>) {
@@ -74,15 +103,25 @@ fn quick() -> (Gate, Arc<Seen>) {
 }
 
 fn bearer(token: &str) -> HeaderMap {
-    [(http::header::AUTHORIZATION, format!("Bearer {token}").parse().expect("a value"))].into_iter().collect()
+    [(
+        http::header::AUTHORIZATION,
+        format!("Bearer {token}").parse().expect("a value"),
+    )]
+    .into_iter()
+    .collect()
 }
 
 fn list(namespace: &str) -> Wish {
-    Wish { verb: "list", on: Object::Revisions(namespace.into()) }
+    Wish {
+        verb: "list",
+        on: Object::Revisions(namespace.into()),
+    }
 }
 
 fn status<T>(result: &Result<T, ApiError>) -> u16 {
-    result.as_ref().map_or_else(|error| error.status().as_u16(), |_| 200)
+    result
+        .as_ref()
+        .map_or_else(|error| error.status().as_u16(), |_| 200)
 }
 
 #[tokio::test]
@@ -106,7 +145,8 @@ async fn no_more_than_twenty_reviews_are_under_way() {
         known.extend(futures::future::join_all(chunk.iter().map(|name| gate.holder(name))).await);
     }
     gate.callers.invalidate_all();
-    let strangers = futures::future::join_all((0..200).map(async |i| gate.holder(&format!("new{i}")).await));
+    let strangers =
+        futures::future::join_all((0..200).map(async |i| gate.holder(&format!("new{i}")).await));
     let friends = futures::future::join_all(names.iter().map(|name| gate.holder(name)));
     let rights = futures::future::join_all(known.iter().map(async |caller| {
         let caller = caller.as_ref().expect("valid");
@@ -116,8 +156,14 @@ async fn no_more_than_twenty_reviews_are_under_way() {
         Ok::<_, ApiError>(())
     }));
     let (strangers, friends, rights) = tokio::join!(strangers, friends, rights);
-    assert!(strangers.iter().chain(&friends).all(Result::is_ok) && rights.iter().all(Result::is_ok));
-    assert_eq!(seen.most.load(Ordering::SeqCst), 20, "all places are used, and no more");
+    assert!(
+        strangers.iter().chain(&friends).all(Result::is_ok) && rights.iter().all(Result::is_ok)
+    );
+    assert_eq!(
+        seen.most.load(Ordering::SeqCst),
+        20,
+        "all places are used, and no more"
+    );
 }
 
 #[tokio::test]
@@ -131,7 +177,11 @@ async fn places_are_kept_for_tokens_that_were_valid_and_for_rights() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let started = Instant::now();
         assert!(gate.holder("ann").await.is_ok() && gate.authorize(&ann, list("a")).await.is_ok());
-        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+        assert!(
+            started.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            started.elapsed()
+        );
         let stranger = gate.holder("bob").await.expect_err("no place");
         assert_eq!(
             stranger.to_string(),
@@ -145,7 +195,10 @@ async fn places_are_kept_for_tokens_that_were_valid_and_for_rights() {
 #[tokio::test]
 async fn one_caller_cannot_take_all_places_for_rights() {
     let (gate, _) = quick();
-    let (ann, bob) = (gate.holder("ann").await.expect("valid"), gate.holder("bob").await.expect("valid"));
+    let (ann, bob) = (
+        gate.holder("ann").await.expect("valid"),
+        gate.holder("bob").await.expect("valid"),
+    );
     let hanging = futures::future::join_all(
         (0..30).map(async |i| gate.authorize(&ann, list(&format!("hang{i}"))).await),
     );
@@ -153,9 +206,16 @@ async fn one_caller_cannot_take_all_places_for_rights() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let started = Instant::now();
         assert_eq!(status(&gate.authorize(&bob, list("a")).await), 200);
-        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+        assert!(
+            started.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            started.elapsed()
+        );
         let refused = gate.authorize(&ann, list("a")).await.expect_err("no place");
-        assert_eq!(refused.to_string(), "too many rights are waiting to be reviewed");
+        assert_eq!(
+            refused.to_string(),
+            "too many rights are waiting to be reviewed"
+        );
     };
     tokio::select! { _ = hanging => panic!("they hang"), () = others => {} }
 }
@@ -182,7 +242,11 @@ async fn answers_are_kept_and_errors_are_not() {
         assert_eq!(status(&gate.authorize(&ann, list("no")).await), 403);
     }
     assert_eq!(seen.count(), 10);
-    assert_eq!(status(&gate.authorize(&ann, list("b")).await), 200, "another question");
+    assert_eq!(
+        status(&gate.authorize(&ann, list("b")).await),
+        200,
+        "another question"
+    );
     assert_eq!(seen.count(), 11);
 }
 
@@ -224,7 +288,10 @@ async fn the_api_server_is_told_all_of_the_caller() {
     gate.authorize(&other, list("a")).await.expect("allowed");
     assert_eq!(seen.last()["extra"]["id"], json!(["ann.8"]));
     gate.authorize(&ann, list("")).await.expect("allowed");
-    assert!(seen.last()["resourceAttributes"].get("namespace").is_none(), "all namespaces");
+    assert!(
+        seen.last()["resourceAttributes"].get("namespace").is_none(),
+        "all namespaces"
+    );
 }
 
 #[tokio::test]
@@ -241,7 +308,10 @@ async fn caches_are_bounded() {
     gate.callers.run_pending_tasks().await;
     gate.verdicts.run_pending_tasks().await;
     assert!(gate.callers.entry_count() <= TOKENS && gate.verdicts.entry_count() <= ACCESSES);
-    assert!(gate.callers.entry_count() > TOKENS / 2, "they were not kept at all");
+    assert!(
+        gate.callers.entry_count() > TOKENS / 2,
+        "they were not kept at all"
+    );
 }
 
 #[tokio::test]
@@ -252,7 +322,10 @@ async fn answers_count_for_ten_seconds() {
     gate.authorize(&ann, list("a")).await.expect("allowed");
     assert_eq!(status(&gate.authorize(&ann, list("no")).await), 403);
     let ask = async || {
-        let _ = (gate.holder("ann").await, gate.authorize(&ann, list("a")).await);
+        let _ = (
+            gate.holder("ann").await,
+            gate.authorize(&ann, list("a")).await,
+        );
         let _ = gate.authorize(&ann, list("no")).await;
         seen.count()
     };

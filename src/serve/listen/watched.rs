@@ -31,8 +31,17 @@ pub(super) struct Watched<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
-    pub(super) fn new(stream: S, connection: Arc<Connection>, connections: Arc<Connections>) -> Self {
-        Self { stream, connection, connections, instead: None }
+    pub(super) fn new(
+        stream: S,
+        connection: Arc<Connection>,
+        connections: Arc<Connections>,
+    ) -> Self {
+        Self {
+            stream,
+            connection,
+            connections,
+            instead: None,
+        }
     }
 
     /// After an answer of its own: a connection that is closed with something unread takes the answer along.
@@ -70,18 +79,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
 /// What is sent instead of an answer without a body to a request that could not be read.
 fn instead(bytes: &[u8]) -> Option<Vec<u8>> {
     // Everything that is sent passes here, so what is nothing of the kind is let through at a glance.
-    let head = bytes.strip_prefix(b"HTTP/1.1 ").filter(|head| head.starts_with(b"4"))?;
+    let head = bytes
+        .strip_prefix(b"HTTP/1.1 ")
+        .filter(|head| head.starts_with(b"4"))?;
     let head = std::str::from_utf8(head).ok()?.strip_suffix("\r\n\r\n")?;
     let status: StatusCode = head.get(..3)?.parse().ok()?;
-    let empty = head.lines().any(|line| line.eq_ignore_ascii_case("content-length: 0"));
+    let empty = head
+        .lines()
+        .any(|line| line.eq_ignore_ascii_case("content-length: 0"));
     if !empty || !status.is_client_error() {
         return None;
     }
     let mut response = answer::failure(&ApiError::Unread(status));
     answer::finish(&mut response, &answer::request_id(&HeaderMap::new()));
     let body = response.body().joined();
-    let mut text =
-        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n", body.len()).into_bytes();
+    let mut text = format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n",
+        body.len()
+    )
+    .into_bytes();
     for (name, value) in response.headers() {
         text.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     }
@@ -98,15 +114,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before && self.connection.state.load(Ordering::Relaxed) == STATE_IDLE {
-            self.connection.enter(STATE_BEGINNING, self.connections.now());
+        if buf.filled().len() > before
+            && self.connection.state.load(Ordering::Relaxed) == STATE_IDLE
+        {
+            self.connection
+                .enter(STATE_BEGINNING, self.connections.now());
         }
         read
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if let Some(bytes) = instead(buf) {
             self.instead = Some((bytes, 0));
             return Poll::Ready(Ok(buf.len()));
@@ -147,16 +170,21 @@ mod tests {
 
     #[test]
     fn only_errors_without_a_body_are_replaced() {
-        let replaced =
-            |text: &str| instead(text.as_bytes()).map(|bytes| String::from_utf8(bytes).expect("text"));
-        let text = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\ndate: x\r\n\r\n";
+        let replaced = |text: &str| {
+            instead(text.as_bytes()).map(|bytes| String::from_utf8(bytes).expect("text"))
+        };
+        let text =
+            "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\ndate: x\r\n\r\n";
         let text = replaced(text).expect("an answer of hyper's own");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert!(
             head.starts_with("HTTP/1.1 431 ") && head.contains("content-type: application/json"),
             "{head}"
         );
-        assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())),
+            "{head}"
+        );
         let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
         assert_eq!(body["code"], 431);
         for text in [

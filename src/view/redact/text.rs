@@ -8,8 +8,19 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 /// How well-known tokens begin.
-const SHAPES: &[&str] =
-    &["hf_", "nvapi-", "sk-", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "AKIA", "eyJ"];
+const SHAPES: &[&str] = &[
+    "hf_",
+    "nvapi-",
+    "sk-",
+    "ghp_",
+    "gho_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "AKIA",
+    "eyJ",
+];
 /// A token is at least so much longer than its beginning.
 const SHAPE_TAIL: usize = 12;
 /// What follows the word Bearer is a token when it is so long.
@@ -37,7 +48,12 @@ pub(super) fn without_secrets<'a>(names: &Names, text: &'a str) -> Cow<'a, str> 
 }
 
 /// Copies what is before the secret, and where it ends.
-fn hide(text: &str, secret: Option<Range<usize>>, out: &mut String, copied: &mut usize) -> Option<usize> {
+fn hide(
+    text: &str,
+    secret: Option<Range<usize>>,
+    out: &mut String,
+    copied: &mut usize,
+) -> Option<usize> {
     let secret = secret?;
     out.push_str(&text[*copied..secret.start]);
     out.push_str(REDACTED);
@@ -51,7 +67,10 @@ fn width(text: &str, at: usize) -> usize {
 
 fn run_end(text: &str, from: usize) -> usize {
     let inside = |b: &u8| b.is_ascii_alphanumeric() || b"_-.".contains(b) || !b.is_ascii();
-    from + text.as_bytes()[from..].iter().take_while(|b| inside(b)).count()
+    from + text.as_bytes()[from..]
+        .iter()
+        .take_while(|b| inside(b))
+        .count()
 }
 
 fn byte(text: &str, at: usize) -> u8 {
@@ -59,7 +78,10 @@ fn byte(text: &str, at: usize) -> u8 {
 }
 
 fn skip(text: &str, from: usize, of: &[u8]) -> usize {
-    from + text.as_bytes()[from.min(text.len())..].iter().take_while(|b| of.contains(b)).count()
+    from + text.as_bytes()[from.min(text.len())..]
+        .iter()
+        .take_while(|b| of.contains(b))
+        .count()
 }
 
 /// The value that belongs to the name at `run`, when that is a secret's.
@@ -77,7 +99,8 @@ fn value_of(names: &Names, text: &str, run: Range<usize>) -> Option<Range<usize>
         b'=' | b':' => {
             let start = skip(text, sign, b"=:>");
             let near = sign == closed && !byte(text, start).is_ascii_whitespace();
-            let is_url = byte(text, sign) == b':' && (text[start..].starts_with("//") || before == b'/');
+            let is_url =
+                byte(text, sign) == b':' && (text[start..].starts_with("//") || before == b'/');
             // In a shell `NAME= x` gives nothing to NAME.
             let spaced = byte(text, sign) == b':' || sign > closed;
             if is_url || !(near || spaced) || !names.secret_name(name) {
@@ -85,10 +108,22 @@ fn value_of(names: &Names, text: &str, run: Range<usize>) -> Option<Range<usize>
             }
             let start = skip(text, start, b" \t");
             // What is inside has names of its own.
-            if byte(text, sign) == b':' && byte(text, start) == b'{' { None } else { value(text, start) }
+            if byte(text, sign) == b':' && byte(text, start) == b'{' {
+                None
+            } else {
+                value(text, start)
+            }
         }
-        _ if closed == run.end && sign > closed && name.starts_with('-') && names.secret_name(name) => {
-            if text[sign..].starts_with("--") { None } else { value(text, sign) }
+        _ if closed == run.end
+            && sign > closed
+            && name.starts_with('-')
+            && names.secret_name(name) =>
+        {
+            if text[sign..].starts_with("--") {
+                None
+            } else {
+                value(text, sign)
+            }
         }
         _ => None,
     }
@@ -103,7 +138,11 @@ fn value(text: &str, start: usize) -> Option<Range<usize>> {
         let end = closing(text, inside, open, escape == 1);
         return (end > inside).then_some(inside..end);
     }
-    let stop: &[char] = if open == b'[' { &[']', '\n'] } else { &[' ', '\t', '\n', '\r', ';'] };
+    let stop: &[char] = if open == b'[' {
+        &[']', '\n']
+    } else {
+        &[' ', '\t', '\n', '\r', ';']
+    };
     let length = text[start..].find(stop).unwrap_or(text.len() - start);
     (length > 0).then_some(start..start + length)
 }
@@ -125,7 +164,9 @@ fn closing(text: &str, from: usize, quote: u8, escaped: bool) -> usize {
 /// A run that looks like a token of a well-known kind.
 fn token(text: &str, run: Range<usize>) -> Option<Range<usize>> {
     let name = &text[run.clone()];
-    let looks = SHAPES.iter().any(|shape| name.starts_with(shape) && name.len() >= shape.len() + SHAPE_TAIL);
+    let looks = SHAPES
+        .iter()
+        .any(|shape| name.starts_with(shape) && name.len() >= shape.len() + SHAPE_TAIL);
     // Part of a path; behind `//` it is the user of a URL.
     let path = text[..run.start].ends_with('/') && !text[..run.start].ends_with("//");
     (looks && !path).then_some(run)
@@ -134,7 +175,9 @@ fn token(text: &str, run: Range<usize>) -> Option<Range<usize>> {
 /// `user:password` of `scheme://user:password@host`, when `at` is its `://`.
 fn userinfo(text: &str, at: usize) -> Option<Range<usize>> {
     let rest = text[at..].strip_prefix("://")?;
-    let end = rest.find(|c: char| c.is_whitespace() || "/?#".contains(c)).unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| c.is_whitespace() || "/?#".contains(c))
+        .unwrap_or(rest.len());
     let (user, _) = rest[..end].rsplit_once('@')?;
     user.contains(':').then_some(at + 3..at + 3 + user.len())
 }
@@ -146,11 +189,23 @@ mod tests {
     #[test]
     fn text_loses_its_secrets_and_nothing_else() {
         for (before, after) in [
-            ("--model=llama --max-tokens 4096", "--model=llama --max-tokens 4096"),
+            (
+                "--model=llama --max-tokens 4096",
+                "--model=llama --max-tokens 4096",
+            ),
             ("--api-key=abc", "--api-key=[redacted]"),
-            ("vllm serve --api-key abc --port 80", "vllm serve --api-key [redacted] --port 80"),
-            ("export HF_TOKEN=abc; vllm serve x", "export HF_TOKEN=[redacted]; vllm serve x"),
-            ("curl https://u:p@host/x?y", "curl https://[redacted]@host/x?y"),
+            (
+                "vllm serve --api-key abc --port 80",
+                "vllm serve --api-key [redacted] --port 80",
+            ),
+            (
+                "export HF_TOKEN=abc; vllm serve x",
+                "export HF_TOKEN=[redacted]; vllm serve x",
+            ),
+            (
+                "curl https://u:p@host/x?y",
+                "curl https://[redacted]@host/x?y",
+            ),
             ("https://host:8080/a:b@c", "https://host:8080/a:b@c"),
             ("s3://bucket/token/x", "s3://bucket/token/x"),
             ("hf_abcdefghijklmnop", "[redacted]"),
@@ -160,27 +215,66 @@ mod tests {
             ("", ""),
             ("é=ü TOKEN=ö", "é=ü TOKEN=[redacted]"),
             ("password: hunter2", "password: [redacted]"),
-            ("user: x\npassword: hunter2\nmax_tokens: 5", "user: x\npassword: [redacted]\nmax_tokens: 5"),
-            (r#"{"api_key": "x", "max_tokens": 5}"#, r#"{"api_key": "[redacted]", "max_tokens": 5}"#),
-            (r#"{"model":"m","api_key":"x y","n":1}"#, r#"{"model":"m","api_key":"[redacted]","n":1}"#),
-            (r#"{\"api_key\": \"x\", \"n\": 1}"#, r#"{\"api_key\": \"[redacted]\", \"n\": 1}"#),
-            (r#"{"password": "a\"b", "n": 1}"#, r#"{"password": "[redacted]", "n": 1}"#),
-            (r#"{"auth_token": {"file": "x"}}"#, r#"{"auth_token": {"file": "x"}}"#),
-            (r#"{"credentials": ["a", "b"]}"#, r#"{"credentials": [redacted]]}"#),
-            ("--password \"two words\" --x", "--password \"[redacted]\" --x"),
+            (
+                "user: x\npassword: hunter2\nmax_tokens: 5",
+                "user: x\npassword: [redacted]\nmax_tokens: 5",
+            ),
+            (
+                r#"{"api_key": "x", "max_tokens": 5}"#,
+                r#"{"api_key": "[redacted]", "max_tokens": 5}"#,
+            ),
+            (
+                r#"{"model":"m","api_key":"x y","n":1}"#,
+                r#"{"model":"m","api_key":"[redacted]","n":1}"#,
+            ),
+            (
+                r#"{\"api_key\": \"x\", \"n\": 1}"#,
+                r#"{\"api_key\": \"[redacted]\", \"n\": 1}"#,
+            ),
+            (
+                r#"{"password": "a\"b", "n": 1}"#,
+                r#"{"password": "[redacted]", "n": 1}"#,
+            ),
+            (
+                r#"{"auth_token": {"file": "x"}}"#,
+                r#"{"auth_token": {"file": "x"}}"#,
+            ),
+            (
+                r#"{"credentials": ["a", "b"]}"#,
+                r#"{"credentials": [redacted]]}"#,
+            ),
+            (
+                "--password \"two words\" --x",
+                "--password \"[redacted]\" --x",
+            ),
             ("api_key = 'x'", "api_key = '[redacted]'"),
             ("TOKEN= serve", "TOKEN= serve"),
-            ("https://host/x?api_key=abc", "https://host/x?api_key=[redacted]"),
-            ("registry.example.com/hf-token:1.2", "registry.example.com/hf-token:1.2"),
-            ("Authorization: Bearer abcdefgh", "Authorization: Bearer [redacted]"),
+            (
+                "https://host/x?api_key=abc",
+                "https://host/x?api_key=[redacted]",
+            ),
+            (
+                "registry.example.com/hf-token:1.2",
+                "registry.example.com/hf-token:1.2",
+            ),
+            (
+                "Authorization: Bearer abcdefgh",
+                "Authorization: Bearer [redacted]",
+            ),
             ("secret://vault/x", "secret://vault/x"),
             (r#"{"x":"hf_abcdefghijklmnop"}"#, r#"{"x":"[redacted]"}"#),
-            ("models/sk-learn-something-else", "models/sk-learn-something-else"),
+            (
+                "models/sk-learn-something-else",
+                "models/sk-learn-something-else",
+            ),
             (
                 "git clone https://ghp_abcdefghijklmnop@github.com/a",
                 "git clone https://[redacted]@github.com/a",
             ),
-            ("--tokenizer x --tokenizer-mode=auto", "--tokenizer x --tokenizer-mode=auto"),
+            (
+                "--tokenizer x --tokenizer-mode=auto",
+                "--tokenizer x --tokenizer-mode=auto",
+            ),
             ("name: a\nsecret:\n  name: b", "name: a\nsecret:\n  name: b"),
         ] {
             assert_eq!(Names::default().text(before), after);

@@ -33,8 +33,14 @@ pub enum Program {
 
 impl Program {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Etcd, Self::ApiServer, Self::ControllerManager, Self::Scheduler, Self::Kwok, Self::Kubectl];
+    pub const ALL: [Self; 6] = [
+        Self::Etcd,
+        Self::ApiServer,
+        Self::ControllerManager,
+        Self::Scheduler,
+        Self::Kwok,
+        Self::Kubectl,
+    ];
 
     /// File name.
     pub fn name(self) -> &'static str {
@@ -59,7 +65,11 @@ impl Program {
     /// The folder below `tests/control-plane` whose go.mod pins it.
     fn module(self) -> PathBuf {
         let root = sources();
-        if self == Self::Kwok { root.join("kwok") } else { root }
+        if self == Self::Kwok {
+            root.join("kwok")
+        } else {
+            root
+        }
     }
 }
 
@@ -70,7 +80,9 @@ pub struct Binaries(BTreeMap<Program, PathBuf>);
 impl Binaries {
     /// The file of `program`.
     pub fn path(&self, program: Program) -> &Path {
-        self.0.get(&program).map_or(Path::new(program.name()), PathBuf::as_path)
+        self.0
+            .get(&program)
+            .map_or(Path::new(program.name()), PathBuf::as_path)
     }
 }
 
@@ -110,8 +122,15 @@ struct Places {
 impl Places {
     fn of_this_process() -> Result<Self> {
         let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
-        let path = std::env::var_os("PATH").iter().flat_map(std::env::split_paths).collect();
-        Ok(Self { assets, cache: cache_folder()?, path })
+        let path = std::env::var_os("PATH")
+            .iter()
+            .flat_map(std::env::split_paths)
+            .collect();
+        Ok(Self {
+            assets,
+            cache: cache_folder()?,
+            path,
+        })
     }
 
     /// Adds what is there, and returns what is not.
@@ -121,13 +140,22 @@ impl Places {
                 found.insert(program, file);
             }
         }
-        Program::ALL.into_iter().filter(|program| !found.contains_key(program)).collect()
+        Program::ALL
+            .into_iter()
+            .filter(|program| !found.contains_key(program))
+            .collect()
     }
 
     fn find(&self, program: Program) -> Option<PathBuf> {
-        let path = if program == Program::Kubectl { self.path.as_slice() } else { &[] };
+        let path = if program == Program::Kubectl {
+            self.path.as_slice()
+        } else {
+            &[]
+        };
         let folders = self.assets.iter().chain([&self.cache]).chain(path);
-        folders.map(|folder| folder.join(program.name())).find(|file| file.is_file())
+        folders
+            .map(|folder| folder.join(program.name()))
+            .find(|file| file.is_file())
     }
 }
 
@@ -140,14 +168,18 @@ fn cache_folder() -> Result<PathBuf> {
     KUBERNETES.hash(&mut key);
     for file in ["go.mod", "go.sum", "kwok/go.mod", "kwok/go.sum"] {
         let path = sources().join(file);
-        fs::read(&path).map_err(Error::io(format!("read {}", path.display())))?.hash(&mut key);
+        fs::read(&path)
+            .map_err(Error::io(format!("read {}", path.display())))?
+            .hash(&mut key);
     }
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let base = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(home)
         .unwrap_or_else(std::env::temp_dir);
-    Ok(base.join("revisor/control-plane").join(format!("{KUBERNETES}-{:016x}", key.finish())))
+    Ok(base
+        .join("revisor/control-plane")
+        .join(format!("{KUBERNETES}-{:016x}", key.finish())))
 }
 
 /// Two builds at once would take all memory of a small machine.
@@ -156,7 +188,8 @@ fn lock(cache: &Path) -> Result<File> {
     let file = File::create(&path).map_err(Error::io(format!("create {}", path.display())))?;
     if file.try_lock().is_err() {
         eprintln!("control plane: another process is building it; waiting");
-        file.lock().map_err(Error::io(format!("lock {}", path.display())))?;
+        file.lock()
+            .map_err(Error::io(format!("lock {}", path.display())))?;
     }
     Ok(file)
 }
@@ -192,14 +225,20 @@ fn build(program: Program, to: &Path, place: &str) -> Result<()> {
         )));
     }
     fs::rename(&partial, to).map_err(Error::io(format!("rename {}", partial.display())))?;
-    eprintln!("control plane: {place} {name} built in {} s", started.elapsed().as_secs());
+    eprintln!(
+        "control plane: {place} {name} built in {} s",
+        started.elapsed().as_secs()
+    );
     Ok(())
 }
 
 fn progress(name: &str, started: Instant) {
     std::thread::sleep(Duration::from_millis(500));
     if std::io::stderr().is_terminal() {
-        eprint!("\rcontrol plane: {name} {} s \r", started.elapsed().as_secs());
+        eprint!(
+            "\rcontrol plane: {name} {} s \r",
+            started.elapsed().as_secs()
+        );
     }
 }
 
@@ -218,7 +257,11 @@ mod tests {
     fn every_program_is_pinned_by_its_module() {
         for program in Program::ALL {
             let tools = fs::read_to_string(program.module().join("tools.go")).expect("tools.go");
-            assert!(tools.contains(&format!("_ \"{}\"", program.package())), "{}", program.package());
+            assert!(
+                tools.contains(&format!("_ \"{}\"", program.package())),
+                "{}",
+                program.package()
+            );
         }
         let module = fs::read_to_string(sources().join("go.mod")).expect("go.mod");
         assert!(
@@ -239,7 +282,8 @@ mod tests {
         let assets = folder(&[Program::Etcd, Program::ApiServer]);
         let cache = folder(&[Program::Etcd, Program::Kwok]);
         let path = folder(&Program::ALL);
-        let in_folder = |folder: &tempfile::TempDir, program: Program| folder.path().join(program.name());
+        let in_folder =
+            |folder: &tempfile::TempDir, program: Program| folder.path().join(program.name());
         let mut places = Places {
             assets: Some(assets.path().to_owned()),
             cache: cache.path().to_owned(),
@@ -257,9 +301,15 @@ mod tests {
         assert_eq!(found, BTreeMap::from(expected));
         // Built meanwhile.
         fs::write(in_folder(&cache, Program::Kubectl), "").expect("written");
-        assert_eq!(places.find(Program::Kubectl), Some(in_folder(&cache, Program::Kubectl)));
+        assert_eq!(
+            places.find(Program::Kubectl),
+            Some(in_folder(&cache, Program::Kubectl))
+        );
         places.assets = None;
-        assert_eq!(places.find(Program::Etcd), Some(in_folder(&cache, Program::Etcd)));
+        assert_eq!(
+            places.find(Program::Etcd),
+            Some(in_folder(&cache, Program::Etcd))
+        );
         assert_eq!(places.find(Program::ApiServer), None);
     }
 
@@ -274,9 +324,14 @@ mod tests {
             done.send(()).expect("somebody waits");
             drop(held);
         });
-        assert!(waits.recv_timeout(Duration::from_millis(300)).is_err(), "both build at the same time");
+        assert!(
+            waits.recv_timeout(Duration::from_millis(300)).is_err(),
+            "both build at the same time"
+        );
         drop(first);
-        waits.recv_timeout(Duration::from_secs(10)).expect("the second goes on");
+        waits
+            .recv_timeout(Duration::from_secs(10))
+            .expect("the second goes on");
         second.join().expect("no panic");
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::{Error, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,9 @@ impl Certificates {
     /// Makes everything in `folder`.
     pub(crate) fn make(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io(format!("create {}", folder.display())))?;
-        let this = Self { folder: folder.to_owned() };
+        let this = Self {
+            folder: folder.to_owned(),
+        };
         let authority = this.authority("ca")?;
         this.authority("front-proxy-ca")?;
         let names = [
@@ -38,9 +40,23 @@ impl Certificates {
             "10.0.0.1",
         ];
         let names: Vec<_> = names.map(str::to_owned).to_vec();
-        this.leaf("apiserver", names, "kube-apiserver", "", ExtendedKeyUsagePurpose::ServerAuth, &authority)?;
+        this.leaf(
+            "apiserver",
+            names,
+            "kube-apiserver",
+            "",
+            ExtendedKeyUsagePurpose::ServerAuth,
+            &authority,
+        )?;
         for (file, name, group) in CLIENTS {
-            this.leaf(file, Vec::new(), name, group, ExtendedKeyUsagePurpose::ClientAuth, &authority)?;
+            this.leaf(
+                file,
+                Vec::new(),
+                name,
+                group,
+                ExtendedKeyUsagePurpose::ClientAuth,
+                &authority,
+            )?;
         }
         let service_accounts = KeyPair::generate()?;
         this.write("service-accounts.key", &service_accounts.serialize_pem())?;
@@ -80,7 +96,10 @@ impl Certificates {
         params.distinguished_name = subject(name, group);
         params.extended_key_usages = vec![usage];
         let key = KeyPair::generate()?;
-        self.write(&format!("{file}.crt"), &params.signed_by(&key, authority)?.pem())?;
+        self.write(
+            &format!("{file}.crt"),
+            &params.signed_by(&key, authority)?.pem(),
+        )?;
         self.write(&format!("{file}.key"), &key.serialize_pem())
     }
 

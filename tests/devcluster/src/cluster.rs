@@ -68,7 +68,10 @@ impl Cluster {
             temporary,
         };
         let components = plan.components();
-        let specs = components.iter().map(|component| (*component, plan.spec(*component))).collect();
+        let specs = components
+            .iter()
+            .map(|component| (*component, plan.spec(*component)))
+            .collect();
         let cluster = Self {
             running: Mutex::default(),
             specs,
@@ -94,21 +97,36 @@ impl Cluster {
     }
 
     fn launch(&self, component: Component) -> Result<()> {
-        let spec = self.specs.get(&component).ok_or(Error::NoSuchComponent(component))?;
+        let spec = self
+            .specs
+            .get(&component)
+            .ok_or(Error::NoSuchComponent(component))?;
         let process = Process::start(spec, &self.folder)?;
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(component, process);
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(component, process);
         Ok(())
     }
 
     fn with<T>(&self, component: Component, action: impl FnOnce(&Process) -> T) -> Result<T> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.get(&component).map(action).ok_or(Error::NoSuchComponent(component))
+        running
+            .get(&component)
+            .map(action)
+            .ok_or(Error::NoSuchComponent(component))
     }
 
     fn wait(&self, component: Component) -> Result<()> {
         let deadline = Instant::now() + READY;
         while !self.is_ready(component) {
-            let failed = |what| self.with(component, |p| Error::Component { component, what, log: p.tail() });
+            let failed = |what| {
+                self.with(component, |p| Error::Component {
+                    component,
+                    what,
+                    log: p.tail(),
+                })
+            };
             if !self.with(component, Process::is_alive)? {
                 return Err(failed("ended")?);
             }
@@ -122,13 +140,16 @@ impl Cluster {
 
     fn is_ready(&self, component: Component) -> bool {
         match component {
-            Component::Etcd => {
-                get(self.ports.etcd, "/health").is_some_and(|body| body.contains("\"health\":\"true\""))
-            }
+            Component::Etcd => get(self.ports.etcd, "/health")
+                .is_some_and(|body| body.contains("\"health\":\"true\"")),
             Component::ApiServer(number) => {
                 let mut kubectl = self.kubectl_of(number);
-                kubectl.args(["get", "--raw", "/readyz"]).stderr(Stdio::null());
-                kubectl.output().is_ok_and(|out| out.status.success() && out.stdout == b"ok")
+                kubectl
+                    .args(["get", "--raw", "/readyz"])
+                    .stderr(Stdio::null());
+                kubectl
+                    .output()
+                    .is_ok_and(|out| out.status.success() && out.stdout == b"ok")
             }
             _ => true,
         }
@@ -195,16 +216,27 @@ impl Cluster {
     pub fn apply(&self, manifest: &str) -> Result<()> {
         let mut kubectl = self.kubectl();
         kubectl.args(["apply", "--server-side", "--force-conflicts", "-f", "-"]);
-        let child = kubectl.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let child = kubectl
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
         let mut child = child.map_err(Error::io("start kubectl"))?;
         if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(manifest.as_bytes()).map_err(Error::io("write to kubectl"))?;
+            stdin
+                .write_all(manifest.as_bytes())
+                .map_err(Error::io("write to kubectl"))?;
         }
-        let out = child.wait_with_output().map_err(Error::io("wait for kubectl"))?;
+        let out = child
+            .wait_with_output()
+            .map_err(Error::io("wait for kubectl"))?;
         if out.status.success() {
             return Ok(());
         }
-        Err(Error::Kubectl(format!("apply: {}", String::from_utf8_lossy(&out.stderr).trim())))
+        Err(Error::Kubectl(format!(
+            "apply: {}",
+            String::from_utf8_lossy(&out.stderr).trim()
+        )))
     }
 
     /// Kills a component; it stays down until [`Cluster::restart`].
@@ -245,7 +277,11 @@ impl Cluster {
         // Removing the folder is for the end; the supervisor that goes now must leave it.
         let keep = self.folder.join("keep");
         fs::write(&keep, "").map_err(Error::io("write keep"))?;
-        let old = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&component);
+        let old = self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&component);
         drop(old);
         fs::remove_file(&keep).map_err(Error::io("remove keep"))?;
         self.launch(component)?;
@@ -255,7 +291,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
+        let running =
+            std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
         // From the last started to the first, so that none complains about one that is gone.
         running.into_iter().rev().for_each(drop);
         if self.temporary {
@@ -281,14 +318,19 @@ fn ports(options: &Options) -> Result<Ports> {
     let mut held = Vec::new();
     let mut free = || {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(Error::io("find a free port"))?;
-        let port = listener.local_addr().map_err(Error::io("find a free port"))?.port();
+        let port = listener
+            .local_addr()
+            .map_err(Error::io("find a free port"))?
+            .port();
         held.push(listener);
         Ok(port)
     };
     Ok(Ports {
         etcd: free()?,
         etcd_peer: free()?,
-        api_servers: (0..options.api_servers.max(1)).map(|_| free()).collect::<Result<_>>()?,
+        api_servers: (0..options.api_servers.max(1))
+            .map(|_| free())
+            .collect::<Result<_>>()?,
         controller_manager: free()?,
         scheduler: free()?,
         kwok: free()?,
@@ -307,13 +349,19 @@ fn kubeconfigs(folder: &Path, certificates: &Certificates, ports: &Ports) -> Res
                 "client-certificate": certificates.certificate(user), "client-key": certificates.key(user)}}],
             "contexts": [{"name": "devcluster", "context": {"cluster": "devcluster", "user": user}}],
         });
-        fs::write(&path, format!("{config:#}\n")).map_err(Error::io(format!("write {}", path.display())))?;
+        fs::write(&path, format!("{config:#}\n"))
+            .map_err(Error::io(format!("write {}", path.display())))?;
         Ok(path)
     };
     for user in ["controller-manager", "scheduler", "kwok"] {
         write(user, 0, ports.api_servers[0])?;
     }
-    ports.api_servers.iter().enumerate().map(|(number, port)| write("admin", number, *port)).collect()
+    ports
+        .api_servers
+        .iter()
+        .enumerate()
+        .map(|(number, port)| write("admin", number, *port))
+        .collect()
 }
 
 /// Two pools of two nodes with eight GPUs each.
@@ -328,7 +376,10 @@ fn nodes() -> String {
             "status": {"allocatable": resources, "capacity": resources},
         })
     };
-    let items: Vec<_> = ["a100", "h100"].iter().flat_map(|pool| [node(pool, 0), node(pool, 1)]).collect();
+    let items: Vec<_> = ["a100", "h100"]
+        .iter()
+        .flat_map(|pool| [node(pool, 0), node(pool, 1)])
+        .collect();
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
@@ -340,5 +391,8 @@ fn get(port: u16, path: &str) -> Option<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    head.lines().next()?.contains(" 200 ").then(|| body.to_owned())
+    head.lines()
+        .next()?
+        .contains(" 200 ")
+        .then(|| body.to_owned())
 }

@@ -31,13 +31,23 @@ impl Plan<'_> {
     /// The components in the order in which they start.
     pub(crate) fn components(&self) -> Vec<Component> {
         let optional = [
-            (self.options.controller_manager, Component::ControllerManager),
+            (
+                self.options.controller_manager,
+                Component::ControllerManager,
+            ),
             (self.options.scheduler, Component::Scheduler),
             (self.options.kwok, Component::Kwok),
         ];
         let servers = (0..self.options.api_servers).map(Component::ApiServer);
-        let optional = optional.into_iter().filter(|(wanted, _)| *wanted).map(|(_, component)| component);
-        [Component::Etcd].into_iter().chain(servers).chain(optional).collect()
+        let optional = optional
+            .into_iter()
+            .filter(|(wanted, _)| *wanted)
+            .map(|(_, component)| component);
+        [Component::Etcd]
+            .into_iter()
+            .chain(servers)
+            .chain(optional)
+            .collect()
     }
 
     /// How `component` is started.
@@ -49,18 +59,25 @@ impl Plan<'_> {
             Component::Scheduler => (Program::Scheduler, self.scheduler()),
             Component::Kwok => (Program::Kwok, self.kwok()),
         };
-        let procs = self.options.go_max_procs.map(|n| ("GOMAXPROCS".to_owned(), n.to_string()));
+        let procs = self
+            .options
+            .go_max_procs
+            .map(|n| ("GOMAXPROCS".to_owned(), n.to_string()));
         Spec {
             name: component.to_string(),
             program: self.binaries.path(program).to_owned(),
             arguments,
             environment: procs.into_iter().collect(),
-            remove: (self.temporary && component == Component::Etcd).then(|| self.folder.to_owned()),
+            remove: (self.temporary && component == Component::Etcd)
+                .then(|| self.folder.to_owned()),
         }
     }
 
     fn etcd(&self) -> Vec<String> {
-        let (client, peer) = (url("http", self.ports.etcd), url("http", self.ports.etcd_peer));
+        let (client, peer) = (
+            url("http", self.ports.etcd),
+            url("http", self.ports.etcd_peer),
+        );
         let mut flags = vec![
             format!("--data-dir={}", self.folder.join("etcd").display()),
             format!("--listen-client-urls={client}"),
@@ -95,9 +112,18 @@ impl Plan<'_> {
             format!("--tls-private-key-file={}", file(c.key("apiserver"))),
             format!("--client-ca-file={}", file(c.certificate("ca"))),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-            format!("--service-account-key-file={}", file(c.certificate("service-accounts"))),
-            format!("--service-account-signing-key-file={}", file(c.key("service-accounts"))),
-            format!("--requestheader-client-ca-file={}", file(c.certificate("front-proxy-ca"))),
+            format!(
+                "--service-account-key-file={}",
+                file(c.certificate("service-accounts"))
+            ),
+            format!(
+                "--service-account-signing-key-file={}",
+                file(c.key("service-accounts"))
+            ),
+            format!(
+                "--requestheader-client-ca-file={}",
+                file(c.certificate("front-proxy-ca"))
+            ),
             "--requestheader-allowed-names=front-proxy".to_owned(),
             "--requestheader-username-headers=X-Remote-User".to_owned(),
             "--requestheader-group-headers=X-Remote-Group".to_owned(),
@@ -106,7 +132,10 @@ impl Plan<'_> {
             "--storage-media-type=application/json".to_owned(),
         ];
         if let Some(interval) = self.options.compaction_interval {
-            flags.push(format!("--etcd-compaction-interval={}ms", interval.as_millis()));
+            flags.push(format!(
+                "--etcd-compaction-interval={}ms",
+                interval.as_millis()
+            ));
         }
         flags
     }
@@ -118,7 +147,10 @@ impl Plan<'_> {
             "--service-account-private-key-file={}",
             self.certificates.key("service-accounts").display()
         ));
-        flags.push(format!("--root-ca-file={}", self.certificates.certificate("ca").display()));
+        flags.push(format!(
+            "--root-ca-file={}",
+            self.certificates.certificate("ca").display()
+        ));
         flags.push("--horizontal-pod-autoscaler-sync-period=2s".to_owned());
         flags
     }
@@ -136,7 +168,10 @@ impl Plan<'_> {
             format!("--authorization-kubeconfig={}", kubeconfig.display()),
             "--bind-address=127.0.0.1".to_owned(),
             format!("--secure-port={port}"),
-            format!("--cert-dir={}", self.folder.join(format!("{name}-tls")).display()),
+            format!(
+                "--cert-dir={}",
+                self.folder.join(format!("{name}-tls")).display()
+            ),
             "--leader-elect=false".to_owned(),
             "--kube-api-qps=1000".to_owned(),
             "--kube-api-burst=1000".to_owned(),
@@ -146,7 +181,10 @@ impl Plan<'_> {
     fn kwok(&self) -> Vec<String> {
         let stages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../control-plane/stages.yaml");
         vec![
-            format!("--kubeconfig={}", kubeconfig(self.folder, "kwok", 0).display()),
+            format!(
+                "--kubeconfig={}",
+                kubeconfig(self.folder, "kwok", 0).display()
+            ),
             format!("--config={}", stages.display()),
             "--manage-all-nodes=true".to_owned(),
             "--node-lease-duration-seconds=40".to_owned(),
@@ -157,7 +195,11 @@ impl Plan<'_> {
 
 /// The kubeconfig file of a user for one API server.
 pub(crate) fn kubeconfig(folder: &Path, user: &str, api_server: usize) -> PathBuf {
-    let number = if api_server == 0 { String::new() } else { format!("-{api_server}") };
+    let number = if api_server == 0 {
+        String::new()
+    } else {
+        format!("-{api_server}")
+    };
     folder.join(format!("{user}{number}.kubeconfig"))
 }
 

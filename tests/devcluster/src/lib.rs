@@ -66,7 +66,12 @@ impl Options {
 
     /// Everything, with two pools of two GPU nodes.
     pub fn full() -> Self {
-        Self { controller_manager: true, scheduler: true, kwok: true, ..Self::minimal() }
+        Self {
+            controller_manager: true,
+            scheduler: true,
+            kwok: true,
+            ..Self::minimal()
+        }
     }
 }
 

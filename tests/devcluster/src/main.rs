@@ -77,21 +77,38 @@ fn state(name: &str) -> PathBuf {
 }
 
 fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> Error {
-    move |error| Error::Io { what: what.to_owned(), error }
+    move |error| Error::Io {
+        what: what.to_owned(),
+        error,
+    }
 }
 
 fn options(up: &Up) -> Options {
-    let base = if up.minimal { Options::minimal() } else { Options::full() };
+    let base = if up.minimal {
+        Options::minimal()
+    } else {
+        Options::full()
+    };
     let compaction_interval = up.compaction_seconds.map(Duration::from_secs);
-    Options { api_servers: up.api_servers.into(), compaction_interval, ..base }
+    Options {
+        api_servers: up.api_servers.into(),
+        compaction_interval,
+        ..base
+    }
 }
 
 fn foreground(up: &Up) -> Result<()> {
     let cluster = Cluster::start(&options(up))?;
     let state = state(&up.name.name);
-    let text = format!("{}\n{}\n", cluster.kubeconfig().display(), std::process::id());
+    let text = format!(
+        "{}\n{}\n",
+        cluster.kubeconfig().display(),
+        std::process::id()
+    );
     let partial = state.with_extension("new");
-    fs::write(&partial, text).and_then(|()| fs::rename(&partial, &state)).map_err(io("write the state"))?;
+    fs::write(&partial, text)
+        .and_then(|()| fs::rename(&partial, &state))
+        .map_err(io("write the state"))?;
     println!("export KUBECONFIG={}", cluster.kubeconfig().display());
     loop {
         thread::park();
@@ -107,7 +124,11 @@ fn running(name: &str) -> Option<(String, String)> {
 }
 
 fn is_alive(pid: &str) -> bool {
-    Command::new("kill").args(["-0", pid]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    Command::new("kill")
+        .args(["-0", pid])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 fn background(up: &Up) -> Result<()> {
@@ -130,8 +151,14 @@ fn background(up: &Up) -> Result<()> {
         .spawn()
         .map_err(io("start in the background"))?;
     while running(name).is_none() {
-        if child.try_wait().map_err(io("wait for the cluster"))?.is_some() {
-            return Err(Error::Binaries(fs::read_to_string(&log).unwrap_or_default()));
+        if child
+            .try_wait()
+            .map_err(io("wait for the cluster"))?
+            .is_some()
+        {
+            return Err(Error::Binaries(
+                fs::read_to_string(&log).unwrap_or_default(),
+            ));
         }
         thread::sleep(Duration::from_millis(100));
     }
@@ -140,8 +167,8 @@ fn background(up: &Up) -> Result<()> {
 
 fn print_env(name: &str) -> Result<()> {
     let up = running(name);
-    let (kubeconfig, _) =
-        up.ok_or_else(|| Error::Binaries(format!("{name} is not up: devcluster up --name {name}")))?;
+    let (kubeconfig, _) = up
+        .ok_or_else(|| Error::Binaries(format!("{name} is not up: devcluster up --name {name}")))?;
     println!("export KUBECONFIG={kubeconfig}");
     Ok(())
 }
@@ -151,7 +178,10 @@ fn down(name: &str) -> Result<()> {
         eprintln!("devcluster: {name} is not up");
         return Ok(());
     };
-    Command::new("kill").arg(&pid).status().map_err(io("stop the cluster"))?;
+    Command::new("kill")
+        .arg(&pid)
+        .status()
+        .map_err(io("stop the cluster"))?;
     let folder = PathBuf::from(kubeconfig);
     let folder = folder.parent().map(PathBuf::from).unwrap_or_default();
     for _ in 0..100 {

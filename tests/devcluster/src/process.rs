@@ -61,13 +61,21 @@ impl Process {
             .spawn()
             .map_err(Error::io(format!("start {}", spec.name)))?;
         let pid = pid(&pid_file)?;
-        Ok(Self { supervisor, pid, log })
+        Ok(Self {
+            supervisor,
+            pid,
+            log,
+        })
     }
 
     /// Whether the program itself still runs.
     pub(crate) fn is_alive(&self) -> bool {
-        let state = Command::new("ps").args(["-o", "stat=", "-p", &self.pid.to_string()]).output();
-        state.is_ok_and(|out| out.status.success() && !out.stdout.trim_ascii_start().starts_with(b"Z"))
+        let state = Command::new("ps")
+            .args(["-o", "stat=", "-p", &self.pid.to_string()])
+            .output();
+        state.is_ok_and(|out| {
+            out.status.success() && !out.stdout.trim_ascii_start().starts_with(b"Z")
+        })
     }
 
     /// Sends a signal to the program.
@@ -98,11 +106,17 @@ impl Drop for Process {
 fn pid(file: &Path) -> Result<u32> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        if let Some(pid) = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()) {
+        if let Some(pid) = fs::read_to_string(file)
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+        {
             return Ok(pid);
         }
         if Instant::now() > deadline {
-            return Err(Error::Binaries(format!("{} was not written: is there a `sh`?", file.display())));
+            return Err(Error::Binaries(format!(
+                "{} was not written: is there a `sh`?",
+                file.display()
+            )));
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -24,7 +24,10 @@ fn text(cluster: &Cluster, arguments: &[&str]) -> String {
 
 /// Command lines of all processes that mention `folder`.
 fn processes(folder: &Path) -> Vec<String> {
-    let out = Command::new("ps").args(["-eww", "-o", "args="]).output().expect("ps");
+    let out = Command::new("ps")
+        .args(["-eww", "-o", "args="])
+        .output()
+        .expect("ps");
     let folder = folder.display().to_string();
     String::from_utf8_lossy(&out.stdout)
         .lines()
@@ -35,30 +38,70 @@ fn processes(folder: &Path) -> Vec<String> {
 
 #[test]
 fn two_clusters_side_by_side_survive_kill_freeze_and_restart() {
-    let options = Options { api_servers: 2, ..Options::minimal() };
-    let (first, second) =
-        (Cluster::start(&options).expect("one"), Cluster::start(&Options::minimal()).expect("two"));
-    assert!(kubectl(&first, &["create", "configmap", "kept", "--from-literal=a=b"]).status.success());
-    assert!(!kubectl(&second, &["get", "configmap", "kept"]).status.success(), "they share a store");
+    let options = Options {
+        api_servers: 2,
+        ..Options::minimal()
+    };
+    let (first, second) = (
+        Cluster::start(&options).expect("one"),
+        Cluster::start(&Options::minimal()).expect("two"),
+    );
+    assert!(
+        kubectl(
+            &first,
+            &["create", "configmap", "kept", "--from-literal=a=b"]
+        )
+        .status
+        .success()
+    );
+    assert!(
+        !kubectl(&second, &["get", "configmap", "kept"])
+            .status
+            .success(),
+        "they share a store"
+    );
     let other = first.kubeconfig_of(1).display().to_string();
     assert!(
-        kubectl(&first, &["--kubeconfig", &other, "get", "configmap", "kept"]).status.success(),
+        kubectl(
+            &first,
+            &["--kubeconfig", &other, "get", "configmap", "kept"]
+        )
+        .status
+        .success(),
         "two servers, one store"
     );
 
     let server = Component::ApiServer(0);
     first.freeze(server).expect("frozen");
-    assert!(!kubectl(&first, &["get", "configmap", "kept", "--request-timeout=2s"]).status.success());
+    assert!(
+        !kubectl(
+            &first,
+            &["get", "configmap", "kept", "--request-timeout=2s"]
+        )
+        .status
+        .success()
+    );
     first.thaw(server).expect("thawed");
     eventually("an answer after the thaw", || {
-        kubectl(&first, &["get", "configmap", "kept"]).status.success()
+        kubectl(&first, &["get", "configmap", "kept"])
+            .status
+            .success()
     });
     first.kill(server).expect("killed");
-    assert!(!kubectl(&first, &["get", "configmap", "kept", "--request-timeout=2s"]).status.success());
+    assert!(
+        !kubectl(
+            &first,
+            &["get", "configmap", "kept", "--request-timeout=2s"]
+        )
+        .status
+        .success()
+    );
     for component in [server, Component::Etcd] {
         first.restart(component).expect("restarted");
         eventually("the data after a restart", || {
-            kubectl(&first, &["get", "configmap", "kept"]).status.success()
+            kubectl(&first, &["get", "configmap", "kept"])
+                .status
+                .success()
         });
     }
     assert!(first.kill(Component::Kwok).is_err(), "it has no kwok");
@@ -67,7 +110,12 @@ fn two_clusters_side_by_side_survive_kill_freeze_and_restart() {
     assert!(!processes(&folder).is_empty());
     drop(first);
     assert!(processes(&folder).is_empty() && !folder.exists());
-    assert!(kubectl(&second, &["get", "namespace", "default"]).status.success(), "the other one lives on");
+    assert!(
+        kubectl(&second, &["get", "namespace", "default"])
+            .status
+            .success(),
+        "the other one lives on"
+    );
 }
 
 #[test]
@@ -82,21 +130,61 @@ fn pods_are_scheduled_on_gpu_nodes_and_meet_the_fate_of_their_annotation() {
     };
     let manifest: String = ["ready", "never-ready", "crash"].map(deployment).concat();
     cluster.apply(&manifest).expect("Deployments");
-    let nodes = text(&cluster, &["get", "nodes", "-L", "kai.scheduler/node-pool", "--no-headers"]);
-    assert_eq!((nodes.lines().count(), nodes.matches("h100").count() >= 2), (4, true), "{nodes}");
-    let ready =
-        |name: &str| text(&cluster, &["get", "deployment", name, "-o", "jsonpath={.status.readyReplicas}"]);
+    let nodes = text(
+        &cluster,
+        &[
+            "get",
+            "nodes",
+            "-L",
+            "kai.scheduler/node-pool",
+            "--no-headers",
+        ],
+    );
+    assert_eq!(
+        (nodes.lines().count(), nodes.matches("h100").count() >= 2),
+        (4, true),
+        "{nodes}"
+    );
+    let ready = |name: &str| {
+        text(
+            &cluster,
+            &[
+                "get",
+                "deployment",
+                name,
+                "-o",
+                "jsonpath={.status.readyReplicas}",
+            ],
+        )
+    };
     eventually("a ready pod", || ready("ready") == "1");
     let waiting = "jsonpath={.items[*].status.containerStatuses[*].state.waiting.reason}";
     eventually("a crash", || {
         text(&cluster, &["get", "pods", "-l", "app=crash", "-o", waiting]) == "CrashLoopBackOff"
     });
     let phase = || {
-        text(&cluster, &["get", "pods", "-l", "app=never-ready", "-o", "jsonpath={.items[*].status.phase}"])
+        text(
+            &cluster,
+            &[
+                "get",
+                "pods",
+                "-l",
+                "app=never-ready",
+                "-o",
+                "jsonpath={.items[*].status.phase}",
+            ],
+        )
     };
     eventually("a pod that runs", || phase() == "Running");
-    assert_eq!((ready("never-ready"), ready("crash")), (String::new(), String::new()));
-    assert!(kubectl(&cluster, &["delete", "deployment", "ready"]).status.success());
+    assert_eq!(
+        (ready("never-ready"), ready("crash")),
+        (String::new(), String::new())
+    );
+    assert!(
+        kubectl(&cluster, &["delete", "deployment", "ready"])
+            .status
+            .success()
+    );
     eventually("the end of its pod", || {
         text(&cluster, &["get", "pods", "-l", "app=ready", "-o", "name"]).is_empty()
     });
@@ -110,7 +198,9 @@ fn devcluster(arguments: &[&str]) -> Command {
 
 /// The folder of the cluster that `env` names.
 fn folder_of(name: &str) -> Option<std::path::PathBuf> {
-    let out = devcluster(&["env", "--name", name]).output().expect("devcluster");
+    let out = devcluster(&["env", "--name", name])
+        .output()
+        .expect("devcluster");
     let line = String::from_utf8_lossy(&out.stdout).into_owned();
     let kubeconfig = line.trim().strip_prefix("export KUBECONFIG=")?.to_owned();
     Path::new(&kubeconfig).parent().map(Path::to_owned)
@@ -128,21 +218,40 @@ fn a_parent_that_is_killed_leaves_nothing() {
     assert!(!processes(&folder).is_empty());
     parent.kill().expect("killed");
     parent.wait().expect("gone");
-    eventually("the end of every process", || processes(&folder).is_empty() && !folder.exists());
+    eventually("the end of every process", || {
+        processes(&folder).is_empty() && !folder.exists()
+    });
 }
 
 #[test]
 fn up_env_and_down() {
     let name = format!("cli-{}", std::process::id());
-    let run = |verb: &str| devcluster(&[verb, "--name", &name]).output().expect("devcluster");
+    let run = |verb: &str| {
+        devcluster(&[verb, "--name", &name])
+            .output()
+            .expect("devcluster")
+    };
     assert_eq!(run("env").status.code(), Some(1), "not up yet");
-    let up = || devcluster(&["up", "--minimal", "--name", &name]).output().expect("devcluster");
+    let up = || {
+        devcluster(&["up", "--minimal", "--name", &name])
+            .output()
+            .expect("devcluster")
+    };
     assert!(up().status.success());
     let folder = folder_of(&name).expect("a folder");
     let again = up();
-    assert!(again.status.success() && String::from_utf8_lossy(&again.stderr).contains("up already"));
+    assert!(
+        again.status.success() && String::from_utf8_lossy(&again.stderr).contains("up already")
+    );
     assert!(run("down").status.success());
     assert!(processes(&folder).is_empty() && !folder.exists());
     assert!(run("down").status.success(), "down twice is no error");
-    assert_eq!(devcluster(&["sideways"]).output().expect("devcluster").status.code(), Some(2));
+    assert_eq!(
+        devcluster(&["sideways"])
+            .output()
+            .expect("devcluster")
+            .status
+            .code(),
+        Some(2)
+    );
 }

@@ -34,7 +34,10 @@ fn scripts() -> Vec<Script> {
 }
 
 fn script(kind: &str) -> Script {
-    scripts().into_iter().find(|script| script.kind == kind).expect("a script")
+    scripts()
+        .into_iter()
+        .find(|script| script.kind == kind)
+        .expect("a script")
 }
 
 fn container(image: &str) -> Value {
@@ -43,8 +46,12 @@ fn container(image: &str) -> Value {
 
 impl Script {
     fn filled(value: &Value, which: usize) -> Value {
-        let text = value.to_string().replace("\"PODS\"", &container(IMAGES[which]).to_string());
-        let text = text.replace("IMAGE", IMAGES[which]).replace("HASH", HASHES[which]);
+        let text = value
+            .to_string()
+            .replace("\"PODS\"", &container(IMAGES[which]).to_string());
+        let text = text
+            .replace("IMAGE", IMAGES[which])
+            .replace("HASH", HASHES[which]);
         serde_json::from_str(&text).expect("JSON")
     }
 
@@ -57,7 +64,10 @@ impl Script {
     }
 
     fn path(&self, namespace: &str) -> String {
-        format!("/apis/{}/namespaces/{namespace}/{}", self.api_version, self.plural)
+        format!(
+            "/apis/{}/namespaces/{namespace}/{}",
+            self.api_version, self.plural
+        )
     }
 
     fn object(&self) -> Value {
@@ -80,17 +90,31 @@ fn definition(api_version: &str, kind: &str, plural: &str) -> Value {
 fn definitions() -> String {
     let mut all = BTreeMap::new();
     for script in scripts() {
-        let own = [script.api_version.clone(), script.kind.clone(), script.plural.clone(), String::new()];
+        let own = [
+            script.api_version.clone(),
+            script.kind.clone(),
+            script.plural.clone(),
+            String::new(),
+        ];
         for [api_version, kind, plural, _] in script.chain.iter().chain([&own]) {
             all.insert(plural.clone(), definition(api_version, kind, plural));
         }
     }
     let there = |plural: &str| {
-        ["deployments", "replicasets", "statefulsets", "inferenceservices", "leaderworkersets"]
-            .contains(&plural)
+        [
+            "deployments",
+            "replicasets",
+            "statefulsets",
+            "inferenceservices",
+            "leaderworkersets",
+        ]
+        .contains(&plural)
     };
-    let missing: Vec<_> =
-        all.iter().filter(|(plural, _)| !there(plural)).map(|(_, definition)| definition).collect();
+    let missing: Vec<_> = all
+        .iter()
+        .filter(|(plural, _)| !there(plural))
+        .map(|(_, definition)| definition)
+        .collect();
     json!({"apiVersion": "v1", "kind": "List", "items": missing}).to_string()
 }
 
@@ -105,7 +129,13 @@ impl Stage {
     async fn set() -> Self {
         let world = World::start(&Options::minimal());
         world.cluster.apply(&definitions()).expect("definitions");
-        world.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"]);
+        world.kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            "crd",
+            "--all",
+            "--timeout=20s",
+        ]);
         let client = world.client().await;
         for (node, pool) in [("n1", Some("a100")), ("n2", None)] {
             let labels = pool.map_or(json!({}), |pool| json!({"kai.scheduler/node-pool": pool}));
@@ -116,14 +146,27 @@ impl Stage {
             )
             .await;
         }
-        let revisor = Revisor::start(world.cluster.kubeconfig(), &["--log", "info,revisor::observe=debug"]);
-        Self { world, client, revisor }
+        let revisor = Revisor::start(
+            world.cluster.kubeconfig(),
+            &["--log", "info,revisor::observe=debug"],
+        );
+        Self {
+            world,
+            client,
+            revisor,
+        }
     }
 
     async fn namespace(&self, script: &Script) -> String {
         let namespace = self.world.namespace(&script.kind.to_lowercase()).await;
-        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
-        post(&self.client, &format!("/api/v1/namespaces/{namespace}/serviceaccounts"), &account).await;
+        let account =
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+        post(
+            &self.client,
+            &format!("/api/v1/namespaces/{namespace}/serviceaccounts"),
+            &account,
+        )
+        .await;
         namespace
     }
 
@@ -134,7 +177,11 @@ impl Stage {
             if done(&now) {
                 return now;
             }
-            assert!(Instant::now() < deadline, "{namespace}: {what}: {now:#?}\n{}", self.revisor.log());
+            assert!(
+                Instant::now() < deadline,
+                "{namespace}: {what}: {now:#?}\n{}",
+                self.revisor.log()
+            );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -153,14 +200,24 @@ impl Stage {
         let pod = json!({"apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]},
             "spec": {"nodeName": node, "automountServiceAccountToken": false, "containers": container(image)}});
-        post(&self.client, &format!("/api/v1/namespaces/{namespace}/pods"), &pod).await;
+        post(
+            &self.client,
+            &format!("/api/v1/namespaces/{namespace}/pods"),
+            &pod,
+        )
+        .await;
         self.pod_is(namespace, name, ready).await;
     }
 
     async fn pod_is(&self, namespace: &str, name: &str, ready: bool) {
         let status = json!({"status": {"phase": "Running", "conditions": [
             {"type": "Ready", "status": if ready { "True" } else { "False" }, "lastTransitionTime": "2026-01-02T03:04:05Z"}]}});
-        patch(&self.client, &format!("/api/v1/namespaces/{namespace}/pods/{name}/status"), &status).await;
+        patch(
+            &self.client,
+            &format!("/api/v1/namespaces/{namespace}/pods/{name}/status"),
+            &status,
+        )
+        .await;
     }
 
     async fn pod_goes(&self, namespace: &str, name: &str) {
@@ -180,14 +237,21 @@ async fn chain(stage: &Stage, namespace: &str, script: &Script, uid: &str, endin
     for [api_version, kind, plural, name] in &script.chain {
         let name = format!("{name}{ending}");
         let labels = json!({"x": name});
-        let template =
-            json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
-        let spec = json!({"selector": {"matchLabels": labels}, "template": template, "serviceName": "s"});
-        let spec = if kind == "StatefulSet" { spec } else { without(spec, "serviceName") };
+        let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+        let spec =
+            json!({"selector": {"matchLabels": labels}, "template": template, "serviceName": "s"});
+        let spec = if kind == "StatefulSet" {
+            spec
+        } else {
+            without(spec, "serviceName")
+        };
         let object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "ownerReferences": [owner]}, "spec": spec});
-        let made =
-            post(&stage.client, &format!("/apis/{api_version}/namespaces/{namespace}/{plural}"), &object)
-                .await;
+        let made = post(
+            &stage.client,
+            &format!("/apis/{api_version}/namespaces/{namespace}/{plural}"),
+            &object,
+        )
+        .await;
         owner = reference(api_version, kind, &name, &made.uid);
     }
     owner
@@ -205,53 +269,101 @@ async fn play(stage: &Stage, script: &Script) {
     let owner = chain(stage, &namespace, script, &made.uid, "").await;
     let names = |letter: char| (1..=script.pods).map(move |i| format!("{letter}{i}"));
     for name in names('a') {
-        stage.pod(&namespace, &name, &script.labels(0), "m:1", &owner, true).await;
+        stage
+            .pod(&namespace, &name, &script.labels(0), "m:1", &owner, true)
+            .await;
     }
     let pods = i64::try_from(script.pods).expect("few");
-    let first = |rows: &[Row]| rows.first().is_some_and(|row| row.phase == "Running" && row.ready == pods);
+    let first = |rows: &[Row]| {
+        rows.first()
+            .is_some_and(|row| row.phase == "Running" && row.ready == pods)
+    };
     let rows = stage.wait(&namespace, "the first runs", first).await;
-    let pools: &[&str] = if script.pods == 1 { &["a100"] } else { &["a100", "default"] };
-    assert!(rows[0].pools == pools && rows[0].gpus == script.pods.to_string(), "{rows:?}");
+    let pools: &[&str] = if script.pods == 1 {
+        &["a100"]
+    } else {
+        &["a100", "default"]
+    };
+    assert!(
+        rows[0].pools == pools && rows[0].gpus == script.pods.to_string(),
+        "{rows:?}"
+    );
 
     // Whole seconds tell a change from the pods before it.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let path = format!("{collection}/w");
     patch(&stage.client, &path, &json!({"spec": script.spec(1)})).await;
-    patch(&stage.client, &format!("{path}/status"), &json!({"status": script.status})).await;
+    patch(
+        &stage.client,
+        &format!("{path}/status"),
+        &json!({"status": script.status}),
+    )
+    .await;
     let owner = chain(stage, &namespace, script, &made.uid, "-next").await;
     for name in names('b') {
-        stage.pod(&namespace, &name, &script.labels(1), "m:2", &owner, false).await;
+        stage
+            .pod(&namespace, &name, &script.labels(1), "m:2", &owner, false)
+            .await;
     }
     let serves = |rows: &[Row]| {
         let new = |row: &Row| row.phase == "Initializing" && row.running == pods;
         rows.len() == 2 && new(&rows[1]) && rows[0].phase == "Running" && rows[0].ready == pods
     };
-    stage.wait(&namespace, "the second is not ready, and the first serves", serves).await;
+    stage
+        .wait(
+            &namespace,
+            "the second is not ready, and the first serves",
+            serves,
+        )
+        .await;
     for name in names('b') {
         stage.pod_is(&namespace, &name, true).await;
     }
     let replaced = |rows: &[Row]| rows[1].phase == "Running" && rows[0].phase == "Terminating";
-    stage.wait(&namespace, "the first is replaced", replaced).await;
+    stage
+        .wait(&namespace, "the first is replaced", replaced)
+        .await;
     for name in names('a') {
         stage.pod_goes(&namespace, &name).await;
     }
     let over = |rows: &[Row]| rows[0].phase == "Stopped" && rows[0].running == 0;
     let rows = stage.wait(&namespace, "the first is gone", over).await;
-    assert_eq!((rows[0].outcome.as_str(), rows[1].outcome.as_str()), ("Succeeded", "Succeeded"));
+    assert_eq!(
+        (rows[0].outcome.as_str(), rows[1].outcome.as_str()),
+        ("Succeeded", "Succeeded")
+    );
     if script.kind == "InferenceService" {
-        assert_eq!(rows[1].status["images"], json!(["m:2"]), "what the object does not name");
+        assert_eq!(
+            rows[1].status["images"],
+            json!(["m:2"]),
+            "what the object does not name"
+        );
     }
     turns_hostile(stage, &namespace, &path, names('b')).await;
 }
 
 /// Whatever its status says, it is read or it is not; pods are believed first.
-async fn turns_hostile(stage: &Stage, namespace: &str, path: &str, pods: impl Iterator<Item = String>) {
+async fn turns_hostile(
+    stage: &Stage,
+    namespace: &str,
+    path: &str,
+    pods: impl Iterator<Item = String>,
+) {
     let status = json!({"conditions": {"type": "Ready"}, "message": "x".repeat(50_000), "state": [1], "observedGeneration": null});
-    patch(&stage.client, &format!("{path}/status"), &json!({"status": status})).await;
+    patch(
+        &stage.client,
+        &format!("{path}/status"),
+        &json!({"status": status}),
+    )
+    .await;
     for name in pods {
         stage.pod_goes(namespace, &name).await;
     }
-    let rows = stage.wait(namespace, "nothing can be said", |rows| rows[1].phase == "Unknown").await;
+    let rows = stage
+        .wait(namespace, "nothing can be said", |rows| {
+            rows[1].phase == "Unknown"
+        })
+        .await;
     assert_eq!(rows[1].message, "status.conditions is not a list");
 }
 
@@ -262,7 +374,10 @@ async fn pods_of_every_kind_find_their_revision() {
     futures::future::join_all(scripts.iter().map(|script| play(&stage, script))).await;
     assert!(stage.revisor.is_alive() && !stage.revisor.log().contains("panicked"));
     let reads = stage.revisor.metric("revisor_owner_reads_total", "");
-    assert!(reads > 0.0 && reads < 60.0, "each object is read once: {reads}");
+    assert!(
+        reads > 0.0 && reads < 60.0,
+        "each object is read once: {reads}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,12 +387,23 @@ async fn the_pods_of_a_part_are_those_of_the_whole() {
     let namespace = stage.namespace(&nim).await;
     let made = post(&stage.client, &nim.path(&namespace), &nim.object()).await;
     let between = script("InferenceService");
-    let part = [between.api_version, between.kind, between.plural, "part".to_owned()];
-    let parts = Script { chain: [vec![part], between.chain].concat(), ..nim };
+    let part = [
+        between.api_version,
+        between.kind,
+        between.plural,
+        "part".to_owned(),
+    ];
+    let parts = Script {
+        chain: [vec![part], between.chain].concat(),
+        ..nim
+    };
     let owner = chain(&stage, &namespace, &parts, &made.uid, "").await;
     for name in ["a1", "a2"] {
-        let labels = json!({"serving.kserve.io/inferenceservice": "part", "pod-template-hash": "a"});
-        stage.pod(&namespace, name, &labels, "nim:1", &owner, true).await;
+        let labels =
+            json!({"serving.kserve.io/inferenceservice": "part", "pod-template-hash": "a"});
+        stage
+            .pod(&namespace, name, &labels, "nim:1", &owner, true)
+            .await;
     }
     let found = |rows: &[Row]| rows.len() == 1 && rows[0].phase == "Running" && rows[0].ready == 2;
     stage.wait(&namespace, "its pods are found", found).await;
@@ -285,25 +411,45 @@ async fn the_pods_of_a_part_are_those_of_the_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_replica_takes_over() {
-    let Stage { world, client, revisor: first } = Stage::set().await;
+    let Stage {
+        world,
+        client,
+        revisor: first,
+    } = Stage::set().await;
     let second = Revisor::start(world.cluster.kubeconfig(), &["--identity", "second"]);
     let leads = |revisor: &Revisor| revisor.metric("revisor_leader", "") > 0.5;
     assert!(leads(&first) && !leads(&second));
-    let stage = Stage { world, client, revisor: second };
+    let stage = Stage {
+        world,
+        client,
+        revisor: second,
+    };
     let nim = script("NIMService");
     let namespace = stage.namespace(&nim).await;
     let made = post(&stage.client, &nim.path(&namespace), &nim.object()).await;
     let waits = |rows: &[Row]| rows.len() == 1 && rows[0].phase == "Creating";
-    stage.wait(&namespace, "the first says that there are no pods", waits).await;
+    stage
+        .wait(&namespace, "the first says that there are no pods", waits)
+        .await;
     let follower = &stage.revisor;
-    assert!(follower.metric("revisor_status_patches_total", "") < 0.5, "who follows writes nothing");
-    assert!(follower.metric("revisor_observed_pods", "") < 0.5, "and watches no pods");
+    assert!(
+        follower.metric("revisor_status_patches_total", "") < 0.5,
+        "who follows writes nothing"
+    );
+    assert!(
+        follower.metric("revisor_observed_pods", "") < 0.5,
+        "and watches no pods"
+    );
     // Told to stop it gives the lease up, so that the other need not wait for it to expire.
     first.signal("TERM");
-    assert!(eventually(Duration::from_secs(10), || leads(&stage.revisor)));
+    assert!(eventually(Duration::from_secs(10), || leads(
+        &stage.revisor
+    )));
     let owner = reference(&nim.api_version, &nim.kind, "w", &made.uid);
     for name in ["a1", "a2"] {
-        stage.pod(&namespace, name, &nim.labels(0), "nim:1", &owner, true).await;
+        stage
+            .pod(&namespace, name, &nim.labels(0), "nim:1", &owner, true)
+            .await;
     }
     let goes_on = |rows: &[Row]| rows[0].phase == "Running" && rows[0].ready == 2;
     stage.wait(&namespace, "the second goes on", goes_on).await;

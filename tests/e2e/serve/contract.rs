@@ -47,7 +47,10 @@ async fn listed(rest: &Rest, uid: &str, count: usize) -> Vec<Value> {
     loop {
         let answer = rest.get(&list(uid)).await;
         if answer.status == 200 {
-            let all = answer.json()["revisions"].as_array().expect("a list").clone();
+            let all = answer.json()["revisions"]
+                .as_array()
+                .expect("a list")
+                .clone();
             if all.len() == count {
                 return all;
             }
@@ -61,7 +64,10 @@ async fn listed(rest: &Rest, uid: &str, count: usize) -> Vec<Value> {
 async fn every_endpoint_answers_each_caller_as_the_contract_says() {
     let (world, server) = (world(), secure());
     let namespace = world.namespace("contract").await;
-    let (people, made) = (People::of(world, &namespace).await, workload(world, server, &namespace).await);
+    let (people, made) = (
+        People::of(world, &namespace).await,
+        workload(world, server, &namespace).await,
+    );
     let anybody = Rest::tls(server.rest);
     let reader = anybody.with(&people.reader);
     let revisions = listed(&reader, &made.uid, 3).await;
@@ -69,21 +75,48 @@ async fn every_endpoint_answers_each_caller_as_the_contract_says() {
     let own = "/api/revisor/v1";
     for (path, unknown, known_only) in [
         (list(&made.uid), list(UNKNOWN), true),
-        (format!("{}/count", list(&made.uid)), format!("{}/count", list(UNKNOWN)), false),
+        (
+            format!("{}/count", list(&made.uid)),
+            format!("{}/count", list(UNKNOWN)),
+            false,
+        ),
         (one(&id), one(UNKNOWN), true),
         (
             format!("{own}/workloads/{}/revisions", made.uid),
             format!("{own}/workloads/{UNKNOWN}/revisions"),
             true,
         ),
-        (format!("{own}/revisions/{id}/snapshot"), format!("{own}/revisions/{UNKNOWN}/snapshot"), true),
-        (format!("{own}/revisions/{id}/diff"), format!("{own}/revisions/{UNKNOWN}/diff"), true),
+        (
+            format!("{own}/revisions/{id}/snapshot"),
+            format!("{own}/revisions/{UNKNOWN}/snapshot"),
+            true,
+        ),
+        (
+            format!("{own}/revisions/{id}/diff"),
+            format!("{own}/revisions/{UNKNOWN}/diff"),
+            true,
+        ),
     ] {
         anybody.get(&path).await.assert_error(401, "no token");
-        anybody.with("garbage").get(&path).await.assert_error(401, "not valid");
-        anybody.with(&people.nobody).get(&path).await.assert_error(403, &namespace);
-        anybody.with(&people.elsewhere).get(&path).await.assert_error(403, &namespace);
-        reader.get(&unknown).await.assert_error(403, "all namespaces");
+        anybody
+            .with("garbage")
+            .get(&path)
+            .await
+            .assert_error(401, "not valid");
+        anybody
+            .with(&people.nobody)
+            .get(&path)
+            .await
+            .assert_error(403, &namespace);
+        anybody
+            .with(&people.elsewhere)
+            .get(&path)
+            .await
+            .assert_error(403, &namespace);
+        reader
+            .get(&unknown)
+            .await
+            .assert_error(403, "all namespaces");
         let everywhere = anybody.with(&people.everywhere);
         assert_eq!(everywhere.get(&path).await.status, 200);
         let missing = everywhere.get(&unknown).await;
@@ -94,52 +127,103 @@ async fn every_endpoint_answers_each_caller_as_the_contract_says() {
         }
         assert_good(&reader, &path).await;
         for header in ["Impersonate-User", "X-Remote-User"] {
-            reader.get_with(&path, &[(header, "admin")]).await.assert_error(403, &header.to_lowercase());
+            reader
+                .get_with(&path, &[(header, "admin")])
+                .await
+                .assert_error(403, &header.to_lowercase());
         }
-        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS] {
+        for method in [
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+            Method::OPTIONS,
+        ] {
             let refused = reader.ask(method.clone(), &path, &[], "{}").await;
             refused.assert_error(405, method.as_str());
             assert_eq!(refused.header("allow"), "GET, HEAD");
         }
-        assert_eq!(reader.get(&path.to_uppercase().replace("/API/V1", "/api/v1")).await.status, 404);
+        assert_eq!(
+            reader
+                .get(&path.to_uppercase().replace("/API/V1", "/api/v1"))
+                .await
+                .status,
+            404
+        );
     }
 }
 
 /// 200, its headers, 304, HEAD, gzip and CORS.
 async fn assert_good(rest: &Rest, path: &str) {
     let good = rest.get(path).await;
-    assert_eq!((good.status, good.header("content-type")), (200, "application/json"), "{path}: {good:?}");
+    assert_eq!(
+        (good.status, good.header("content-type")),
+        (200, "application/json"),
+        "{path}: {good:?}"
+    );
     assert_eq!(good.header("cache-control"), "no-cache, private");
     assert_eq!(good.header("x-content-type-options"), "nosniff");
     assert!(!good.headers.contains_key("access-control-allow-origin"));
     let tag = good.header("etag");
     assert!(tag.starts_with('"') && tag.ends_with('"'), "{tag}");
     let same = rest.get_with(path, &[("If-None-Match", tag)]).await;
-    assert_eq!((same.status, same.body.len(), same.header("etag")), (304, 0, tag));
-    let other = rest.get_with(path, &[("If-None-Match", "\"x\""), ("X-Request-Id", "mine-1")]).await;
-    assert_eq!((other.status, &other.body, other.header("x-request-id")), (200, &good.body, "mine-1"));
+    assert_eq!(
+        (same.status, same.body.len(), same.header("etag")),
+        (304, 0, tag)
+    );
+    let other = rest
+        .get_with(
+            path,
+            &[("If-None-Match", "\"x\""), ("X-Request-Id", "mine-1")],
+        )
+        .await;
+    assert_eq!(
+        (other.status, &other.body, other.header("x-request-id")),
+        (200, &good.body, "mine-1")
+    );
     let head = rest.ask(Method::HEAD, path, &[], "").await;
-    assert_eq!((head.status, head.body.len(), head.header("etag")), (200, 0, tag));
+    assert_eq!(
+        (head.status, head.body.len(), head.header("etag")),
+        (200, 0, tag)
+    );
     assert_eq!(head.header("content-length"), good.body.len().to_string());
     let packed = rest.get_with(path, &[("Accept-Encoding", "gzip")]).await;
     if packed.header("content-encoding") == "gzip" {
         let mut text = Vec::new();
-        GzDecoder::new(packed.body.as_slice()).read_to_end(&mut text).expect("gzip");
+        GzDecoder::new(packed.body.as_slice())
+            .read_to_end(&mut text)
+            .expect("gzip");
         assert_eq!(text, good.body);
         assert_eq!(packed.header("etag"), format!("W/{tag}"));
     } else {
-        assert!(good.body.len() < 1_400, "{path} is long and was not compressed");
+        assert!(
+            good.body.len() < 1_400,
+            "{path} is long and was not compressed"
+        );
     }
     let page = rest.get_with(path, &[("Origin", ORIGIN)]).await;
     assert_eq!(page.header("access-control-allow-origin"), ORIGIN);
-    let stranger = rest.get_with(path, &[("Origin", "https://evil.example")]).await;
+    let stranger = rest
+        .get_with(path, &[("Origin", "https://evil.example")])
+        .await;
     assert!(!stranger.headers.contains_key("access-control-allow-origin"));
     let asked = [("Origin", ORIGIN), ("Access-Control-Request-Method", "GET")];
-    for foreign in [vec![("Origin", "https://evil.example"), asked[1]], vec![asked[0]]] {
-        rest.ask(Method::OPTIONS, path, &foreign, "").await.assert_error(405, "OPTIONS");
+    for foreign in [
+        vec![("Origin", "https://evil.example"), asked[1]],
+        vec![asked[0]],
+    ] {
+        rest.ask(Method::OPTIONS, path, &foreign, "")
+            .await
+            .assert_error(405, "OPTIONS");
     }
     let preflight = rest.ask(Method::OPTIONS, path, &asked, "").await;
-    assert_eq!((preflight.status, preflight.header("access-control-allow-methods")), (204, "GET, HEAD"));
+    assert_eq!(
+        (
+            preflight.status,
+            preflight.header("access-control-allow-methods")
+        ),
+        (204, "GET, HEAD")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,15 +234,39 @@ async fn what_cannot_be_read_is_named_and_nothing_is_learnt_without_a_token() {
     let anybody = Rest::tls(server.rest);
     let reader = anybody.with(&people.reader);
     for (path, status, named) in [
-        (list("nonsense"), 400, "workloadId: \"nonsense\" is not a UUID"),
+        (
+            list("nonsense"),
+            400,
+            "workloadId: \"nonsense\" is not a UUID",
+        ),
         (one("6f9619ff8b86d011b42d00cf4fc964ff"), 400, "revisionId"),
-        (format!("{}?deleted=maybe", list(UNKNOWN)), 400, "deleted: \"maybe\" is not true or false"),
+        (
+            format!("{}?deleted=maybe", list(UNKNOWN)),
+            400,
+            "deleted: \"maybe\" is not true or false",
+        ),
         (format!("{}/count?deleted=", list(UNKNOWN)), 400, "deleted"),
-        ("/api/revisor/v1/workloads?namespace=a_b".to_owned(), 400, "namespace: \"a_b\" is not a DNS label"),
-        (format!("/api/revisor/v1/workloads?namespace={}", "a".repeat(30_000)), 400, "namespace"),
+        (
+            "/api/revisor/v1/workloads?namespace=a_b".to_owned(),
+            400,
+            "namespace: \"a_b\" is not a DNS label",
+        ),
+        (
+            format!("/api/revisor/v1/workloads?namespace={}", "a".repeat(30_000)),
+            400,
+            "namespace",
+        ),
         ("/api/revisor/v1/workloads?limit=0".to_owned(), 400, "limit"),
-        ("/api/revisor/v1/workloads?cursor=x".to_owned(), 403, "all namespaces"),
-        (format!("/api/revisor/v1/workloads?cursor=x&namespace={namespace}"), 400, "cursor: \"x\""),
+        (
+            "/api/revisor/v1/workloads?cursor=x".to_owned(),
+            403,
+            "all namespaces",
+        ),
+        (
+            format!("/api/revisor/v1/workloads?cursor=x&namespace={namespace}"),
+            400,
+            "cursor: \"x\"",
+        ),
         ("/".to_owned(), 404, "path \"/\""),
         ("/api/v1/workloads".to_owned(), 404, "/api/v1/workloads"),
     ] {
@@ -166,8 +274,14 @@ async fn what_cannot_be_read_is_named_and_nothing_is_learnt_without_a_token() {
         reader.get(&path).await.assert_error(status, named);
     }
     let described = reader.get("/openapi.json").await;
-    assert_eq!((described.status, &described.json()["openapi"]), (200, &json!("3.1.0")));
-    anybody.get("/openapi.json").await.assert_error(401, "no token");
+    assert_eq!(
+        (described.status, &described.json()["openapi"]),
+        (200, &json!("3.1.0"))
+    );
+    anybody
+        .get("/openapi.json")
+        .await
+        .assert_error(401, "no token");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,46 +303,92 @@ async fn a_revision_has_the_fields_of_the_contract() {
     let client = world.client().await;
     let labels = json!({"metadata": {"labels": {"runai/queue": "team-red"}}});
     patch(&client, &format!("/api/v1/namespaces/{namespace}"), &labels).await;
-    let (people, made) = (People::of(world, &namespace).await, workload(world, server, &namespace).await);
+    let (people, made) = (
+        People::of(world, &namespace).await,
+        workload(world, server, &namespace).await,
+    );
     let rest = Rest::tls(server.rest).with(&people.reader);
     let revisions = listed(&rest, &made.uid.to_uppercase(), 3).await;
     let uid: Value = client_uid(world).into();
     for (i, revision) in revisions.iter().enumerate() {
-        let missing: Vec<_> = REQUIRED.iter().filter(|name| revision.get(**name).is_none()).collect();
+        let missing: Vec<_> = REQUIRED
+            .iter()
+            .filter(|name| revision.get(**name).is_none())
+            .collect();
         assert!(missing.is_empty(), "{missing:?} in {revision}");
         let more = &revision["additionalFields"];
         assert_eq!(more["generation"], 3 - i, "newest first");
-        assert_eq!((&more["latest"], &more["kind"]), (&json!(i == 0), &json!("Deployment")));
-        assert_eq!((&revision["workloadId"], &revision["projectId"]), (&json!(made.uid), &json!("team-red")));
-        assert_eq!((&revision["clusterId"], &revision["tenantId"]), (&uid, &json!(1001)));
-        let alone = rest.get(&one(revision["id"].as_str().expect("an id"))).await;
+        assert_eq!(
+            (&more["latest"], &more["kind"]),
+            (&json!(i == 0), &json!("Deployment"))
+        );
+        assert_eq!(
+            (&revision["workloadId"], &revision["projectId"]),
+            (&json!(made.uid), &json!("team-red"))
+        );
+        assert_eq!(
+            (&revision["clusterId"], &revision["tenantId"]),
+            (&uid, &json!(1001))
+        );
+        let alone = rest
+            .get(&one(revision["id"].as_str().expect("an id")))
+            .await;
         assert_eq!(&alone.json(), revision);
     }
     // The SDK ends its URLs with a bare question mark.
-    assert_eq!(rest.get(&format!("{}/count?", list(&made.uid))).await.json(), json!({"count": 3}));
-    assert_eq!(rest.get(&format!("{}?deleted=true", list(&made.uid))).await.json(), json!({"revisions": []}));
+    assert_eq!(
+        rest.get(&format!("{}/count?", list(&made.uid)))
+            .await
+            .json(),
+        json!({"count": 3})
+    );
+    assert_eq!(
+        rest.get(&format!("{}?deleted=true", list(&made.uid)))
+            .await
+            .json(),
+        json!({"revisions": []})
+    );
 }
 
 fn client_uid(world: &World) -> String {
-    world.kubectl(&["get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"])
+    world.kubectl(&[
+        "get",
+        "namespace",
+        "kube-system",
+        "-o",
+        "jsonpath={.metadata.uid}",
+    ])
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_agree_on_tags_and_a_new_revision_changes_that_of_the_one_before() {
     let (world, first, second) = (world(), secure(), revisor());
     let namespace = world.namespace("replicas").await;
-    let (people, made) = (People::of(world, &namespace).await, workload(world, first, &namespace).await);
-    let (a, b) =
-        (Rest::tls(first.rest).with(&people.reader), Rest::at(&format!("http://127.0.0.1:{}", second.rest)));
+    let (people, made) = (
+        People::of(world, &namespace).await,
+        workload(world, first, &namespace).await,
+    );
+    let (a, b) = (
+        Rest::tls(first.rest).with(&people.reader),
+        Rest::at(&format!("http://127.0.0.1:{}", second.rest)),
+    );
     let revisions = listed(&a, &made.uid, 3).await;
     assert_eq!(listed(&b, &made.uid, 3).await, revisions);
     let newest = one(revisions[0]["id"].as_str().expect("an id"));
     let tag = |answer: &Answer| answer.header("etag").to_owned();
     let before = a.get(&newest).await;
     assert_eq!(tag(&b.get(&newest).await), tag(&before));
-    assert_eq!(tag(&a.get(&list(&made.uid)).await), tag(&b.get(&list(&made.uid)).await));
+    assert_eq!(
+        tag(&a.get(&list(&made.uid)).await),
+        tag(&b.get(&list(&made.uid)).await)
+    );
     let path = format!("{}/{}", DEPLOYMENT.path(&namespace), made.name);
-    patch(&world.client().await, &path, &json!({"spec": {"minReadySeconds": 77}})).await;
+    patch(
+        &world.client().await,
+        &path,
+        &json!({"spec": {"minReadySeconds": 77}}),
+    )
+    .await;
     listed(&a, &made.uid, 4).await;
     listed(&b, &made.uid, 4).await;
     let after = a.get(&newest).await;
@@ -241,25 +401,54 @@ async fn two_replicas_agree_on_tags_and_a_new_revision_changes_that_of_the_one_b
 async fn deleted_workloads_are_listed_only_when_asked_for() {
     let (world, server) = (world(), secure());
     let namespace = world.namespace("gone").await;
-    let (people, made) = (People::of(world, &namespace).await, workload(world, server, &namespace).await);
+    let (people, made) = (
+        People::of(world, &namespace).await,
+        workload(world, server, &namespace).await,
+    );
     let rest = Rest::tls(server.rest).with(&people.reader);
     listed(&rest, &made.uid, 3).await;
-    world.kubectl(&["-n", &namespace, "delete", "deployment", &made.name, "--wait=true"]);
+    world.kubectl(&[
+        "-n",
+        &namespace,
+        "delete",
+        "deployment",
+        &made.name,
+        "--wait=true",
+    ]);
     let deadline = Instant::now() + Duration::from_secs(20);
-    let mut deleted = rest.get(&format!("{}?deleted=true", list(&made.uid))).await.json();
-    while deleted["revisions"].as_array().is_none_or(|all| all.len() < 3) {
+    let mut deleted = rest
+        .get(&format!("{}?deleted=true", list(&made.uid)))
+        .await
+        .json();
+    while deleted["revisions"]
+        .as_array()
+        .is_none_or(|all| all.len() < 3)
+    {
         assert!(Instant::now() < deadline, "{deleted}");
         tokio::time::sleep(Duration::from_millis(50)).await;
-        deleted = rest.get(&format!("{}?deleted=true", list(&made.uid))).await.json();
+        deleted = rest
+            .get(&format!("{}?deleted=true", list(&made.uid)))
+            .await
+            .json();
     }
-    assert!(deleted["revisions"][0]["deletedAt"].is_string(), "{deleted}");
-    assert_eq!(rest.get(&list(&made.uid)).await.json(), json!({"revisions": []}));
+    assert!(
+        deleted["revisions"][0]["deletedAt"].is_string(),
+        "{deleted}"
+    );
     assert_eq!(
-        rest.get(&format!("{}/count?deleted=true", list(&made.uid))).await.json(),
+        rest.get(&list(&made.uid)).await.json(),
+        json!({"revisions": []})
+    );
+    assert_eq!(
+        rest.get(&format!("{}/count?deleted=true", list(&made.uid)))
+            .await
+            .json(),
         json!({"count": 3})
     );
     assert_eq!(
-        rest.get(&format!("{}/count?deleted=false", list(&made.uid))).await.json(),
+        rest.get(&format!("{}/count?deleted=false", list(&made.uid)))
+            .await
+            .json(),
         json!({"count": 0})
     );
 }
@@ -271,29 +460,45 @@ async fn our_own_endpoints_page_and_show_what_was() {
     let people = People::of(world, &namespace).await;
     let client = world.client().await;
     let mut manifest = DEPLOYMENT.example();
-    let containers = manifest["spec"]["template"]["spec"]["containers"].as_array_mut().expect("containers");
+    let containers = manifest["spec"]["template"]["spec"]["containers"]
+        .as_array_mut()
+        .expect("containers");
     containers[0]["env"] =
         json!([{"name": "HF_TOKEN", "value": "hush-hush"}, {"name": "MODE", "value": "fast"}]);
     let made = post(&client, &DEPLOYMENT.path(&namespace), &manifest).await;
     let path = format!("{}/{}", DEPLOYMENT.path(&namespace), made.name);
-    let last = edit(&client, &path, 2, |i| json!({"spec": {"minReadySeconds": i + 1}})).await;
+    let last = edit(
+        &client,
+        &path,
+        2,
+        |i| json!({"spec": {"minReadySeconds": i + 1}}),
+    )
+    .await;
     server.wait_recorded(DEPLOYMENT, last.version());
     let rest = Rest::tls(server.rest).with(&people.reader);
     let revisions = listed(&rest, &made.uid, 3).await;
     let id = |i: usize| revisions[i]["id"].as_str().expect("an id").to_owned();
 
-    let workloads = rest.get(&format!("/api/revisor/v1/workloads?namespace={namespace}")).await.json();
+    let workloads = rest
+        .get(&format!("/api/revisor/v1/workloads?namespace={namespace}"))
+        .await
+        .json();
     let row = &workloads["workloads"][0];
     assert_eq!(
         (&row["id"], &row["revisions"], &row["deleted"]),
         (&json!(made.uid), &json!(3), &json!(false))
     );
-    rest.get("/api/revisor/v1/workloads").await.assert_error(403, "all namespaces");
+    rest.get("/api/revisor/v1/workloads")
+        .await
+        .assert_error(403, "all namespaces");
 
     let mut generations = Vec::new();
     let mut next = String::new();
     while generations.len() < 9 {
-        let path = format!("/api/revisor/v1/workloads/{}/revisions?limit=2{next}", made.uid);
+        let path = format!(
+            "/api/revisor/v1/workloads/{}/revisions?limit=2{next}",
+            made.uid
+        );
         let page = rest.get(&path).await.json();
         generations.extend(
             page["revisions"]
@@ -302,7 +507,9 @@ async fn our_own_endpoints_page_and_show_what_was() {
                 .iter()
                 .map(|r| r["additionalFields"]["generation"].clone()),
         );
-        let Some(cursor) = page["cursor"].as_str() else { break };
+        let Some(cursor) = page["cursor"].as_str() else {
+            break;
+        };
         next = format!("&cursor={cursor}");
     }
     assert_eq!(generations, [3, 2, 1]);
@@ -310,48 +517,89 @@ async fn our_own_endpoints_page_and_show_what_was() {
     let snapshot = format!("/api/revisor/v1/revisions/{}/snapshot", id(0));
     let json = rest.get(&snapshot).await;
     let env = &json.json()["spec"]["template"]["spec"]["containers"][0]["env"];
-    assert_eq!((&env[0]["value"], &env[1]["value"]), (&json!("[redacted]"), &json!("fast")));
-    let yaml = rest.get_with(&snapshot, &[("Accept", "application/yaml")]).await;
+    assert_eq!(
+        (&env[0]["value"], &env[1]["value"]),
+        (&json!("[redacted]"), &json!("fast"))
+    );
+    let yaml = rest
+        .get_with(&snapshot, &[("Accept", "application/yaml")])
+        .await;
     assert_eq!(yaml.header("content-type"), "application/yaml");
     let read: Value = serde_saphyr::from_str(&yaml.text()).expect("YAML");
     assert_eq!(read, json.json());
 
     let diff = format!("/api/revisor/v1/revisions/{}/diff", id(0));
     let patch = rest.get(&diff).await.json();
-    assert_eq!(patch, json!([{"op": "replace", "path": "/spec/minReadySeconds", "value": 2}]));
-    let text = rest.get_with(&diff, &[("Accept", "text/plain")]).await.text();
-    assert!(text.contains("-  minReadySeconds: 1\n+  minReadySeconds: 2\n"), "{text}");
+    assert_eq!(
+        patch,
+        json!([{"op": "replace", "path": "/spec/minReadySeconds", "value": 2}])
+    );
+    let text = rest
+        .get_with(&diff, &[("Accept", "text/plain")])
+        .await
+        .text();
+    assert!(
+        text.contains("-  minReadySeconds: 1\n+  minReadySeconds: 2\n"),
+        "{text}"
+    );
     let wider = rest.get(&format!("{diff}?from={}", id(2))).await.json();
     assert_eq!(wider[0]["op"], "add", "{wider}");
-    rest.get(&format!("/api/revisor/v1/revisions/{}/diff", id(2))).await.assert_error(404, "before");
+    rest.get(&format!("/api/revisor/v1/revisions/{}/diff", id(2)))
+        .await
+        .assert_error(404, "before");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sdk_gets_its_token_and_works() {
     let (world, server) = (world(), secure());
     let namespace = world.namespace("sdk").await;
-    let (people, made) = (People::of(world, &namespace).await, workload(world, server, &namespace).await);
+    let (people, made) = (
+        People::of(world, &namespace).await,
+        workload(world, server, &namespace).await,
+    );
     let rest = Rest::tls(server.rest);
     let ask = async |id: &str, secret: &str| {
         let body = json!({"grantType": "app_token", "AppId": id, "AppSecret": secret});
-        rest.ask(Method::POST, "/api/v1/token", &[("Content-Type", "application/json")], &body.to_string())
-            .await
+        rest.ask(
+            Method::POST,
+            "/api/v1/token",
+            &[("Content-Type", "application/json")],
+            &body.to_string(),
+        )
+        .await
     };
     let account = format!("{namespace}/reader");
     let granted = ask(&account, &people.reader).await;
-    assert_eq!((granted.status, granted.json()), (200, json!({"accessToken": people.reader})), "{granted:?}");
-    assert_eq!(listed(&rest.with(&people.reader), &made.uid, 3).await.len(), 3);
-    ask(&account, &people.nobody).await.assert_error(401, "AppId");
-    ask(&account, "garbage").await.assert_error(401, "not valid");
+    assert_eq!(
+        (granted.status, granted.json()),
+        (200, json!({"accessToken": people.reader})),
+        "{granted:?}"
+    );
+    assert_eq!(
+        listed(&rest.with(&people.reader), &made.uid, 3).await.len(),
+        3
+    );
+    ask(&account, &people.nobody)
+        .await
+        .assert_error(401, "AppId");
+    ask(&account, "garbage")
+        .await
+        .assert_error(401, "not valid");
     ask(&account, "").await.assert_error(401, "not valid");
     let options = rest.ask(Method::OPTIONS, "/api/v1/token", &[], "").await;
     options.assert_error(405, "OPTIONS");
     assert_eq!(options.header("allow"), "POST");
     for header in ["Impersonate-User", "X-Remote-User"] {
-        let lent = rest.ask(Method::POST, "/api/v1/token", &[(header, "admin")], "{}").await;
+        let lent = rest
+            .ask(Method::POST, "/api/v1/token", &[(header, "admin")], "{}")
+            .await;
         lent.assert_error(403, &header.to_lowercase());
     }
-    ask("reader", &people.reader).await.assert_error(400, "AppId");
-    rest.ask(Method::POST, "/api/v1/token", &[], "{").await.assert_error(400, "line 1");
+    ask("reader", &people.reader)
+        .await
+        .assert_error(400, "AppId");
+    rest.ask(Method::POST, "/api/v1/token", &[], "{")
+        .await
+        .assert_error(400, "line 1");
     rest.get("/api/v1/token").await.assert_error(405, "GET");
 }

@@ -2,7 +2,9 @@
 
 use super::people::{People, token};
 use super::rest::Rest;
-use crate::support::{DEPLOYMENT, INFERENCE_SERVICE, Revisor, World, eventually, patch, post, revisions};
+use crate::support::{
+    DEPLOYMENT, INFERENCE_SERVICE, Revisor, World, eventually, patch, post, revisions,
+};
 use devcluster::Options;
 use kube::Client;
 use serde_json::{Value, json};
@@ -22,16 +24,33 @@ fn kubeconfig(world: &World, folder: &Path, token: &str) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn its_rights_are_enough_and_no_more() {
-    let world = World::start(&Options { controller_manager: true, ..Options::minimal() });
+    let world = World::start(&Options {
+        controller_manager: true,
+        ..Options::minimal()
+    });
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let deploy = world.kubectl(&["kustomize", &root.join("deploy").display().to_string()]);
-    assert!(!deploy.contains("'*'") && !deploy.contains("\"*\""), "a wildcard");
-    world.cluster.apply(&deploy).expect("the API server takes deploy/");
+    assert!(
+        !deploy.contains("'*'") && !deploy.contains("\"*\""),
+        "a wildcard"
+    );
+    world
+        .cluster
+        .apply(&deploy)
+        .expect("the API server takes deploy/");
     let client = world.client().await;
     let folder = tempfile::tempdir().expect("a folder");
-    let kubeconfig = kubeconfig(&world, folder.path(), &token(&client, "revisor", "revisor", &[]).await);
+    let kubeconfig = kubeconfig(
+        &world,
+        folder.path(),
+        &token(&client, "revisor", "revisor", &[]).await,
+    );
     let arguments = arguments(root);
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).chain(["--namespace", "revisor"]).collect();
+    let arguments: Vec<_> = arguments
+        .iter()
+        .map(String::as_str)
+        .chain(["--namespace", "revisor"])
+        .collect();
     let server = Revisor::start_secure(&kubeconfig, &arguments);
     let namespace = world.namespace("deployed").await;
     let mut last = Vec::new();
@@ -47,17 +66,36 @@ async fn its_rights_are_enough_and_no_more() {
     let people = People::of(&world, &namespace).await;
     let rest = Rest::tls(server.rest).with(&people.reader);
     for (_, made) in &last {
-        let answer = rest.get(&format!("/api/v1/workloads/inferences/{}/revisions", made.uid)).await;
+        let answer = rest
+            .get(&format!(
+                "/api/v1/workloads/inferences/{}/revisions",
+                made.uid
+            ))
+            .await;
         assert_eq!(answer.status, 200, "{answer:?}");
-        let id = answer.json()["revisions"][0]["id"].as_str().expect("an id").to_owned();
-        let snapshot = rest.get(&format!("/api/revisor/v1/revisions/{id}/snapshot")).await;
+        let id = answer.json()["revisions"][0]["id"]
+            .as_str()
+            .expect("an id")
+            .to_owned();
+        let snapshot = rest
+            .get(&format!("/api/revisor/v1/revisions/{id}/snapshot"))
+            .await;
         assert_eq!(snapshot.status, 200, "{snapshot:?}");
     }
     let (kind, made) = &last[0];
-    world.kubectl(&["-n", &namespace, "delete", kind.plural, &made.name, "--wait=true"]);
+    world.kubectl(&[
+        "-n",
+        &namespace,
+        "delete",
+        kind.plural,
+        &made.name,
+        "--wait=true",
+    ]);
     let deleted = async || {
         let all = revisions(&client, &namespace).await;
-        all.iter().filter(|r| r["status"]["workloadDeletionTime"].is_string()).count()
+        all.iter()
+            .filter(|r| r["status"]["workloadDeletionTime"].is_string())
+            .count()
     };
     for _ in 0..100 {
         if deleted().await > 0 {
@@ -66,11 +104,20 @@ async fn its_rights_are_enough_and_no_more() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(deleted().await, 1, "{}", server.log());
-    let checkpoint =
-        || !world.kubectl(&["-n", "revisor", "get", "configmap", "-o", "name"]).contains("checkpoint");
-    assert!(eventually(Duration::from_secs(20), || !checkpoint()), "no checkpoint");
+    let checkpoint = || {
+        !world
+            .kubectl(&["-n", "revisor", "get", "configmap", "-o", "name"])
+            .contains("checkpoint")
+    };
+    assert!(
+        eventually(Duration::from_secs(20), || !checkpoint()),
+        "no checkpoint"
+    );
     let log = server.log();
-    assert!(!log.contains("forbidden") && !log.contains("Forbidden"), "{log}");
+    assert!(
+        !log.contains("forbidden") && !log.contains("Forbidden"),
+        "{log}"
+    );
     assert_rights(&world, root);
 }
 
@@ -78,7 +125,10 @@ async fn its_rights_are_enough_and_no_more() {
 async fn assert_observed(client: &Client, namespace: &str, server: &Revisor) {
     let observed = async || {
         let all = revisions(client, namespace).await;
-        all.len() == 2 && all.iter().all(|revision| revision["status"]["phase"].is_string())
+        all.len() == 2
+            && all
+                .iter()
+                .all(|revision| revision["status"]["phase"].is_string())
     };
     for _ in 0..200 {
         if observed().await {
@@ -94,14 +144,25 @@ fn arguments(root: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(root.join("deploy/deployment.yaml")).expect("a file");
     let deployment: Value = serde_saphyr::from_str(&text).expect("YAML");
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-    let (mount, arguments) =
-        (&container["volumeMounts"][0], container["args"].as_array().expect("arguments"));
-    let (there, here) =
-        (mount["mountPath"].as_str().expect("a path"), root.join("deploy").display().to_string());
-    let mut arguments = arguments.iter().map(|text| text.as_str().expect("text").replace(there, &here));
+    let (mount, arguments) = (
+        &container["volumeMounts"][0],
+        container["args"].as_array().expect("arguments"),
+    );
+    let (there, here) = (
+        mount["mountPath"].as_str().expect("a path"),
+        root.join("deploy").display().to_string(),
+    );
+    let mut arguments = arguments
+        .iter()
+        .map(|text| text.as_str().expect("text").replace(there, &here));
     assert_eq!(arguments.next().as_deref(), Some("run"));
     let arguments: Vec<_> = arguments.collect();
-    assert!(arguments.iter().any(|text| text.contains("deploy/config.yaml")), "{arguments:?}");
+    assert!(
+        arguments
+            .iter()
+            .any(|text| text.contains("deploy/config.yaml")),
+        "{arguments:?}"
+    );
     arguments
 }
 
@@ -109,10 +170,21 @@ fn arguments(root: &Path) -> Vec<String> {
 fn assert_rights(world: &World, root: &Path) {
     let account = "--as=system:serviceaccount:revisor:revisor";
     let list = |namespace: &str| {
-        let text =
-            world.kubectl(&["auth", "can-i", "--list", "--no-headers", account, "--namespace", namespace]);
+        let text = world.kubectl(&[
+            "auth",
+            "can-i",
+            "--list",
+            "--no-headers",
+            account,
+            "--namespace",
+            namespace,
+        ]);
         let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut lines: Vec<_> = text.lines().map(words).filter(|line| !line.is_empty()).collect();
+        let mut lines: Vec<_> = text
+            .lines()
+            .map(words)
+            .filter(|line| !line.is_empty())
+            .collect();
         lines.sort_unstable();
         format!("namespace {namespace}:\n{}\n", lines.join("\n"))
     };

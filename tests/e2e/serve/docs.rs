@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 fn script(document: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
     let text = std::fs::read_to_string(path).expect("a document");
-    let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let blocks = text
+        .split("```sh\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next());
     let script: String = blocks.collect();
     assert!(script.contains("curl"), "{document} shows nothing");
     format!("set -euo pipefail\n{script}")
@@ -22,9 +25,13 @@ fn bash(script: &str, address: &str) -> Output {
     let kubectl = world().cluster.kubectl();
     let program = Path::new(kubectl.get_program());
     let path = std::env::var("PATH").expect("PATH");
-    let path = program.parent().map_or(path.clone(), |folder| format!("{}:{path}", folder.display()));
+    let path = program.parent().map_or(path.clone(), |folder| {
+        format!("{}:{path}", folder.display())
+    });
     let mut bash = Command::new("bash");
-    bash.args(["-c", script]).env("PATH", path).env("KUBECONFIG", world().cluster.kubeconfig());
+    bash.args(["-c", script])
+        .env("PATH", path)
+        .env("KUBECONFIG", world().cluster.kubeconfig());
     bash.env("REVISOR", address).output().expect("bash")
 }
 
@@ -34,11 +41,18 @@ async fn every_example_works() {
     let namespace = world.namespace("team-a").await;
     workload(world, server, &namespace).await;
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/reader.yaml");
-    world.cluster.apply(&std::fs::read_to_string(reader).expect("a file")).expect("taken");
+    world
+        .cluster
+        .apply(&std::fs::read_to_string(reader).expect("a file"))
+        .expect("taken");
     let script = script("docs/api.md").replace("team-a", &namespace);
     let out = bash(&script, &format!("https://127.0.0.1:{}", server.rest));
     let text = String::from_utf8_lossy(&out.stdout);
-    assert!(out.status.success(), "{text}\n{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{text}\n{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     for part in [
         "{\"revisions\":[",
         "{\"count\":3}",
@@ -58,19 +72,27 @@ fn schemathesis() -> Option<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemathesis.sh");
     let out = Command::new("bash").arg(script).output().expect("bash");
     eprint!("{}", String::from_utf8_lossy(&out.stderr));
-    out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
+    out.status
+        .success()
+        .then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fuzzer_that_knows_the_description_finds_nothing() {
     let Some(program) = schemathesis() else {
-        assert!(std::env::var("CI").is_err(), "schemathesis cannot be had, and in CI nothing is left out");
+        assert!(
+            std::env::var("CI").is_err(),
+            "schemathesis cannot be had, and in CI nothing is left out"
+        );
         eprintln!("schemathesis cannot be had here; its checks are left out");
         return;
     };
     let (world, server) = (world(), secure());
     let namespace = world.namespace("fuzz").await;
-    let (people, made) = (People::of(world, &namespace).await, workload(world, server, &namespace).await);
+    let (people, made) = (
+        People::of(world, &namespace).await,
+        workload(world, server, &namespace).await,
+    );
     let rest = Rest::tls(server.rest).with(&people.everywhere);
     let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -83,14 +105,20 @@ async fn a_fuzzer_that_knows_the_description_finds_nothing() {
     };
     let folder = tempfile::tempdir().expect("a folder");
     // Only an answer knows what a cursor is, and the first revision has none before it: no schema can say so.
-    let loose =
-        ["/workloads", "/workloads/{workloadId}/revisions", "/revisions/{revisionId}/diff"].map(|path| {
-            let check = "checks.positive_data_acceptance.enabled = false";
-            format!("[[operations]]\ninclude-name = \"GET /api/revisor/v1{path}\"\n{check}\n")
-        });
+    let loose = [
+        "/workloads",
+        "/workloads/{workloadId}/revisions",
+        "/revisions/{revisionId}/diff",
+    ]
+    .map(|path| {
+        let check = "checks.positive_data_acceptance.enabled = false";
+        format!("[[operations]]\ninclude-name = \"GET /api/revisor/v1{path}\"\n{check}\n")
+    });
     // Ids that exist, so that answers other than 404 are seen too.
-    let known =
-        format!("[parameters]\n\"path.workloadId\" = \"{}\"\n\"path.revisionId\" = \"{id}\"\n", made.uid);
+    let known = format!(
+        "[parameters]\n\"path.workloadId\" = \"{}\"\n\"path.revisionId\" = \"{id}\"\n",
+        made.uid
+    );
     let [known, any] = [known, String::new()].map(|head| head + &loose.concat());
     let token = format!("Authorization: Bearer {}", people.everywhere);
     for config in [known, any] {
@@ -107,7 +135,15 @@ async fn a_fuzzer_that_knows_the_description_finds_nothing() {
             "--header",
             &token,
         ]);
-        run.args(["--max-examples", "50", "--seed", "7", "--no-color", "--suppress-health-check", "all"]);
+        run.args([
+            "--max-examples",
+            "50",
+            "--seed",
+            "7",
+            "--no-color",
+            "--suppress-health-check",
+            "all",
+        ]);
         let out = run.output().expect("schemathesis");
         assert!(
             out.status.success(),

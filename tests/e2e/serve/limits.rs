@@ -19,8 +19,15 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// Resident memory in bytes.
 fn resident(pid: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
-    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<usize>().ok()).expect("a number") << 10
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .expect("VmRSS");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|kb| kb.parse::<usize>().ok())
+        .expect("a number")
+        << 10
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +46,14 @@ async fn callers_may_be_held_to_a_rate() {
     }
     let refused: Answer = refused.expect("20 requests at once are more than 2 a second");
     refused.assert_error(503, "more requests a second");
-    assert_eq!(Rest::tls(server.rest).with(&people.reader).get("/openapi.json").await.status, 200);
+    assert_eq!(
+        Rest::tls(server.rest)
+            .with(&people.reader)
+            .get("/openapi.json")
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,12 +61,20 @@ async fn heads_that_are_too_long_or_not_http_end_the_connection() {
     let server = super::contract::secure();
     let plain = Revisor::start(world().cluster.kubeconfig(), &[]);
     for (text, status) in [
-        (format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(200_000)), 431),
+        (
+            format!(
+                "GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+                "y".repeat(200_000)
+            ),
+            431,
+        ),
         ("\0\u{1}\u{2}garbage\r\n\r\n".to_owned(), 400),
         ("GET / HTTP/9.9\r\n\r\n".to_owned(), 400),
     ] {
         for port in [plain.rest, plain.admin, server.rest] {
-            let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
+            let mut stream = TcpStream::connect(("127.0.0.1", port))
+                .await
+                .expect("connected");
             let _ = stream.write_all(text.as_bytes()).await;
             let mut answer = Vec::new();
             let ended = timeout(Duration::from_secs(15), stream.read_to_end(&mut answer)).await;
@@ -64,18 +86,24 @@ async fn heads_that_are_too_long_or_not_http_end_the_connection() {
         }
     }
     let long = "y".repeat(200_000);
-    let answer = Rest::tls(server.rest).get_with("/openapi.json", &[("X-Long", &long)]).await;
+    let answer = Rest::tls(server.rest)
+        .get_with("/openapi.json", &[("X-Long", &long)])
+        .await;
     answer.assert_error(431, "the head of the request");
     assert!(plain.is_alive() && server.is_alive());
 }
 
 /// An error as the contract has it, to a head that no handler ever saw.
 fn assert_unread(answer: &str, status: u16) {
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {answer:?}"));
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no head in {answer:?}"));
     assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
-    for line in
-        ["content-type: application/json", &format!("content-length: {}", body.len()), "x-request-id: "]
-    {
+    for line in [
+        "content-type: application/json",
+        &format!("content-length: {}", body.len()),
+        "x-request-id: ",
+    ] {
         assert!(head.contains(line), "no {line} in {head}");
     }
     let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
@@ -85,11 +113,16 @@ fn assert_unread(answer: &str, status: u16) {
 
 /// Opens a connection and sends a byte from time to time until it is cut off; for how long it was there.
 async fn slow(port: u16) -> Duration {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a socket");
+    let mut stream = TcpStream::connect(("127.0.0.1", port))
+        .await
+        .expect("a socket");
     let started = Instant::now();
     while stream.write_all(b"x").await.is_ok() && started.elapsed() < Duration::from_secs(60) {
         let mut byte = [0; 1];
-        if matches!(timeout(Duration::from_secs(2), stream.read(&mut byte)).await, Ok(Ok(0) | Err(_))) {
+        if matches!(
+            timeout(Duration::from_secs(2), stream.read(&mut byte)).await,
+            Ok(Ok(0) | Err(_))
+        ) {
             break;
         }
     }
@@ -146,10 +179,17 @@ async fn exchange(stream: &mut TcpStream, head: &str) -> Option<u16> {
     stream.write_all(head.as_bytes()).await.ok()?;
     let mut answer = Vec::with_capacity(8 << 10);
     loop {
-        if timeout(Duration::from_secs(60), stream.read_buf(&mut answer)).await.ok()?.ok()? == 0 {
+        if timeout(Duration::from_secs(60), stream.read_buf(&mut answer))
+            .await
+            .ok()?
+            .ok()?
+            == 0
+        {
             return None;
         }
-        let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
+            continue;
+        };
         let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
         let length = head
             .lines()
@@ -194,7 +234,9 @@ impl Fared {
 
 /// Shakes hands so slowly that it never ends; for how long it was there.
 async fn stalled(port: u16) -> Duration {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a socket");
+    let mut stream = TcpStream::connect(("127.0.0.1", port))
+        .await
+        .expect("a socket");
     let started = Instant::now();
     // The beginning of a ClientHello of 512 bytes.
     let _ = stream.write_all(&[22, 3, 1, 2, 0, 1]).await;
@@ -209,7 +251,10 @@ async fn handshakes_that_stall_keep_nobody_out() {
     let world = world();
     let namespace = world.namespace("stalled").await;
     let server = Revisor::start_secure(world.cluster.kubeconfig(), &["--max-connections", "100"]);
-    let (people, made) = (People::of(world, &namespace).await, workload(world, &server, &namespace).await);
+    let (people, made) = (
+        People::of(world, &namespace).await,
+        workload(world, &server, &namespace).await,
+    );
     let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
     let (rest, port) = (Rest::tls(server.rest).with(&people.reader), server.rest);
     assert_eq!(rest.get(&path).await.status, 200);
@@ -220,7 +265,9 @@ async fn handshakes_that_stall_keep_nobody_out() {
     });
     while lasted.len() < SOCKETS {
         // A connection of its own each time, so that each shakes hands.
-        fared.ask(&Rest::tls(port).with(&people.reader), &path).await;
+        fared
+            .ask(&Rest::tls(port).with(&people.reader), &path)
+            .await;
         while let Some(time) = sockets.try_join_next() {
             lasted.push(time.expect("opened"));
         }
@@ -228,7 +275,10 @@ async fn handshakes_that_stall_keep_nobody_out() {
     }
     let longest = lasted.iter().max().expect("one");
     println!("{fared:?}; the longest was there for {longest:?}");
-    assert!((8..20).contains(&longest.as_secs()), "a handshake may take 10 s: {longest:?}");
+    assert!(
+        (8..20).contains(&longest.as_secs()),
+        "a handshake may take 10 s: {longest:?}"
+    );
     assert!(fared.answered > 20 && fared.slowest < PATIENCE, "{fared:?}");
 }
 
@@ -240,7 +290,10 @@ async fn a_crowd_costs_little_and_keeps_nobody_out() {
     let world = world();
     let namespace = world.namespace("crowd").await;
     let server = Revisor::start_secure(world.cluster.kubeconfig(), &["--plain-http"]);
-    let (people, made) = (People::of(world, &namespace).await, workload(world, &server, &namespace).await);
+    let (people, made) = (
+        People::of(world, &namespace).await,
+        workload(world, &server, &namespace).await,
+    );
     let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
     let valid = Rest::at(&format!("http://127.0.0.1:{}", server.rest)).with(&people.reader);
     assert_eq!(valid.get(&path).await.status, 200);
@@ -257,17 +310,24 @@ async fn a_crowd_costs_little_and_keeps_nobody_out() {
     let random = tokio::spawn({
         let path = path.clone();
         async move {
-            flood(port, 100, 1_000, |c, r| request(&path, &format!("{c}.{r}.{}", fastrand::u64(..)))).await
+            flood(port, 100, 1_000, |c, r| {
+                request(&path, &format!("{c}.{r}.{}", fastrand::u64(..)))
+            })
+            .await
         }
     });
-    let known = tokio::spawn(async move { flood(port, 1_000, 24, |_, _| request(&there, &token)).await });
+    let known =
+        tokio::spawn(async move { flood(port, 1_000, 24, |_, _| request(&there, &token)).await });
     let curious = people.elsewhere.clone();
     let namespaces = tokio::spawn(async move {
         let path = || format!("/api/revisor/v1/workloads?namespace=n{}", fastrand::u64(..));
         flood(port, 50, 100, |_, _| request(&path(), &curious)).await
     });
     let (mut fared, mut most) = (Fared::default(), idle);
-    while !(sockets.is_finished() && random.is_finished() && known.is_finished() && namespaces.is_finished())
+    while !(sockets.is_finished()
+        && random.is_finished()
+        && known.is_finished()
+        && namespaces.is_finished())
     {
         fared.ask(&valid, &path).await;
         most = most.max(resident(server.pid));
@@ -282,10 +342,23 @@ async fn a_crowd_costs_little_and_keeps_nobody_out() {
         (most - idle) >> 20
     );
     assert_eq!(opened, 2_000);
-    assert!(longest < Duration::from_secs(30), "a slow socket was there for {longest:?}");
-    assert!(refused + crowded > 90_000 && other == 0, "{refused} {crowded} {other}");
+    assert!(
+        longest < Duration::from_secs(30),
+        "a slow socket was there for {longest:?}"
+    );
+    assert!(
+        refused + crowded > 90_000 && other == 0,
+        "{refused} {crowded} {other}"
+    );
     assert!(good > 22_000 && bad == 0, "{good} {bad}");
-    assert!(forbidden + queued > 4_500 && none + unknown == 0, "{forbidden} {queued} {none} {unknown}");
+    assert!(
+        forbidden + queued > 4_500 && none + unknown == 0,
+        "{forbidden} {queued} {none} {unknown}"
+    );
     assert!(fared.answered > 20 && fared.slowest < PATIENCE, "{fared:?}");
-    assert!(most - idle < MAX_GROWTH, "grew by {} MiB", (most - idle) >> 20);
+    assert!(
+        most - idle < MAX_GROWTH,
+        "grew by {} MiB",
+        (most - idle) >> 20
+    );
 }

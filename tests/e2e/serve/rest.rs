@@ -30,7 +30,9 @@ impl Answer {
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("text"))
     }
 
     /// An error as the contract has it.
@@ -39,10 +41,27 @@ impl Answer {
         assert_eq!(self.header("content-type"), "application/json");
         let body = self.json();
         assert_eq!(body["code"], status, "{body}");
-        assert!(body["message"].as_str().is_some_and(|text| text.contains(named)), "{named:?} in {body}");
-        assert_eq!(self.headers.contains_key("www-authenticate"), status == 401, "{self:?}");
-        assert_eq!(self.headers.contains_key("retry-after"), status == 503, "{self:?}");
-        assert_eq!(self.headers.contains_key("allow"), status == 405, "{self:?}");
+        assert!(
+            body["message"]
+                .as_str()
+                .is_some_and(|text| text.contains(named)),
+            "{named:?} in {body}"
+        );
+        assert_eq!(
+            self.headers.contains_key("www-authenticate"),
+            status == 401,
+            "{self:?}"
+        );
+        assert_eq!(
+            self.headers.contains_key("retry-after"),
+            status == 503,
+            "{self:?}"
+        );
+        assert_eq!(
+            self.headers.contains_key("allow"),
+            status == 405,
+            "{self:?}"
+        );
         assert!(!self.header("x-request-id").is_empty());
     }
 }
@@ -55,7 +74,11 @@ impl Rest {
 
     /// Takes one certificate and no other.
     pub fn trusting(port: u16, certificate: &[u8]) -> Self {
-        let mut config = Config::new(format!("https://localhost:{port}").parse().expect("an address"));
+        let mut config = Config::new(
+            format!("https://localhost:{port}")
+                .parse()
+                .expect("an address"),
+        );
         config.root_cert = Some(vec![certificate.to_vec()]);
         Self::over(config)
     }
@@ -70,15 +93,29 @@ impl Rest {
         config.default_retry = false;
         // What comes back is looked at as it is.
         config.disable_compression = true;
-        Self { client: Client::try_from(config).expect("a client"), token: None }
+        Self {
+            client: Client::try_from(config).expect("a client"),
+            token: None,
+        }
     }
 
     pub fn with(&self, token: &str) -> Self {
-        Self { token: Some(token.to_owned()), ..self.clone() }
+        Self {
+            token: Some(token.to_owned()),
+            ..self.clone()
+        }
     }
 
-    pub async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        self.try_ask(method, path, headers, body).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        self.try_ask(method, path, headers, body)
+            .await
+            .unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
     pub async fn try_ask(
@@ -95,11 +132,26 @@ impl Rest {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::from(body.to_owned().into_bytes())).expect("a request");
-        let answer = self.client.send(request).await.map_err(|error| error.to_string())?;
+        let request = request
+            .body(Body::from(body.to_owned().into_bytes()))
+            .expect("a request");
+        let answer = self
+            .client
+            .send(request)
+            .await
+            .map_err(|error| error.to_string())?;
         let (parts, body) = answer.into_parts();
-        let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes().to_vec();
-        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+        let body = body
+            .collect()
+            .await
+            .map_err(|error| error.to_string())?
+            .to_bytes()
+            .to_vec();
+        Ok(Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+        })
     }
 
     pub async fn get(&self, path: &str) -> Answer {

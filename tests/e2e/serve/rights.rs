@@ -26,7 +26,10 @@ async fn until(limit: Duration, ask: impl AsyncFn() -> Answer, status: u16) -> A
         if answer.status == status {
             return answer;
         }
-        assert!(Instant::now() < deadline, "not {status} within {limit:?}: {answer:?}");
+        assert!(
+            Instant::now() < deadline,
+            "not {status} within {limit:?}: {answer:?}"
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
@@ -34,9 +37,21 @@ async fn until(limit: Duration, ask: impl AsyncFn() -> Answer, status: u16) -> A
 /// The three endpoints of the contract for a workload with revisions.
 async fn endpoints(reader: &Rest, uid: &str) -> [String; 3] {
     let list = format!("/api/v1/workloads/inferences/{uid}/revisions");
-    let listed = until(Duration::from_secs(20), async || reader.get(&list).await, 200).await;
-    let id = listed.json()["revisions"][0]["id"].as_str().expect("an id").to_owned();
-    [format!("{list}/count"), format!("/api/v1/workloads/inferences/revisions/{id}"), list]
+    let listed = until(
+        Duration::from_secs(20),
+        async || reader.get(&list).await,
+        200,
+    )
+    .await;
+    let id = listed.json()["revisions"][0]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    [
+        format!("{list}/count"),
+        format!("/api/v1/workloads/inferences/revisions/{id}"),
+        list,
+    ]
 }
 
 /// The claims of a token, signed anew with the cluster's own key.
@@ -52,7 +67,11 @@ fn signed(world: &World, like: &str, change: impl Fn(&mut Value)) -> String {
     let random = SystemRandom::new();
     let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
     let key = EcdsaKeyPair::from_pkcs8(algorithm, der.secret_pkcs8_der(), &random).expect("a key");
-    let text = format!("{}.{}", parts[0], URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let text = format!(
+        "{}.{}",
+        parts[0],
+        URL_SAFE_NO_PAD.encode(claims.to_string())
+    );
     let signature = key.sign(&random, text.as_bytes()).expect("signed");
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
@@ -61,18 +80,38 @@ fn signed(world: &World, like: &str, change: impl Fn(&mut Value)) -> String {
 async fn tokens_that_are_over_or_for_somebody_else_are_refused() {
     let (world, server) = (world(), secure());
     let namespace = world.namespace("tokens").await;
-    let (people, made) = (People::of(world, &namespace).await, workload(world, server, &namespace).await);
+    let (people, made) = (
+        People::of(world, &namespace).await,
+        workload(world, server, &namespace).await,
+    );
     let client = world.client().await;
     let rest = Rest::tls(server.rest);
     let paths = endpoints(&rest.with(&people.reader), &made.uid).await;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs();
-    let fresh = signed(world, &people.reader, |claims| claims["exp"] = json!(now + 600));
-    let expired = signed(world, &people.reader, |claims| claims["exp"] = json!(now - 120));
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a time")
+        .as_secs();
+    let fresh = signed(world, &people.reader, |claims| {
+        claims["exp"] = json!(now + 600)
+    });
+    let expired = signed(world, &people.reader, |claims| {
+        claims["exp"] = json!(now - 120)
+    });
     let other = token(&client, &namespace, "reader", &["elsewhere"]).await;
     for path in &paths {
-        assert_eq!(rest.with(&fresh).get(path).await.status, 200, "signed here, and as good as any other");
-        rest.with(&expired).get(path).await.assert_error(401, "not valid");
-        rest.with(&other).get(path).await.assert_error(401, "not valid");
+        assert_eq!(
+            rest.with(&fresh).get(path).await.status,
+            200,
+            "signed here, and as good as any other"
+        );
+        rest.with(&expired)
+            .get(path)
+            .await
+            .assert_error(401, "not valid");
+        rest.with(&other)
+            .get(path)
+            .await
+            .assert_error(401, "not valid");
     }
     // One that demands an audience takes it, and the API server's own no more.
     let own = Revisor::start_secure(
@@ -83,26 +122,58 @@ async fn tokens_that_are_over_or_for_somebody_else_are_refused() {
     let history = token(&client, &namespace, "reader", &["history"]).await;
     for path in &paths {
         assert_eq!(demanding.with(&history).get(path).await.status, 200);
-        demanding.with(&people.reader).get(path).await.assert_error(401, "not valid");
-        demanding.with(&other).get(path).await.assert_error(401, "not valid");
+        demanding
+            .with(&people.reader)
+            .get(path)
+            .await
+            .assert_error(401, "not valid");
+        demanding
+            .with(&other)
+            .get(path)
+            .await
+            .assert_error(401, "not valid");
     }
-    assert!(!own.log().contains(&history) && !server.log().contains(&people.reader), "a token was logged");
+    assert!(
+        !own.log().contains(&history) && !server.log().contains(&people.reader),
+        "a token was logged"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_loses_an_account_or_a_right_is_refused_soon() {
     let (world, server) = (world(), secure());
     let namespace = world.namespace("lost").await;
-    let (people, made) = (People::of(world, &namespace).await, workload(world, server, &namespace).await);
+    let (people, made) = (
+        People::of(world, &namespace).await,
+        workload(world, server, &namespace).await,
+    );
     let client = world.client().await;
     account(&client, &namespace, "second").await;
-    grant(&client, (&namespace, "second"), Some(&namespace), &read_revisions()).await;
+    grant(
+        &client,
+        (&namespace, "second"),
+        Some(&namespace),
+        &read_revisions(),
+    )
+    .await;
     let second = Rest::tls(server.rest).with(&token(&client, &namespace, "second", &[]).await);
     let reader = Rest::tls(server.rest).with(&people.reader);
     let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
-    assert_eq!((second.get(&path).await.status, reader.get(&path).await.status), (200, 200));
+    assert_eq!(
+        (
+            second.get(&path).await.status,
+            reader.get(&path).await.status
+        ),
+        (200, 200)
+    );
     world.kubectl(&["-n", &namespace, "delete", "serviceaccount", "second"]);
-    world.kubectl(&["-n", &namespace, "delete", "rolebinding", &format!("{namespace}-reader")]);
+    world.kubectl(&[
+        "-n",
+        &namespace,
+        "delete",
+        "rolebinding",
+        &format!("{namespace}-reader"),
+    ]);
     let (gone, refused) = tokio::join!(
         until(FORGOTTEN, async || second.get(&path).await, 401),
         until(FORGOTTEN, async || reader.get(&path).await, 403)
@@ -116,7 +187,10 @@ async fn nobody_is_let_in_while_nobody_can_tell_who_it_is() {
     let own = World::start(&Options::minimal());
     let namespace = own.namespace("down").await;
     let server = Revisor::start_secure(own.cluster.kubeconfig(), &[]);
-    let (people, made) = (People::of(&own, &namespace).await, workload(&own, &server, &namespace).await);
+    let (people, made) = (
+        People::of(&own, &namespace).await,
+        workload(&own, &server, &namespace).await,
+    );
     let reader = Rest::tls(server.rest).with(&people.reader);
     let paths = endpoints(&reader, &made.uid).await;
     for path in &paths {
@@ -127,7 +201,11 @@ async fn nobody_is_let_in_while_nobody_can_tell_who_it_is() {
     let unseen = Rest::tls(server.rest).with(&people.everywhere);
     for path in &paths {
         unseen.get(path).await.assert_error(503, "cannot be asked");
-        assert_eq!(reader.get(path).await.status, 200, "what was reviewed just now still counts");
+        assert_eq!(
+            reader.get(path).await.status,
+            200,
+            "what was reviewed just now still counts"
+        );
     }
     let mut last = Duration::ZERO;
     while down.elapsed() < Duration::from_secs(14) {
@@ -141,12 +219,26 @@ async fn nobody_is_let_in_while_nobody_can_tell_who_it_is() {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(last > Duration::from_secs(5) && last < Duration::from_secs(11), "the last 200 after {last:?}");
+    assert!(
+        last > Duration::from_secs(5) && last < Duration::from_secs(11),
+        "the last 200 after {last:?}"
+    );
     let path = &paths[2];
-    assert!(server.metric("revisor_served_age_seconds", "") > 0.0, "{}", server.log());
+    assert!(
+        server.metric("revisor_served_age_seconds", "") > 0.0,
+        "{}",
+        server.log()
+    );
     assert!(server.metric("revisor_reviews_total", "outcome=\"Failed\"") > 0.0);
-    own.cluster.restart(Component::ApiServer(0)).expect("restarted");
-    until(Duration::from_secs(30), async || reader.get(path).await, 200).await;
+    own.cluster
+        .restart(Component::ApiServer(0))
+        .expect("restarted");
+    until(
+        Duration::from_secs(30),
+        async || reader.get(path).await,
+        200,
+    )
+    .await;
     // One that cannot have its first list, because there is nothing to be listed.
     own.kubectl(&["delete", "crd", "revisions.revisor.dev", "--wait=true"]);
     let early = Revisor::launch_secure(own.cluster.kubeconfig(), &[]);
@@ -159,7 +251,10 @@ async fn nobody_is_let_in_while_nobody_can_tell_who_it_is() {
     for path in &paths {
         rest.get(path).await.assert_error(401, "no token");
         for token in [&people.reader, &people.everywhere, &people.nobody] {
-            rest.with(token).get(path).await.assert_error(503, "first list of Revisions");
+            rest.with(token)
+                .get(path)
+                .await
+                .assert_error(503, "first list of Revisions");
         }
     }
 }
@@ -170,7 +265,10 @@ async fn neither_the_access_log_nor_a_trace_holds_a_token() {
     let namespace = world.namespace("logs").await;
     let flags = ["--access-log", "--sdk-token-endpoint", "--log", "trace"];
     let server = Revisor::start_secure(world.cluster.kubeconfig(), &flags);
-    let (people, made) = (People::of(world, &namespace).await, workload(world, &server, &namespace).await);
+    let (people, made) = (
+        People::of(world, &namespace).await,
+        workload(world, &server, &namespace).await,
+    );
     let rest = Rest::tls(server.rest);
     let garbage = "garbage-that-nobody-may-see";
     let id = format!("{namespace}/reader");
@@ -180,12 +278,18 @@ async fn neither_the_access_log_nor_a_trace_holds_a_token() {
         }
         let body = json!({"grantType": "app_token", "AppId": id, "AppSecret": token}).to_string();
         rest.ask(Method::POST, "/api/v1/token", &[], &body).await;
-        rest.ask(Method::POST, "/api/v1/token", &[], &body[..body.len() - 1]).await.assert_error(400, "JSON");
+        rest.ask(Method::POST, "/api/v1/token", &[], &body[..body.len() - 1])
+            .await
+            .assert_error(400, "JSON");
     }
     let log = server.log();
-    for line in
-        ["TRACE", "\"GET\"", "status=403", "status=401", &format!("serviceaccount:{namespace}:reader")]
-    {
+    for line in [
+        "TRACE",
+        "\"GET\"",
+        "status=403",
+        "status=401",
+        &format!("serviceaccount:{namespace}:reader"),
+    ] {
         assert!(log.contains(line), "no {line} in {log}");
     }
     for token in [people.reader.as_str(), &people.nobody, garbage] {
@@ -200,7 +304,10 @@ async fn the_right_to_get_the_workload_itself_can_be_demanded() {
     let world = world();
     let namespace = world.namespace("both").await;
     let server = Revisor::start_secure(world.cluster.kubeconfig(), &["--check-workload-access"]);
-    let (people, made) = (People::of(world, &namespace).await, workload(world, &server, &namespace).await);
+    let (people, made) = (
+        People::of(world, &namespace).await,
+        workload(world, &server, &namespace).await,
+    );
     let client = world.client().await;
     account(&client, &namespace, "both").await;
     let rules = json!([
@@ -212,7 +319,10 @@ async fn the_right_to_get_the_workload_itself_can_be_demanded() {
     let rest = Rest::tls(server.rest);
     let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
     assert_eq!(rest.with(&both).get(&path).await.status, 200);
-    rest.with(&people.reader).get(&path).await.assert_error(403, "cannot get deployments.apps");
+    rest.with(&people.reader)
+        .get(&path)
+        .await
+        .assert_error(403, "cannot get deployments.apps");
     // A list holds what the caller may list itself.
     account(&client, &namespace, "lists").await;
     let rules = json!([
@@ -224,7 +334,11 @@ async fn the_right_to_get_the_workload_itself_can_be_demanded() {
     let rows = format!("/api/revisor/v1/workloads?namespace={namespace}");
     for (token, expected) in [(&both, 0), (&people.reader, 0), (&lists, 1)] {
         let answer = rest.with(token).get(&rows).await;
-        assert_eq!(answer.json()["workloads"].as_array().map(Vec::len), Some(expected), "{answer:?}");
+        assert_eq!(
+            answer.json()["workloads"].as_array().map(Vec::len),
+            Some(expected),
+            "{answer:?}"
+        );
     }
 }
 
@@ -244,7 +358,11 @@ async fn metrics_are_for_those_who_may_and_probes_for_everybody() {
     let server = Revisor::launch_on(world.cluster.kubeconfig(), &address, &[]);
     let rest = Rest::at(&format!("https://127.0.0.1:{port}"));
     let deadline = Instant::now() + Duration::from_secs(40);
-    while !rest.try_ask(Method::GET, "/readyz", &[], "").await.is_ok_and(|answer| answer.status == 200) {
+    while !rest
+        .try_ask(Method::GET, "/readyz", &[], "")
+        .await
+        .is_ok_and(|answer| answer.status == 200)
+    {
         assert!(Instant::now() < deadline, "{}", server.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -252,12 +370,17 @@ async fn metrics_are_for_those_who_may_and_probes_for_everybody() {
     assert_eq!(rest.get("/metrics").await.status, 401);
     let nobody = token(&client, &namespace, "nobody", &[]).await;
     let refused = rest.with(&nobody).get("/metrics").await;
-    assert_eq!((refused.status, refused.json()["code"].as_u64()), (403, Some(403)));
+    assert_eq!(
+        (refused.status, refused.json()["code"].as_u64()),
+        (403, Some(403))
+    );
     let allowed = token(&client, &namespace, "prometheus", &[]).await;
     let metrics = rest.with(&allowed).get("/metrics").await;
     assert_eq!(metrics.status, 200);
     assert!(
-        metrics.text().contains("revisor_reviews_total{review=\"access\",outcome=\"No\"} 1"),
+        metrics
+            .text()
+            .contains("revisor_reviews_total{review=\"access\",outcome=\"No\"} 1"),
         "{}",
         metrics.text()
     );
@@ -269,10 +392,19 @@ async fn metrics_are_for_those_who_may_and_probes_for_everybody() {
         command(&[&["status", "--admin", &admin, "--token-file", &path], more].concat())
     };
     let out = status(&allowed, &["--insecure-skip-tls-verify"]);
-    assert!(out.status.success() && out.stdout.starts_with(b"ready: ok"), "{out:?}");
+    assert!(
+        out.status.success() && out.stdout.starts_with(b"ready: ok"),
+        "{out:?}"
+    );
     let refused = status(&nobody, &["--insecure-skip-tls-verify"]);
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("cannot get path"), "{refused:?}");
-    assert!(!status(&allowed, &[]).status.success(), "a certificate that nobody signed was taken");
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("cannot get path"),
+        "{refused:?}"
+    );
+    assert!(
+        !status(&allowed, &[]).status.success(),
+        "a certificate that nobody signed was taken"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -282,11 +414,17 @@ async fn the_right_to_list_is_not_the_right_to_get() {
     let made = workload(world, server, &namespace).await;
     let client = world.client().await;
     account(&client, &namespace, "lister").await;
-    let rules = json!([{"apiGroups": ["revisor.dev"], "resources": ["revisions"], "verbs": ["list"]}]);
+    let rules =
+        json!([{"apiGroups": ["revisor.dev"], "resources": ["revisions"], "verbs": ["list"]}]);
     grant(&client, (&namespace, "lister"), Some(&namespace), &rules).await;
     let rest = Rest::tls(server.rest).with(&token(&client, &namespace, "lister", &[]).await);
     let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
     let listed = until(Duration::from_secs(20), async || rest.get(&path).await, 200).await;
-    let id = listed.json()["revisions"][0]["id"].as_str().expect("an id").to_owned();
-    rest.get(&format!("/api/v1/workloads/inferences/revisions/{id}")).await.assert_error(403, "cannot get");
+    let id = listed.json()["revisions"][0]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    rest.get(&format!("/api/v1/workloads/inferences/revisions/{id}"))
+        .await
+        .assert_error(403, "cannot get");
 }

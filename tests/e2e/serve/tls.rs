@@ -13,10 +13,15 @@ use std::time::{Duration, Instant};
 
 fn pair(folder: &Path, name: &str) -> Vec<u8> {
     let key = KeyPair::generate().expect("a key");
-    let certificate =
-        CertificateParams::new([name.to_owned()]).expect("a name").self_signed(&key).expect("one");
+    let certificate = CertificateParams::new([name.to_owned()])
+        .expect("a name")
+        .self_signed(&key)
+        .expect("one");
     // As kubelet does: nobody ever sees half a file. Key and certificate still change one after the other.
-    for (file, text) in [("tls.key", key.serialize_pem()), ("tls.crt", certificate.pem())] {
+    for (file, text) in [
+        ("tls.key", key.serialize_pem()),
+        ("tls.crt", certificate.pem()),
+    ] {
         std::fs::write(folder.join("new"), text).expect("written");
         std::fs::rename(folder.join("new"), folder.join(file)).expect("renamed");
     }
@@ -25,7 +30,10 @@ fn pair(folder: &Path, name: &str) -> Vec<u8> {
 
 /// Whether the server shows this certificate now.
 async fn shows(port: u16, certificate: &[u8]) -> bool {
-    Rest::trusting(port, certificate).try_ask(Method::GET, "/", &[], "").await.is_ok()
+    Rest::trusting(port, certificate)
+        .try_ask(Method::GET, "/", &[], "")
+        .await
+        .is_ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,9 +43,17 @@ async fn a_new_certificate_is_shown_and_no_request_fails_meanwhile() {
     let folder = tempfile::tempdir().expect("a folder");
     let first = pair(folder.path(), "localhost");
     let file = |name: &str| folder.path().join(name).display().to_string();
-    let flags = ["--tls-cert-file", &file("tls.crt"), "--tls-key-file", &file("tls.key")];
+    let flags = [
+        "--tls-cert-file",
+        &file("tls.crt"),
+        "--tls-key-file",
+        &file("tls.key"),
+    ];
     let server = Revisor::start_secure(world.cluster.kubeconfig(), &flags);
-    let (people, made) = (People::of(world, &namespace).await, workload(world, &server, &namespace).await);
+    let (people, made) = (
+        People::of(world, &namespace).await,
+        workload(world, &server, &namespace).await,
+    );
     let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
     assert!(shows(server.rest, &first).await);
     let stop = Arc::new(AtomicBool::new(false));
@@ -56,7 +72,11 @@ async fn a_new_certificate_is_shown_and_no_request_fails_meanwhile() {
     assert!(!shows(server.rest, &second).await, "nobody has seen it yet");
     let deadline = Instant::now() + Duration::from_secs(30);
     while !shows(server.rest, &second).await {
-        assert!(Instant::now() < deadline, "the new certificate is not shown:\n{}", server.log());
+        assert!(
+            Instant::now() < deadline,
+            "the new certificate is not shown:\n{}",
+            server.log()
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     stop.store(true, Ordering::Relaxed);
