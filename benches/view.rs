@@ -1,5 +1,10 @@
 //! What one view costs: from the compressed workload to the finished view, as the recorder makes it.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks measure real time"
+)]
+
 use criterion::{Criterion, criterion_group, criterion_main};
 use revisor::json::Document;
 use revisor::kinds::{Catalogue, Kind};

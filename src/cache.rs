@@ -19,7 +19,7 @@ pub use namespaces::ProjectLabels;
 pub(crate) use render::tests::revision as fixture;
 pub use render::{Etag, Identity, etag};
 
-use crate::client::page::is;
+use crate::client::page::has_status;
 use crate::metrics::{self, Metrics};
 use crate::observe::Observer;
 use crate::record::Heads;
@@ -263,7 +263,7 @@ impl Cache {
         ready: watch::Sender<bool>,
     ) {
         let tell = |name: &str, project: Option<Project>| {
-            self.update(|index| index.project(name, project))
+            self.update(|index| index.project(name, project));
         };
         namespaces::follow(client, &labels, tell, ready).await;
     }
@@ -333,7 +333,7 @@ impl Read for Cache {
 
 /// The most likely mistake of an installation gets its remedy.
 fn explain(error: &anyhow::Error) {
-    if is(error, 404) {
+    if has_status(error, 404) {
         tracing::error!(
             "the CustomResourceDefinition revisions.revisor.dev is not installed: `revisor crds | kubectl apply -f -`"
         );

@@ -38,6 +38,7 @@ pub mod cli;
 
 // What holds them together.
 pub mod client;
+pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod lead;

@@ -114,7 +114,7 @@ impl Observer {
     pub fn forget(&self, revision: &Revision) {
         if revision.spec.gap.is_none() {
             self.with(|subjects| {
-                subjects.remove(revision.spec.workload.uid, revision.spec.generation)
+                subjects.remove(revision.spec.workload.uid, revision.spec.generation);
             });
         }
     }

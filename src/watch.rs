@@ -51,7 +51,7 @@ pub trait Sink: Send {
     /// The API server is older than what was read from it: etcd was restored.
     fn rewound(&mut self, last: ResourceVersion, now: ResourceVersion);
     /// Everything up to there was passed on.
-    fn reached(&mut self, place: Place);
+    fn reached(&mut self, position: Position);
     /// The API server answered; or, when not `expected`, there is nothing to hear of this kind.
     fn heard(&mut self, expected: bool);
 }
@@ -147,7 +147,7 @@ pub struct Recorded {
 
 /// Up to where everything of a kind was recorded before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// The place.
     pub at: ResourceVersion,
     /// A time at which the history had come no further than that.

@@ -134,7 +134,7 @@ pub struct Change {
     /// metadata.resourceVersion.
     pub resource_version: ResourceVersion,
     /// metadata.creationTimestamp.
-    pub made: Option<DateTime<Utc>>,
+    pub created: Option<DateTime<Utc>>,
     /// How it was seen.
     pub seen: Observed,
     /// What happened.

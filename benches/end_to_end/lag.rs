@@ -63,9 +63,9 @@ pub(crate) async fn run(rounds: usize, capacity: f64, met: &mut bool) {
                     lag.p50, lag.p99, lag.edits, lag.size
                 );
                 if ours_now {
-                    ours.push(lag)
+                    ours.push(lag);
                 } else {
-                    bare.push(lag)
+                    bare.push(lag);
                 }
             }
         }

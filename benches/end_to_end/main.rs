@@ -3,6 +3,11 @@
 //! Prints tables and exits with 1 when a target is missed. Each figure is the median of interleaved rounds, and each
 //! ratio that of the two sides of one round, so that whatever else the machine does meets both.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks measure real time"
+)]
+
 #[path = "../../tests/e2e/oracle.rs"]
 #[allow(dead_code)]
 mod oracle;

@@ -44,9 +44,9 @@ pub(crate) async fn run(rounds: usize, met: &mut bool) {
                 storm.patches
             );
             if on {
-                with.push(storm)
+                with.push(storm);
             } else {
-                without.push(storm)
+                without.push(storm);
             }
         }
     }

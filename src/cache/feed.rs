@@ -5,7 +5,7 @@
 //! keeping everything else from being served. What nobody needs here (managedFields above all) is not read at all.
 
 use crate::client::backoff::{Waits, backoff};
-use crate::client::page::{Page, is, page, uri};
+use crate::client::page::{Page, has_status, page, uri};
 use crate::revision::{GROUP, PLURAL, Revision, RevisionSpec, RevisionStatus, VERSION};
 use crate::workload::ResourceVersion;
 use futures::StreamExt;
@@ -142,7 +142,7 @@ async fn watch(
     .await?;
     let events = match answer.map_err(anyhow::Error::from) {
         Ok(events) => events,
-        Err(error) if is(&error, 410) => return Ok(End::Expired),
+        Err(error) if has_status(&error, 410) => return Ok(End::Expired),
         Err(error) => return Err(error),
     };
     tell(Event::Alive);

@@ -71,6 +71,6 @@ pub fn uri(collection: &str, limit: usize, token: &str) -> String {
 }
 
 /// Whether the API server answered with this status.
-pub fn is(error: &anyhow::Error, code: u16) -> bool {
+pub fn has_status(error: &anyhow::Error, code: u16) -> bool {
     matches!(error.downcast_ref(), Some(kube::Error::Api(status)) if status.code == code)
 }

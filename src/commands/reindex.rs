@@ -1,6 +1,7 @@
 //! `revisor reindex`: makes the views of stored Revisions anew, after an upgrade or a change of kind files.
 
 use crate::client::Clients;
+use crate::clock;
 use crate::config::{Config, ReindexArgs};
 use crate::json::Document;
 use crate::kinds::{Catalogue, Kind};
@@ -15,7 +16,7 @@ use crate::view::redact::Names;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PAGE: u32 = 200;
 const PROGRESS: Duration = Duration::from_secs(2);
@@ -76,7 +77,7 @@ impl Reindex {
             None => Api::all(self.client.clone()),
         };
         let mut count = Count::default();
-        let mut said = Instant::now();
+        let mut said = clock::monotonic();
         let mut params = ListParams::default().limit(PAGE);
         // By name, so that what comes before a Revision is mostly the generation before it.
         let mut last: Option<Revision> = None;
@@ -90,7 +91,7 @@ impl Reindex {
                         "{} Revisions read, {} rewritten",
                         count.read, count.rewritten
                     );
-                    said = Instant::now();
+                    said = clock::monotonic();
                 }
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {

@@ -52,9 +52,9 @@ impl std::fmt::Display for Path {
         for (i, key) in self.0.iter().enumerate() {
             let dot = if i == 0 { "" } else { "." };
             if key.contains('.') {
-                write!(f, "{dot}\"{key}\"")?
+                write!(f, "{dot}\"{key}\"")?;
             } else {
-                write!(f, "{dot}{key}")?
+                write!(f, "{dot}{key}")?;
             }
         }
         Ok(())

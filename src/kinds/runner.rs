@@ -4,6 +4,7 @@
 //! once per kind and part; never with a value of the object.
 
 use super::{Failure, GroupKind, Kind};
+use crate::clock;
 use crate::metrics::{Metrics, kind_reason};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -123,7 +124,7 @@ impl Runner {
             return Attempt::Again;
         }
         loop {
-            let asked = Instant::now();
+            let asked = clock::monotonic();
             if let Ok(answered) = timeout(LIMIT, &mut answer).await {
                 return answered.map_or(Attempt::Again, Attempt::Done);
             }
@@ -202,7 +203,7 @@ fn start() -> Option<Worker> {
             if left.load(Ordering::Relaxed) {
                 return;
             }
-            *lock(&at) = Some((number, Instant::now()));
+            *lock(&at) = Some((number, clock::monotonic()));
             work();
             *lock(&at) = None;
         }

@@ -1,8 +1,8 @@
 //! What to do about a Lease that was read. Pure.
 
+use crate::clock;
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -58,7 +58,7 @@ impl Seen {
         LeaseSpec {
             holder_identity: Some(String::new()),
             lease_duration_seconds: Some(1),
-            renew_time: Some(MicroTime(Timestamp::now())),
+            renew_time: Some(MicroTime(clock::timestamp())),
             ..self.record.clone()
         }
     }
@@ -66,7 +66,7 @@ impl Seen {
 
 /// A Lease that `identity` holds from now on.
 pub(super) fn held(identity: &str, transitions: i32) -> LeaseSpec {
-    let now = MicroTime(Timestamp::now());
+    let now = MicroTime(clock::timestamp());
     LeaseSpec {
         holder_identity: Some(identity.to_owned()),
         lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),

@@ -1,6 +1,6 @@
 //! From a pod to the workload that it is a part of, along who controls whom. Reads metadata only, each object once.
 
-use crate::client::page::is;
+use crate::client::page::has_status;
 use crate::kinds::Kind;
 use crate::metrics::Metrics;
 use http::{Request, header};
@@ -144,7 +144,7 @@ impl Owners {
                 .flatten()
                 .find(|owner| owner.controller == Some(true))),
             Ok(_) => Ok(None),
-            Err(error) if is(&error, 404) || is(&error, 403) => Ok(None),
+            Err(error) if has_status(&error, 404) || has_status(&error, 403) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -81,7 +81,7 @@ async fn pods(
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(pod)) => listed.extend(put(shared, pruner, source, pod)),
             Ok(Event::InitDone) => {
-                lock(&shared.subjects).pods_listed(source, &std::mem::take(&mut listed))
+                lock(&shared.subjects).pods_listed(source, &std::mem::take(&mut listed));
             }
             Ok(Event::Apply(pod)) => {
                 put(shared, pruner, source, pod);
@@ -92,7 +92,7 @@ async fn pods(
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, selector, "watching pods failed; statuses may be old")
+                tracing::warn!(%error, selector, "watching pods failed; statuses may be old");
             }
         }
         let count = lock(&shared.subjects).pod_count();

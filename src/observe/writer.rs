@@ -9,13 +9,13 @@ use super::phase::Ruling;
 use super::status::Urgency;
 use super::subjects::{Decision, Judgement, Unread};
 use super::{Parts, Shared, lock};
+use crate::clock;
 use crate::kinds::Kind;
 use crate::kinds::runner::Runner;
 use crate::metrics::{Metrics, kind as labels};
 use crate::record::queue::Queue;
 use crate::revision::{FIELD_MANAGER, Revision};
 use crate::snapshot;
-use chrono::Utc;
 use futures::channel::mpsc;
 use futures::stream::BoxStream;
 use futures::{StreamExt, future};
@@ -266,7 +266,7 @@ impl Context {
     }
 
     fn decide(&self, uid: Uuid, judgement: &Judgement) -> Vec<Decision> {
-        lock(&self.shared.subjects).decide(uid, judgement, Utc::now())
+        lock(&self.shared.subjects).decide(uid, judgement, clock::now())
     }
 
     /// Makes the templates of a Revision, from its content: what the watch has shown, or a read.

@@ -71,6 +71,7 @@ fn summary(from: i64, to: i64, lost: &Lost) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
     use crate::watch::Reason;
     use uuid::Uuid;
 
@@ -85,7 +86,7 @@ mod tests {
             at: "99".parse().expect("a number"),
             api_version: "g/v1".into(),
         };
-        let gap = gap("Thing", &lost, Utc::now());
+        let gap = gap("Thing", &lost, clock::now());
         assert_eq!(
             gap.metadata.name.as_deref(),
             Some(identity::gap_name("llama", lost.uid, 3, 4).as_str())

@@ -13,6 +13,7 @@ use super::ledger::Ledger;
 use super::managed::{self, Entry};
 use super::queue::{Item, StatusPatch, Unviewed, Write};
 use super::tracked::{Content, Tracked};
+use crate::clock;
 use crate::history::subtract;
 use crate::json::{Document, Value};
 use crate::kinds::Kind;
@@ -21,9 +22,8 @@ use crate::metrics::kind;
 use crate::revision::{Observed, Revision};
 use crate::snapshot::{self, Packed};
 use crate::view::diff::{Deltas, diff};
-use crate::watch::{Lost, Need, Place, Recorded, Sink};
+use crate::watch::{Lost, Need, Position, Recorded, Sink};
 use crate::workload::{Change, Op, ResourceVersion};
-use chrono::Utc;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -194,8 +194,8 @@ impl Sink for KindRecorder {
         self.recorder.reporter.tell("EtcdRewound", note);
     }
 
-    fn reached(&mut self, place: Place) {
-        self.ledger.reached(place);
+    fn reached(&mut self, position: Position) {
+        self.ledger.reached(position);
     }
 
     fn heard(&mut self, expected: bool) {
@@ -390,7 +390,7 @@ impl KindRecorder {
             packed,
             encoding: self.recorder.settings.encoding,
             names: &self.recorder.settings.names,
-            now: Utc::now(),
+            now: clock::now(),
         };
         draft.revision().map(Some)
     }

@@ -1,7 +1,7 @@
 //! Up to where everything of a kind is durable: what is still on its way, by resourceVersion. Pure.
 
 use crate::metrics::{self, Metrics};
-use crate::watch::Place;
+use crate::watch::Position;
 use crate::watch::checkpoint::Progress;
 use crate::workload::{Ack, ResourceVersion};
 use prometheus_client::metrics::gauge::Gauge;
@@ -31,7 +31,7 @@ pub struct Ledger {
 struct Book {
     reached: ResourceVersion,
     /// Places with a time at which the history had come no further, ascending.
-    dated: VecDeque<Place>,
+    dated: VecDeque<Position>,
     pending: BTreeMap<ResourceVersion, Pending>,
     blind: Vec<(ResourceVersion, ResourceVersion)>,
     /// When something was last heard of the kind; none when there is nothing to hear.
@@ -60,9 +60,13 @@ impl Book {
     }
 
     /// Only what dates a later place than the last one, and no more of it than is needed.
-    fn date(&mut self, place: Place) {
-        if self.dated.back().is_none_or(|last| last.time < place.time) {
-            self.dated.push_back(place);
+    fn date(&mut self, position: Position) {
+        if self
+            .dated
+            .back()
+            .is_none_or(|last| last.time < position.time)
+        {
+            self.dated.push_back(position);
         }
         let through = self.ack().through;
         while self.dated.get(1).is_some_and(|second| second.at <= through) {
@@ -107,10 +111,10 @@ impl Ledger {
     }
 
     /// The watch has passed on everything up to there.
-    pub fn reached(&self, place: Place) {
+    pub fn reached(&self, position: Position) {
         self.update(|book| {
-            book.reached = book.reached.max(place.at);
-            book.date(place);
+            book.reached = book.reached.max(position.at);
+            book.date(position);
         });
         self.heard(true);
     }
@@ -193,8 +197,8 @@ mod tests {
         text.parse().expect("number")
     }
 
-    fn place(at: &str, minute: i64) -> Place {
-        Place {
+    fn place(at: &str, minute: i64) -> Position {
+        Position {
             at: rv(at),
             time: DateTime::from_timestamp(minute * 60, 0).expect("a time"),
         }

@@ -287,7 +287,7 @@ mod tests {
             r#"{"metadata":{"managedFields":[1,{"fieldsV1":"x","time":"x"}]}}"#,
         ] {
             with(json, |entries| {
-                assert!(author(entries, &[], &[&[Key("spec")]], true).is_none())
+                assert!(author(entries, &[], &[&[Key("spec")]], true).is_none());
             });
         }
     }

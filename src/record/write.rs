@@ -127,8 +127,8 @@ impl Write {
 mod tests {
     use super::super::gap::gap;
     use super::*;
+    use crate::clock;
     use crate::watch::{Lost, Reason};
-    use chrono::Utc;
 
     #[test]
     fn a_patch_names_its_own_fields_only() {
@@ -156,7 +156,7 @@ mod tests {
             at: "1".parse().expect("a number"),
             api_version: "g/v1".into(),
         };
-        let revision = || Box::new(gap("Thing", &lost, Utc::now()));
+        let revision = || Box::new(gap("Thing", &lost, clock::now()));
         assert_eq!(Write::Create(revision(), None).data(), 0);
         let viewing = tokio::spawn(async { View::default() });
         assert_eq!(Write::Create(revision(), Some(viewing)).data(), MAX_BYTES);

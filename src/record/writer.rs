@@ -340,7 +340,7 @@ impl Writer {
     fn shrink(&self, revision: &mut Revision) -> Outcome {
         match &mut revision.spec.snapshot {
             Some(snapshot) if snapshot.data.is_some() => {
-                (snapshot.data, snapshot.oversize) = (None, true)
+                (snapshot.data, snapshot.oversize) = (None, true);
             }
             _ => {
                 return self.refuse(

@@ -24,8 +24,8 @@ use http_body::Body;
 use kube::Client;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 #[cfg(test)]
 mod tests;

@@ -219,6 +219,7 @@ fn json(value: &Value) -> Result<Vec<u8>, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
     use std::sync::Arc;
     use tokio::sync::Semaphore;
 
@@ -259,7 +260,7 @@ mod tests {
             }
         };
         let (old, new) = (serde_json::json!(text()), serde_json::json!(text()));
-        let started = std::time::Instant::now();
+        let started = clock::monotonic();
         let diff = unified((&stored(), &old), (&stored(), &new)).expect("a diff");
         assert!(started.elapsed() < DEADLINE, "{:?}", started.elapsed());
         assert!(diff.starts_with("--- t\n+++ t\n"));

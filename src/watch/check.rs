@@ -4,9 +4,9 @@ use super::exact::Unserved;
 use super::relist::{Listed, NoList};
 use super::stream::{End, Stream};
 use super::{Recorded, Sink};
+use crate::clock;
 use crate::metrics;
 use crate::workload::{Resource, ResourceVersion};
-use chrono::Utc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -66,7 +66,7 @@ impl Until {
 impl<S: Sink> Stream<S> {
     /// Between two watches: is this still the same history, and was really everything seen?
     pub(super) async fn check(&mut self, resource: &Arc<Resource>, at: &mut ResourceVersion) {
-        let asked = Utc::now();
+        let asked = clock::now();
         if let Ok(page) = self.exact.present(resource, 1, "", true).await {
             if page.at < *at {
                 return self.start_over(page.at).await;

@@ -1,7 +1,7 @@
 //! Where a restart goes on: one ConfigMap with a key per kind. Written after everything before it is recorded, so it may
 //! be older than the truth and never newer; several replicas may write it, each says what is true.
 
-use super::Place;
+use super::Position;
 use crate::metrics::{self, Metrics};
 use crate::workload::{Ack, ResourceVersion};
 use chrono::{DateTime, Utc};
@@ -99,7 +99,7 @@ impl Checkpoint {
     }
 
     /// Reads what an earlier process wrote, by key.
-    pub async fn load(&self) -> BTreeMap<String, Place> {
+    pub async fn load(&self) -> BTreeMap<String, Position> {
         let mut wait = Duration::from_millis(250);
         for _ in 0..TRIES {
             match self.read().await {
@@ -124,7 +124,7 @@ impl Checkpoint {
         BTreeMap::new()
     }
 
-    fn places(&self, stored: &ConfigMap) -> BTreeMap<String, Place> {
+    fn places(&self, stored: &ConfigMap) -> BTreeMap<String, Position> {
         let mut places = BTreeMap::new();
         for follower in &self.followers {
             let Some(text) = stored.data.get(&follower.key) else {
@@ -149,7 +149,7 @@ impl Checkpoint {
             }
             places.insert(
                 follower.key.clone(),
-                Place {
+                Position {
                     at,
                     time: entry.time,
                 },

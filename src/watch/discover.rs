@@ -53,7 +53,7 @@ pub(super) async fn wait(client: &Client, kind: &Kind, mut absent: impl FnMut())
                 tracing::warn!(kind = %kind.group_kind(), %error, "asking for this kind failed");
             }
             Err(_) => {
-                tracing::warn!(kind = %kind.group_kind(), "asking for this kind took too long")
+                tracing::warn!(kind = %kind.group_kind(), "asking for this kind took too long");
             }
         }
         sleep(EVERY.mul_f64(0.75 + fastrand::f64() / 2.0)).await;

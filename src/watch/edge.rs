@@ -76,7 +76,7 @@ pub(super) fn change(
         namespace: metadata.namespace.into_owned(),
         generation,
         resource_version,
-        made: metadata.creation_timestamp,
+        created: metadata.creation_timestamp,
         seen,
         op,
         raw,

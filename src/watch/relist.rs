@@ -5,11 +5,12 @@ use super::repair::{Behind, Found, FoundState};
 use super::stream::Stream;
 use super::walk::Hole;
 use super::{Lost, Need, Reason, Recorded, Sink};
-use crate::client::page::is;
+use crate::client::page::has_status;
+use crate::clock;
 use crate::metrics;
 use crate::revision::Observed;
 use crate::workload::{Change, Op, Resource, ResourceVersion};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures::StreamExt;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -72,7 +73,7 @@ pub(super) enum NoList {
 
 impl From<anyhow::Error> for NoList {
     fn from(error: anyhow::Error) -> Self {
-        if is(&error, 404) {
+        if has_status(&error, 404) {
             Self::Absent
         } else {
             Self::Failed(error)
@@ -95,7 +96,7 @@ impl<S: Sink> Stream<S> {
             .inc();
         self.sink.listing();
         let mut listed = Listed::empty();
-        let (mut token, asked) = (String::new(), Utc::now());
+        let (mut token, asked) = (String::new(), clock::now());
         loop {
             let page = self.exact.present(resource, PAGE, &token, false).await?;
             self.sink.heard(true);
@@ -268,7 +269,7 @@ impl<S: Sink> Stream<S> {
             match last? {
                 Some(last) => {
                     self.ended_before(resource, (recorded.generation, recorded.at), last)
-                        .await?
+                        .await?;
                 }
                 None => self.sink.gone(&recorded).await,
             }
@@ -390,9 +391,9 @@ impl<S: Sink> Stream<S> {
         let since = self.since.map(|since| since.time);
         behind.from.0 > 0
             || behind
-                .made
+                .created
                 .zip(since)
-                .is_some_and(|(made, since)| made + SKEW >= since)
+                .is_some_and(|(created, since)| created + SKEW >= since)
     }
 
     /// Looks for objects that came and went between two places. What lived at none of the samples leaves no trace, so
@@ -484,6 +485,6 @@ pub(super) fn behind(
         refresh,
         to,
         listed,
-        made: change.made,
+        created: change.created,
     }
 }

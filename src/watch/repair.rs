@@ -26,7 +26,7 @@ pub(super) struct Behind {
     /// The list that showed that state, when it has to be read as well.
     pub(super) listed: Option<ResourceVersion>,
     /// When it was made.
-    pub(super) made: Option<DateTime<Utc>>,
+    pub(super) created: Option<DateTime<Utc>>,
 }
 
 /// What the past told of one object, by generation.

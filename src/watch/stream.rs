@@ -4,9 +4,9 @@ use super::check::Until;
 use super::edge;
 use super::exact::{Exact, Unserved};
 use super::relist::{Listed, NoList, behind};
-use super::{Need, Place, Sink, discover};
+use super::{Need, Position, Sink, discover};
 use crate::client::backoff::{Waits, backoff};
-use crate::client::page::is;
+use crate::client::page::has_status;
 use crate::kinds::Kind;
 use crate::metrics::{self, Metrics};
 use crate::revision::Observed;
@@ -46,7 +46,7 @@ pub struct Parts {
     /// Turns true when the first list is in, or when there is nothing to list.
     pub ready: watch::Sender<bool>,
     /// Up to where everything was recorded before.
-    pub since: Option<Place>,
+    pub since: Option<Position>,
     /// How often it is checked that nothing was missed.
     pub audit: Duration,
     /// Told when etcd was restored: everything has to start over.
@@ -61,11 +61,11 @@ pub struct Stream<S> {
     pub(super) sink: S,
     pub(super) metrics: Metrics,
     ready: watch::Sender<bool>,
-    pub(super) since: Option<Place>,
+    pub(super) since: Option<Position>,
     /// Whether this process has followed the kind before: what is missing now was missed by it.
     pub(super) resumed: bool,
     /// A place that the history had reached at a known time.
-    pub(super) clock: Option<Place>,
+    pub(super) clock: Option<Position>,
     pub(super) audit: Duration,
     pub(super) audited: Instant,
     rewound: Arc<Notify>,
@@ -245,8 +245,8 @@ impl<S: Sink> Stream<S> {
         .await?;
         let events = match answer.map_err(anyhow::Error::from) {
             Ok(events) => events,
-            Err(error) if is(&error, 410) => return Ok(self.expired().await),
-            Err(error) if is(&error, 404) => return Ok(End::Absent),
+            Err(error) if has_status(&error, 410) => return Ok(self.expired().await),
+            Err(error) if has_status(&error, 404) => return Ok(End::Absent),
             Err(error) => return Err(error),
         };
         let (mut events, opened) = (std::pin::pin!(events), Instant::now());
@@ -390,16 +390,16 @@ impl<S: Sink> Stream<S> {
             .map(|clock| clock.time);
         let before = self.since.map(|since| since.time);
         let time = dated.into_iter().chain(before).max().unwrap_or_default();
-        let place = Place { at, time };
+        let place = Position { at, time };
         self.since = Some(place);
         self.sink.reached(place);
     }
 
     /// A consistent read that was asked at `asked` showed the history at `at`.
     pub(super) fn measured(&mut self, at: ResourceVersion, asked: DateTime<Utc>) {
-        let reached = |clock: Place| self.since.is_some_and(|since| since.at >= clock.at);
+        let reached = |clock: Position| self.since.is_some_and(|since| since.at >= clock.at);
         if self.clock.is_none_or(reached) {
-            self.clock = Some(Place { at, time: asked });
+            self.clock = Some(Position { at, time: asked });
         }
     }
 

@@ -118,13 +118,13 @@ async fn everything_but_the_view_is_immutable() {
         assert!(!present.is_null(), "the test sets {field}");
         stored
             .assert_refused(&format!("{field} changed"), |spec| {
-                spec[field] = other(&present)
+                spec[field] = other(&present);
             })
             .await;
         for (name, value) in present.as_object().into_iter().flatten() {
             stored
                 .assert_refused(&format!("{field}.{name} changed"), |spec| {
-                    spec[field][name] = other(value)
+                    spec[field][name] = other(value);
                 })
                 .await;
         }
@@ -133,7 +133,7 @@ async fn everything_but_the_view_is_immutable() {
                 spec.as_object_mut()
                     .expect("an object")
                     .remove(field)
-                    .map_or((), drop)
+                    .map_or((), drop);
             };
             stored
                 .assert_refused(&format!("{field} removed"), remove)
@@ -179,7 +179,7 @@ async fn nothing_can_be_added_and_null_is_nothing() {
     }
     stored
         .assert_refused("a nested addition", |spec| {
-            spec["workload"]["name"] = "x".into()
+            spec["workload"]["name"] = "x".into();
         })
         .await;
 }

@@ -1,6 +1,11 @@
 //! The real binary against a real etcd and kube-apiserver. Each test has a namespace, or a cluster, of its own; what
 //! was recorded is compared with what etcd itself says (see `oracle`).
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks measure real time"
+)]
+
 mod continuity;
 mod crd;
 mod demo;

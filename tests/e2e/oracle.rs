@@ -271,9 +271,9 @@ pub fn compaction(etcd: &str) -> u64 {
     while known - forgotten > 1 {
         let middle = forgotten + (known - forgotten) / 2;
         if range(address, middle).contains("compacted") {
-            forgotten = middle
+            forgotten = middle;
         } else {
-            known = middle
+            known = middle;
         }
     }
     known

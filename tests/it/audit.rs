@@ -4,7 +4,7 @@ use crate::script::{Answer, client};
 use revisor::kinds::Catalogue;
 use revisor::metrics::{Metrics, kind};
 use revisor::revision::Observed;
-use revisor::watch::{Lost, Need, Parts, Place, Recorded, Sink, Stream};
+use revisor::watch::{Lost, Need, Parts, Position, Recorded, Sink, Stream};
 use revisor::workload::{Change, Op, ResourceVersion};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -115,7 +115,7 @@ impl Sink for Book {
 
     fn blind(&mut self, _: ResourceVersion, _: ResourceVersion) {}
     fn rewound(&mut self, _: ResourceVersion, _: ResourceVersion) {}
-    fn reached(&mut self, _: Place) {}
+    fn reached(&mut self, _: Position) {}
     fn heard(&mut self, _: bool) {}
 }
 

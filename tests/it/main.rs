@@ -1,5 +1,10 @@
 //! Tests that need no cluster: generated files, and scripted API servers for faults that a real one does not show.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks measure real time"
+)]
+
 mod audit;
 mod demo;
 mod generated;

@@ -4,7 +4,7 @@ use crate::script::{Answer, client};
 use chrono::DateTime;
 use revisor::kinds::Catalogue;
 use revisor::metrics::Metrics;
-use revisor::watch::{Lost, Need, Parts, Place, Recorded, Sink, Stream};
+use revisor::watch::{Lost, Need, Parts, Position, Recorded, Sink, Stream};
 use revisor::workload::{Change, ResourceVersion};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -87,7 +87,7 @@ impl Sink for Book {
     async fn gone(&mut self, _: &Recorded) {}
     fn blind(&mut self, _: ResourceVersion, _: ResourceVersion) {}
     fn rewound(&mut self, _: ResourceVersion, _: ResourceVersion) {}
-    fn reached(&mut self, place: Place) {
+    fn reached(&mut self, position: Position) {
         if place.at.to_string() == NOW.to_string() {
             self.note("caught up".to_owned());
         }
@@ -174,7 +174,7 @@ async fn follow_wanted(
         .expect("built in")
         .clone();
     let (ready, _) = watch::channel(false);
-    let since = since.map(|at| Place {
+    let since = since.map(|at| Position {
         at: at.to_string().parse().expect("a number"),
         time: DateTime::UNIX_EPOCH,
     });

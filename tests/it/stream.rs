@@ -4,7 +4,7 @@ use crate::script::{Answer, client};
 use chrono::{DateTime, Utc};
 use revisor::kinds::Catalogue;
 use revisor::metrics::{Metrics, kind};
-use revisor::watch::{Lost, Need, Parts, Place, Recorded, Sink, Stream};
+use revisor::watch::{Lost, Need, Parts, Position, Recorded, Sink, Stream};
 use revisor::workload::{Change, ResourceVersion};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 /// Notes what it is given: `list`, `listed`, `1@10 Watch` for a change, `at 10` for a place.
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<Place>>>);
+struct Notes(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<Position>>>);
 
 /// A generation that cannot follow what was seen before.
 const OTHER_HISTORY: i64 = 99;
@@ -80,7 +80,7 @@ impl Sink for Notes {
         self.push(format!("rewound {last} to {now}"));
     }
 
-    fn reached(&mut self, place: Place) {
+    fn reached(&mut self, position: Position) {
         self.push(format!("at {}", place.at));
         self.1.lock().expect("no panic").push(place);
     }
@@ -116,7 +116,7 @@ async fn follow(
 
 /// The same from a checkpoint, while the present is at `now`.
 async fn follow_from(
-    since: Option<Place>,
+    since: Option<Position>,
     now: u32,
     lists: Vec<Answer>,
     watches: Vec<Answer>,
@@ -487,7 +487,7 @@ async fn an_event_of_another_history_starts_everything_over() {
 
 #[tokio::test(start_paused = true)]
 async fn a_place_is_dated_by_what_the_api_server_said_of_the_present() {
-    let long_ago = Place {
+    let long_ago = Position {
         at: "5".parse().expect("a number"),
         time: DateTime::UNIX_EPOCH,
     };

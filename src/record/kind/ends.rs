@@ -4,6 +4,7 @@ use super::super::gap::gap;
 use super::super::queue::Write;
 use super::super::tracked::{Content, Tracked};
 use super::KindRecorder;
+use crate::clock;
 use crate::json::Document;
 use crate::metrics::{kind, kind_reason};
 use crate::revision::Observed;
@@ -104,7 +105,7 @@ impl KindRecorder {
             .gap_generations
             .get_or_create(&labels)
             .inc_by(generations.unsigned_abs());
-        let revision = gap(&self.kind.kind, &lost, Utc::now());
+        let revision = gap(&self.kind.kind, &lost, clock::now());
         if lost.reason != Reason::NotSelected {
             metrics
                 .lost
@@ -176,7 +177,7 @@ impl KindRecorder {
             },
         );
         let mut patch = self.status(&tracked, uid);
-        patch.deletion_time = Some(asked.unwrap_or_else(Utc::now));
+        patch.deletion_time = Some(asked.unwrap_or_else(clock::now));
         let quiet = self.recorder.quiet.overtaken(uid);
         if quiet.is_some() {
             patch = patch.through(tracked.generation, tracked.at);

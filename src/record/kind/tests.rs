@@ -88,7 +88,7 @@ fn labelled(generation: i64, at: u32, seen: Observed, op: Op, record: &str) -> C
         namespace: "n".into(),
         generation,
         resource_version: at.to_string().parse().expect("a number"),
-        made: None,
+        created: None,
         seen,
         op,
         raw: RawValue::from_string(object.to_string()).expect("JSON"),

@@ -1,6 +1,7 @@
 //! At most so many requests a second for each caller: the generic cell rate algorithm, one number a caller.
 
 use super::Tag;
+use crate::clock;
 use moka::sync::Cache;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,7 +30,7 @@ impl Rates {
             .build();
         Self {
             used,
-            start: Instant::now(),
+            start: clock::monotonic(),
             cost: SECOND / u64::from(per_second.max(1)),
         }
     }

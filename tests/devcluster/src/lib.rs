@@ -4,6 +4,11 @@
 //! [`binaries`] finds or builds the programs, [`Cluster::start`] runs them. Whatever happens to the process that
 //! started a cluster, nothing of it stays behind: every program hangs on a pipe of its parent.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks measure real time"
+)]
+
 mod binaries;
 mod certificates;
 mod cluster;

@@ -1,5 +1,10 @@
 //! Real clusters: they start, they can be disturbed, and nothing of them stays behind.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks measure real time"
+)]
+
 use devcluster::{Cluster, Component, Options};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

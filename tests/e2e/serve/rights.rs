@@ -92,10 +92,10 @@ async fn tokens_that_are_over_or_for_somebody_else_are_refused() {
         .expect("a time")
         .as_secs();
     let fresh = signed(world, &people.reader, |claims| {
-        claims["exp"] = json!(now + 600)
+        claims["exp"] = json!(now + 600);
     });
     let expired = signed(world, &people.reader, |claims| {
-        claims["exp"] = json!(now - 120)
+        claims["exp"] = json!(now - 120);
     });
     let other = token(&client, &namespace, "reader", &["elsewhere"]).await;
     for path in &paths {
