@@ -1,8 +1,9 @@
 //! Every Revision there is, in memory: fed by its own watch, read by `serve`, asked by `record` at the start.
 //!
 //! In: LIST and WATCH of Revisions, and of the labels of namespaces. Out: [`Head`]s for `record`, rendered JSON for
-//! `serve` (through [`Read`], the one thing it knows). Level-triggered: only the present set counts. Each Revision is
-//! rendered once, when it comes; what its JSON owes to its siblings is replaced when they change.
+//! `serve`, which knows the cache as a [`RevisionLister`] only. Level-triggered: only the present set counts. Each
+//! Revision is rendered once, when it comes; the part of its JSON that depends on its siblings is replaced when they
+//! change.
 
 mod age;
 mod feed;
@@ -40,9 +41,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
-/// Which workload something is of, by every name it has.
+/// Names a workload by every name that it has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct WorkloadRef {
     /// metadata.namespace; of all workloads in it the same piece of memory.
     pub namespace: Arc<str>,
     /// metadata.name.
@@ -55,7 +56,7 @@ pub struct Place {
     pub kind: String,
 }
 
-impl Place {
+impl WorkloadRef {
     /// The API group of its kind; empty for the core group.
     pub fn group(&self) -> &str {
         self.api_version
@@ -67,20 +68,20 @@ impl Place {
 /// JSON in one piece or more.
 pub type Pieces = SmallVec<[Bytes; 1]>;
 
-/// The Revisions of a workload, newest first.
+/// The Revisions of a workload as they are served, newest first.
 #[derive(Clone, Debug)]
-pub struct List {
+pub struct ServedList {
     /// `{"revisions":[…]}`, as the contract has it.
     pub pieces: Pieces,
     /// Of all of them together.
     pub etag: Etag,
 }
 
-/// One Revision that was asked for.
+/// One Revision as it is served.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct ServedRevision {
     /// Its workload.
-    pub place: Arc<Place>,
+    pub workload: Arc<WorkloadRef>,
     /// metadata.generation of the workload.
     pub generation: i64,
     /// Id of the next older one.
@@ -93,7 +94,7 @@ pub struct Found {
 
 /// A Revision or a Gap in the whole history of a workload.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct HistoryItem {
     /// The generation; of a Gap the last one.
     pub generation: i64,
     /// Its id.
@@ -122,24 +123,24 @@ pub enum Of {
     Revision(Uuid),
 }
 
-/// What `serve` may ask.
-pub trait Read: Send + Sync {
-    /// Which workload this is; none when it is not known.
-    fn place(&self, of: Of) -> Option<Arc<Place>>;
-    /// Where it is. Every request needs that, so it costs less than all of its [`Place`].
+/// Reads of the cache, as `serve` needs them.
+pub trait RevisionLister: Send + Sync {
+    /// The names of a workload; none when it is not known.
+    fn workload(&self, of: Of) -> Option<Arc<WorkloadRef>>;
+    /// The namespace of a workload. Every request needs it, so it costs less than the whole [`WorkloadRef`].
     fn namespace(&self, of: Of) -> Option<Arc<str>>;
     /// The Revisions of a workload that is deleted, or is not; none when the workload is not known.
-    fn list(&self, workload: Uuid, deleted: bool) -> Option<List>;
-    /// How many [`Read::list`] gives.
+    fn list(&self, workload: Uuid, deleted: bool) -> Option<ServedList>;
+    /// How many [`RevisionLister::list`] gives.
     fn count(&self, workload: Uuid, deleted: bool) -> usize;
     /// One Revision by its id.
-    fn get(&self, revision: Uuid) -> Option<Found>;
+    fn get(&self, revision: Uuid) -> Option<ServedRevision>;
     /// All workloads that are `wanted`, in no order.
-    fn workloads(&self, wanted: &dyn Fn(&Place) -> bool) -> Vec<Arc<Place>>;
+    fn workloads(&self, wanted: &dyn Fn(&WorkloadRef) -> bool) -> Vec<Arc<WorkloadRef>>;
     /// A workload in a few numbers; none when it is not known.
     fn summary(&self, workload: Uuid) -> Option<Summary>;
     /// Everything of a workload that is older than `before`, newest first, Gaps included; none when it is not known.
-    fn history(&self, workload: Uuid, before: Option<(i64, Uuid)>) -> Option<Vec<Listed>>;
+    fn history(&self, workload: Uuid, before: Option<(i64, Uuid)>) -> Option<Vec<HistoryItem>>;
 }
 
 /// The list that is coming in, and how old is what is served meanwhile.
@@ -297,16 +298,16 @@ impl Heads for Cache {
     }
 }
 
-impl Read for Cache {
-    fn place(&self, of: Of) -> Option<Arc<Place>> {
-        self.read().place(of)
+impl RevisionLister for Cache {
+    fn workload(&self, of: Of) -> Option<Arc<WorkloadRef>> {
+        self.read().workload(of)
     }
 
     fn namespace(&self, of: Of) -> Option<Arc<str>> {
         self.read().namespace(of)
     }
 
-    fn list(&self, workload: Uuid, deleted: bool) -> Option<List> {
+    fn list(&self, workload: Uuid, deleted: bool) -> Option<ServedList> {
         self.read().list(workload, deleted)
     }
 
@@ -314,11 +315,11 @@ impl Read for Cache {
         self.read().count(workload, deleted)
     }
 
-    fn get(&self, revision: Uuid) -> Option<Found> {
+    fn get(&self, revision: Uuid) -> Option<ServedRevision> {
         self.read().get(revision)
     }
 
-    fn workloads(&self, wanted: &dyn Fn(&Place) -> bool) -> Vec<Arc<Place>> {
+    fn workloads(&self, wanted: &dyn Fn(&WorkloadRef) -> bool) -> Vec<Arc<WorkloadRef>> {
         self.read().workloads(wanted)
     }
 
@@ -326,7 +327,7 @@ impl Read for Cache {
         self.read().summary(workload)
     }
 
-    fn history(&self, workload: Uuid, before: Option<(i64, Uuid)>) -> Option<Vec<Listed>> {
+    fn history(&self, workload: Uuid, before: Option<(i64, Uuid)>) -> Option<Vec<HistoryItem>> {
         self.read().history(workload, before)
     }
 }

@@ -1,6 +1,6 @@
 //! The HTTP side: the read API from the cache, and the admin port (probes and metrics).
 //!
-//! In: what the cache may be asked ([`crate::cache::Read`]), readiness, metrics, and the API server for reviews and for
+//! In: the cache through [`crate::cache::RevisionLister`], readiness, metrics, and the API server for reviews and for
 //! whole workloads. Out: two [`listen::Handler`]s. A request goes `listen` → `api` → `route` (what it needs of its
 //! caller) → `auth` → `revisions`, `own`, `whole`, `token` or `openapi` → `answer`.
 

@@ -5,7 +5,7 @@ use super::render::{Around, Identity, phase_of, render, type_name};
 use super::rows::{Row, Rows};
 use super::seats::{Seats, is_named_rightly};
 use super::wire::Missing;
-use super::{Found, List, Listed, Of, Place, Summary};
+use super::{HistoryItem, Of, ServedList, ServedRevision, Summary, WorkloadRef};
 use crate::history::subtract;
 use crate::revision::{Gap, Revision};
 use crate::workload::Head;
@@ -51,7 +51,7 @@ const DEPARTMENT: &str = "default";
 pub(super) struct Workload {
     /// As in the place, which lies elsewhere.
     namespace: Arc<str>,
-    place: Arc<Place>,
+    place: Arc<WorkloadRef>,
     /// When the oldest of its Revisions was made; none is before all times.
     since: Option<Time>,
     kind: GroupKind,
@@ -237,7 +237,7 @@ impl Index {
             .unwrap_or_default()
     }
 
-    fn workload(&self, of: Of) -> Option<&Workload> {
+    fn find(&self, of: Of) -> Option<&Workload> {
         let uid = match of {
             Of::Workload(uid) => uid,
             Of::Revision(id) => self.ids.get(&id)?.0,
@@ -245,12 +245,12 @@ impl Index {
         self.workloads.get(uid)
     }
 
-    pub(super) fn place(&self, of: Of) -> Option<Arc<Place>> {
-        self.workload(of).map(|workload| workload.place.clone())
+    pub(super) fn workload(&self, of: Of) -> Option<Arc<WorkloadRef>> {
+        self.find(of).map(|workload| workload.place.clone())
     }
 
     pub(super) fn namespace(&self, of: Of) -> Option<Arc<str>> {
-        self.workload(of).map(|workload| workload.namespace.clone())
+        self.find(of).map(|workload| workload.namespace.clone())
     }
 
     /// The rows of a workload that is deleted, or is not, as `deleted` says; none of one that is the other.
@@ -264,22 +264,22 @@ impl Index {
         })
     }
 
-    pub(super) fn list(&self, uid: Uuid, deleted: bool) -> Option<List> {
+    pub(super) fn list(&self, uid: Uuid, deleted: bool) -> Option<ServedList> {
         let (pieces, etag) = self.rows(uid, deleted)?.list();
-        Some(List { pieces, etag })
+        Some(ServedList { pieces, etag })
     }
 
     pub(super) fn count(&self, uid: Uuid, deleted: bool) -> usize {
         self.rows(uid, deleted).map_or(0, Rows::len)
     }
 
-    pub(super) fn get(&self, id: Uuid) -> Option<Found> {
+    pub(super) fn get(&self, id: Uuid) -> Option<ServedRevision> {
         let (uid, generation) = *self.ids.get(&id)?;
         let workload = self.workloads.get(uid)?;
         let (row, json) = workload.rows.get(generation)?;
         let before = workload.rows.before(generation).map(|older| older.id);
-        Some(Found {
-            place: workload.place.clone(),
+        Some(ServedRevision {
+            workload: workload.place.clone(),
             generation,
             before,
             json,
@@ -288,7 +288,7 @@ impl Index {
     }
 
     /// The workloads that `wanted` picks, by namespace, name and uid.
-    pub(super) fn workloads(&self, wanted: &dyn Fn(&Place) -> bool) -> Vec<Arc<Place>> {
+    pub(super) fn workloads(&self, wanted: &dyn Fn(&WorkloadRef) -> bool) -> Vec<Arc<WorkloadRef>> {
         let picked = self
             .workloads
             .values()
@@ -307,15 +307,19 @@ impl Index {
     }
 
     /// Everything of a workload that is older than `before`, newest first, Gaps included.
-    pub(super) fn history(&self, uid: Uuid, before: Option<(i64, Uuid)>) -> Option<Vec<Listed>> {
+    pub(super) fn history(
+        &self,
+        uid: Uuid,
+        before: Option<(i64, Uuid)>,
+    ) -> Option<Vec<HistoryItem>> {
         let workload = self.workloads.get(uid)?;
         let rows = workload.rows.with_json();
-        let rows = rows.map(|(row, json)| Listed {
+        let rows = rows.map(|(row, json)| HistoryItem {
             generation: row.generation,
             id: row.id,
             json,
         });
-        let gaps = workload.gaps.iter().map(|((from, to), hole)| Listed {
+        let gaps = workload.gaps.iter().map(|((from, to), hole)| HistoryItem {
             generation: *to,
             id: hole.id,
             json: hole.render(&workload.place, *from, *to),
@@ -330,7 +334,7 @@ impl Index {
 impl Workload {
     pub(super) fn new(revision: &Revision, namespace: Arc<str>) -> Self {
         let workload = &revision.spec.workload;
-        let place = Arc::new(Place {
+        let place = Arc::new(WorkloadRef {
             uid: workload.uid,
             namespace: namespace.clone(),
             name: workload.name.clone(),
@@ -459,7 +463,7 @@ impl Workload {
 
 impl Hole {
     /// In the words of the contract, as far as they fit.
-    fn render(&self, place: &Place, from: i64, to: i64) -> Bytes {
+    fn render(&self, place: &WorkloadRef, from: i64, to: i64) -> Bytes {
         let json = serde_json::json!({
             "id": self.id, "name": place.name, "workloadId": place.uid, "createdAt": super::wire::rfc3339(self.time),
             "additionalFields": {
@@ -778,7 +782,10 @@ mod tests {
                 "the oldest is shown: {shown:?}"
             );
             assert_eq!(
-                &*index.place(Of::Workload(uid())).expect("known").namespace,
+                &*index
+                    .workload(Of::Workload(uid()))
+                    .expect("known")
+                    .namespace,
                 "team-b",
                 "{order:?}"
             );

@@ -1,7 +1,7 @@
 //! Joins the read API and the admin port to the rest.
 
 use super::Parts;
-use crate::cache::Read;
+use crate::cache::RevisionLister;
 use crate::config::{RunArgs, ServeArgs};
 use crate::serve::admin::Admin;
 use crate::serve::api::{Api, Options};
@@ -86,7 +86,7 @@ fn gate(flags: &ServeArgs, parts: &Parts) -> anyhow::Result<Gate> {
 
 fn api(flags: &ServeArgs, parts: &Parts, gate: Option<Gate>) -> Api {
     let names: Names = parts.recorder.settings.names.clone();
-    let cache: Arc<dyn Read> = Arc::new(parts.cache.clone());
+    let cache: Arc<dyn RevisionLister> = Arc::new(parts.cache.clone());
     Api {
         cache,
         ready: parts.filled.clone(),

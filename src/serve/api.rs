@@ -11,7 +11,7 @@ use super::payload::Payload;
 use super::route::{Access, Query, Route};
 use super::token::BoxError;
 use super::{openapi, own, revisions, token, whole};
-use crate::cache::{Of, Place, Read};
+use crate::cache::{Of, RevisionLister, WorkloadRef};
 use crate::kinds::Catalogue;
 use crate::metrics::{Metrics, request as labels};
 use crate::view::redact::Names;
@@ -49,7 +49,7 @@ pub struct Options {
 /// The read API.
 pub struct Api {
     /// What is served.
-    pub cache: Arc<dyn Read>,
+    pub cache: Arc<dyn RevisionLister>,
     /// Whether the cache is filled.
     pub ready: Readiness,
     /// Who may read; none lets everybody in.
@@ -238,7 +238,7 @@ impl Api {
                     .await;
             }
         };
-        let place = self.options.check_workload.then(|| self.cache.place(of));
+        let place = self.options.check_workload.then(|| self.cache.workload(of));
         let namespace = match &place {
             Some(place) => place.as_ref().map(|place| place.namespace.clone()),
             None => self.cache.namespace(of),
@@ -256,14 +256,14 @@ impl Api {
         &self,
         gate: &Gate,
         caller: &Caller,
-        place: &Place,
+        place: &WorkloadRef,
     ) -> Result<(), ApiError> {
         let on = self.workload(place, &place.name);
         gate.authorize(caller, Wish { verb: "get", on }).await
     }
 
     /// A workload as the API server knows it; without a name all of its kind in its namespace.
-    fn workload(&self, place: &Place, name: &str) -> Object {
+    fn workload(&self, place: &WorkloadRef, name: &str) -> Object {
         let kinds = self.catalogue.kinds().iter();
         let mut same = kinds.filter(|kind| kind.kind == place.kind && kind.group == place.group());
         // A kind that is not configured any more has no name that could be asked for; it follows the rule of names.
@@ -284,7 +284,7 @@ impl Api {
     pub(super) async fn may_list(
         &self,
         caller: Option<&Caller>,
-        place: &Place,
+        place: &WorkloadRef,
     ) -> Result<bool, ApiError> {
         let (Some(gate), Some(caller), true) = (&self.gate, caller, self.options.check_workload)
         else {

@@ -5,7 +5,7 @@ use super::api::Api;
 use super::auth::Caller;
 use super::error::{ApiError, shown};
 use super::route::Query;
-use crate::cache::{Place, Read, wire::rfc3339};
+use crate::cache::{RevisionLister, WorkloadRef, wire::rfc3339};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -70,7 +70,7 @@ pub(super) async fn workloads(
     let is = |wanted: &Option<String>, given: &str| {
         wanted.as_deref().is_none_or(|wanted| wanted == given)
     };
-    let wanted = |place: &Place| {
+    let wanted = |place: &WorkloadRef| {
         is(&query.namespace, &place.namespace)
             && is(&query.kind, &place.kind)
             && is(&query.name, &place.name)
@@ -98,9 +98,9 @@ pub(super) async fn workloads(
 async fn page<'a>(
     api: &Api,
     caller: Option<&Caller>,
-    places: &'a [Arc<Place>],
+    places: &'a [Arc<WorkloadRef>],
     limit: usize,
-) -> Result<(Vec<&'a Place>, Option<String>), ApiError> {
+) -> Result<(Vec<&'a WorkloadRef>, Option<String>), ApiError> {
     let (mut seen, mut reviewed, mut last) = (Vec::new(), HashMap::new(), None);
     let most = if api.options.check_workload {
         MAX_REVIEWS
@@ -124,11 +124,11 @@ async fn page<'a>(
     Ok((seen, None))
 }
 
-fn key(place: &Place) -> (&str, &str, Uuid) {
+fn key(place: &WorkloadRef) -> (&str, &str, Uuid) {
     (&place.namespace, &place.name, place.uid)
 }
 
-fn row(cache: &dyn Read, place: &Place) -> Option<WorkloadRow> {
+fn row(cache: &dyn RevisionLister, place: &WorkloadRef) -> Option<WorkloadRow> {
     let summary = cache.summary(place.uid)?;
     Some(WorkloadRow {
         id: place.uid,
@@ -144,7 +144,11 @@ fn row(cache: &dyn Read, place: &Place) -> Option<WorkloadRow> {
 }
 
 /// `GET /api/revisor/v1/workloads/{workloadId}/revisions`.
-pub(super) fn history(cache: &dyn Read, workload: Uuid, query: &Query) -> Result<Answer, ApiError> {
+pub(super) fn history(
+    cache: &dyn RevisionLister,
+    workload: Uuid,
+    query: &Query,
+) -> Result<Answer, ApiError> {
     let all = cache.history(workload, cursor(query)?);
     let mut all = all.ok_or_else(|| ApiError::NotFound(format!("workload {workload}")))?;
     let more = all.len() > query.limit;

@@ -3,13 +3,17 @@
 use super::answer::{Answer, JSON};
 use super::error::ApiError;
 use super::route::Query;
-use crate::cache::{List, Read};
+use crate::cache::{RevisionLister, ServedList};
 use uuid::Uuid;
 
 /// `GET /api/v1/workloads/inferences/{workloadId}/revisions`.
-pub(super) fn list(cache: &dyn Read, workload: Uuid, query: &Query) -> Result<Answer, ApiError> {
+pub(super) fn list(
+    cache: &dyn RevisionLister,
+    workload: Uuid,
+    query: &Query,
+) -> Result<Answer, ApiError> {
     let found = cache.list(workload, query.deleted);
-    let List { pieces, etag } =
+    let ServedList { pieces, etag } =
         found.ok_or_else(|| ApiError::NotFound(format!("workload {workload}")))?;
     Ok(Answer {
         media: JSON,
@@ -19,7 +23,7 @@ pub(super) fn list(cache: &dyn Read, workload: Uuid, query: &Query) -> Result<An
 }
 
 /// `GET /api/v1/workloads/inferences/{workloadId}/revisions/count`.
-pub(super) fn count(cache: &dyn Read, workload: Uuid, query: &Query) -> Answer {
+pub(super) fn count(cache: &dyn RevisionLister, workload: Uuid, query: &Query) -> Answer {
     Answer::new(
         JSON,
         format!("{{\"count\":{}}}", cache.count(workload, query.deleted)),
@@ -27,7 +31,7 @@ pub(super) fn count(cache: &dyn Read, workload: Uuid, query: &Query) -> Answer {
 }
 
 /// `GET /api/v1/workloads/inferences/revisions/{revisionId}`.
-pub(super) fn get(cache: &dyn Read, revision: Uuid) -> Result<Answer, ApiError> {
+pub(super) fn get(cache: &dyn RevisionLister, revision: Uuid) -> Result<Answer, ApiError> {
     let found = cache
         .get(revision)
         .ok_or_else(|| ApiError::NotFound(format!("revision {revision}")))?;

@@ -8,7 +8,7 @@ use super::api::Api;
 use super::auth::Caller;
 use super::error::ApiError;
 use super::route::Query;
-use crate::cache::Found;
+use crate::cache::ServedRevision;
 use crate::history::{HistoryError, manifest};
 use crate::revision::{Revision, identity};
 use crate::view::redact::Names;
@@ -120,7 +120,7 @@ fn unified(
         .to_string())
 }
 
-fn found(api: &Api, id: Uuid) -> Result<Found, ApiError> {
+fn found(api: &Api, id: Uuid) -> Result<ServedRevision, ApiError> {
     api.cache
         .get(id)
         .ok_or_else(|| ApiError::NotFound(format!("revision {id}")))
@@ -150,8 +150,8 @@ async fn aside<T: Send + 'static>(
 }
 
 /// Snapshots are not kept in memory; the API server has them.
-async fn stored(api: &Api, found: &Found) -> Result<Stored, ApiError> {
-    let place = &found.place;
+async fn stored(api: &Api, found: &ServedRevision) -> Result<Stored, ApiError> {
+    let place = &found.workload;
     let revisions: Resources<Revision> =
         Resources::namespaced(api.client.clone(), &place.namespace);
     let name = identity::name(&place.name, place.uid, found.generation);

@@ -1,7 +1,7 @@
 //! Every route before a cache and an API server that do as they are told.
 
 use super::*;
-use crate::cache::{Found, List, Listed, Of, Summary};
+use crate::cache::{HistoryItem, Of, ServedList, ServedRevision, Summary};
 use crate::revision::identity;
 use crate::serve::auth::Reviews;
 use http_body_util::{BodyExt, Full};
@@ -19,12 +19,12 @@ const WORKLOAD: Uuid = Uuid::from_u128(7);
 #[derive(Default)]
 struct Fixed {
     generations: BTreeMap<Uuid, i64>,
-    places: Vec<Arc<Place>>,
+    places: Vec<Arc<WorkloadRef>>,
 }
 
-fn place(namespace: &str, kind: &str, uid: Uuid) -> Arc<Place> {
+fn place(namespace: &str, kind: &str, uid: Uuid) -> Arc<WorkloadRef> {
     let (namespace, kind) = (namespace.into(), kind.to_owned());
-    Arc::new(Place {
+    Arc::new(WorkloadRef {
         namespace,
         name: "w".to_owned(),
         uid,
@@ -33,35 +33,35 @@ fn place(namespace: &str, kind: &str, uid: Uuid) -> Arc<Place> {
     })
 }
 
-impl Read for Fixed {
-    fn place(&self, of: Of) -> Option<Arc<Place>> {
+impl RevisionLister for Fixed {
+    fn workload(&self, of: Of) -> Option<Arc<WorkloadRef>> {
         match of {
             Of::Workload(_) => None,
-            Of::Revision(id) => self.get(id).map(|found| found.place),
+            Of::Revision(id) => self.get(id).map(|found| found.workload),
         }
     }
     fn namespace(&self, of: Of) -> Option<Arc<str>> {
-        self.place(of).map(|place| place.namespace.clone())
+        self.workload(of).map(|place| place.namespace.clone())
     }
-    fn list(&self, _: Uuid, _: bool) -> Option<List> {
+    fn list(&self, _: Uuid, _: bool) -> Option<ServedList> {
         panic!("broken on purpose")
     }
     fn count(&self, _: Uuid, _: bool) -> usize {
         0
     }
-    fn get(&self, id: Uuid) -> Option<Found> {
+    fn get(&self, id: Uuid) -> Option<ServedRevision> {
         let generation = *self.generations.get(&id)?;
         let before = Some(identity::id(WORKLOAD, generation - 1));
         let place = place("team-a", "Deployment", WORKLOAD);
-        Some(Found {
-            place,
+        Some(ServedRevision {
+            workload: place,
             generation,
             before,
             json: Bytes::new(),
             etag: [0; 16],
         })
     }
-    fn workloads(&self, wanted: &dyn Fn(&Place) -> bool) -> Vec<Arc<Place>> {
+    fn workloads(&self, wanted: &dyn Fn(&WorkloadRef) -> bool) -> Vec<Arc<WorkloadRef>> {
         self.places
             .iter()
             .filter(|place| wanted(place))
@@ -75,7 +75,7 @@ impl Read for Fixed {
             phase: None,
         })
     }
-    fn history(&self, _: Uuid, _: Option<(i64, Uuid)>) -> Option<Vec<Listed>> {
+    fn history(&self, _: Uuid, _: Option<(i64, Uuid)>) -> Option<Vec<HistoryItem>> {
         None
     }
 }
