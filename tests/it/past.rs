@@ -88,7 +88,7 @@ impl Sink for Book {
     fn blind(&mut self, _: ResourceVersion, _: ResourceVersion) {}
     fn rewound(&mut self, _: ResourceVersion, _: ResourceVersion) {}
     fn reached(&mut self, position: Position) {
-        if place.at.to_string() == NOW.to_string() {
+        if position.at.to_string() == NOW.to_string() {
             self.note("caught up".to_owned());
         }
     }

@@ -81,8 +81,8 @@ impl Sink for Notes {
     }
 
     fn reached(&mut self, position: Position) {
-        self.push(format!("at {}", place.at));
-        self.1.lock().expect("no panic").push(place);
+        self.push(format!("at {}", position.at));
+        self.1.lock().expect("no panic").push(position);
     }
 
     fn heard(&mut self, _: bool) {}
