@@ -74,7 +74,8 @@ fn views(criterion: &mut Criterion) {
         ("InferenceService", inference_service(), 8_000),
         ("DynamoGraphDeployment", dynamo_graph(), 200_000),
     ] {
-        let (kind, names) = (kind(name), Names::default());
+        let kind = kind(name);
+        let names = Names::default();
         let text = object.to_string();
         assert!(
             text.len() >= size,

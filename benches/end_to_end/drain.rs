@@ -125,10 +125,8 @@ pub(crate) async fn views(rounds: usize, met: &mut bool) {
     config.write_all(NO_VIEW.as_bytes()).expect("written");
     let path = config.path().display().to_string();
     // Whether statuses are written is another question.
-    let (on, off) = (
-        ["--observe=false"].as_slice(),
-        ["--observe=false", "--config", path.as_str()],
-    );
+    let on = ["--observe=false"].as_slice();
+    let off = ["--observe=false", "--config", path.as_str()];
     let mut all = Vec::new();
     for number in 0..rounds {
         let turns = if number % 2 == 0 {
@@ -231,7 +229,8 @@ async fn round(flags: &[&str], make: fn(&str) -> Value) -> Round {
     let before = measure_floor(&world, &namespace, &revisor).await;
     revisor.signal("STOP");
     let edits = edit_all(&world, &namespace, EDITS, EDITS).await;
-    let (started, used) = (Instant::now(), cpu_seconds(revisor.pid));
+    let started = Instant::now();
+    let used = cpu_seconds(revisor.pid);
     revisor.signal("CONT");
     wait_for(&revisor, WORKLOADS + EDITS / 10 + EDITS).await;
     #[allow(clippy::cast_precision_loss)]
@@ -298,10 +297,8 @@ async fn edit_all(world: &World, namespace: &str, offset: usize, count: usize) -
     let started = Instant::now();
     let mut tasks = JoinSet::new();
     for editor in 0..EDITORS {
-        let (client, namespace) = (
-            client(world.cluster.kubeconfig()).await,
-            namespace.to_owned(),
-        );
+        let client = client(world.cluster.kubeconfig()).await;
+        let namespace = namespace.to_owned();
         tasks.spawn(async move {
             for i in (0..count).filter(|i| i % WORKLOADS % EDITORS == editor) {
                 patch(

@@ -25,7 +25,9 @@ pub(crate) async fn creates(client: &Client, namespace: &str, bodies: Vec<String
     let started = std::time::Instant::now();
     let mut tasks = JoinSet::new();
     for _ in 0..CONNECTIONS {
-        let (client, namespace, bodies) = (client.clone(), namespace.to_owned(), bodies.clone());
+        let client = client.clone();
+        let namespace = namespace.to_owned();
+        let bodies = bodies.clone();
         tasks.spawn(async move {
             loop {
                 let Some(body) = bodies.lock().await.pop() else {
@@ -120,7 +122,9 @@ pub(crate) async fn watch_and_post(
         let Ok(WatchEvent::Added(raw) | WatchEvent::Modified(raw)) = event else {
             continue;
         };
-        let (client, namespace, view) = (client.clone(), namespace.clone(), view.clone());
+        let client = client.clone();
+        let namespace = namespace.clone();
+        let view = view.clone();
         let place = places.clone().acquire_owned().await.expect("open");
         tokio::spawn(async move {
             create(&client, &namespace, revision(&raw, &view)).await;

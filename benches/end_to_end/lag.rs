@@ -53,7 +53,8 @@ pub(crate) async fn run(rounds: usize, capacity: f64, met: &mut bool) {
     let view: Arc<str> = view().await.into();
     for load in LOADS {
         let rate = capacity * load;
-        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        let mut ours = Vec::new();
+        let mut bare = Vec::new();
         for number in 0..rounds {
             for ours_now in [number % 2 == 0, number % 2 != 0] {
                 let lag = measure(rate, (!ours_now).then(|| view.clone())).await;
@@ -72,9 +73,12 @@ pub(crate) async fn run(rounds: usize, capacity: f64, met: &mut bool) {
         let of = |lags: &[Lag], pick: fn(&Lag) -> f64| {
             median(&lags.iter().map(pick).collect::<Vec<_>>())
         };
-        let (p50, p99) = (of(&ours, |l| l.p50), of(&ours, |l| l.p99));
-        let (floor50, floor99) = (of(&bare, |l| l.p50), of(&bare, |l| l.p99));
-        let (size, bare_size) = (of(&ours, |l| l.size), of(&bare, |l| l.size));
+        let p50 = of(&ours, |l| l.p50);
+        let p99 = of(&ours, |l| l.p99);
+        let floor50 = of(&bare, |l| l.p50);
+        let floor99 = of(&bare, |l| l.p99);
+        let size = of(&ours, |l| l.size);
+        let bare_size = of(&bare, |l| l.size);
         assert!(
             (bare_size / size - 1.0).abs() <= SIZES,
             "{bare_size:.0} bytes are no floor for {size:.0}"
@@ -222,8 +226,10 @@ async fn edit_at(world: &World, namespace: &str, rate: f64, times: &Shared) {
     // The first edit of each waits for its turn, so that up to one round of them is missing at the end.
     let end = Instant::now() + Duration::from_secs_f64(SECONDS.max((EDITS + workloads) / rate));
     for number in 0..WORKLOADS {
-        let (client, times) = (client(world.cluster.kubeconfig()).await, times.clone());
-        let (name, path) = (format!("w{number}"), path(namespace, &format!("w{number}")));
+        let client = client(world.cluster.kubeconfig()).await;
+        let times = times.clone();
+        let name = format!("w{number}");
+        let path = path(namespace, &format!("w{number}"));
         tasks.spawn(async move {
             let offset = every.mul_f64(f64::from(u32::try_from(number).expect("small")) / 20.0);
             tokio::time::sleep(offset).await;
@@ -302,7 +308,8 @@ pub(crate) async fn of(
             .step_by(connections)
             .cloned()
             .collect();
-        let (client, times) = (client(world.cluster.kubeconfig()).await, times.clone());
+        let client = client(world.cluster.kubeconfig()).await;
+        let times = times.clone();
         tasks.spawn(async move {
             for (path, change) in own {
                 let edited = patch(&client, &path, &change).await;

@@ -30,7 +30,8 @@ struct Storm {
 
 pub(crate) async fn run(rounds: usize, met: &mut bool) {
     let (world, namespace) = stage().await;
-    let (mut with, mut without) = (Vec::new(), Vec::new());
+    let mut with = Vec::new();
+    let mut without = Vec::new();
     for number in 0..rounds {
         for on in [number % 2 == 0, number % 2 != 0] {
             let storm = storm(&world, &namespace, on, 2 * number + usize::from(on) + 2).await;
@@ -109,10 +110,8 @@ fn template(version: usize) -> Value {
 async fn make(world: &World, namespace: &str) {
     let mut tasks = JoinSet::new();
     for editor in 0..EDITORS {
-        let (client, path) = (
-            client(world.cluster.kubeconfig()).await,
-            DEPLOYMENT.path(namespace),
-        );
+        let client = client(world.cluster.kubeconfig()).await;
+        let path = DEPLOYMENT.path(namespace);
         tasks.spawn(async move {
             for i in (editor..WORKLOADS).step_by(EDITORS) {
                 let name = format!("w{i}");
@@ -297,11 +296,11 @@ async fn make_pods(world: &World, namespace: &str, uid: &str, which: std::ops::R
     let spec = DEPLOYMENT.example()["spec"]["template"]["spec"].clone();
     let mut tasks = JoinSet::new();
     for maker in 0..crate::CONNECTIONS {
-        let (client, path) = (
-            client(world.cluster.kubeconfig()).await,
-            format!("/api/v1/namespaces/{namespace}/pods"),
-        );
-        let (owner, mut spec, which) = (owner.clone(), spec.clone(), which.clone());
+        let client = client(world.cluster.kubeconfig()).await;
+        let path = format!("/api/v1/namespaces/{namespace}/pods");
+        let owner = owner.clone();
+        let mut spec = spec.clone();
+        let which = which.clone();
         spec["nodeName"] = "n1".into();
         spec["automountServiceAccountToken"] = false.into();
         tasks.spawn(async move {

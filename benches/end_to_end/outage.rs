@@ -81,7 +81,8 @@ async fn measure(size: usize) -> Row {
         .restart(Component::ApiServer(0))
         .expect("an API server");
     let before = Instant::now();
-    let (client, collection) = (world.client().await, INFERENCE_SERVICE.path(&namespace));
+    let client = world.client().await;
+    let collection = INFERENCE_SERVICE.path(&namespace);
     for path in [
         collection,
         format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions"),
@@ -120,10 +121,8 @@ fn caught_up(revisor: &Revisor, last: &Meta) {
 async fn each(world: &World, namespace: &str, count: usize, times: usize, make: bool) -> Meta {
     let mut tasks = JoinSet::new();
     for writer in 0..WRITERS {
-        let (client, namespace) = (
-            client(world.cluster.kubeconfig()).await,
-            namespace.to_owned(),
-        );
+        let client = client(world.cluster.kubeconfig()).await;
+        let namespace = namespace.to_owned();
         tasks.spawn(async move {
             let mut last = None;
             for i in (0..count).filter(|i| i % WRITERS == writer) {

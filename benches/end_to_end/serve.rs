@@ -194,8 +194,9 @@ impl Stage {
     }
 
     fn revision(&self, i: usize) -> Value {
-        let (workload, generation, name) =
-            (uuid(i / EACH), generation(i), format!("thing-{}", i / EACH));
+        let workload = uuid(i / EACH);
+        let generation = generation(i);
+        let name = format!("thing-{}", i / EACH);
         let uid = workload.to_string();
         let mut labels = self.template["metadata"]["labels"].clone();
         labels["revisor.dev/workload-uid"] = json!(uid);
@@ -272,9 +273,11 @@ impl Stage {
             .map_or(0, str::len);
         // Kept as bytes, and only of the newest of each workload.
         let snapshots = heads * count(snapshot) * 0.75;
-        let (resident, peak) = (resident(revisor.pid), status(revisor.pid, "VmHWM"));
+        let resident = resident(revisor.pid);
+        let peak = status(revisor.pid, "VmHWM");
         let memory = ((resident - self.idle) * 1024.0 - snapshots) / count(size);
-        let (resident, peak) = (resident / 1024.0, peak / 1024.0);
+        let resident = resident / 1024.0;
+        let peak = peak / 1024.0;
         (
             revisor,
             Start {
@@ -330,10 +333,8 @@ impl Stage {
     /// TLS, and the same caller's token.
     async fn against_api_server(&self, size: usize, lists: &[String], rounds: usize) -> (f64, f64) {
         let revisor = Revisor::start_secure(self.world.cluster.kubeconfig(), &[]);
-        let (ours, theirs) = (
-            format!("https://127.0.0.1:{}", revisor.rest),
-            self.world.cluster.api_server_url(0),
-        );
+        let ours = format!("https://127.0.0.1:{}", revisor.rest);
+        let theirs = self.world.cluster.api_server_url(0);
         let collection = format!(
             "/apis/revisor.dev/v1alpha1/namespaces/{}/revisions",
             self.namespace
@@ -356,11 +357,10 @@ impl Stage {
             .await
             .expect("a list");
         assert_eq!(text.matches("\"kind\":\"Revision\"").count(), EACH);
-        let (lists, labelled) = (
-            Requests::new(&self.token, lists),
-            Requests::new(&self.token, &labelled),
-        );
-        let (mut a, mut b) = (Vec::new(), Vec::new());
+        let lists = Requests::new(&self.token, lists);
+        let labelled = Requests::new(&self.token, &labelled);
+        let mut a = Vec::new();
+        let mut b = Vec::new();
         for _ in 0..rounds {
             a.push(load::run(&ours, &lists, TURN).per_second);
             b.push(load::run(&theirs, &labelled, LONG_TURN).per_second);
@@ -394,7 +394,8 @@ fn print_answers(rows: &[Row], met: &mut bool) {
             ("list", &first.list, &last.list),
             ("get", &first.get, &last.get),
         ] {
-            let (plain, steady) = (many.ours / few.ours, many.ratio / few.ratio);
+            let plain = many.ours / few.ours;
+            let steady = many.ratio / few.ratio;
             *met &= steady >= STEADY;
             println!(
                 "\n{name} with {} against {}, measured by the bare handler of each: **{steady:.2}** (target ≥ {STEADY}); {plain:.2} as it is",
@@ -426,7 +427,8 @@ fn print_starts(rows: &[Row], met: &mut bool) {
         MEMORY.0, MEMORY.1, PEAK.0, PEAK.1
     );
     for row in rows {
-        let (ratio, memory) = (row.start_ratio(), row.median(|start| start.memory));
+        let ratio = row.start_ratio();
+        let memory = row.median(|start| start.memory);
         let most = MEMORY.0 * row.json + MEMORY.1;
         // At few the start itself is most of it.
         *met &= row.size < 100_000 || (ratio <= START && memory <= most);
@@ -434,14 +436,10 @@ fn print_starts(rows: &[Row], met: &mut bool) {
             .starts
             .iter()
             .all(|start| start.peak <= PEAK.0 * start.resident + PEAK.1);
-        let (ready, bare) = (
-            row.median(|start| start.ready),
-            row.median(|start| start.bare_list),
-        );
-        let (resident, peak) = (
-            row.median(|start| start.resident),
-            row.median(|start| start.peak),
-        );
+        let ready = row.median(|start| start.ready);
+        let bare = row.median(|start| start.bare_list);
+        let resident = row.median(|start| start.resident);
+        let peak = row.median(|start| start.peak);
         println!(
             "| {} | {} | {ready:.1} s | {bare:.1} s | **{ratio:.2}** | **{memory:.0}** | {:.0} | {most:.0} | {resident:.0}, **{peak:.0}** |",
             row.size,

@@ -55,7 +55,9 @@ async fn killed_every_two_seconds_under_load() {
     first.wait_recorded(INFERENCE_SERVICE, seen.version());
     drop(first);
     let traffic = Traffic::start(&own.cluster, &namespace, 5, 100).await;
-    let (client, started, mut lives) = (own.client().await, Instant::now(), 0);
+    let client = own.client().await;
+    let started = Instant::now();
+    let mut lives = 0;
     while started.elapsed() < Duration::from_secs(30) {
         let revisor = Revisor::launch(own.cluster.kubeconfig(), &[]);
         sleep(Duration::from_millis(1700)).await;
@@ -421,10 +423,8 @@ async fn workloads_that_come_and_go_while_away() {
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
     for restart in [false, true] {
         revisor.signal("STOP");
-        let (old, brief) = (
-            if restart { "w1" } else { "w0" },
-            format!("brief-{restart}"),
-        );
+        let old = if restart { "w1" } else { "w0" };
+        let brief = format!("brief-{restart}");
         edit(&client, &path(&namespace, old), 5, |i| uri(50 + i)).await;
         delete(&client, &path(&namespace, old)).await;
         create_named(&client, &namespace, &brief).await;
@@ -524,10 +524,8 @@ async fn etcd_goes_back_to_a_copy() {
         .expect("a number");
     own.cluster.kill(API_SERVER).expect("killed");
     own.cluster.kill(Component::Etcd).expect("killed");
-    let (data, copy) = (
-        own.cluster.directory().join("etcd"),
-        own.cluster.directory().join("etcd-copy"),
-    );
+    let data = own.cluster.directory().join("etcd");
+    let copy = own.cluster.directory().join("etcd-copy");
     let cp = |from: &std::path::Path, to: &std::path::Path| {
         assert!(
             std::process::Command::new("cp")

@@ -29,10 +29,8 @@ async fn the_demo_shows_eleven_revisions_and_leaves_nothing_but_definitions() {
         .env_remove("KEEP")
         .output()
         .expect("bash");
-    let (text, errors) = (
-        String::from_utf8_lossy(&out.stdout),
-        String::from_utf8_lossy(&out.stderr),
-    );
+    let text = String::from_utf8_lossy(&out.stdout);
+    let errors = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{text}\n{errors}");
     let rows: Vec<_> = text
         .lines()

@@ -119,7 +119,8 @@ async fn a_quota_parks_its_namespace_only() {
     });
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let client = own.client().await;
-    let (full, free) = (own.namespace("full").await, own.namespace("free").await);
+    let full = own.namespace("full").await;
+    let free = own.namespace("free").await;
     own.kubectl(&[
         "-n",
         &full,
@@ -212,7 +213,8 @@ async fn a_namespace_that_goes_holds_nobody_up() {
     });
     let revisor = Revisor::start(own.cluster.kubeconfig(), &["--writers=2"]);
     let client = own.client().await;
-    let (gone, stays) = (own.namespace("gone").await, own.namespace("stays").await);
+    let gone = own.namespace("gone").await;
+    let stays = own.namespace("stays").await;
     // A finalizer keeps the workload in its terminating namespace, where it can still be edited but not recorded.
     let mut kept = INFERENCE_SERVICE.example();
     kept["metadata"]["finalizers"] = json!(["e2e.example.com/keep"]);

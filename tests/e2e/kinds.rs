@@ -52,7 +52,8 @@ async fn only_the_topmost_of_nested_kinds_is_recorded() {
     let namespace = own.namespace("nested").await;
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let made = |kind: Kind, body: Value| {
-        let (client, path) = (client.clone(), kind.path(&namespace));
+        let client = client.clone();
+        let path = kind.path(&namespace);
         async move { post(&client, &path, &body).await }
     };
     let image = json!({"image": {"repository": "nvcr.io/nim/llama", "tag": "1"}, "resources": {"limits": {"nvidia.com/gpu": "2"}}});

@@ -103,11 +103,9 @@ impl Oracle {
             seen: Arc::default(),
         };
         for kind in kinds {
-            let (this, kind, address) = (
-                oracle.clone(),
-                (*kind).to_owned(),
-                etcd.trim_start_matches("http://").to_owned(),
-            );
+            let this = oracle.clone();
+            let kind = (*kind).to_owned();
+            let address = etcd.trim_start_matches("http://").to_owned();
             std::thread::spawn(move || {
                 // etcd may be restarted; the cluster goes with the process.
                 while Arc::strong_count(&this.seen) > 1 {
@@ -267,7 +265,8 @@ impl Oracle {
 /// Up to where etcd has forgotten its history: the first revision that can be read.
 pub fn compaction(etcd: &str) -> u64 {
     let address = etcd.trim_start_matches("http://");
-    let (mut forgotten, mut known) = (0, header_revision(&range(address, 0)));
+    let mut forgotten = 0;
+    let mut known = header_revision(&range(address, 0));
     while known - forgotten > 1 {
         let middle = forgotten + (known - forgotten) / 2;
         if range(address, middle).contains("compacted") {

@@ -78,7 +78,8 @@ async fn twenty_workloads_edited_100_times_over_8_connections() {
             let client = world().client().await;
             let mut last = Vec::new();
             for number in (connection..20).step_by(8) {
-                let (kind, name) = (KINDS[number % 4], format!("w{number}"));
+                let kind = KINDS[number % 4];
+                let name = format!("w{number}");
                 create(&client, kind, &namespace, &name).await;
                 let path = format!("{}/{name}", kind.path(&namespace));
                 last.push((kind, edit(&client, &path, 100, |i| change(kind, i)).await));
@@ -129,7 +130,8 @@ async fn a_revision_says_what_changed_through_what_and_hides_secrets() {
     settle(DEPLOYMENT, &last);
 
     let all = revisions(&client, &namespace).await;
-    let (first, second) = (&all[0], &all[1]["spec"]);
+    let first = &all[0];
+    let second = &all[1]["spec"];
     assert_eq!(first["spec"]["type"], "Baseline");
     assert_eq!(first["spec"]["view"]["summary"], "created");
     let labels = first["metadata"]["labels"]

@@ -413,7 +413,8 @@ async fn an_object_too_large_to_be_stored_twice_among_a_thousand_edits() {
         let name = format!("w{}", if i % 10 == 3 { 4 } else { i % 10 });
         last = Some(patch(&client, &path(&namespace, &name), &uri(i)).await);
     }
-    let (large, last) = (large.expect("an edit"), last.expect("an edit"));
+    let large = large.expect("an edit");
+    let last = last.expect("an edit");
     own.oracle
         .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
@@ -472,7 +473,8 @@ async fn edit_for_a_minute(
     let started = Instant::now();
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..4_usize {
-        let (client, namespace) = (world.client().await, namespace.to_owned());
+        let client = world.client().await;
+        let namespace = namespace.to_owned();
         writers.spawn(async move {
             let mut last = None;
             let mut i = writer;
@@ -491,7 +493,9 @@ async fn edit_for_a_minute(
             (last, i / 4)
         });
     }
-    let (mut newest, mut edits, mut most) = (None, 0, 0);
+    let mut newest = None;
+    let mut edits = 0;
+    let mut most = 0;
     while !writers.is_empty() {
         while let Some(done) = writers.try_join_next() {
             let (last, made) = done.expect("no panic");

@@ -189,7 +189,8 @@ impl World {
                 .cloned()
                 .collect::<std::collections::BTreeSet<_>>()
         };
-        let (want, have) = (keys(&expected), keys(&recorded));
+        let want = keys(&expected);
+        let have = keys(&recorded);
         let missing: Vec<_> = want.difference(&have).collect();
         let extra: Vec<_> = have.difference(&want).collect();
         assert!(
@@ -596,7 +597,8 @@ pub async fn gaps(client: &Client, namespace: &str) -> BTreeSet<(String, i64)> {
         let spec = &revision["spec"];
         let uid = spec["workload"]["uid"].as_str().expect("a uid").to_owned();
         let end = |name: &str| spec["gap"][name].as_i64();
-        let (from, to) = (end("from").unwrap_or(1), end("to").unwrap_or(0));
+        let from = end("from").unwrap_or(1);
+        let to = end("to").unwrap_or(0);
         (from..=to)
             .map(move |generation| (uid.clone(), generation))
             .collect::<Vec<_>>()

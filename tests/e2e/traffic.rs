@@ -46,10 +46,8 @@ impl Traffic {
         workloads: usize,
         per_second: u32,
     ) -> Self {
-        let (stop, made) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicUsize::new(0)),
-        );
+        let stop = Arc::new(AtomicBool::new(false));
+        let made = Arc::new(AtomicUsize::new(0));
         let connection = client(cluster.kubeconfig()).await;
         let task = tokio::spawn(run(
             connection.clone(),
@@ -95,10 +93,8 @@ async fn run(
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        let (uri, path) = (
-            uri(i).to_string(),
-            path(&namespace, &format!("w{}", i % workloads)),
-        );
+        let uri = uri(i).to_string();
+        let path = path(&namespace, &format!("w{}", i % workloads));
         // An edit whose answer is lost may have been made or not: etcd knows.
         let edit = send_quietly(&client, &path, &uri);
         if tokio::time::timeout(Duration::from_secs(5), edit).await == Ok(true) {

@@ -77,7 +77,8 @@ fn a_control_plane_that_does_not_come_up_ends_the_demo_before_it_touches_anythin
             "there is no kubeconfig /nowhere/kubeconfig",
         ),
     ] {
-        let (decoy, folder) = (Decoy::new(), tempfile::tempdir().expect("a folder"));
+        let decoy = Decoy::new();
+        let folder = tempfile::tempdir().expect("a folder");
         let kubectl = folder.path().join("kubectl");
         let verbs = format!(
             "case $1 in up) {up};; build) echo 'kubectl {}';; esac",
@@ -101,7 +102,8 @@ fn a_control_plane_that_does_not_come_up_ends_the_demo_before_it_touches_anythin
 
 #[test]
 fn a_recorder_that_is_never_ready_fails_the_demo_which_cleans_up_after_itself() {
-    let (decoy, folder) = (Decoy::new(), tempfile::tempdir().expect("a folder"));
+    let decoy = Decoy::new();
+    let folder = tempfile::tempdir().expect("a folder");
     // The definition of Revisions is not there yet; everything else works.
     stub(
         folder.path(),
@@ -123,10 +125,8 @@ fn a_recorder_that_is_never_ready_fails_the_demo_which_cleans_up_after_itself() 
             ("DEMO_READY_SECONDS", "1"),
         ],
     );
-    let (text, errors) = (
-        String::from_utf8_lossy(&out.stdout),
-        String::from_utf8_lossy(&out.stderr),
-    );
+    let text = String::from_utf8_lossy(&out.stdout);
+    let errors = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(1), "{errors}");
     assert!(!text.contains("ready:"), "{text}");
     assert!(

@@ -92,10 +92,8 @@ fn a_graph_is_shown_the_same_in_any_order_and_version() {
         .reverse();
     let text = map.to_string();
     // A map has no order, and yet a text of it has.
-    let (front, work) = (
-        map["spec"]["services"]["Frontend"].clone(),
-        map["spec"]["services"]["Worker"].clone(),
-    );
+    let front = map["spec"]["services"]["Frontend"].clone();
+    let work = map["spec"]["services"]["Worker"].clone();
     let services = |text: &str| format!("\"services\":{text}");
     let forward = services(&format!("{{\"Frontend\":{front},\"Worker\":{work}}}"));
     let backward = services(&format!("{{\"Worker\":{work},\"Frontend\":{front}}}"));
@@ -299,14 +297,10 @@ fn what_an_operator_fills_in_is_no_change() {
     let filled = r#"{"spec":{"image":{"repository":"r"},"expose":{"service":{"port":8000},"ingress":{"spec":{}}},"livenessProbe":{},"readinessProbe":{},"startupProbe":{},"metrics":{"serviceMonitor":{}},"scale":{"hpa":{"maxReplicas":0,"minReplicas":1}},"storage":{"nimCache":{}}}}"#;
     let edited = filled.replace("\"maxReplicas\":0", "\"maxReplicas\":2");
     let compared = |to: &str| {
-        let (from, to) = (
-            Document::parse(written).expect("JSON"),
-            Document::parse(to).expect("JSON"),
-        );
-        let (old, new) = (
-            from.root().get("spec").expect("spec"),
-            to.root().get("spec").expect("spec"),
-        );
+        let from = Document::parse(written).expect("JSON");
+        let to = Document::parse(to).expect("JSON");
+        let old = from.root().get("spec").expect("spec");
+        let new = to.root().get("spec").expect("spec");
         let mut deltas = revisor::view::diff::diff("spec", old, new);
         revisor::record::decide::compare(nim, &mut deltas, &[], &[])
     };

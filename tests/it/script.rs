@@ -42,9 +42,11 @@ pub fn client(
     answer: impl Fn(&str, &str, usize) -> Answer + Send + Sync + 'static,
 ) -> (Client, Log) {
     let log = Log::default();
-    let (answer, seen) = (Arc::new(answer), log.clone());
+    let answer = Arc::new(answer);
+    let seen = log.clone();
     let service = tower::service_fn(move |request: Request<Body>| {
-        let (answer, seen) = (answer.clone(), seen.clone());
+        let answer = answer.clone();
+        let seen = seen.clone();
         async move {
             let line = format!("{} {}", request.method(), request.uri());
             let bytes = request.into_body().collect().await?.to_bytes();

@@ -74,10 +74,8 @@ impl Plan<'_> {
     }
 
     fn etcd(&self) -> Vec<String> {
-        let (client, peer) = (
-            url("http", self.ports.etcd),
-            url("http", self.ports.etcd_peer),
-        );
+        let client = url("http", self.ports.etcd);
+        let peer = url("http", self.ports.etcd_peer);
         let mut flags = vec![
             format!("--data-dir={}", self.folder.join("etcd").display()),
             format!("--listen-client-urls={client}"),

@@ -119,7 +119,8 @@ fn foreground(up: &Up) -> Result<()> {
 fn running(name: &str) -> Option<(String, String)> {
     let text = fs::read_to_string(state(name)).ok()?;
     let mut lines = text.lines().map(str::to_owned);
-    let (kubeconfig, pid) = (lines.next()?, lines.next()?);
+    let kubeconfig = lines.next()?;
+    let pid = lines.next()?;
     is_alive(&pid).then_some((kubeconfig, pid))
 }
 

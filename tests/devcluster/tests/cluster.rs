@@ -47,10 +47,8 @@ fn two_clusters_side_by_side_survive_kill_freeze_and_restart() {
         api_servers: 2,
         ..Options::minimal()
     };
-    let (first, second) = (
-        Cluster::start(&options).expect("one"),
-        Cluster::start(&Options::minimal()).expect("two"),
-    );
+    let first = Cluster::start(&options).expect("one");
+    let second = Cluster::start(&Options::minimal()).expect("two");
     assert!(
         kubectl(
             &first,

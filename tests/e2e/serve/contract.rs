@@ -62,12 +62,11 @@ async fn listed(rest: &Rest, uid: &str, count: usize) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_endpoint_answers_each_caller_as_the_contract_says() {
-    let (world, server) = (world(), secure());
+    let world = world();
+    let server = secure();
     let namespace = world.namespace("contract").await;
-    let (people, made) = (
-        People::of(world, &namespace).await,
-        workload(world, server, &namespace).await,
-    );
+    let people = People::of(world, &namespace).await;
+    let made = workload(world, server, &namespace).await;
     let anybody = Rest::tls(server.rest);
     let reader = anybody.with(&people.reader);
     let revisions = listed(&reader, &made.uid, 3).await;
@@ -228,7 +227,8 @@ async fn assert_good(rest: &Rest, path: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_is_named_and_nothing_is_learnt_without_a_token() {
-    let (world, server) = (world(), secure());
+    let world = world();
+    let server = secure();
     let namespace = world.namespace("wrong").await;
     let people = People::of(world, &namespace).await;
     let anybody = Rest::tls(server.rest);
@@ -298,15 +298,14 @@ async fn a_revision_has_the_fields_of_the_contract() {
         "createdAt",
         "phase",
     ];
-    let (world, server) = (world(), secure());
+    let world = world();
+    let server = secure();
     let namespace = world.namespace("fields").await;
     let client = world.client().await;
     let labels = json!({"metadata": {"labels": {"runai/queue": "team-red"}}});
     patch(&client, &format!("/api/v1/namespaces/{namespace}"), &labels).await;
-    let (people, made) = (
-        People::of(world, &namespace).await,
-        workload(world, server, &namespace).await,
-    );
+    let people = People::of(world, &namespace).await;
+    let made = workload(world, server, &namespace).await;
     let rest = Rest::tls(server.rest).with(&people.reader);
     let revisions = listed(&rest, &made.uid.to_uppercase(), 3).await;
     let uid: Value = client_uid(world).into();
@@ -362,16 +361,14 @@ fn client_uid(world: &World) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_agree_on_tags_and_a_new_revision_changes_that_of_the_one_before() {
-    let (world, first, second) = (world(), secure(), revisor());
+    let world = world();
+    let first = secure();
+    let second = revisor();
     let namespace = world.namespace("replicas").await;
-    let (people, made) = (
-        People::of(world, &namespace).await,
-        workload(world, first, &namespace).await,
-    );
-    let (a, b) = (
-        Rest::tls(first.rest).with(&people.reader),
-        Rest::at(&format!("http://127.0.0.1:{}", second.rest)),
-    );
+    let people = People::of(world, &namespace).await;
+    let made = workload(world, first, &namespace).await;
+    let a = Rest::tls(first.rest).with(&people.reader);
+    let b = Rest::at(&format!("http://127.0.0.1:{}", second.rest));
     let revisions = listed(&a, &made.uid, 3).await;
     assert_eq!(listed(&b, &made.uid, 3).await, revisions);
     let newest = one(revisions[0]["id"].as_str().expect("an id"));
@@ -399,12 +396,11 @@ async fn two_replicas_agree_on_tags_and_a_new_revision_changes_that_of_the_one_b
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_workloads_are_listed_only_when_asked_for() {
-    let (world, server) = (world(), secure());
+    let world = world();
+    let server = secure();
     let namespace = world.namespace("gone").await;
-    let (people, made) = (
-        People::of(world, &namespace).await,
-        workload(world, server, &namespace).await,
-    );
+    let people = People::of(world, &namespace).await;
+    let made = workload(world, server, &namespace).await;
     let rest = Rest::tls(server.rest).with(&people.reader);
     listed(&rest, &made.uid, 3).await;
     world.kubectl(&[
@@ -455,7 +451,8 @@ async fn deleted_workloads_are_listed_only_when_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn our_own_endpoints_page_and_show_what_was() {
-    let (world, server) = (world(), secure());
+    let world = world();
+    let server = secure();
     let namespace = world.namespace("own").await;
     let people = People::of(world, &namespace).await;
     let client = world.client().await;
@@ -551,12 +548,11 @@ async fn our_own_endpoints_page_and_show_what_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sdk_gets_its_token_and_works() {
-    let (world, server) = (world(), secure());
+    let world = world();
+    let server = secure();
     let namespace = world.namespace("sdk").await;
-    let (people, made) = (
-        People::of(world, &namespace).await,
-        workload(world, server, &namespace).await,
-    );
+    let people = People::of(world, &namespace).await;
+    let made = workload(world, server, &namespace).await;
     let rest = Rest::tls(server.rest);
     let ask = async |id: &str, secret: &str| {
         let body = json!({"grantType": "app_token", "AppId": id, "AppSecret": secret});

@@ -144,14 +144,10 @@ fn arguments(root: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(root.join("deploy/deployment.yaml")).expect("a file");
     let deployment: Value = serde_saphyr::from_str(&text).expect("YAML");
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-    let (mount, arguments) = (
-        &container["volumeMounts"][0],
-        container["args"].as_array().expect("arguments"),
-    );
-    let (there, here) = (
-        mount["mountPath"].as_str().expect("a path"),
-        root.join("deploy").display().to_string(),
-    );
+    let mount = &container["volumeMounts"][0];
+    let arguments = container["args"].as_array().expect("arguments");
+    let there = mount["mountPath"].as_str().expect("a path");
+    let here = root.join("deploy").display().to_string();
     let mut arguments = arguments
         .iter()
         .map(|text| text.as_str().expect("text").replace(there, &here));

@@ -37,7 +37,8 @@ fn bash(script: &str, address: &str) -> Output {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_works() {
-    let (world, server) = (world(), secure());
+    let world = world();
+    let server = secure();
     let namespace = world.namespace("team-a").await;
     workload(world, server, &namespace).await;
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/reader.yaml");
@@ -87,12 +88,11 @@ async fn a_fuzzer_that_knows_the_description_finds_nothing() {
         eprintln!("schemathesis cannot be had here; its checks are left out");
         return;
     };
-    let (world, server) = (world(), secure());
+    let world = world();
+    let server = secure();
     let namespace = world.namespace("fuzz").await;
-    let (people, made) = (
-        People::of(world, &namespace).await,
-        workload(world, server, &namespace).await,
-    );
+    let people = People::of(world, &namespace).await;
+    let made = workload(world, server, &namespace).await;
     let rest = Rest::tls(server.rest).with(&people.everywhere);
     let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
     let deadline = Instant::now() + Duration::from_secs(20);

@@ -251,14 +251,14 @@ async fn handshakes_that_stall_keep_nobody_out() {
     let world = world();
     let namespace = world.namespace("stalled").await;
     let server = Revisor::start_secure(world.cluster.kubeconfig(), &["--max-connections", "100"]);
-    let (people, made) = (
-        People::of(world, &namespace).await,
-        workload(world, &server, &namespace).await,
-    );
+    let people = People::of(world, &namespace).await;
+    let made = workload(world, &server, &namespace).await;
     let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
-    let (rest, port) = (Rest::tls(server.rest).with(&people.reader), server.rest);
+    let rest = Rest::tls(server.rest).with(&people.reader);
+    let port = server.rest;
     assert_eq!(rest.get(&path).await.status, 200);
-    let (mut fared, mut lasted) = (Fared::default(), Vec::new());
+    let mut fared = Fared::default();
+    let mut lasted = Vec::new();
     let mut sockets = tokio::task::JoinSet::new();
     (0..SOCKETS).for_each(|_| {
         sockets.spawn(stalled(port));
@@ -290,23 +290,24 @@ async fn a_crowd_costs_little_and_keeps_nobody_out() {
     let world = world();
     let namespace = world.namespace("crowd").await;
     let server = Revisor::start_secure(world.cluster.kubeconfig(), &["--plain-http"]);
-    let (people, made) = (
-        People::of(world, &namespace).await,
-        workload(world, &server, &namespace).await,
-    );
+    let people = People::of(world, &namespace).await;
+    let made = workload(world, &server, &namespace).await;
     let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
     let valid = Rest::at(&format!("http://127.0.0.1:{}", server.rest)).with(&people.reader);
     assert_eq!(valid.get(&path).await.status, 200);
-    let (idle, port) = (resident(server.pid), server.rest);
+    let idle = resident(server.pid);
+    let port = server.rest;
     let sockets = tokio::spawn(async move {
         let mut all: FuturesUnordered<_> = (0..2_000).map(|_| slow(port)).collect();
-        let (mut opened, mut longest) = (0, Duration::ZERO);
+        let mut opened = 0;
+        let mut longest = Duration::ZERO;
         while let Some(time) = all.next().await {
             (opened, longest) = (opened + 1, longest.max(time));
         }
         (opened, longest)
     });
-    let (there, token) = (path.clone(), people.reader.clone());
+    let there = path.clone();
+    let token = people.reader.clone();
     let random = tokio::spawn({
         let path = path.clone();
         async move {
@@ -323,7 +324,8 @@ async fn a_crowd_costs_little_and_keeps_nobody_out() {
         let path = || format!("/api/revisor/v1/workloads?namespace=n{}", fastrand::u64(..));
         flood(port, 50, 100, |_, _| request(&path(), &curious)).await
     });
-    let (mut fared, mut most) = (Fared::default(), idle);
+    let mut fared = Fared::default();
+    let mut most = idle;
     while !(sockets.is_finished()
         && random.is_finished()
         && known.is_finished()

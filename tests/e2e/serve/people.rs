@@ -57,7 +57,8 @@ pub async fn grant(
         ),
     };
     let api = "rbac.authorization.k8s.io/v1";
-    let (role, binding) = (format!("{prefix}Role"), format!("{prefix}RoleBinding"));
+    let role = format!("{prefix}Role");
+    let binding = format!("{prefix}RoleBinding");
     let named = format!("{namespace}-{name}");
     let body =
         json!({"apiVersion": api, "kind": role, "metadata": {"name": named}, "rules": rules});

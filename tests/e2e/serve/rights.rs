@@ -78,12 +78,11 @@ fn signed(world: &World, like: &str, change: impl Fn(&mut Value)) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_that_are_over_or_for_somebody_else_are_refused() {
-    let (world, server) = (world(), secure());
+    let world = world();
+    let server = secure();
     let namespace = world.namespace("tokens").await;
-    let (people, made) = (
-        People::of(world, &namespace).await,
-        workload(world, server, &namespace).await,
-    );
+    let people = People::of(world, &namespace).await;
+    let made = workload(world, server, &namespace).await;
     let client = world.client().await;
     let rest = Rest::tls(server.rest);
     let paths = endpoints(&rest.with(&people.reader), &made.uid).await;
@@ -141,12 +140,11 @@ async fn tokens_that_are_over_or_for_somebody_else_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_loses_an_account_or_a_right_is_refused_soon() {
-    let (world, server) = (world(), secure());
+    let world = world();
+    let server = secure();
     let namespace = world.namespace("lost").await;
-    let (people, made) = (
-        People::of(world, &namespace).await,
-        workload(world, server, &namespace).await,
-    );
+    let people = People::of(world, &namespace).await;
+    let made = workload(world, server, &namespace).await;
     let client = world.client().await;
     account(&client, &namespace, "second").await;
     grant(
@@ -187,10 +185,8 @@ async fn nobody_is_let_in_while_nobody_can_tell_who_it_is() {
     let own = World::start(&Options::minimal());
     let namespace = own.namespace("down").await;
     let server = Revisor::start_secure(own.cluster.kubeconfig(), &[]);
-    let (people, made) = (
-        People::of(&own, &namespace).await,
-        workload(&own, &server, &namespace).await,
-    );
+    let people = People::of(&own, &namespace).await;
+    let made = workload(&own, &server, &namespace).await;
     let reader = Rest::tls(server.rest).with(&people.reader);
     let paths = endpoints(&reader, &made.uid).await;
     for path in &paths {
@@ -265,10 +261,8 @@ async fn neither_the_access_log_nor_a_trace_holds_a_token() {
     let namespace = world.namespace("logs").await;
     let flags = ["--access-log", "--sdk-token-endpoint", "--log", "trace"];
     let server = Revisor::start_secure(world.cluster.kubeconfig(), &flags);
-    let (people, made) = (
-        People::of(world, &namespace).await,
-        workload(world, &server, &namespace).await,
-    );
+    let people = People::of(world, &namespace).await;
+    let made = workload(world, &server, &namespace).await;
     let rest = Rest::tls(server.rest);
     let garbage = "garbage-that-nobody-may-see";
     let id = format!("{namespace}/reader");
@@ -304,10 +298,8 @@ async fn the_right_to_get_the_workload_itself_can_be_demanded() {
     let world = world();
     let namespace = world.namespace("both").await;
     let server = Revisor::start_secure(world.cluster.kubeconfig(), &["--check-workload-access"]);
-    let (people, made) = (
-        People::of(world, &namespace).await,
-        workload(world, &server, &namespace).await,
-    );
+    let people = People::of(world, &namespace).await;
+    let made = workload(world, &server, &namespace).await;
     let client = world.client().await;
     account(&client, &namespace, "both").await;
     let rules = json!([
@@ -409,7 +401,8 @@ async fn metrics_are_for_those_who_may_and_probes_for_everybody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_right_to_list_is_not_the_right_to_get() {
-    let (world, server) = (world(), secure());
+    let world = world();
+    let server = secure();
     let namespace = world.namespace("verbs").await;
     let made = workload(world, server, &namespace).await;
     let client = world.client().await;

@@ -50,14 +50,13 @@ async fn a_new_certificate_is_shown_and_no_request_fails_meanwhile() {
         &file("tls.key"),
     ];
     let server = Revisor::start_secure(world.cluster.kubeconfig(), &flags);
-    let (people, made) = (
-        People::of(world, &namespace).await,
-        workload(world, &server, &namespace).await,
-    );
+    let people = People::of(world, &namespace).await;
+    let made = workload(world, &server, &namespace).await;
     let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
     assert!(shows(server.rest, &first).await);
     let stop = Arc::new(AtomicBool::new(false));
-    let (ended, port) = (stop.clone(), server.rest);
+    let ended = stop.clone();
+    let port = server.rest;
     let asking = tokio::spawn(async move {
         let mut good = 0;
         while !ended.load(Ordering::Relaxed) {
