@@ -16,7 +16,7 @@ pub use catalogue::Catalogue;
 pub use code::Code;
 pub use file::KindError;
 pub(crate) use file::KindFile;
-pub use jq::{Failure, Object, Program, Shape};
+pub use jq::{JqFailure, JqObject, Program, Shape};
 pub use path::Path;
 
 /// How one kind of workload is found, selected, compared and shown. Validated; see the file format in `file.rs`.
@@ -121,12 +121,12 @@ impl ViewFile {
         &self,
         object: &str,
         shape: &Shape,
-    ) -> Result<Vec<serde_json::Value>, Failure> {
+    ) -> Result<Vec<serde_json::Value>, JqFailure> {
         let object = match self.code {
-            None => Object::parse(object)?,
+            None => JqObject::parse(object)?,
             Some(code) => {
-                let object = serde_json::from_str(object).map_err(|_| Failure::Input)?;
-                Object::parse(&code.prepare(object).to_string())?
+                let object = serde_json::from_str(object).map_err(|_| JqFailure::Input)?;
+                JqObject::parse(&code.prepare(object).to_string())?
             }
         };
         self.components.run(&object, shape)

@@ -21,6 +21,7 @@ pub mod json;
 pub mod quantity;
 pub mod revision;
 pub mod snapshot;
+pub mod text;
 pub mod view;
 pub mod workload;
 

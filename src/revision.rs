@@ -12,9 +12,9 @@ pub mod words;
 
 pub use phase::Phase;
 pub use resource::{
-    Allocated, Change, Condition, Gap, Observed, ObservedThrough, Pods, Revision, RevisionSpec,
-    RevisionStatus, RevisionType, Snapshot, SnapshotEncoding, Source, TimeSource, Via, View,
-    Workload,
+    Allocated, Condition, FieldChange, Gap, Observed, ObservedThrough, Pods, Revision,
+    RevisionSpec, RevisionStatus, RevisionType, Snapshot, SnapshotEncoding, Source, TimeSource,
+    Via, View, Workload,
 };
 
 /// The API group of [`Revision`].

@@ -18,10 +18,12 @@ pub use pod::POOL_LABELS;
 use crate::json::Value;
 use crate::kinds::{Kind, ViewFile, select};
 use crate::quantity::Quantity;
-use crate::revision::{Change, View};
-use diff::{Deltas, display};
+use crate::revision::{FieldChange, View};
+use crate::text::cut;
+use diff::{Delta, Deltas, display};
 use redact::Names;
 use std::collections::BTreeMap;
+use std::mem::take;
 
 /// Version of this extractor, kept in every view.
 pub const VERSION: i32 = 5;
@@ -29,7 +31,8 @@ pub const VERSION: i32 = 5;
 /// What a view may take as JSON.
 pub const MAX_BYTES: usize = 16 << 10;
 const MAX_CHANGES: usize = 32;
-const MAX_IMAGES: usize = 32;
+/// How many images a view or a status may name.
+pub const MAX_IMAGES: usize = 32;
 const MAX_VALUE: usize = 120;
 const MAX_PATH: usize = 240;
 const MAX_IMAGE: usize = 512;
@@ -75,21 +78,28 @@ pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>, names: &Names)
 
 /// Adds what the kind file's jq found in the object.
 pub fn complete(view: &mut View, file: &ViewFile, outputs: &[serde_json::Value], names: &Names) {
-    (view.version, view.images) = (VERSION, Vec::new());
-    (view.command, view.args, view.env) = (Vec::new(), Vec::new(), Vec::new());
-    clear_requests(view);
+    *view = View {
+        version: VERSION,
+        summary: take(&mut view.summary),
+        changes: take(&mut view.changes),
+        truncated: view.truncated,
+        ..View::default()
+    };
     components::fill(view, file, outputs, names);
     fit(view);
 }
 
 fn clear_requests(view: &mut View) {
-    (view.node_pools, view.pods, view.unresolved) = (Vec::new(), None, Vec::new());
-    (view.requests_per_pod, view.requests_total) = (BTreeMap::new(), BTreeMap::new());
+    view.node_pools.clear();
+    view.pods = None;
+    view.unresolved.clear();
+    view.requests_per_pod.clear();
+    view.requests_total.clear();
 }
 
 /// What the scheduler reserves for a pod of this template, by resource name; parts of GPUs by annotation included.
 pub fn requests(template: &serde_json::Value) -> BTreeMap<String, Quantity> {
-    pod::Pod::new(template).requests()
+    pod::PodTemplate::new(template).requests()
 }
 
 /// How many pods a component has at least; none when any number is right.
@@ -128,43 +138,39 @@ fn fit(view: &mut View) {
     }
 }
 
-fn change(delta: &diff::Delta<'_>, names: &Names) -> Change {
-    let value =
-        |value: Option<Value<'_>>| value.map(|v| cut(&show::show(delta, v, names), MAX_VALUE));
-    Change {
-        path: cut(&display(&delta.path), MAX_PATH),
-        from: value(delta.from),
-        to: value(delta.to),
+fn change(delta: &Delta<'_>, names: &Names) -> FieldChange {
+    FieldChange {
+        path: cut(&display(&delta.path), MAX_PATH).into_owned(),
+        from: delta.from.map(|value| side(delta, value, names)),
+        to: delta.to.map(|value| side(delta, value, names)),
     }
+}
+
+/// One side of a difference, as a view has it.
+fn side(delta: &Delta<'_>, value: Value<'_>, names: &Names) -> String {
+    cut(&show::show(delta, value, names), MAX_VALUE).into_owned()
 }
 
 /// Images of all containers, each once; and whether they are all there, at full length.
 fn images(kind: &Kind, object: Value<'_>, names: &Names) -> (Vec<String>, bool) {
-    let (mut images, mut all) = (Vec::new(), true);
+    let mut images: Vec<String> = Vec::new();
+    let mut all = true;
     for container in select::containers(kind, object) {
         let Some(image) = container.get("image").and_then(Value::as_str) else {
             continue;
         };
         let whole = names.text(image);
         let image = cut(&whole, MAX_IMAGE);
-        if image.is_empty() || images.contains(&image) {
+        if image.is_empty() || images.iter().any(|known| *known == image) {
             continue;
         }
         let fits = images.len() < MAX_IMAGES;
         all &= fits && image == whole;
         if fits {
-            images.push(image);
+            images.push(image.into_owned());
         }
     }
     (images, all)
-}
-
-/// At most `max` characters, the last one an ellipsis when something was cut.
-fn cut(text: &str, max: usize) -> String {
-    match text.char_indices().nth(max) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(max - 1).chain(['…']).collect(),
-    }
 }
 
 #[cfg(test)]
@@ -184,7 +190,8 @@ mod tests {
             .iter()
             .find(|k| k.kind == "Deployment")
             .expect("built in");
-        let (from, to) = (from.map(deployment), deployment(to));
+        let from = from.map(deployment);
+        let to = deployment(to);
         let after = Document::parse(&to).expect("valid");
         let Some(from) = from else {
             return view(

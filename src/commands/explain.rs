@@ -4,7 +4,7 @@ use crate::config::{Config, ExplainArgs, ExplainOutput};
 use crate::json::Document;
 use crate::kinds::runner::Runner;
 use crate::kinds::select::{Selection, select};
-use crate::kinds::{Catalogue, Failure, Kind};
+use crate::kinds::{Catalogue, Kind};
 use crate::metrics::Metrics;
 use crate::record::extract::{PART, components};
 use crate::revision::View;
@@ -159,15 +159,8 @@ async fn outputs(kind: &Arc<Kind>, runner: &Runner, json: String) -> Result<Vec<
             .map_or_else(|| Ok(Vec::new()), |file| components(file, &json))
     };
     let outputs = runner.run(kind, PART, work).await;
-    outputs.map_err(|reason| {
-        let said = match reason {
-            "TooSlow" => "the program takes longer than half a second".to_owned(),
-            "Disabled" => "the program is not run again after it took too long".to_owned(),
-            "TooMuch" => Failure::TooMuch.to_string(),
-            "Input" => Failure::Input.to_string(),
-            _ => Failure::Run.to_string(),
-        };
-        format!("{PART}: {said}; Revisions are recorded without what it should find")
+    outputs.map_err(|failure| {
+        format!("{PART}: {failure}; Revisions are recorded without what it should find")
     })
 }
 

@@ -205,8 +205,8 @@ impl Reindex {
             return Ok(None);
         };
         let completed = self.extractor.complete(&mut view, &unviewed).await;
-        completed.map_err(|reason| {
-            anyhow::anyhow!("the kind file's view.components failed: {reason}")
+        completed.map_err(|failure| {
+            anyhow::anyhow!("the kind file's view.components failed: {failure}")
         })?;
         Ok(Some(view))
     }

@@ -14,7 +14,7 @@ pub struct ParseError {
 }
 
 /// A container that is still open.
-enum Frame<'a> {
+enum ParseFrame<'a> {
     Array(Vec<u32>),
     Object(Vec<(Cow<'a, str>, u32)>, Cow<'a, str>),
 }
@@ -44,8 +44,8 @@ pub(super) fn parse(text: &str) -> Result<Document<'_>, ParseError> {
                 break;
             }
             value = match open.pop() {
-                Some(Frame::Array(items)) => parser.add(Node::Array(items.into_boxed_slice())),
-                Some(Frame::Object(entries, _)) => parser.object(entries),
+                Some(ParseFrame::Array(items)) => parser.add(Node::Array(items.into_boxed_slice())),
+                Some(ParseFrame::Object(entries, _)) => parser.object(entries),
                 None => return parser.fail("a value"),
             };
         }
@@ -82,13 +82,13 @@ impl<'a> Parser<'a> {
     }
 
     /// A scalar or an empty container is a finished value; a container with content is pushed onto `open`.
-    fn value(&mut self, open: &mut Vec<Frame<'a>>) -> Result<Option<u32>, ParseError> {
+    fn value(&mut self, open: &mut Vec<ParseFrame<'a>>) -> Result<Option<u32>, ParseError> {
         let node = match self.peek() {
             Some(b'{') => {
                 self.at += 1;
                 if self.peek() != Some(b'}') {
                     let key = self.key()?;
-                    open.push(Frame::Object(Vec::new(), key));
+                    open.push(ParseFrame::Object(Vec::new(), key));
                     return Ok(None);
                 }
                 self.at += 1;
@@ -97,7 +97,7 @@ impl<'a> Parser<'a> {
             Some(b'[') => {
                 self.at += 1;
                 if self.peek() != Some(b']') {
-                    open.push(Frame::Array(Vec::new()));
+                    open.push(ParseFrame::Array(Vec::new()));
                     return Ok(None);
                 }
                 self.at += 1;
@@ -111,11 +111,11 @@ impl<'a> Parser<'a> {
     }
 
     /// Stores `value` in its container; true when another one follows.
-    fn separator(&mut self, frame: &mut Frame<'a>, value: u32) -> Result<bool, ParseError> {
+    fn separator(&mut self, frame: &mut ParseFrame<'a>, value: u32) -> Result<bool, ParseError> {
         let next = self.peek();
         self.at += 1;
         match frame {
-            Frame::Array(items) => {
+            ParseFrame::Array(items) => {
                 items.push(value);
                 match next {
                     Some(b',') => Ok(true),
@@ -123,7 +123,7 @@ impl<'a> Parser<'a> {
                     _ => self.fail("',' or ']'"),
                 }
             }
-            Frame::Object(entries, key) => {
+            ParseFrame::Object(entries, key) => {
                 entries.push((std::mem::take(key), value));
                 match next {
                     Some(b',') => {

@@ -3,7 +3,7 @@
 use super::{Node, Value};
 
 /// A container that is being written: its node and the child that comes next.
-struct Frame<'d> {
+struct WriteFrame<'d> {
     value: Value<'d>,
     next: usize,
 }
@@ -28,7 +28,7 @@ pub(super) fn canonical(value: Value<'_>, out: &mut Vec<u8>) {
 }
 
 /// Writes a scalar, or opens a container.
-fn start<'d>(value: Value<'d>, out: &mut Vec<u8>, open: &mut Vec<Frame<'d>>) {
+fn start<'d>(value: Value<'d>, out: &mut Vec<u8>, open: &mut Vec<WriteFrame<'d>>) {
     match value.node() {
         Node::Null => out.extend_from_slice(b"null"),
         Node::Bool(true) => out.extend_from_slice(b"true"),
@@ -37,11 +37,11 @@ fn start<'d>(value: Value<'d>, out: &mut Vec<u8>, open: &mut Vec<Frame<'d>>) {
         Node::String(text) => string(text, out),
         Node::Array(_) => {
             out.push(b'[');
-            open.push(Frame { value, next: 0 });
+            open.push(WriteFrame { value, next: 0 });
         }
         Node::Object(_) => {
             out.push(b'{');
-            open.push(Frame { value, next: 0 });
+            open.push(WriteFrame { value, next: 0 });
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Kind files are trusted configuration, and yet a slip must not stop the recorder. So natives that end the process,
 //! read its surroundings or never end are left out, recursion cannot be written, programs are short, outputs are
-//! counted, and `record::extract` runs them on a thread of its own with a time limit. Errors at run time hold values
+//! counted, and `kinds::runner` runs them on a thread of its own with a time limit. Errors at run time hold values
 //! of the object, so they never leave this file.
 
 use jaq_core::load::lex::{Lexer, StrPart, Tok, Token};
@@ -68,8 +68,8 @@ pub struct Program {
 }
 
 /// Why a program gave nothing. Says nothing about values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum JqFailure {
     /// The object is not JSON that jq can read.
     #[error("the object cannot be read")]
     Input,
@@ -79,6 +79,25 @@ pub enum Failure {
     /// It gave more than it may.
     #[error("the program gave too much")]
     TooMuch,
+    /// It exceeded the time limit.
+    #[error("the program takes longer than half a second")]
+    TooSlow,
+    /// It exceeded the time limit before, so it was not run.
+    #[error("the program is not run again after it took too long")]
+    Disabled,
+}
+
+impl JqFailure {
+    /// One CamelCase word, as in metrics, logs and statuses.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Input => "Input",
+            Self::Run => "Run",
+            Self::TooMuch => "TooMuch",
+            Self::TooSlow => "TooSlow",
+            Self::Disabled => "Disabled",
+        }
+    }
 }
 
 impl fmt::Debug for Program {
@@ -125,7 +144,7 @@ impl Program {
     ///
     /// # Errors
     /// Without any value of the object.
-    pub fn run(&self, object: &Object, shape: &Shape) -> Result<Vec<Value>, Failure> {
+    pub fn run(&self, object: &JqObject, shape: &Shape) -> Result<Vec<Value>, JqFailure> {
         let context = Ctx::<data::JustLut<Val>>::new(&self.filter.lut, Vars::new([]));
         let mut outputs = Vec::new();
         let mut left = MAX_OUTPUT;
@@ -136,9 +155,13 @@ impl Program {
             .map(unwrap_valr)
         {
             if outputs.len() == MAX_OUTPUTS {
-                return Err(Failure::TooMuch);
+                return Err(JqFailure::TooMuch);
             }
-            outputs.push(json(&output.map_err(|_| Failure::Run)?, shape, &mut left)?);
+            outputs.push(json(
+                &output.map_err(|_| JqFailure::Run)?,
+                shape,
+                &mut left,
+            )?);
         }
         Ok(outputs)
     }
@@ -146,17 +169,17 @@ impl Program {
 
 /// An object as programs take it; it is read once for all of them.
 #[derive(Debug)]
-pub struct Object(Val);
+pub struct JqObject(Val);
 
-impl Object {
+impl JqObject {
     /// Reads an object's JSON.
     ///
     /// # Errors
     /// When jq cannot read it.
-    pub fn parse(json: &str) -> Result<Self, Failure> {
+    pub fn parse(json: &str) -> Result<Self, JqFailure> {
         read::parse_single(json.as_bytes())
             .map(Self)
-            .map_err(|_| Failure::Input)
+            .map_err(|_| JqFailure::Input)
     }
 }
 
@@ -183,7 +206,7 @@ impl Shape {
 }
 
 /// A value of jq as JSON. `left` is what it may still take.
-fn json(value: &Val, shape: &Shape, left: &mut usize) -> Result<Value, Failure> {
+fn json(value: &Val, shape: &Shape, left: &mut usize) -> Result<Value, JqFailure> {
     let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => String::from_utf8_lossy(bytes).into_owned(),
@@ -191,10 +214,10 @@ fn json(value: &Val, shape: &Shape, left: &mut usize) -> Result<Value, Failure> 
     let size = match value {
         Val::TStr(bytes) => bytes.len(),
         // jq's own bytes are no JSON.
-        Val::BStr(_) => return Err(Failure::Run),
+        Val::BStr(_) => return Err(JqFailure::Run),
         _ => 1,
     };
-    *left = left.checked_sub(size + 1).ok_or(Failure::TooMuch)?;
+    *left = left.checked_sub(size + 1).ok_or(JqFailure::TooMuch)?;
     Ok(match value {
         Val::Null | Val::BStr(_) => Value::Null,
         Val::Bool(value) => Value::Bool(*value),
@@ -202,7 +225,7 @@ fn json(value: &Val, shape: &Shape, left: &mut usize) -> Result<Value, Failure> 
             .to_string()
             .parse()
             .map(Value::Number)
-            .map_err(|_| Failure::Run)?,
+            .map_err(|_| JqFailure::Run)?,
         Val::TStr(bytes) => Value::String(text(bytes)),
         Val::Arr(items) => items
             .iter()
@@ -212,9 +235,9 @@ fn json(value: &Val, shape: &Shape, left: &mut usize) -> Result<Value, Failure> 
             let mut object = serde_json::Map::new();
             for (key, value) in entries.iter() {
                 let Val::TStr(key) = key else {
-                    return Err(Failure::Run);
+                    return Err(JqFailure::Run);
                 };
-                *left = left.checked_sub(key.len()).ok_or(Failure::TooMuch)?;
+                *left = left.checked_sub(key.len()).ok_or(JqFailure::TooMuch)?;
                 if let Some(shape) = shape.field(key) {
                     object.insert(text(key), json(value, shape, left)?);
                 }
@@ -331,18 +354,18 @@ mod tests {
     fn a_program_gives_its_outputs() {
         let program = Program::compile(".a[] | {n: ., big: (. > 1)}").expect("valid");
         let run =
-            |program: &Program, object: &str| program.run(&Object::parse(object)?, &Shape::Whole);
+            |program: &Program, object: &str| program.run(&JqObject::parse(object)?, &Shape::Whole);
         let outputs = run(&program, r#"{"a":[1,2]}"#).expect("outputs");
         assert_eq!(
             outputs,
             [json!({"n": 1, "big": false}), json!({"n": 2, "big": true})]
         );
-        assert_eq!(run(&program, r#"{"a":1}"#), Err(Failure::Run));
-        assert_eq!(run(&program, "{"), Err(Failure::Input));
+        assert_eq!(run(&program, r#"{"a":1}"#), Err(JqFailure::Run));
+        assert_eq!(run(&program, "{"), Err(JqFailure::Input));
         let many = Program::compile(".[]").expect("valid");
         assert_eq!(
             run(&many, &format!("[{}1]", "1,".repeat(64))),
-            Err(Failure::TooMuch)
+            Err(JqFailure::TooMuch)
         );
     }
 
@@ -354,7 +377,7 @@ mod tests {
         ]);
         let program = Program::compile(".").expect("valid");
         let kept = |object: &str| {
-            let object = Object::parse(object).expect("JSON");
+            let object = JqObject::parse(object).expect("JSON");
             program.run(&object, &SHAPE).expect("outputs").remove(0)
         };
         let all = kept(r#"{"a":[{"b":{"x":1},"c":2},3],"n":null,"z":[1]}"#);

@@ -1,175 +1,109 @@
-//! Runs the jq of kind files: on a thread of its own, with a time limit.
+//! Runs the jq of kind files: on a thread of its own with a time limit, or inline in the calling task.
 //!
-//! A program that takes longer is reported and not run again; its thread is left behind. What fails is counted, and said
-//! once per kind and part; never with a value of the object.
+//! A program that exceeds the time limit is reported and not run again; its thread is left behind. Every failure is
+//! counted, and logged once per kind and part; never with a value of the object.
 
-use super::{Failure, GroupKind, Kind};
-use crate::clock;
+mod thread;
+
+use super::{GroupKind, JqFailure, Kind};
 use crate::metrics::{Metrics, kind_reason};
+use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
-use tokio::time::timeout;
-
-/// A program that takes longer is not run again.
-const LIMIT: Duration = Duration::from_millis(500);
-/// Running recurses with the depth of the object.
-const STACK: usize = 16 << 20;
+use std::sync::Arc;
+use thread::{Attempt, JobThread};
 
 /// Part of a kind file that holds a program, as its errors name it.
 pub type Part = &'static str;
 
-struct Job {
-    number: u64,
-    work: Box<dyn FnOnce() + Send>,
-}
-
-/// A thread, and what it is at: the number of the job, and since when.
-struct Worker {
-    jobs: mpsc::Sender<Job>,
-    running: Arc<Mutex<Option<(u64, Instant)>>>,
-    /// It is at something that took too long; what waits behind that is for another.
-    left_behind: Arc<AtomicBool>,
-}
-
-/// What was said already: what failed, and why.
-type Told = (GroupKind, Part, &'static str);
+/// A failure that was logged: of which program, and why.
+type Logged = (GroupKind, Part, JqFailure);
 
 /// Runs programs, one at a time. Cloning shares it.
 #[derive(Clone)]
 pub struct Runner {
-    worker: Arc<Mutex<Option<Arc<Worker>>>>,
-    jobs: Arc<AtomicU64>,
+    /// Without a thread, programs run in the calling task.
+    thread: Option<JobThread>,
     disabled: Arc<Mutex<HashSet<(GroupKind, Part)>>>,
-    told: Arc<Mutex<HashSet<Told>>>,
+    logged: Arc<Mutex<HashSet<Logged>>>,
     metrics: Metrics,
 }
 
-/// What came of one attempt.
-enum Attempt<T> {
-    Done(Result<T, Failure>),
-    /// The thread ended, or was left behind, before it came to this.
-    Again,
-    TooSlow,
-}
-
 impl Runner {
-    /// Nothing runs yet.
+    /// A runner with a thread of its own, which has a large stack and a time limit, and starts with the first program.
     pub fn new(metrics: &Metrics) -> Self {
         Self {
-            worker: Arc::default(),
-            jobs: Arc::default(),
+            thread: Some(JobThread::default()),
+            ..Self::inline(metrics)
+        }
+    }
+
+    /// A runner for deterministic simulation. It runs programs in the calling task: without another thread, without
+    /// reading a clock, and so without a time limit, on the stack of the caller.
+    pub fn inline(metrics: &Metrics) -> Self {
+        Self {
+            thread: None,
             disabled: Arc::default(),
-            told: Arc::default(),
+            logged: Arc::default(),
             metrics: metrics.clone(),
         }
     }
 
-    /// Does `work`, which runs programs of `part` of the kind file; why there is nothing, when there is nothing.
+    /// Does `work`, which runs programs of `part` of the kind file.
     ///
     /// # Errors
-    /// One CamelCase word: Disabled, Input, Run, TooMuch or TooSlow. It is counted and said already.
-    pub async fn run<T, W>(&self, kind: &Kind, part: Part, work: W) -> Result<T, &'static str>
+    /// Why there is no result; it is counted and logged already.
+    pub async fn run<T, W>(&self, kind: &Kind, part: Part, work: W) -> Result<T, JqFailure>
     where
         T: Send + 'static,
-        W: Fn() -> Result<T, Failure> + Send + Sync + 'static,
+        W: Fn() -> Result<T, JqFailure> + Send + Sync + 'static,
     {
-        let result = self.tried(kind, part, Arc::new(work)).await;
-        result.inspect_err(|reason| self.failed(kind, part, reason))
+        let result = match &self.thread {
+            Some(thread) => self.threaded(thread, kind, part, work).await,
+            None => caught(&work),
+        };
+        result.inspect_err(|failure| self.failed(kind, part, *failure))
     }
 
-    async fn tried<T, W>(&self, kind: &Kind, part: Part, work: Arc<W>) -> Result<T, &'static str>
+    async fn threaded<T, W>(
+        &self,
+        thread: &JobThread,
+        kind: &Kind,
+        part: Part,
+        work: W,
+    ) -> Result<T, JqFailure>
     where
         T: Send + 'static,
-        W: Fn() -> Result<T, Failure> + Send + Sync + 'static,
+        W: Fn() -> Result<T, JqFailure> + Send + Sync + 'static,
     {
         let program = (kind.group_kind(), part);
+        let work = Arc::new(work);
         loop {
-            if lock(&self.disabled).contains(&program) {
-                return Err("Disabled");
+            if self.disabled.lock().contains(&program) {
+                return Err(JqFailure::Disabled);
             }
-            match self.attempt(work.clone()).await {
-                Attempt::Done(Ok(result)) => return Ok(result),
-                Attempt::Done(Err(failure)) => return Err(failure.reason()),
+            match thread.attempt(work.clone()).await {
+                Attempt::Done(result) => return result,
                 Attempt::Again => {}
                 Attempt::TooSlow => {
-                    lock(&self.disabled).insert(program);
-                    return Err("TooSlow");
+                    self.disabled.lock().insert(program);
+                    return Err(JqFailure::TooSlow);
                 }
             }
         }
     }
 
-    async fn attempt<T, W>(&self, work: Arc<W>) -> Attempt<T>
-    where
-        T: Send + 'static,
-        W: Fn() -> Result<T, Failure> + Send + Sync + 'static,
-    {
-        let Some(worker) = self.worker() else {
-            return Attempt::Done(Err(Failure::Run));
-        };
-        let number = self.jobs.fetch_add(1, Ordering::Relaxed);
-        let (reply, mut answer) = oneshot::channel();
-        let work = Box::new(move || {
-            // A defect of the interpreter is a failure of one program, not of all that come after it.
-            let done = catch_unwind(AssertUnwindSafe(|| work())).unwrap_or(Err(Failure::Run));
-            // Nobody may be waiting any more.
-            let _ = reply.send(done);
-        });
-        if worker.jobs.send(Job { number, work }).is_err() {
-            self.leave_behind(&worker);
-            return Attempt::Again;
-        }
-        loop {
-            let asked = clock::monotonic();
-            if let Ok(answered) = timeout(LIMIT, &mut answer).await {
-                return answered.map_or(Attempt::Again, Attempt::Done);
-            }
-            let Some((at, since)) = *lock(&worker.running) else {
-                continue;
-            };
-            // A process that was stopped for a while finds every limit passed.
-            let was_stopped = asked.elapsed() > LIMIT + LIMIT / 2;
-            // Others may be before this one: the limit is for the job that runs.
-            if !was_stopped && since.elapsed() >= LIMIT {
-                self.leave_behind(&worker);
-                if at == number {
-                    return Attempt::TooSlow;
-                }
-                return Attempt::Again;
-            }
-        }
-    }
-
-    /// The thread that takes jobs now.
-    fn worker(&self) -> Option<Arc<Worker>> {
-        let mut present = lock(&self.worker);
-        if present.is_none() {
-            *present = start().map(Arc::new);
-        }
-        present.clone()
-    }
-
-    fn leave_behind(&self, worker: &Arc<Worker>) {
-        worker.left_behind.store(true, Ordering::Relaxed);
-        let mut present = lock(&self.worker);
-        if present
-            .as_ref()
-            .is_some_and(|present| Arc::ptr_eq(present, worker))
-        {
-            *present = None;
-        }
-    }
-
-    fn failed(&self, kind: &Kind, part: Part, reason: &'static str) {
+    fn failed(&self, kind: &Kind, part: Part, failure: JqFailure) {
+        let reason = failure.reason();
         self.metrics
             .view_failures
             .get_or_create(&kind_reason(&kind.kind, reason))
             .inc();
-        if lock(&self.told).insert((kind.group_kind(), part, reason)) {
+        if self
+            .logged
+            .lock()
+            .insert((kind.group_kind(), part, failure))
+        {
             tracing::error!(
                 kind = %kind.group_kind(), part, reason,
                 "a program of this kind file failed; Revisions are recorded without what it should have found"
@@ -178,52 +112,20 @@ impl Runner {
     }
 }
 
-impl Failure {
-    /// One CamelCase word.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Input => "Input",
-            Self::Run => "Run",
-            Self::TooMuch => "TooMuch",
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A thread that ends with its sender, or after what it was left behind with.
-fn start() -> Option<Worker> {
-    let (jobs, received) = mpsc::channel::<Job>();
-    let (running, left_behind) = (Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
-    let (at, left) = (running.clone(), left_behind.clone());
-    let work = move || {
-        for Job { number, work } in received {
-            if left.load(Ordering::Relaxed) {
-                return;
-            }
-            *lock(&at) = Some((number, clock::monotonic()));
-            work();
-            *lock(&at) = None;
-        }
-    };
-    let thread = std::thread::Builder::new()
-        .name("jq".to_owned())
-        .stack_size(STACK);
-    thread.spawn(work).ok().map(|_| Worker {
-        jobs,
-        running,
-        left_behind,
-    })
+/// The result of `work`. A defect of the interpreter is a failure of one program, not of all that come after it.
+fn caught<T>(work: &impl Fn() -> Result<T, JqFailure>) -> Result<T, JqFailure> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(JqFailure::Run))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::thread::LIMIT;
     use super::*;
-    use futures::future::join_all;
-    use std::sync::atomic::AtomicUsize;
-    use std::thread::sleep;
+    use crate::kinds::{Catalogue, JqObject, Shape};
+    use futures::future::{FutureExt, join_all};
+    use serde_json::Value;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread::{current, sleep};
 
     fn kind(name: &str) -> Kind {
         let yaml =
@@ -235,7 +137,8 @@ mod tests {
     async fn of_many_slow_jobs_one_is_run_and_the_others_see_it_disabled() {
         let metrics = Metrics::new();
         let runner = Runner::new(&metrics);
-        let (slow, fast) = (kind("Slow"), kind("Fast"));
+        let slow = kind("Slow");
+        let fast = kind("Fast");
         let started = Arc::new(AtomicUsize::new(0));
         let jobs = (0..20).map(|_| {
             let started = started.clone();
@@ -256,13 +159,13 @@ mod tests {
             "it waited behind the slow ones, and came through"
         );
         assert_eq!(started.load(Ordering::Relaxed), 1);
-        let of = |reason| {
+        let of = |failure| {
             results
                 .iter()
-                .filter(|result| **result == Err(reason))
+                .filter(|result| **result == Err(failure))
                 .count()
         };
-        assert_eq!((of("TooSlow"), of("Disabled")), (1, 19));
+        assert_eq!((of(JqFailure::TooSlow), of(JqFailure::Disabled)), (1, 19));
         assert_eq!(
             runner.run(&slow, "phases", || Ok(1)).await,
             Ok(1),
@@ -279,10 +182,73 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_failure_of_one_program() {
-        let runner = Runner::new(&Metrics::new());
+        let metrics = Metrics::new();
+        for runner in [Runner::new(&metrics), Runner::inline(&metrics)] {
+            let kind = kind("Thing");
+            let panics = || -> Result<(), JqFailure> { panic!("a defect of the interpreter") };
+            assert_eq!(
+                runner.run(&kind, "phases", panics).await,
+                Err(JqFailure::Run)
+            );
+            assert_eq!(runner.run(&kind, "phases", || Ok(2)).await, Ok(2));
+        }
+    }
+
+    #[test]
+    fn an_inline_runner_needs_no_thread_and_no_runtime() {
+        let runner = Runner::inline(&Metrics::new());
         let kind = kind("Thing");
-        let panics = || -> Result<(), Failure> { panic!("a defect of the interpreter") };
-        assert_eq!(runner.run(&kind, "phases", panics).await, Err("Run"));
-        assert_eq!(runner.run(&kind, "phases", || Ok(2)).await, Ok(2));
+        let ran = runner.run(&kind, "phases", || Ok(current().id()));
+        assert_eq!(ran.now_or_never(), Some(Ok(current().id())));
+    }
+
+    /// Of one workload all that the programs of its kind file give.
+    async fn outputs(
+        runner: &Runner,
+        kind: &Arc<Kind>,
+        text: &str,
+    ) -> Vec<Result<Vec<Value>, JqFailure>> {
+        let mut all = Vec::new();
+        let object = text.to_owned();
+        let of = kind.clone();
+        let components = move || {
+            of.view.as_ref().map_or(Ok(Vec::new()), |file| {
+                file.components(&object, &Shape::Whole)
+            })
+        };
+        all.push(runner.run(kind, "view.components", components).await);
+        let phases = kind.phases.iter().map(|rule| (&rule.when, "phases"));
+        let current = kind.pods.current.iter().map(|when| (when, "pods.current"));
+        for (program, part) in phases.chain(current) {
+            let object = text.to_owned();
+            let program = program.clone();
+            let work = move || program.run(&JqObject::parse(&object)?, &Shape::Whole);
+            all.push(runner.run(kind, part, work).await);
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn inline_and_threaded_give_the_same_for_every_built_in_kind() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kinds.yaml");
+        let cases = std::fs::read_to_string(path).expect("a file");
+        let cases: Vec<Value> = serde_saphyr::from_str(&cases).expect("YAML");
+        let metrics = Metrics::new();
+        let threaded = Runner::new(&metrics);
+        let inline = Runner::inline(&metrics);
+        for kind in Catalogue::built_in().kinds() {
+            let mut manifests = cases
+                .iter()
+                .map(|case| &case["manifest"])
+                .filter(|manifest| manifest["kind"] == kind.kind.as_str())
+                .peekable();
+            assert!(manifests.peek().is_some(), "{} has an example", kind.kind);
+            for manifest in manifests {
+                let text = manifest.to_string();
+                let expected = outputs(&threaded, kind, &text).await;
+                assert!(expected[0].is_ok(), "{}: {expected:?}", kind.kind);
+                assert_eq!(outputs(&inline, kind, &text).await, expected);
+            }
+        }
     }
 }

@@ -3,10 +3,10 @@
 use super::attribute::Templates;
 use super::live::Live;
 use super::phase::Ruling;
-use super::pod::{cut, hashed};
+use super::pod::{hashed, one_line};
 use crate::json::{Document, Value as Json};
 use crate::kinds::runner::Runner;
-use crate::kinds::{Failure, Kind, Object, PhaseRule, Program, Shape, ViewFile};
+use crate::kinds::{JqFailure, JqObject, Kind, PhaseRule, Program, Shape, ViewFile};
 use crate::snapshot::unpack;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -20,7 +20,7 @@ pub(super) async fn templates(
 ) -> Option<Templates> {
     let of = kind.clone();
     let work = move || {
-        let text = unpack(&gzip).map_err(|_| Failure::Input)?;
+        let text = unpack(&gzip).map_err(|_| JqFailure::Input)?;
         of.view
             .as_ref()
             .map(|file| read_templates(&of, file, &text))
@@ -33,7 +33,7 @@ pub(super) async fn templates(
         .flatten()
 }
 
-fn read_templates(kind: &Kind, file: &ViewFile, text: &str) -> Result<Templates, Failure> {
+fn read_templates(kind: &Kind, file: &ViewFile, text: &str) -> Result<Templates, JqFailure> {
     let outputs = file.components(text, &Shape::Whole)?;
     let mut templates = Templates {
         replicas: replicas(kind, text),
@@ -81,7 +81,7 @@ pub(super) async fn judge(
     let ruled = if live.is_current() && !kind.phases.is_empty() {
         runner
             .run(kind, "phases", move || {
-                Ok(ruling(&of.phases, &Object::parse(&text)?))
+                Ok(ruling(&of.phases, &JqObject::parse(&text)?))
             })
             .await
     } else {
@@ -89,15 +89,14 @@ pub(super) async fn judge(
     };
     let ruling = match ruled {
         Ok(Ok(ruling)) => ruling,
-        Ok(Err(failure)) => unreadable(failure.reason()),
-        Err(reason) => unreadable(reason),
+        Ok(Err(failure)) | Err(failure) => unreadable(failure.reason()),
     };
     let (Some(program), text) = (kind.pods.current.clone(), live.text.clone()) else {
         return (ruling, None);
     };
     let key = runner
         .run(kind, "pods.current", move || {
-            Ok(current(&program, &Object::parse(&text)?))
+            Ok(current(&program, &JqObject::parse(&text)?))
         })
         .await;
     (ruling, key.ok().flatten())
@@ -105,7 +104,7 @@ pub(super) async fn judge(
 
 /// The first rule that matches. One that fails says that the status is not what was expected: that is no defect of the
 /// program, so it is not counted as one.
-fn ruling(rules: &[PhaseRule], object: &Object) -> Result<Ruling, Failure> {
+fn ruling(rules: &[PhaseRule], object: &JqObject) -> Result<Ruling, JqFailure> {
     for rule in rules {
         let outputs = rule.when.run(object, &Shape::Whole)?;
         if let Some(output) = outputs
@@ -116,7 +115,7 @@ fn ruling(rules: &[PhaseRule], object: &Object) -> Result<Ruling, Failure> {
                 output[field]
                     .as_str()
                     .filter(|text| !text.is_empty())
-                    .map(|text| cut(text).into())
+                    .map(|text| one_line(text).into())
             };
             let since = ["lastTransitionTime", "time"]
                 .iter()
@@ -132,7 +131,7 @@ fn ruling(rules: &[PhaseRule], object: &Object) -> Result<Ruling, Failure> {
     Ok(Ruling::Silent)
 }
 
-fn current(program: &Program, object: &Object) -> Option<String> {
+fn current(program: &Program, object: &JqObject) -> Option<String> {
     let outputs = program.run(object, &Shape::Whole).ok()?;
     outputs
         .iter()

@@ -3,6 +3,7 @@
 use crate::kinds::{PodLabel, PodsFile, ViewFile};
 use crate::quantity::Quantity;
 use crate::revision::View;
+use crate::text::cut;
 use crate::view::redact::Names;
 use crate::view::{complete, requests};
 use chrono::{DateTime, Utc};
@@ -291,7 +292,7 @@ impl Pod {
 }
 
 fn state(status: &Value, scheduled: bool) -> State {
-    let text = |value: &Value| value.as_str().map(cut);
+    let text = |value: &Value| value.as_str().map(one_line);
     let condition = |name: &str| {
         let all = status["conditions"].as_array().into_iter().flatten();
         all.into_iter().find(|condition| condition["type"] == name)
@@ -351,7 +352,7 @@ fn crash(status: &Value) -> Option<Box<str>> {
                 (None, Some(message)) => message.to_owned(),
                 (None, None) => return Some(format!("container {name}: {reason}").into()),
             };
-            return Some(cut(&format!("container {name}: {reason}: {detail}")));
+            return Some(one_line(&format!("container {name}: {reason}: {detail}")));
         }
         // Between two crashes it runs; that is no recovery until it is ready.
         let crashed = container["ready"] != true && (restarts > 0 || ended[0].is_object());
@@ -360,13 +361,10 @@ fn crash(status: &Value) -> Option<Box<str>> {
     })
 }
 
-/// At most so many characters, on one line.
-pub(super) fn cut(text: &str) -> Box<str> {
+/// A message on one line, in at most [`MAX_MESSAGE`] characters.
+pub(super) fn one_line(text: &str) -> Box<str> {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MAX_MESSAGE) {
-        None => line.into(),
-        Some((at, _)) => format!("{}…", &line[..at]).into(),
-    }
+    cut(&line, MAX_MESSAGE).into()
 }
 
 #[cfg(test)]
@@ -527,7 +525,7 @@ pub(super) mod tests {
         else {
             panic!("failed")
         };
-        assert_eq!(why.chars().count(), MAX_MESSAGE + 1);
+        assert_eq!(why.chars().count(), MAX_MESSAGE);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use super::phase::{Facts, Finding, phase};
 use super::pod::{Pod, State};
 use crate::quantity::Quantity;
 use crate::revision::{Condition, Phase, RevisionStatus};
+use crate::text::prefix;
+use crate::view::MAX_IMAGES;
 use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,8 +13,6 @@ use std::sync::Arc;
 
 /// The pool of a node without a label for it (REST contract).
 pub(super) const DEFAULT_POOL: &str = "default";
-/// Images that only pods know are at most so many.
-const MAX_IMAGES: usize = 32;
 const MAX_MESSAGE: usize = 512;
 
 /// The pool of each node, by name.
@@ -82,7 +82,7 @@ pub(super) fn next(
     let first_ready_time = before
         .first_ready_time
         .or_else(|| first_ready(facts, phase));
-    let message = message.map(|text| text.chars().take(MAX_MESSAGE).collect::<String>());
+    let message = message.map(|text| prefix(&text, MAX_MESSAGE).to_owned());
     RevisionStatus {
         phase: Some(phase.to_string()),
         phase_time: before

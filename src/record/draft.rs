@@ -9,6 +9,7 @@ use crate::revision::{
     SnapshotEncoding, Source, TimeSource, Workload, identity,
 };
 use crate::snapshot::{Packed, stored};
+use crate::text::prefix;
 use crate::view::diff::{Deltas, Segment};
 use crate::view::redact::Names;
 use crate::view::{self, History};
@@ -89,7 +90,7 @@ impl Draft<'_> {
             change_time_source,
             via: author.map(|(via, _)| via),
             change_cause: annotation(self.object, "kubernetes.io/change-cause")
-                .map(|text| text.chars().take(MAX_TEXT).collect()),
+                .map(|text| prefix(text, MAX_TEXT).to_owned()),
             source: source(self.object),
             content_digest: Some(self.packed.digest.to_string()),
             gap: None,
@@ -148,7 +149,7 @@ fn source(object: Value<'_>) -> Option<Source> {
         .or_else(|| helm().map(|name| ("Helm", name)));
     found.map(|(tool, name)| Source {
         tool: tool.to_owned(),
-        name: name.chars().take(MAX_TEXT).collect(),
+        name: prefix(name, MAX_TEXT).to_owned(),
     })
 }
 

@@ -4,7 +4,7 @@
 
 use super::write::{Unviewed, Viewing};
 use crate::kinds::runner::Runner;
-use crate::kinds::{Failure, ViewFile};
+use crate::kinds::{JqFailure, ViewFile};
 use crate::metrics::Metrics;
 use crate::revision::View;
 use crate::snapshot::unpack;
@@ -24,10 +24,15 @@ pub struct Extractor {
 }
 
 impl Extractor {
-    /// None is running yet. `names` hold secrets.
+    /// Runs programs on a thread of their own. `names` hold secrets.
     pub fn new(names: Names, metrics: &Metrics) -> Self {
+        Self::with(Runner::new(metrics), names)
+    }
+
+    /// Runs programs by `runner`. `names` hold secrets.
+    pub fn with(runner: Runner, names: Names) -> Self {
         Self {
-            runner: Runner::new(metrics),
+            runner,
             names: Arc::new(names),
         }
     }
@@ -50,8 +55,8 @@ impl Extractor {
     /// Adds to a view what the kind file's jq finds in the workload.
     ///
     /// # Errors
-    /// Why the view stays as it is, in one CamelCase word; see [`Runner::run`].
-    pub async fn complete(&self, view: &mut View, unviewed: &Unviewed) -> Result<(), &'static str> {
+    /// Why the view stays as it is; see [`Runner::run`].
+    pub async fn complete(&self, view: &mut View, unviewed: &Unviewed) -> Result<(), JqFailure> {
         let kind = unviewed.kind.clone();
         let Some(file) = &kind.view else {
             return Ok(());
@@ -66,11 +71,11 @@ impl Extractor {
     }
 }
 
-fn outputs(unviewed: &Unviewed) -> Result<Vec<Value>, Failure> {
+fn outputs(unviewed: &Unviewed) -> Result<Vec<Value>, JqFailure> {
     let Some(file) = &unviewed.kind.view else {
         return Ok(Vec::new());
     };
-    let text = unpack(&unviewed.gzip).map_err(|_| Failure::Input)?;
+    let text = unpack(&unviewed.gzip).map_err(|_| JqFailure::Input)?;
     components(file, &text)
 }
 
@@ -78,7 +83,7 @@ fn outputs(unviewed: &Unviewed) -> Result<Vec<Value>, Failure> {
 ///
 /// # Errors
 /// Without any value of the object.
-pub fn components(file: &ViewFile, object: &str) -> Result<Vec<Value>, Failure> {
+pub fn components(file: &ViewFile, object: &str) -> Result<Vec<Value>, JqFailure> {
     file.components(object, &SHAPE)
 }
 
@@ -121,13 +126,13 @@ mod tests {
             extractor
                 .complete(&mut untouched, &unviewed(".spec.s.x", OBJECT))
                 .await,
-            Err("Run")
+            Err(JqFailure::Run)
         );
         assert_eq!(
             extractor
                 .complete(&mut untouched, &unviewed(GOOD, "no json"))
                 .await,
-            Err("Input")
+            Err(JqFailure::Input)
         );
         assert_eq!(untouched.images, ["before"]);
         for reason in ["Run", "Input"] {
@@ -154,8 +159,14 @@ mod tests {
             &many,
         );
         let mut view = View::default();
-        assert_eq!(extractor.complete(&mut view, &slow).await, Err("TooSlow"));
-        assert_eq!(extractor.complete(&mut view, &slow).await, Err("Disabled"));
+        assert_eq!(
+            extractor.complete(&mut view, &slow).await,
+            Err(JqFailure::TooSlow)
+        );
+        assert_eq!(
+            extractor.complete(&mut view, &slow).await,
+            Err(JqFailure::Disabled)
+        );
         // Another kind, on a new thread.
         let mut other = unviewed(GOOD, OBJECT);
         other.kind = Arc::new(Kind {

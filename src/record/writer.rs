@@ -6,6 +6,7 @@ use super::report::{Reporter, reference};
 use crate::client::backoff::{Waits, backoff};
 use crate::metrics::{Metrics, ReasonLabels, kind, kind_reason};
 use crate::revision::{FIELD_MANAGER, GROUP, PLURAL, Revision, VERSION};
+use crate::text::prefix;
 use http::{Request, Response, StatusCode, header, request};
 use http_body_util::BodyExt;
 use kube::client::Body;
@@ -419,10 +420,10 @@ fn is_revision(body: &[u8], name: &str) -> bool {
 /// The API server's own words, cut: they may repeat the object.
 fn message(body: &[u8]) -> String {
     let status: kube::core::Status = serde_json::from_slice(body).unwrap_or_default();
-    let text = if status.message.is_empty() {
+    let whole = if status.message.is_empty() {
         String::from_utf8_lossy(body).into_owned()
     } else {
         status.message
     };
-    text.chars().take(300).collect()
+    prefix(&whole, 300).to_owned()
 }

@@ -1,5 +1,6 @@
 //! Names, ids and digests of Revisions. These formats never change: stored history depends on them.
 
+use crate::text::prefix;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -30,9 +31,9 @@ pub fn gap_name(workload_name: &str, workload: Uuid, from: i64, to: i64) -> Stri
 }
 
 fn base(workload_name: &str, workload: Uuid) -> String {
-    let cut: String = workload_name.chars().take(NAME_CUT).collect();
+    let kept = prefix(workload_name, NAME_CUT).trim_matches(['.', '-']);
     let hash = Sha256::digest(workload.to_string().as_bytes());
-    format!("{}-{}", cut.trim_matches(['.', '-']), hex(&hash[..4]))
+    format!("{kept}-{}", hex(&hash[..4]))
 }
 
 /// The SHA-256 of a workload's canonical `.spec`.

@@ -218,7 +218,7 @@ pub struct View {
     pub summary: String,
     /// What changed against the generation before; at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<Change>,
+    pub changes: Vec<FieldChange>,
     /// Images of all containers that the workload names, the main one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
@@ -273,7 +273,7 @@ pub struct View {
 
 /// One difference against the generation before.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Default)]
-pub struct Change {
+pub struct FieldChange {
     /// The field, with list items named by their name or number: spec.template.spec.containers[vllm].image.
     pub path: String,
     /// The value before, cut to 120 characters. Absent when the field was added.

@@ -1,5 +1,6 @@
 //! Errors as the contract has them: `{"code", "message", "details"}`, with `code` equal to the HTTP status.
 
+use crate::text::cut;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -101,8 +102,5 @@ impl ApiError {
 /// What was given, cut so that an answer stays short.
 pub fn shown(value: &str) -> String {
     const MAX: usize = 100;
-    match value.char_indices().nth(MAX) {
-        None => value.to_owned(),
-        Some((at, _)) => format!("{}…", &value[..at]),
-    }
+    cut(value, MAX).into_owned()
 }

@@ -8,7 +8,7 @@ use super::redact::{Names, REDACTED};
 use super::{History, absent, fit, view};
 use crate::json::Value;
 use crate::kinds::Kind;
-use crate::revision::{Change, View};
+use crate::revision::{FieldChange, View};
 
 /// The beginning of what stands for a value that is hidden; the end may have been cut off.
 const HIDDEN: &str = "[redact";
@@ -48,12 +48,12 @@ pub fn again(
     Some(view)
 }
 
-fn hidden(change: &Change, object: Value<'_>, names: &Names) -> Change {
+fn hidden(change: &FieldChange, object: Value<'_>, names: &Names) -> FieldChange {
     let hide = |text: &Option<String>| {
         text.as_deref()
             .map(|text| value(text, &change.path, object, names))
     };
-    Change {
+    FieldChange {
         path: change.path.clone(),
         from: hide(&change.from),
         to: hide(&change.to),
@@ -132,7 +132,7 @@ fn summary(old: &View, names: &Names) -> String {
     };
     let word = |word: &str| match word.rsplit_once(' ') {
         Some((label, values)) if values.contains('→') => {
-            let of = |change: &Change| change.path.ends_with(label) && secret(&change.path);
+            let of = |change: &FieldChange| change.path.ends_with(label) && secret(&change.path);
             let hide = secret(label) || old.changes.iter().any(of);
             if hide {
                 label.to_owned()
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(made(old.clone()).summary, "created");
         assert!(
             made(View {
-                changes: vec![Change::default()],
+                changes: vec![FieldChange::default()],
                 ..old
             })
             .truncated

@@ -1,16 +1,18 @@
 //! The components of a workload, as its kind file's jq finds them, as parts of a view. Pure.
 
-use super::cut;
-use super::pod::{self, Amounts, Pod, Variable, environment};
+use super::pod::{self, Amounts, PodTemplate, Variable, environment};
 use super::redact::Names;
+use super::{MAX_IMAGE, MAX_IMAGES};
 use crate::kinds::{Shape, ViewFile};
 use crate::quantity::Quantity;
 use crate::revision::{Pods, View};
+use crate::text::cut;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
-const MAX_IMAGES: usize = 32;
-const MAX_IMAGE: usize = 512;
+/// How many node pools and unresolved parts a view may name.
+const MAX_NAMES: usize = 32;
 const MAX_ITEMS: usize = 256;
 const MAX_ITEM: usize = 512;
 
@@ -29,7 +31,7 @@ pub const SHAPE: Shape = Shape::Fields(&[
 /// One component: a pod template and its scale.
 struct Component<'a> {
     name: &'a str,
-    pod: Pod<'a>,
+    pod: PodTemplate<'a>,
     replicas: Option<i64>,
     min: Option<i64>,
     max: Option<i64>,
@@ -51,7 +53,7 @@ impl<'a> Component<'a> {
         };
         Some(Self {
             name: output["name"].as_str().unwrap_or_default(),
-            pod: Pod::new(&output["pod"]),
+            pod: PodTemplate::new(&output["pod"]),
             replicas: number(&output["replicas"]),
             min: number(&output["min"]),
             max: number(&output["max"]),
@@ -116,8 +118,8 @@ impl Keep {
     /// At most so long a text.
     fn text(&mut self, text: &str, most: usize) -> String {
         let kept = cut(text, most);
-        self.less |= kept != text;
-        kept
+        self.less |= matches!(kept, Cow::Owned(_));
+        kept.into_owned()
     }
 }
 
@@ -178,7 +180,7 @@ fn unresolved(all: &[Component<'_>], main: &[String], keep: &mut Keep) -> Vec<St
     );
     let mut seen = HashSet::new();
     marks.retain(|mark| seen.insert(mark.clone()));
-    keep.first(MAX_IMAGES, marks)
+    keep.first(MAX_NAMES, marks)
         .iter()
         .map(|mark| keep.text(mark, MAX_ITEM))
         .collect()
@@ -206,7 +208,7 @@ fn request(view: &mut View, all: &[Component<'_>], keep: &mut Keep) {
     } else {
         main.node_pools.clone()
     };
-    let pools = keep.first(MAX_IMAGES, pools);
+    let pools = keep.first(MAX_NAMES, pools);
     view.node_pools = pools.iter().map(|pool| keep.text(pool, MAX_ITEM)).collect();
     view.pods = (pods != Pods::default()).then_some(pods);
     view.requests_per_pod = shown(&main.pod.requests(), keep);

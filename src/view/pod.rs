@@ -50,11 +50,11 @@ const GPU: &str = "nvidia.com/gpu";
 
 /// A pod template: metadata and spec.
 #[derive(Clone, Copy)]
-pub(super) struct Pod<'a> {
+pub(super) struct PodTemplate<'a> {
     template: &'a Value,
 }
 
-impl<'a> Pod<'a> {
+impl<'a> PodTemplate<'a> {
     pub(super) fn new(template: &'a Value) -> Self {
         Self { template }
     }
@@ -293,7 +293,7 @@ mod tests {
     use serde_json::json;
 
     fn shown(template: &Value) -> Vec<(String, String)> {
-        Pod::new(template)
+        PodTemplate::new(template)
             .requests()
             .into_iter()
             .map(|(name, amount)| (name, amount.to_string()))
@@ -353,7 +353,7 @@ mod tests {
             {"matchExpressions": [{"key": "kai.scheduler/node-pool", "operator": "In", "values": ["h100", "a100", "h100"]},
                                   {"key": "kai.scheduler/node-pool", "operator": "NotIn", "values": ["t4"]}]}]}}});
         let selector = json!({"runai/node-pool": "l40"});
-        let pools = |template: Value| Pod::new(&template).node_pools();
+        let pools = |template: Value| PodTemplate::new(&template).node_pools();
         assert_eq!(
             pools(
                 json!({"metadata": {"annotations": {"kai.scheduler/node-pools": "a  b"}}, "spec": {"affinity": affinity}})

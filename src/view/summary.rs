@@ -1,10 +1,10 @@
 //! A change in a few words, for the column CHANGE. Pure.
 
 use super::History;
-use super::cut;
 use super::diff::{Delta, Segment};
 use super::redact::Names;
 use crate::json::Value;
+use crate::text::cut;
 
 const MAX_WORDS: usize = 4;
 const MAX_CHARS: usize = 100;
@@ -21,7 +21,7 @@ pub(super) fn summary(history: History<'_>, names: &Names) -> String {
 }
 
 /// Differences that share a label: how many items came, went or changed.
-struct Group {
+struct DeltaGroup {
     label: String,
     list: bool,
     added: usize,
@@ -30,8 +30,8 @@ struct Group {
     values: Option<String>,
 }
 
-fn groups(deltas: &[Delta<'_>], names: &Names) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
+fn groups(deltas: &[Delta<'_>], names: &Names) -> Vec<DeltaGroup> {
+    let mut groups: Vec<DeltaGroup> = Vec::new();
     for delta in deltas {
         let (label, list) = if is_restart(delta) {
             ("restarted".to_owned(), true)
@@ -42,7 +42,7 @@ fn groups(deltas: &[Delta<'_>], names: &Names) -> Vec<Group> {
             .iter()
             .position(|g| g.label == label && g.list == list)
             .unwrap_or_else(|| {
-                groups.push(Group {
+                groups.push(DeltaGroup {
                     label,
                     list,
                     added: 0,
@@ -137,8 +137,8 @@ fn numbers(path: &[Segment<'_>], from: Value<'_>, to: Value<'_>, names: &Names) 
     Some(format!("{}→{}", text(from)?, text(to)?))
 }
 
-fn words(group: Group) -> String {
-    let Group {
+fn words(group: DeltaGroup) -> String {
+    let DeltaGroup {
         label,
         list,
         added,
@@ -157,11 +157,12 @@ fn words(group: Group) -> String {
     }
 }
 
-fn join(groups: Vec<Group>) -> String {
+fn join(groups: Vec<DeltaGroup>) -> String {
     let all = groups.len();
     let mut text = String::new();
     for (i, group) in groups.into_iter().enumerate() {
-        let word = cut(&words(group), MAX_CHARS - 20);
+        let words = words(group);
+        let word = cut(&words, MAX_CHARS - 20);
         let more = format!(" and {} more", all - i);
         if i == MAX_WORDS || text.chars().count() + word.chars().count() + more.len() > MAX_CHARS {
             return text + &more;
