@@ -5,7 +5,7 @@ use crate::cache::RevisionLister;
 use crate::config::{RunArgs, ServeArgs};
 use crate::serve::admin::Admin;
 use crate::serve::api::{Api, Options};
-use crate::serve::auth::{Gate, Reviews};
+use crate::serve::auth::{Authenticator, Reviews};
 use crate::serve::listen::{Handler, serve};
 use crate::serve::tls::{Files, Tls};
 use crate::view::redact::Names;
@@ -52,13 +52,13 @@ pub(super) fn start(
     tasks: &mut JoinSet<&'static str>,
 ) -> anyhow::Result<()> {
     let flags = &args.serve;
-    let gate = gate(flags, parts)?;
+    let authenticator = authenticator(flags, parts)?;
     let acceptor = tls(flags, &parts.namespace, tasks)?;
     let on_loopback = flags.admin_listen.ip().is_loopback();
     let admin = Admin {
         ready: parts.ready.clone(),
         metrics: parts.metrics.clone(),
-        gate: (!on_loopback).then(|| gate.clone()),
+        authenticator: (!on_loopback).then(|| authenticator.clone()),
     };
     let port = Port {
         name: "admin",
@@ -67,7 +67,11 @@ pub(super) fn start(
     };
     // The admin port ends last, so that a process that drains can still be asked how it is.
     port.open(ports.admin, admin, CancellationToken::new(), tasks);
-    let api = api(flags, parts, (!flags.insecure_no_auth).then_some(gate));
+    let api = api(
+        flags,
+        parts,
+        (!flags.insecure_no_auth).then_some(authenticator),
+    );
     let max = usize::try_from(flags.max_connections).unwrap_or(usize::MAX);
     let port = Port {
         name: REST,
@@ -78,19 +82,19 @@ pub(super) fn start(
     Ok(())
 }
 
-fn gate(flags: &ServeArgs, parts: &Parts) -> anyhow::Result<Gate> {
+fn authenticator(flags: &ServeArgs, parts: &Parts) -> anyhow::Result<Authenticator> {
     let reviews = Reviews::new(parts.clients.call.clone(), flags.audience.clone());
-    let gate = Gate::new(reviews, flags.rate_per_identity, &parts.metrics);
-    gate.map_err(|_| anyhow!("the system has no randomness"))
+    Authenticator::new(reviews, flags.rate_per_identity, &parts.metrics)
+        .map_err(|_| anyhow!("the system has no randomness"))
 }
 
-fn api(flags: &ServeArgs, parts: &Parts, gate: Option<Gate>) -> Api {
+fn api(flags: &ServeArgs, parts: &Parts, authenticator: Option<Authenticator>) -> Api {
     let names: Names = parts.recorder.settings.names.clone();
     let cache: Arc<dyn RevisionLister> = Arc::new(parts.cache.clone());
     Api {
         cache,
         ready: parts.filled.clone(),
-        gate,
+        authenticator,
         client: parts.clients.call.clone(),
         catalogue: parts.recorder.catalogue.clone(),
         names: Arc::new(names),

@@ -1,7 +1,7 @@
 //! The admin port: `/livez` and `/readyz` for everybody, `/metrics` for those who may.
 
 use super::answer::failure;
-use super::auth::{Gate, Object, Wish};
+use super::auth::{AccessRequest, Authenticator, Target};
 use super::error::{ApiError, shown};
 use super::listen::Handler;
 use super::payload::Payload;
@@ -78,8 +78,8 @@ pub struct Admin {
     pub ready: Readiness,
     /// What `/metrics` shows.
     pub metrics: Metrics,
-    /// Who may see it; none lets everybody.
-    pub gate: Option<Gate>,
+    /// Decides which callers may see them; without one, every caller may.
+    pub authenticator: Option<Authenticator>,
 }
 
 impl Admin {
@@ -103,16 +103,13 @@ impl Admin {
             "/livez" => Ok(text(StatusCode::OK, TEXT, "ok".to_owned())),
             "/readyz" => Ok(readyz(&self.ready.missing())),
             _ => {
-                if let Some(gate) = &self.gate {
-                    let caller = gate.authenticate(headers).await?;
-                    gate.authorize(
-                        &caller,
-                        Wish {
-                            verb: "get",
-                            on: Object::Path("/metrics"),
-                        },
-                    )
-                    .await?;
+                if let Some(authenticator) = &self.authenticator {
+                    let caller = authenticator.authenticate(headers).await?;
+                    let request = AccessRequest {
+                        verb: "get",
+                        target: Target::Path("/metrics"),
+                    };
+                    authenticator.authorize(&caller, request).await?;
                 }
                 Ok(text(StatusCode::OK, OPEN_METRICS, self.metrics.encode()))
             }
@@ -169,7 +166,7 @@ mod tests {
         let admin = Admin {
             ready: Readiness::default(),
             metrics: Metrics::new(),
-            gate: None,
+            authenticator: None,
         };
         let status = async |method: Method, path: &str| {
             let answer = admin.answer(&method, path, &HeaderMap::new()).await;

@@ -4,7 +4,7 @@
 
 use super::admin::Readiness;
 use super::answer::{self, Answer};
-use super::auth::{Caller, Gate, Object, Wish, for_oneself};
+use super::auth::{AccessRequest, Authenticator, Caller, Target, for_oneself};
 use super::error::ApiError;
 use super::listen::Handler;
 use super::payload::Payload;
@@ -52,8 +52,8 @@ pub struct Api {
     pub cache: Arc<dyn RevisionLister>,
     /// Whether the cache is filled.
     pub ready: Readiness,
-    /// Who may read; none lets everybody in.
-    pub gate: Option<Gate>,
+    /// Decides which callers may read; without one, every caller may.
+    pub authenticator: Option<Authenticator>,
     /// Where whole workloads are.
     pub client: Client,
     /// Plural names of kinds.
@@ -97,18 +97,18 @@ impl Api {
         };
         answer::finish(&mut response, &id);
         answer::allow_origin(&mut response, &parts.headers, &self.options.origins);
-        let (status, elapsed) = (response.status().as_u16(), started.elapsed());
+        let status = response.status().as_u16();
+        let elapsed = started.elapsed();
         self.metrics
             .requests
             .get_or_create(&labels(log.route, status))
             .inc();
         self.metrics.request_seconds.observe(elapsed);
         if self.options.access_log {
-            let (method, path) = (parts.method.as_str(), parts.uri.path());
             tracing::info!(
                 ?id,
-                method,
-                path,
+                method = parts.method.as_str(),
+                path = parts.uri.path(),
                 status,
                 user = log.user,
                 ?elapsed,
@@ -148,7 +148,7 @@ impl Api {
         let route = route?;
         route.takes(&parts.method)?;
         if route == Route::Token {
-            return token::exchange(self.gate.as_ref(), body)
+            return token::exchange(self.authenticator.as_ref(), body)
                 .await
                 .map(|answer| answer::success(answer, &parts.headers));
         }
@@ -205,9 +205,9 @@ impl Api {
     }
 
     async fn caller(&self, parts: &Parts) -> Result<Option<Arc<Caller>>, ApiError> {
-        match &self.gate {
+        match &self.authenticator {
             None => Ok(None),
-            Some(gate) => gate.authenticate(&parts.headers).await.map(Some),
+            Some(authenticator) => authenticator.authenticate(&parts.headers).await.map(Some),
         }
     }
 
@@ -218,7 +218,7 @@ impl Api {
         access: Access,
         query: &Query,
     ) -> Result<(), ApiError> {
-        let (Some(gate), Some(caller)) = (&self.gate, caller) else {
+        let (Some(authenticator), Some(caller)) = (&self.authenticator, caller) else {
             return Ok(());
         };
         let (verb, of) = match access {
@@ -227,14 +227,9 @@ impl Api {
             Access::Revision(verb, id) => (verb, Of::Revision(id)),
             Access::Namespace(verb) => {
                 let namespace = query.namespace.as_deref().unwrap_or_default().into();
-                return gate
-                    .authorize(
-                        caller,
-                        Wish {
-                            verb,
-                            on: Object::Revisions(namespace),
-                        },
-                    )
+                let target = Target::Revisions(namespace);
+                return authenticator
+                    .authorize(caller, AccessRequest { verb, target })
                     .await;
             }
         };
@@ -243,10 +238,12 @@ impl Api {
             Some(place) => place.as_ref().map(|place| place.namespace.clone()),
             None => self.cache.namespace(of),
         };
-        let on = Object::Revisions(namespace.unwrap_or_default());
-        gate.authorize(caller, Wish { verb, on }).await?;
+        let target = Target::Revisions(namespace.unwrap_or_default());
+        authenticator
+            .authorize(caller, AccessRequest { verb, target })
+            .await?;
         match place.flatten() {
-            Some(place) => self.permit_workload(gate, caller, &place).await,
+            Some(place) => self.permit_workload(authenticator, caller, &place).await,
             None => Ok(()),
         }
     }
@@ -254,16 +251,19 @@ impl Api {
     /// Whether the caller may get a workload itself.
     async fn permit_workload(
         &self,
-        gate: &Gate,
+        authenticator: &Authenticator,
         caller: &Caller,
         place: &WorkloadRef,
     ) -> Result<(), ApiError> {
-        let on = self.workload(place, &place.name);
-        gate.authorize(caller, Wish { verb: "get", on }).await
+        let request = AccessRequest {
+            verb: "get",
+            target: self.workload(place, &place.name),
+        };
+        authenticator.authorize(caller, request).await
     }
 
     /// A workload as the API server knows it; without a name all of its kind in its namespace.
-    fn workload(&self, place: &WorkloadRef, name: &str) -> Object {
+    fn workload(&self, place: &WorkloadRef, name: &str) -> Target {
         let kinds = self.catalogue.kinds().iter();
         let mut same = kinds.filter(|kind| kind.kind == place.kind && kind.group == place.group());
         // A kind that is not configured any more has no name that could be asked for; it follows the rule of names.
@@ -271,11 +271,10 @@ impl Api {
             || format!("{}s", place.kind.to_lowercase()),
             |kind| kind.plural.clone(),
         );
-        let (group, namespace) = (place.group().to_owned(), place.namespace.clone());
-        Object::Workload {
-            group,
+        Target::Workload {
+            group: place.group().to_owned(),
             resource,
-            namespace,
+            namespace: place.namespace.clone(),
             name: name.to_owned(),
         }
     }
@@ -286,12 +285,17 @@ impl Api {
         caller: Option<&Caller>,
         place: &WorkloadRef,
     ) -> Result<bool, ApiError> {
-        let (Some(gate), Some(caller), true) = (&self.gate, caller, self.options.check_workload)
-        else {
+        if !self.options.check_workload {
+            return Ok(true);
+        }
+        let (Some(authenticator), Some(caller)) = (&self.authenticator, caller) else {
             return Ok(true);
         };
-        let on = self.workload(place, "");
-        match gate.authorize(caller, Wish { verb: "list", on }).await {
+        let request = AccessRequest {
+            verb: "list",
+            target: self.workload(place, ""),
+        };
+        match authenticator.authorize(caller, request).await {
             Ok(()) => Ok(true),
             Err(ApiError::Forbidden(_)) => Ok(false),
             Err(error) => Err(error),

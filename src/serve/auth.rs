@@ -55,34 +55,34 @@ impl Caller {
     }
 }
 
-/// What a caller wants to do. An empty namespace means all of them.
+/// An action that a caller asks for. An empty namespace means all namespaces.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Wish {
-    /// For example get.
+pub struct AccessRequest {
+    /// The verb, for example get.
     pub verb: &'static str,
-    /// On what.
-    pub on: Object,
+    /// The object of the verb.
+    pub target: Target,
 }
 
-impl Wish {
-    /// How much of it there is to be kept.
+impl AccessRequest {
+    /// Bytes that keeping it takes.
     fn size(&self) -> usize {
-        match &self.on {
-            Object::Revisions(namespace) => namespace.len(),
-            Object::Workload {
+        match &self.target {
+            Target::Revisions(namespace) => namespace.len(),
+            Target::Workload {
                 group,
                 resource,
                 namespace,
                 name,
             } => group.len() + resource.len() + namespace.len() + name.len(),
-            Object::Path(path) => path.len(),
+            Target::Path(path) => path.len(),
         }
     }
 }
 
-/// What a caller wants to do something with.
+/// The object of an access request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Object {
+pub enum Target {
     /// Revisions in a namespace, or in all.
     Revisions(Arc<str>),
     /// A workload; without a name all of its kind.
@@ -100,13 +100,13 @@ pub enum Object {
     Path(&'static str),
 }
 
-/// Lets callers in, or not. Cloning shares it.
+/// Authenticates callers and authorizes what they ask for. Cloning shares its caches.
 #[derive(Clone)]
-pub struct Gate {
+pub struct Authenticator {
     reviews: Reviews,
     key: Arc<hmac::Key>,
     callers: Cache<Tag, Option<Arc<Caller>>>,
-    verdicts: Cache<(Tag, Wish), bool>,
+    verdicts: Cache<(Tag, AccessRequest), bool>,
     rates: Option<Rates>,
     /// Most answers are kept ones: their counters are not looked up each time.
     known_tokens: Counter,
@@ -114,8 +114,8 @@ pub struct Gate {
     metrics: Metrics,
 }
 
-impl Gate {
-    /// A gate that has seen nobody yet. `rate` is how many requests a second each caller may make.
+impl Authenticator {
+    /// An authenticator with empty caches. `rate` is the number of requests a second that each caller may make.
     ///
     /// # Errors
     /// When the system has no randomness.
@@ -134,11 +134,13 @@ impl Gate {
             .reviews
             .get_or_create(&labels("access", "Cached"))
             .clone();
-        let cache = |capacity| Cache::builder().max_capacity(capacity).time_to_live(KEPT);
         Ok(Self {
             reviews,
             key: Arc::new(key),
-            callers: cache(TOKENS).build(),
+            callers: Cache::builder()
+                .max_capacity(TOKENS)
+                .time_to_live(KEPT)
+                .build(),
             verdicts: Cache::builder()
                 .max_capacity(ACCESSES)
                 .time_to_live(KEPT)
@@ -194,13 +196,9 @@ impl Gate {
         // Plain data with text keys always serializes.
         let json = serde_json::to_vec(&user).unwrap_or_default();
         let who = serde_json::to_vec(&(&user.username, &user.uid)).unwrap_or_default();
-        let (tag, identity) = (
-            self.tag(&[b"caller", &json]),
-            self.tag(&[b"identity", &who]),
-        );
         Ok(Some(Arc::new(Caller {
-            tag,
-            identity,
+            tag: self.tag(&[b"caller", &json]),
+            identity: self.tag(&[b"identity", &who]),
             size: json.len(),
             user,
         })))
@@ -210,8 +208,8 @@ impl Gate {
     ///
     /// # Errors
     /// 403 when not, 503 when nobody can tell.
-    pub async fn authorize(&self, caller: &Caller, wish: Wish) -> Result<(), ApiError> {
-        let key = (caller.tag, wish);
+    pub async fn authorize(&self, caller: &Caller, request: AccessRequest) -> Result<(), ApiError> {
+        let key = (caller.tag, request);
         let allowed = match self.verdicts.get(&key).await {
             Some(allowed) => {
                 self.known_accesses.inc();
@@ -235,10 +233,14 @@ impl Gate {
         }
     }
 
-    async fn ask_whether(&self, caller: &Caller, wish: &Wish) -> Result<bool, ApiError> {
+    async fn ask_whether(
+        &self,
+        caller: &Caller,
+        request: &AccessRequest,
+    ) -> Result<bool, ApiError> {
         let review = self
             .reviews
-            .access(&caller.user, caller.identity, wish)
+            .access(&caller.user, caller.identity, request)
             .await;
         self.count("access", &review);
         Ok(matches!(review?, Review::Yes(())))
@@ -280,17 +282,18 @@ pub(super) fn for_oneself(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// In the words of the API server.
-fn refusal(caller: &Caller, wish: &Wish) -> String {
-    let (user, verb) = (caller.name(), wish.verb);
+fn refusal(caller: &Caller, request: &AccessRequest) -> String {
+    let user = caller.name();
+    let verb = request.verb;
     let revisions = format!("{}.{}", Revision::plural(&()), Revision::group(&()));
-    match &wish.on {
-        Object::Revisions(all) if all.is_empty() => {
+    match &request.target {
+        Target::Revisions(all) if all.is_empty() => {
             format!("{user:?} cannot {verb} {revisions} in all namespaces")
         }
-        Object::Revisions(namespace) => {
+        Target::Revisions(namespace) => {
             format!("{user:?} cannot {verb} {revisions} in namespace {namespace:?}")
         }
-        Object::Workload {
+        Target::Workload {
             group,
             resource,
             namespace,
@@ -298,7 +301,7 @@ fn refusal(caller: &Caller, wish: &Wish) -> String {
         } if name.is_empty() => {
             format!("{user:?} cannot {verb} {resource}.{group} in namespace {namespace:?}")
         }
-        Object::Workload {
+        Target::Workload {
             group,
             resource,
             namespace,
@@ -306,6 +309,6 @@ fn refusal(caller: &Caller, wish: &Wish) -> String {
         } => {
             format!("{user:?} cannot {verb} {resource}.{group} {name:?} in namespace {namespace:?}")
         }
-        Object::Path(path) => format!("{user:?} cannot {verb} path {path:?}"),
+        Target::Path(path) => format!("{user:?} cannot {verb} path {path:?}"),
     }
 }

@@ -4,7 +4,7 @@
 //! the SDK works unchanged, and Revisor keeps no secret.
 
 use super::answer::{Answer, JSON};
-use super::auth::Gate;
+use super::auth::Authenticator;
 use super::error::ApiError;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -49,7 +49,10 @@ pub struct Token<'a> {
     pub access_token: &'a str,
 }
 
-pub(super) async fn exchange<B>(gate: Option<&Gate>, body: B) -> Result<Answer, ApiError>
+pub(super) async fn exchange<B>(
+    authenticator: Option<&Authenticator>,
+    body: B,
+) -> Result<Answer, ApiError>
 where
     B: Body<Data = Bytes> + Send + Unpin,
     B::Error: Into<BoxError>,
@@ -66,8 +69,8 @@ where
             "AppId: is not <namespace>/<serviceaccount>".to_owned(),
         ));
     };
-    if let Some(gate) = gate {
-        let caller = gate.holder(token).await?;
+    if let Some(authenticator) = authenticator {
+        let caller = authenticator.holder(token).await?;
         if caller.name() != format!("system:serviceaccount:{namespace}:{name}") {
             return Err(ApiError::Unauthorized(
                 "AppSecret is not a token of the ServiceAccount that AppId names",
@@ -99,7 +102,8 @@ where
     let bytes = collected.map_err(|error| cut_short(&error))?.to_bytes();
     // What the parser says is a place and a name, and could be a value: the text of a secret is never repeated.
     serde_json::from_slice(&bytes).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
+        let line = error.line();
+        let column = error.column();
         ApiError::BadRequest(format!(
             "the body is not {{\"grantType\", \"AppId\", \"AppSecret\"}} as JSON (line {line}, column {column})"
         ))

@@ -117,12 +117,13 @@ fn api(cache: Fixed, server: Option<Arc<Server>>, gated: bool) -> (Api, watch::S
     let (metrics, ready) = (Metrics::new(), Readiness::default());
     let opened = ready.gate("cache");
     opened.send_replace(true);
-    let gate =
-        Gate::new(Reviews::new(client.clone(), Vec::new()), None, &metrics).expect("randomness");
+    let authenticator =
+        Authenticator::new(Reviews::new(client.clone(), Vec::new()), None, &metrics)
+            .expect("randomness");
     let api = Api {
         cache: Arc::new(cache),
         ready,
-        gate: gated.then_some(gate),
+        authenticator: gated.then_some(authenticator),
         client,
         catalogue: Arc::new(
             crate::config::Config::load(None)

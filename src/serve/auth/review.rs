@@ -1,7 +1,7 @@
 //! The reviews themselves: requests to the API server, at most 20 at a time.
 
 use super::super::error::ApiError;
-use super::{Object, Tag, Wish};
+use super::{AccessRequest, Tag, Target};
 use crate::revision::Revision;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use k8s_openapi::api::authorization::v1::{
@@ -16,13 +16,13 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 /// How many reviews are under way at the same time, 20 in all: of tokens that nobody has seen yet, of tokens that were
-/// valid before, and of rights. Each has its own places, so that none can keep the others out.
+/// valid before, and of rights. Each has permits of its own, so that none can keep the others out.
 const STRANGERS: usize = 8;
 const FRIENDS: usize = 4;
 const RIGHTS: usize = 8;
-/// How many rights of one caller are reviewed at the same time, so that one cannot take all places for them.
+/// How many rights of one caller are reviewed at the same time, so that one cannot take all permits for them.
 const RIGHTS_EACH: usize = 3;
-/// What anybody may wait for a place.
+/// How long a caller may wait for a permit.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What one review may take.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -48,7 +48,7 @@ pub struct Reviews {
     friends: Arc<Semaphore>,
     rights: Arc<Semaphore>,
     seen: Cache<Tag, ()>,
-    /// The places of each caller among those for rights.
+    /// The permits of each caller among those for rights.
     each: Cache<Tag, Arc<Semaphore>>,
 }
 
@@ -86,15 +86,14 @@ impl Reviews {
             return Ok(Review::No);
         }
         let known = self.seen.contains_key(&tag);
-        let (places, full) = if known {
+        let (permits, full) = if known {
             (&self.friends, BUSY)
         } else {
             (&self.strangers, CROWDED)
         };
-        let _place = place(places, full).await?;
-        let audiences = (!self.audiences.is_empty()).then(|| self.audiences.to_vec());
+        let _permit = permit(permits, full).await?;
         let spec = TokenReviewSpec {
-            audiences,
+            audiences: (!self.audiences.is_empty()).then(|| self.audiences.to_vec()),
             token: Some(token.to_owned()),
         };
         let review = TokenReview {
@@ -102,8 +101,7 @@ impl Reviews {
             ..TokenReview::default()
         };
         let status = self.ask(&review).await?.status.unwrap_or_default();
-        let ours = |audience: &String| self.audiences.contains(audience);
-        let for_us = self.audiences.is_empty() || status.audiences.iter().flatten().any(ours);
+        let for_us = self.accepts(status.audiences.as_deref().unwrap_or_default());
         match status.user {
             Some(user) if status.authenticated == Some(true) && for_us => {
                 self.seen.insert(tag, ());
@@ -113,18 +111,23 @@ impl Reviews {
         }
     }
 
+    /// Whether the audiences of a token include one of those demanded, or none are demanded.
+    fn accepts(&self, audiences: &[String]) -> bool {
+        self.audiences.is_empty() || audiences.iter().any(|of| self.audiences.contains(of))
+    }
+
     /// Whether a user may do something; `identity` tells the user from others.
     pub(super) async fn access(
         &self,
         user: &UserInfo,
         identity: Tag,
-        wish: &Wish,
+        request: &AccessRequest,
     ) -> Result<Review<()>, ApiError> {
         let own = self
             .each
             .get_with(identity, || Arc::new(Semaphore::new(RIGHTS_EACH)));
-        let _own = place(&own, QUEUED).await?;
-        let _place = place(&self.rights, QUEUED).await?;
+        let _own = permit(&own, QUEUED).await?;
+        let _permit = permit(&self.rights, QUEUED).await?;
         let mut spec = SubjectAccessReviewSpec {
             user: user.username.clone(),
             uid: user.uid.clone(),
@@ -132,11 +135,13 @@ impl Reviews {
             extra: user.extra.clone(),
             ..SubjectAccessReviewSpec::default()
         };
-        if let Object::Path(path) = wish.on {
-            let (path, verb) = (Some(path.to_owned()), Some(wish.verb.to_owned()));
-            spec.non_resource_attributes = Some(NonResourceAttributes { path, verb });
+        if let Target::Path(path) = request.target {
+            spec.non_resource_attributes = Some(NonResourceAttributes {
+                path: Some(path.to_owned()),
+                verb: Some(request.verb.to_owned()),
+            });
         } else {
-            spec.resource_attributes = Some(attributes(wish));
+            spec.resource_attributes = Some(attributes(request));
         }
         let review = SubjectAccessReview {
             spec,
@@ -171,29 +176,29 @@ impl Reviews {
     }
 }
 
-/// A place, or `full` when there is none for too long.
-async fn place(places: &Semaphore, full: ApiError) -> Result<SemaphorePermit<'_>, ApiError> {
-    match timeout(PATIENCE, places.acquire()).await {
-        Ok(place) => place.map_err(|_| UNREACHABLE),
+/// A permit, or `full` when there is none for too long.
+async fn permit(permits: &Semaphore, full: ApiError) -> Result<SemaphorePermit<'_>, ApiError> {
+    match timeout(PATIENCE, permits.acquire()).await {
+        Ok(permit) => permit.map_err(|_| UNREACHABLE),
         Err(_) => Err(full),
     }
 }
 
-fn attributes(wish: &Wish) -> ResourceAttributes {
+fn attributes(request: &AccessRequest) -> ResourceAttributes {
     let some = |text: &str| Some(text.to_owned());
     let all = ResourceAttributes {
-        verb: some(wish.verb),
+        verb: some(request.verb),
         ..ResourceAttributes::default()
     };
-    match &wish.on {
-        Object::Revisions(namespace) => ResourceAttributes {
+    match &request.target {
+        Target::Revisions(namespace) => ResourceAttributes {
             group: some(&Revision::group(&())),
             version: some(&Revision::version(&())),
             resource: some(&Revision::plural(&())),
             namespace: some(namespace).filter(|namespace| !namespace.is_empty()),
             ..all
         },
-        Object::Workload {
+        Target::Workload {
             group,
             resource,
             namespace,
@@ -205,6 +210,6 @@ fn attributes(wish: &Wish) -> ResourceAttributes {
             name: some(name).filter(|name| !name.is_empty()),
             ..all
         },
-        Object::Path(_) => all,
+        Target::Path(_) => all,
     }
 }

@@ -1,4 +1,4 @@
-//! The gate before an API server that counts, waits and fails as it is told.
+//! The authenticator before an API server that counts, waits and fails as it is told.
 
 use super::*;
 use http::{Request, Response, StatusCode};
@@ -81,7 +81,7 @@ impl Seen {
     }
 }
 
-fn gate(takes: Duration, rate: Option<u32>) -> (Gate, Arc<Seen>) {
+fn authenticator(takes: Duration, rate: Option<u32>) -> (Authenticator, Arc<Seen>) {
     let seen = Arc::new(Seen {
         takes,
         ..Seen::default()
@@ -93,13 +93,13 @@ fn gate(takes: Duration, rate: Option<u32>) -> (Gate, Arc<Seen>) {
     });
     let reviews = Reviews::new(Client::new(service, "default"), Vec::new());
     (
-        Gate::new(reviews, rate, &Metrics::new()).expect("randomness"),
+        Authenticator::new(reviews, rate, &Metrics::new()).expect("randomness"),
         seen,
     )
 }
 
-fn quick() -> (Gate, Arc<Seen>) {
-    gate(Duration::ZERO, None)
+fn quick() -> (Authenticator, Arc<Seen>) {
+    authenticator(Duration::ZERO, None)
 }
 
 fn bearer(token: &str) -> HeaderMap {
@@ -111,10 +111,10 @@ fn bearer(token: &str) -> HeaderMap {
     .collect()
 }
 
-fn list(namespace: &str) -> Wish {
-    Wish {
+fn list(namespace: &str) -> AccessRequest {
+    AccessRequest {
         verb: "list",
-        on: Object::Revisions(namespace.into()),
+        target: Target::Revisions(namespace.into()),
     }
 }
 
@@ -126,32 +126,32 @@ fn status<T>(result: &Result<T, ApiError>) -> u16 {
 
 #[tokio::test]
 async fn many_who_ask_the_same_at_once_make_one_review() {
-    let (gate, seen) = gate(Duration::from_millis(100), None);
-    let all = futures::future::join_all((0..50).map(|_| gate.holder("ann"))).await;
+    let (auth, seen) = authenticator(Duration::from_millis(100), None);
+    let all = futures::future::join_all((0..50).map(|_| auth.holder("ann"))).await;
     assert!(all.iter().all(Result::is_ok));
     assert_eq!(seen.count(), 1);
     let ann = all[0].clone().expect("valid");
-    let all = futures::future::join_all((0..50).map(|_| gate.authorize(&ann, list("a")))).await;
+    let all = futures::future::join_all((0..50).map(|_| auth.authorize(&ann, list("a")))).await;
     assert!(all.iter().all(Result::is_ok));
     assert_eq!(seen.count(), 2);
 }
 
 #[tokio::test]
 async fn no_more_than_twenty_reviews_are_under_way() {
-    let (gate, seen) = gate(Duration::from_millis(30), None);
+    let (auth, seen) = authenticator(Duration::from_millis(30), None);
     let names: Vec<_> = (0..40).map(|i| format!("old{i}")).collect();
     let mut known = Vec::new();
     for chunk in names.chunks(8) {
-        known.extend(futures::future::join_all(chunk.iter().map(|name| gate.holder(name))).await);
+        known.extend(futures::future::join_all(chunk.iter().map(|name| auth.holder(name))).await);
     }
-    gate.callers.invalidate_all();
+    auth.callers.invalidate_all();
     let strangers =
-        futures::future::join_all((0..200).map(async |i| gate.holder(&format!("new{i}")).await));
-    let friends = futures::future::join_all(names.iter().map(|name| gate.holder(name)));
+        futures::future::join_all((0..200).map(async |i| auth.holder(&format!("new{i}")).await));
+    let friends = futures::future::join_all(names.iter().map(|name| auth.holder(name)));
     let rights = futures::future::join_all(known.iter().map(async |caller| {
         let caller = caller.as_ref().expect("valid");
         for i in 0..5 {
-            gate.authorize(caller, list(&format!("n{i}"))).await?;
+            auth.authorize(caller, list(&format!("n{i}"))).await?;
         }
         Ok::<_, ApiError>(())
     }));
@@ -162,27 +162,27 @@ async fn no_more_than_twenty_reviews_are_under_way() {
     assert_eq!(
         seen.most.load(Ordering::SeqCst),
         20,
-        "all places are used, and no more"
+        "all permits are used, and no more"
     );
 }
 
 #[tokio::test]
-async fn places_are_kept_for_tokens_that_were_valid_and_for_rights() {
-    let (gate, _) = quick();
-    let ann = gate.holder("ann").await.expect("valid");
-    gate.callers.invalidate_all();
+async fn permits_are_kept_for_tokens_that_were_valid_and_for_rights() {
+    let (auth, _) = quick();
+    let ann = auth.holder("ann").await.expect("valid");
+    auth.callers.invalidate_all();
     let names: Vec<_> = (0..30).map(|i| format!("hang{i}")).collect();
-    let strangers = futures::future::join_all(names.iter().map(|name| gate.holder(name)));
+    let strangers = futures::future::join_all(names.iter().map(|name| auth.holder(name)));
     let others = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let started = crate::clock::monotonic();
-        assert!(gate.holder("ann").await.is_ok() && gate.authorize(&ann, list("a")).await.is_ok());
+        assert!(auth.holder("ann").await.is_ok() && auth.authorize(&ann, list("a")).await.is_ok());
         assert!(
             started.elapsed() < Duration::from_secs(1),
             "{:?}",
             started.elapsed()
         );
-        let stranger = gate.holder("bob").await.expect_err("no place");
+        let stranger = auth.holder("bob").await.expect_err("no permit");
         assert_eq!(
             stranger.to_string(),
             "too many unknown tokens are waiting to be reviewed",
@@ -193,25 +193,28 @@ async fn places_are_kept_for_tokens_that_were_valid_and_for_rights() {
 }
 
 #[tokio::test]
-async fn one_caller_cannot_take_all_places_for_rights() {
-    let (gate, _) = quick();
+async fn one_caller_cannot_take_all_permits_for_rights() {
+    let (auth, _) = quick();
     let (ann, bob) = (
-        gate.holder("ann").await.expect("valid"),
-        gate.holder("bob").await.expect("valid"),
+        auth.holder("ann").await.expect("valid"),
+        auth.holder("bob").await.expect("valid"),
     );
     let hanging = futures::future::join_all(
-        (0..30).map(async |i| gate.authorize(&ann, list(&format!("hang{i}"))).await),
+        (0..30).map(async |i| auth.authorize(&ann, list(&format!("hang{i}"))).await),
     );
     let others = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let started = crate::clock::monotonic();
-        assert_eq!(status(&gate.authorize(&bob, list("a")).await), 200);
+        assert_eq!(status(&auth.authorize(&bob, list("a")).await), 200);
         assert!(
             started.elapsed() < Duration::from_secs(1),
             "{:?}",
             started.elapsed()
         );
-        let refused = gate.authorize(&ann, list("a")).await.expect_err("no place");
+        let refused = auth
+            .authorize(&ann, list("a"))
+            .await
+            .expect_err("no permit");
         assert_eq!(
             refused.to_string(),
             "too many rights are waiting to be reviewed"
@@ -222,28 +225,28 @@ async fn one_caller_cannot_take_all_places_for_rights() {
 
 #[tokio::test]
 async fn answers_are_kept_and_errors_are_not() {
-    let (gate, seen) = quick();
+    let (auth, seen) = quick();
     for _ in 0..3 {
-        assert_eq!(status(&gate.holder("down").await), 503);
+        assert_eq!(status(&auth.holder("down").await), 503);
     }
     assert_eq!(seen.count(), 3);
-    let ann = gate.holder("ann").await.expect("valid");
+    let ann = auth.holder("ann").await.expect("valid");
     for _ in 0..3 {
-        assert_eq!(status(&gate.holder("ann").await), 200);
-        assert_eq!(status(&gate.holder("no").await), 401);
+        assert_eq!(status(&auth.holder("ann").await), 200);
+        assert_eq!(status(&auth.holder("no").await), 401);
     }
     assert_eq!(seen.count(), 5);
     for _ in 0..3 {
-        assert_eq!(status(&gate.authorize(&ann, list("down")).await), 503);
+        assert_eq!(status(&auth.authorize(&ann, list("down")).await), 503);
     }
     assert_eq!(seen.count(), 8);
     for _ in 0..3 {
-        assert_eq!(status(&gate.authorize(&ann, list("a")).await), 200);
-        assert_eq!(status(&gate.authorize(&ann, list("no")).await), 403);
+        assert_eq!(status(&auth.authorize(&ann, list("a")).await), 200);
+        assert_eq!(status(&auth.authorize(&ann, list("no")).await), 403);
     }
     assert_eq!(seen.count(), 10);
     assert_eq!(
-        status(&gate.authorize(&ann, list("b")).await),
+        status(&auth.authorize(&ann, list("b")).await),
         200,
         "another question"
     );
@@ -252,29 +255,29 @@ async fn answers_are_kept_and_errors_are_not() {
 
 #[tokio::test]
 async fn what_is_large_is_not_kept() {
-    let (gate, seen) = quick();
-    let ann = gate.holder("ann").await.expect("valid");
+    let (auth, seen) = quick();
+    let ann = auth.holder("ann").await.expect("valid");
     let large = format!("no{}", "x".repeat(MAX_KEPT));
     for _ in 0..3 {
-        assert_eq!(status(&gate.authorize(&ann, list(&large)).await), 403);
+        assert_eq!(status(&auth.authorize(&ann, list(&large)).await), 403);
     }
-    gate.verdicts.run_pending_tasks().await;
-    assert_eq!((seen.count(), gate.verdicts.entry_count()), (4, 0));
+    auth.verdicts.run_pending_tasks().await;
+    assert_eq!((seen.count(), auth.verdicts.entry_count()), (4, 0));
     let long = format!("ann.{}", "x".repeat(MAX_KEPT));
-    let ann = gate.holder(&long).await.expect("valid");
+    let ann = auth.holder(&long).await.expect("valid");
     for _ in 0..3 {
-        assert_eq!(status(&gate.authorize(&ann, list("a")).await), 200);
+        assert_eq!(status(&auth.authorize(&ann, list("a")).await), 200);
     }
-    gate.verdicts.run_pending_tasks().await;
-    assert_eq!((seen.count(), gate.verdicts.entry_count()), (8, 0));
+    auth.verdicts.run_pending_tasks().await;
+    assert_eq!((seen.count(), auth.verdicts.entry_count()), (8, 0));
 }
 
 #[tokio::test]
 async fn the_api_server_is_told_all_of_the_caller() {
-    let (gate, seen) = quick();
-    let ann = gate.holder("ann.7").await.expect("valid");
+    let (auth, seen) = quick();
+    let ann = auth.holder("ann.7").await.expect("valid");
     assert_eq!(seen.last()["token"], "ann.7");
-    gate.authorize(&ann, list("a")).await.expect("allowed");
+    auth.authorize(&ann, list("a")).await.expect("allowed");
     let told = seen.last();
     assert_eq!(
         told,
@@ -284,10 +287,10 @@ async fn the_api_server_is_told_all_of_the_caller() {
         })
     );
     // Another token of the same account has other extra, which may narrow what it may.
-    let other = gate.holder("ann.8").await.expect("valid");
-    gate.authorize(&other, list("a")).await.expect("allowed");
+    let other = auth.holder("ann.8").await.expect("valid");
+    auth.authorize(&other, list("a")).await.expect("allowed");
     assert_eq!(seen.last()["extra"]["id"], json!(["ann.8"]));
-    gate.authorize(&ann, list("")).await.expect("allowed");
+    auth.authorize(&ann, list("")).await.expect("allowed");
     assert!(
         seen.last()["resourceAttributes"].get("namespace").is_none(),
         "all namespaces"
@@ -296,37 +299,37 @@ async fn the_api_server_is_told_all_of_the_caller() {
 
 #[tokio::test]
 async fn caches_are_bounded() {
-    let (gate, _) = quick();
+    let (auth, _) = quick();
     for i in 0..TOKENS + 5_000 {
         let mut tag = Tag::default();
         tag[..8].copy_from_slice(&i.to_be_bytes());
-        gate.callers.insert(tag, None).await;
+        auth.callers.insert(tag, None).await;
         if i < ACCESSES + 5_000 {
-            gate.verdicts.insert((tag, list("a")), false).await;
+            auth.verdicts.insert((tag, list("a")), false).await;
         }
     }
-    gate.callers.run_pending_tasks().await;
-    gate.verdicts.run_pending_tasks().await;
-    assert!(gate.callers.entry_count() <= TOKENS && gate.verdicts.entry_count() <= ACCESSES);
+    auth.callers.run_pending_tasks().await;
+    auth.verdicts.run_pending_tasks().await;
+    assert!(auth.callers.entry_count() <= TOKENS && auth.verdicts.entry_count() <= ACCESSES);
     assert!(
-        gate.callers.entry_count() > TOKENS / 2,
+        auth.callers.entry_count() > TOKENS / 2,
         "they were not kept at all"
     );
 }
 
 #[tokio::test]
 async fn answers_count_for_ten_seconds() {
-    let (gate, seen) = quick();
+    let (auth, seen) = quick();
     let started = crate::clock::monotonic();
-    let ann = gate.holder("ann").await.expect("valid");
-    gate.authorize(&ann, list("a")).await.expect("allowed");
-    assert_eq!(status(&gate.authorize(&ann, list("no")).await), 403);
+    let ann = auth.holder("ann").await.expect("valid");
+    auth.authorize(&ann, list("a")).await.expect("allowed");
+    assert_eq!(status(&auth.authorize(&ann, list("no")).await), 403);
     let ask = async || {
         let _ = (
-            gate.holder("ann").await,
-            gate.authorize(&ann, list("a")).await,
+            auth.holder("ann").await,
+            auth.authorize(&ann, list("a")).await,
         );
-        let _ = gate.authorize(&ann, list("no")).await;
+        let _ = auth.authorize(&ann, list("no")).await;
         seen.count()
     };
     tokio::time::sleep(Duration::from_secs(8).saturating_sub(started.elapsed())).await;
@@ -337,12 +340,12 @@ async fn answers_count_for_ten_seconds() {
 
 #[tokio::test]
 async fn tokens_of_one_account_share_what_it_may() {
-    let (gate, _) = gate(Duration::ZERO, Some(1));
+    let (auth, _) = authenticator(Duration::ZERO, Some(1));
     let mut admitted = 0;
     for i in 0..10 {
         let token = if i % 2 == 0 { "ann.1" } else { "ann.2" };
-        admitted += usize::from(gate.authenticate(&bearer(token)).await.is_ok());
+        admitted += usize::from(auth.authenticate(&bearer(token)).await.is_ok());
     }
     assert_eq!(admitted, 3, "one a second, and three of them at once");
-    assert!(gate.authenticate(&bearer("bob.1")).await.is_ok());
+    assert!(auth.authenticate(&bearer("bob.1")).await.is_ok());
 }
