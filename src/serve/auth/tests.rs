@@ -8,7 +8,6 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 use tower::service_fn;
 
 const HANG: Duration = Duration::from_secs(60);
