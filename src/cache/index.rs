@@ -94,7 +94,7 @@ impl Index {
             self.projects = projects;
             self.workloads
                 .all_mut()
-                .for_each(|workload| workload.retail(&self.projects, &ALL));
+                .for_each(|workload| workload.rewrite_tail(&self.projects, &ALL));
         }
     }
 
@@ -195,7 +195,7 @@ impl Index {
                 .workloads
                 .all_mut()
                 .filter(|workload| workload.namespace() == namespace);
-            there.for_each(|workload| workload.retail(&self.projects, &ALL));
+            there.for_each(|workload| workload.rewrite_tail(&self.projects, &ALL));
         }
     }
 
@@ -422,7 +422,7 @@ impl Workload {
         } else {
             before.newest.min(now.newest).unwrap_or(generation)..=i64::MAX
         };
-        self.retail(projects, &which);
+        self.rewrite_tail(projects, &which);
     }
 
     /// What every Revision owes to the workload and its namespace.
@@ -444,7 +444,7 @@ impl Workload {
     }
 
     /// Brings up to date what these Revisions owe to their siblings and their namespace.
-    fn retail(&mut self, projects: &Projects, which: &RangeInclusive<i64>) {
+    fn rewrite_tail(&mut self, projects: &Projects, which: &RangeInclusive<i64>) {
         let missing = if self.gaps.is_empty() {
             BTreeMap::new()
         } else {
@@ -452,7 +452,7 @@ impl Workload {
         };
         let (newest, mut rows) = (self.newest(), std::mem::take(&mut self.rows));
         let all = self.around(projects);
-        rows.retail(which, |generation| Around {
+        rows.rewrite_tail(which, |generation| Around {
             latest: Some(generation) == newest,
             missing: missing.get(&generation).map_or(&[], Vec::as_slice),
             ..all

@@ -49,7 +49,7 @@ pub(super) struct Rendered {
 }
 
 /// Writes the part of a rendered Revision anew that owes to others, and begins at `at`; none when that is as it was.
-pub(super) fn retail(json: &[u8], at: usize, around: &Around<'_>) -> Option<Rendered> {
+pub(super) fn rewrite_tail(json: &[u8], at: usize, around: &Around<'_>) -> Option<Rendered> {
     let (head, old) = json.split_at_checked(at)?;
     let new = tail(around);
     (old != new.as_bytes()).then(|| {
@@ -460,9 +460,9 @@ pub(super) mod tests {
             let deleted_at = deleted.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
             let other = Around { latest, missing: &missing, department: &department, project: &project, deleted_at };
             let (plain, anew) = (render(&revision(3), &identity(), &around()), render(&revision(3), &identity(), &other));
-            let spliced = retail(&plain.json, plain.tail, &other).unwrap_or(plain);
+            let spliced = rewrite_tail(&plain.json, plain.tail, &other).unwrap_or(plain);
             prop_assert_eq!((&spliced.json, spliced.etag), (&anew.json, anew.etag));
-            prop_assert!(retail(&anew.json, anew.tail, &other).is_none());
+            prop_assert!(rewrite_tail(&anew.json, anew.tail, &other).is_none());
         }
     }
 }

@@ -5,7 +5,7 @@
 //! are few steps on it: most workloads have one run, which lies in the workload itself and is an answer as it is.
 
 use super::Pieces;
-use super::render::{Around, Etag, Rendered, etag, retail};
+use super::render::{Around, Etag, Rendered, etag, rewrite_tail};
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
@@ -159,7 +159,7 @@ impl Run {
             .and_then(|at| self.rows.get(at))
     }
 
-    fn retail<'a>(
+    fn rewrite_tail<'a>(
         &self,
         which: &RangeInclusive<i64>,
         around: &impl Fn(i64) -> Around<'a>,
@@ -169,7 +169,7 @@ impl Run {
             let at = (row.tail - row.start) as usize;
             let anew = which
                 .contains(&row.generation)
-                .then(|| retail(&json, at, &around(row.generation)));
+                .then(|| rewrite_tail(&json, at, &around(row.generation)));
             let Some(anew) = anew.flatten() else {
                 return (row, json.into_owned().into());
             };
@@ -335,7 +335,7 @@ impl Rows {
     }
 
     /// Writes the parts of these anew that owe to others, where they changed.
-    pub(super) fn retail<'a>(
+    pub(super) fn rewrite_tail<'a>(
         &mut self,
         which: &RangeInclusive<i64>,
         around: impl Fn(i64) -> Around<'a>,
@@ -345,7 +345,7 @@ impl Rows {
             .iter_mut()
             .take_while(|run| run.oldest() <= *which.end())
         {
-            if let Some(anew) = run.retail(which, &around) {
+            if let Some(anew) = run.rewrite_tail(which, &around) {
                 *run = anew;
             }
         }

@@ -82,7 +82,7 @@ pub struct Wire<'a> {
     pub conditions: Vec<Condition<'a>>,
     /// What Revisor knows beyond the contract.
     pub additional_fields: AdditionalFields<'a>,
-    // What follows, and the end of additionalFields, is rewritten by `render::retail`.
+    // What follows, and the end of additionalFields, is rewritten by `render::rewrite_tail`.
     /// Id of the department: a label of the namespace.
     #[schema(min_length = 1)]
     pub department_id: &'a str,

@@ -1,6 +1,6 @@
 //! Whether a generation is recorded. Pure.
 
-use super::managed::{self, Entry};
+use super::managed::{self, ManagedFieldsEntry};
 use crate::kinds::{Kind, Path};
 use crate::view::absent;
 use crate::view::diff::{Delta, Deltas, Segment, keys};
@@ -62,7 +62,7 @@ pub fn decide(before: Before, comparison: Comparison) -> Verdict {
 pub fn compare(
     kind: &Kind,
     deltas: &mut Deltas<'_>,
-    entries: &[Entry<'_>],
+    entries: &[ManagedFieldsEntry<'_>],
     autoscalers: &[String],
 ) -> Comparison {
     absent::ignore(&kind.absent, deltas);

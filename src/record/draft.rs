@@ -1,7 +1,7 @@
 //! One decided generation as a Revision that is ready to be written. Pure.
 
 use super::decide::Verdict;
-use super::managed::{Entry, Fingerprint, author};
+use super::managed::{Fingerprint, ManagedFieldsEntry, author};
 use crate::json::Value;
 use crate::kinds::Kind;
 use crate::revision::{
@@ -30,7 +30,7 @@ pub(super) struct Draft<'a> {
     pub(super) verdict: Verdict,
     /// Against the generation before; empty when that is not known.
     pub(super) deltas: &'a Deltas<'a>,
-    pub(super) entries: &'a [Entry<'a>],
+    pub(super) entries: &'a [ManagedFieldsEntry<'a>],
     pub(super) fingerprints: &'a [Fingerprint],
     pub(super) packed: &'a Packed,
     pub(super) encoding: SnapshotEncoding,

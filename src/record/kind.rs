@@ -10,7 +10,7 @@ use super::Recorder;
 use super::decide::{Before, Comparison, Verdict, compare, decide};
 use super::draft::Draft;
 use super::ledger::Ledger;
-use super::managed::{self, Entry};
+use super::managed::{self, ManagedFieldsEntry};
 use super::queue::{Item, StatusPatch, Unviewed, Write};
 use super::tracked::{Content, Tracked};
 use crate::clock;
@@ -354,7 +354,7 @@ impl KindRecorder {
         object: Value<'_>,
         previous: Option<&Tracked>,
         packed: &Packed,
-        entries: &[Entry<'_>],
+        entries: &[ManagedFieldsEntry<'_>],
     ) -> std::io::Result<Option<Revision>> {
         // What another version of the kind showed cannot be compared.
         let api_version = change.resource.api_version();
@@ -399,7 +399,7 @@ impl KindRecorder {
         &self,
         old: Option<Value<'d>>,
         new: Option<Value<'d>>,
-        entries: &[Entry<'_>],
+        entries: &[ManagedFieldsEntry<'_>],
     ) -> (Comparison, Deltas<'d>) {
         let (Some(old), Some(new)) = (old, new) else {
             return (Comparison::Unknown, Deltas::default());

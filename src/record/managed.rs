@@ -12,7 +12,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// One entry.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'d> {
+pub struct ManagedFieldsEntry<'d> {
     manager: &'d str,
     operation: &'d str,
     subresource: &'d str,
@@ -28,13 +28,13 @@ pub struct Fingerprint {
 }
 
 /// The entries of one object, without those that only own status.
-pub fn entries<'d>(object: Value<'d>) -> Vec<Entry<'d>> {
+pub fn entries<'d>(object: Value<'d>) -> Vec<ManagedFieldsEntry<'d>> {
     let Some(list) = object.at(&["metadata", "managedFields"]) else {
         return Vec::new();
     };
     let text =
         |entry: Value<'d>, key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
-    let read = |entry: Value<'d>| Entry {
+    let read = |entry: Value<'d>| ManagedFieldsEntry {
         manager: text(entry, "manager"),
         operation: text(entry, "operation"),
         subresource: text(entry, "subresource"),
@@ -50,12 +50,19 @@ pub fn entries<'d>(object: Value<'d>) -> Vec<Entry<'d>> {
 }
 
 /// Fingerprints of all entries, for the decision about the next generation.
-pub fn fingerprints(entries: &[Entry<'_>]) -> Vec<Fingerprint> {
-    entries.iter().map(Entry::fingerprint).collect()
+pub fn fingerprints(entries: &[ManagedFieldsEntry<'_>]) -> Vec<Fingerprint> {
+    entries
+        .iter()
+        .map(ManagedFieldsEntry::fingerprint)
+        .collect()
 }
 
 /// Whether every owner of `path` is a known autoscaler that wrote through the subresource `scale`.
-pub fn autoscaled(entries: &[Entry<'_>], path: &[Segment<'_>], autoscalers: &[String]) -> bool {
+pub fn autoscaled(
+    entries: &[ManagedFieldsEntry<'_>],
+    path: &[Segment<'_>],
+    autoscalers: &[String],
+) -> bool {
     let mut owners = entries
         .iter()
         .filter(|entry| entry.owns(path) == Some(path.len()))
@@ -70,12 +77,12 @@ pub fn autoscaled(entries: &[Entry<'_>], path: &[Segment<'_>], autoscalers: &[St
 /// removal, the newest entry that was written since `before`. Of a removal within the second of the last write nobody
 /// can say: an entry that only lost a field belongs to the one it was taken from.
 pub fn author(
-    entries: &[Entry<'_>],
+    entries: &[ManagedFieldsEntry<'_>],
     before: &[Fingerprint],
     present: &[&[Segment<'_>]],
     removed: bool,
 ) -> Option<(Via, Option<DateTime<Utc>>)> {
-    let mut authors: Vec<&Entry<'_>> = present
+    let mut authors: Vec<&ManagedFieldsEntry<'_>> = present
         .iter()
         .flat_map(|path| owners(entries, path))
         .collect();
@@ -88,14 +95,17 @@ pub fn author(
     }
     authors
         .into_iter()
-        .map(Entry::author)
+        .map(ManagedFieldsEntry::author)
         .max_by_key(|(_, time)| *time)
 }
 
 /// The entries that own `path` most exactly. Whoever owns only the map around a field has the same empty set there as
 /// whoever owns all of a list, so that counts only when nobody owns the field itself.
-fn owners<'a, 'd>(entries: &'a [Entry<'d>], path: &[Segment<'_>]) -> Vec<&'a Entry<'d>> {
-    let depth = |entry: &Entry<'_>| entry.owns(path);
+fn owners<'a, 'd>(
+    entries: &'a [ManagedFieldsEntry<'d>],
+    path: &[Segment<'_>],
+) -> Vec<&'a ManagedFieldsEntry<'d>> {
+    let depth = |entry: &ManagedFieldsEntry<'_>| entry.owns(path);
     let Some(deepest) = entries.iter().filter_map(depth).max() else {
         return Vec::new();
     };
@@ -105,7 +115,7 @@ fn owners<'a, 'd>(entries: &'a [Entry<'d>], path: &[Segment<'_>]) -> Vec<&'a Ent
         .collect()
 }
 
-impl Entry<'_> {
+impl ManagedFieldsEntry<'_> {
     fn author(&self) -> (Via, Option<DateTime<Utc>>) {
         let via = Via {
             manager: self.manager.to_owned(),
@@ -176,7 +186,7 @@ mod tests {
         {"manager":"edit","operation":"Update","time":"2026-01-01T00:00:02Z","fieldsV1":{"f:spec":{"f:other":{}}}},
         {"manager":"kube-controller-manager","operation":"Update","subresource":"status","time":"2026-01-01T00:00:09Z","fieldsV1":{"f:status":{}}}]}}"#;
 
-    fn with<T>(json: &str, f: impl FnOnce(&[Entry<'_>]) -> T) -> T {
+    fn with<T>(json: &str, f: impl FnOnce(&[ManagedFieldsEntry<'_>]) -> T) -> T {
         let document = Document::parse(json).expect("valid");
         f(&entries(document.root()))
     }
