@@ -24,7 +24,7 @@ use crate::client::page::has_status;
 use crate::metrics::{self, Metrics};
 use crate::observe::Observer;
 use crate::record::Heads;
-use crate::revision::Revision;
+use crate::revision::{Phase, Revision};
 use crate::workload::Head;
 use age::Age;
 use bytes::Bytes;
@@ -111,7 +111,7 @@ pub struct Summary {
     /// How many Revisions there are, Gaps aside.
     pub revisions: usize,
     /// The phase of the newest.
-    pub phase: Option<&'static str>,
+    pub phase: Option<Phase>,
 }
 
 /// How to find a workload.

@@ -5,11 +5,13 @@
 //! `spec` except `spec.view` is immutable on the API server itself (see [`schema`]).
 
 pub mod identity;
+mod outcome;
 mod phase;
 pub mod resource;
 pub mod schema;
 pub mod words;
 
+pub use outcome::Outcome;
 pub use phase::Phase;
 pub use resource::{
     Allocated, Condition, FieldChange, Gap, Observed, ObservedThrough, Pods, Revision,

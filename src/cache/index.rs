@@ -490,7 +490,7 @@ mod tests {
     use super::*;
     use crate::cache::render::Etag;
     use crate::cache::render::tests::{identity as installation, revision};
-    use crate::revision::identity;
+    use crate::revision::{Phase, identity};
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -689,7 +689,7 @@ mod tests {
         let summary = index.summary(uid()).expect("known");
         assert_eq!(
             (summary.revisions, summary.deleted_at, summary.phase),
-            (2, DateTime::from_timestamp(1, 0), Some("Unknown"))
+            (2, DateTime::from_timestamp(1, 0), Some(Phase::Unknown))
         );
     }
 

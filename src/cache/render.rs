@@ -9,7 +9,7 @@ use super::wire::{
 };
 use crate::kinds::select::{GpuResource, gpu_resource};
 use crate::quantity;
-use crate::revision::{Allocated, Pods, Revision, RevisionStatus, RevisionType, words};
+use crate::revision::{Allocated, Outcome, Pods, Revision, RevisionStatus, RevisionType, words};
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
@@ -166,19 +166,14 @@ const fn empty_status() -> RevisionStatus {
     }
 }
 
-/// Phases that a later version may have written are unknown to the contract.
-fn phase(status: &RevisionStatus) -> &'static str {
-    status
-        .phase
-        .as_deref()
-        .and_then(Phase::named)
-        .unwrap_or(Phase::Unknown)
-        .as_str()
+/// A Revision that nothing has been observed of is in no phase that the contract knows.
+fn phase(status: &RevisionStatus) -> Phase {
+    status.phase.unwrap_or(Phase::Unknown)
 }
 
 /// The phase of a Revision, as the contract knows it.
-pub(super) fn phase_of(revision: &Revision) -> &'static str {
-    revision.status.as_ref().map_or("Unknown", phase)
+pub(super) fn phase_of(revision: &Revision) -> Phase {
+    revision.status.as_ref().map_or(Phase::Unknown, phase)
 }
 
 fn additional_fields<'a>(
@@ -196,7 +191,7 @@ fn additional_fields<'a>(
         via: spec.via.as_ref().map(|via| via.manager.as_str()),
         change_cause: spec.change_cause.as_deref(),
         revision_type: type_name(spec.r#type),
-        outcome: status.outcome.as_deref(),
+        outcome: status.outcome.map(Outcome::as_str),
         first_ready_time: status.first_ready_time,
         time_to_ready_seconds: status
             .first_ready_time

@@ -6,6 +6,7 @@
 
 use super::Pieces;
 use super::render::{Around, Etag, Rendered, etag, rewrite_tail};
+use crate::revision::Phase;
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
@@ -43,7 +44,7 @@ struct Run {
 pub(super) struct Row {
     pub(super) generation: i64,
     pub(super) id: Uuid,
-    pub(super) phase: &'static str,
+    pub(super) phase: Phase,
     pub(super) etag: Etag,
     /// Where its JSON is in that of the run, and where the part of it begins that owes to others.
     start: u32,
@@ -55,7 +56,7 @@ pub(super) struct Row {
 type Entry<'a> = (Row, Cow<'a, [u8]>);
 
 impl Row {
-    pub(super) fn new(generation: i64, id: Uuid, phase: &'static str) -> Self {
+    pub(super) fn new(generation: i64, id: Uuid, phase: Phase) -> Self {
         Self {
             generation,
             id,

@@ -30,8 +30,7 @@ pub struct Wire<'a> {
     #[schema(value_type = String, format = DateTime)]
     pub created_at: DateTime<Utc>,
     /// What the pods of the revision are doing.
-    #[schema(value_type = Phase)]
-    pub phase: &'static str,
+    pub phase: Phase,
     /// Why the revision is in its phase.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase_message: Option<&'a str>,

@@ -43,13 +43,14 @@ fn row(revision: &Revision, history: &[Revision], wide: bool) -> Option<Vec<Stri
         (None, Some(view)) => view.summary.clone(),
         (None, None) => String::new(),
     };
-    let text = |value: Option<&String>| value.cloned().unwrap_or_default();
     let mut row = vec![
         number,
         spec.change_time.to_rfc3339_opts(SecondsFormat::Secs, true),
         printable(&change),
         printable(spec.via.as_ref().map_or("", |via| &via.manager)),
-        text(status.and_then(|s| s.phase.as_ref())),
+        status
+            .and_then(|s| s.phase)
+            .map_or_else(String::new, |phase| phase.to_string()),
         status
             .and_then(|s| s.running_pods)
             .map(|n| n.to_string())
@@ -57,7 +58,8 @@ fn row(revision: &Revision, history: &[Revision], wide: bool) -> Option<Vec<Stri
     ];
     if wide {
         row.push(kind(spec.r#type).to_owned());
-        row.push(text(status.and_then(|s| s.outcome.as_ref())));
+        let outcome = status.and_then(|s| s.outcome);
+        row.push(outcome.map_or_else(String::new, |outcome| outcome.to_string()));
         let ready = status.and_then(|s| s.first_ready_time);
         row.push(
             ready

@@ -3,7 +3,7 @@
 use super::phase::{Facts, Finding, phase};
 use super::pod::{Pod, State};
 use crate::quantity::Quantity;
-use crate::revision::{Condition, Phase, RevisionStatus};
+use crate::revision::{Condition, Outcome, Phase, RevisionStatus};
 use crate::text::prefix;
 use crate::view::MAX_IMAGES;
 use chrono::{DateTime, SubsecRound, Utc};
@@ -17,16 +17,6 @@ const MAX_MESSAGE: usize = 512;
 
 /// The pool of each node, by name.
 pub(super) type Pools = HashMap<Arc<str>, Arc<str>>;
-
-/// How a Revision ends.
-mod outcome {
-    /// All of its pods were ready once.
-    pub(super) const SUCCEEDED: &str = "Succeeded";
-    /// It failed, and was superseded like that or still fails.
-    pub(super) const FAILED: &str = "Failed";
-    /// It was superseded before all of its pods were ready.
-    pub(super) const NEVER_READY: &str = "NeverReady";
-}
 
 /// What the status is made from beside the facts of the phase.
 pub(super) struct Surroundings<'a> {
@@ -47,9 +37,8 @@ pub(super) fn own(status: &RevisionStatus) -> RevisionStatus {
 
 /// The phase in a stored status.
 pub(super) fn finding(status: &RevisionStatus) -> Option<Finding> {
-    let phase = Phase::named(status.phase.as_deref()?)?;
     Some(Finding {
-        phase,
+        phase: status.phase?,
         reason: status.reason.clone(),
         message: status.message.clone(),
     })
@@ -57,8 +46,7 @@ pub(super) fn finding(status: &RevisionStatus) -> Option<Finding> {
 
 /// Whether nothing can change this status any more, of a Revision that is superseded or whose workload is deleted.
 pub(super) fn is_final(status: &RevisionStatus, deleted: bool) -> bool {
-    let over =
-        finding(status).is_some_and(|found| matches!(found.phase, Phase::Stopped | Phase::Failed));
+    let over = matches!(status.phase, Some(Phase::Stopped | Phase::Failed));
     let superseded =
         |condition: &Condition| condition.r#type == "Superseded" && condition.status == "True";
     over && status.outcome.is_some()
@@ -78,13 +66,13 @@ pub(super) fn next(
         message,
     } = phase(facts);
     let pods = Held::by(facts.pods, around.pools);
-    let same = before.phase.as_deref() == Some(phase.as_str());
+    let same = before.phase == Some(phase);
     let first_ready_time = before
         .first_ready_time
         .or_else(|| first_ready(facts, phase));
     let message = message.map(|text| prefix(&text, MAX_MESSAGE).to_owned());
     RevisionStatus {
-        phase: Some(phase.to_string()),
+        phase: Some(phase),
         phase_time: before
             .phase_time
             .filter(|_| same)
@@ -133,17 +121,16 @@ fn first_ready(facts: &Facts<'_>, phase: Phase) -> Option<DateTime<Utc>> {
 }
 
 /// None as long as it is open.
-fn outcome(facts: &Facts<'_>, phase: Phase, was_ready: bool) -> Option<String> {
+fn outcome(facts: &Facts<'_>, phase: Phase, was_ready: bool) -> Option<Outcome> {
     let over = !facts.is_newest() || facts.lifecycle == super::phase::Lifecycle::Deleted;
-    let outcome = match phase {
-        Phase::Failed => outcome::FAILED,
-        _ if was_ready => outcome::SUCCEEDED,
-        Phase::Completed => outcome::SUCCEEDED,
+    match phase {
+        Phase::Failed => Some(Outcome::Failed),
+        _ if was_ready => Some(Outcome::Succeeded),
+        Phase::Completed => Some(Outcome::Succeeded),
         // Pods that come up late may still be a success.
-        _ if over && phase == Phase::Stopped => outcome::NEVER_READY,
-        _ => return None,
-    };
-    Some(outcome.to_owned())
+        _ if over && phase == Phase::Stopped => Some(Outcome::NeverReady),
+        _ => None,
+    }
 }
 
 fn conditions(
@@ -254,17 +241,17 @@ pub(super) enum Urgency {
 
 /// How soon the step from one status to the other should be written.
 pub(super) fn urgency(before: &RevisionStatus, after: &RevisionStatus) -> Urgency {
-    let passing = [
-        Phase::Creating,
-        Phase::Pending,
-        Phase::Initializing,
-        Phase::Resuming,
-        Phase::Terminating,
-        Phase::Stopping,
-    ];
-    let passes = passing
-        .iter()
-        .any(|phase| after.phase.as_deref() == Some(phase.as_str()));
+    let passes = matches!(
+        after.phase,
+        Some(
+            Phase::Creating
+                | Phase::Pending
+                | Phase::Initializing
+                | Phase::Resuming
+                | Phase::Terminating
+                | Phase::Stopping
+        )
+    );
     match before.phase == after.phase {
         _ if before.phase.is_none() => Urgency::Now,
         false if passes => Urgency::IfItLasts,

@@ -70,12 +70,8 @@ fn a_life_from_the_first_pod_to_the_end() {
         5,
     );
     assert_eq!(
-        (
-            starting.phase.as_deref(),
-            starting.running_pods,
-            starting.ready_pods
-        ),
-        (Some("Pending"), Some(1), Some(0))
+        (starting.phase, starting.running_pods, starting.ready_pods),
+        (Some(Phase::Pending), Some(1), Some(0))
     );
     assert_eq!(starting.node_pools, ["a100"]);
     assert_eq!(
@@ -85,10 +81,7 @@ fn a_life_from_the_first_pod_to_the_end() {
             ("nvidia.com/gpu".into(), "500m".into())
         ])
     );
-    assert_eq!(
-        (starting.outcome.clone(), starting.first_ready_time),
-        (None, None)
-    );
+    assert_eq!((starting.outcome, starting.first_ready_time), (None, None));
     assert_eq!(
         (
             condition(&starting, "Ready"),
@@ -100,12 +93,12 @@ fn a_life_from_the_first_pod_to_the_end() {
     let both = [pod(Some("n1"), Some(7)), pod(Some("n2"), Some(9))];
     let running = step(&starting, &both, true, 12);
     assert_eq!(
-        (running.phase.as_deref(), running.phase_time),
-        (Some("Running"), Some(at(12)))
+        (running.phase, running.phase_time),
+        (Some(Phase::Running), Some(at(12)))
     );
     assert_eq!(
-        (running.outcome.as_deref(), running.first_ready_time),
-        (Some("Succeeded"), Some(at(9)))
+        (running.outcome, running.first_ready_time),
+        (Some(Outcome::Succeeded), Some(at(9)))
     );
     assert_eq!(running.node_pools, ["a100", "h100"]);
     assert_eq!(running.allocated["cpu"], "1");
@@ -123,12 +116,12 @@ fn a_life_from_the_first_pod_to_the_end() {
 
     let over = step(&running, &[], false, 120);
     assert_eq!(
-        (over.phase.as_deref(), over.reason.as_deref()),
-        (Some("Stopped"), Some("Superseded"))
+        (over.phase, over.reason.as_deref()),
+        (Some(Phase::Stopped), Some("Superseded"))
     );
     assert_eq!(
-        (over.outcome.as_deref(), over.first_ready_time),
-        (Some("Succeeded"), Some(at(9)))
+        (over.outcome, over.first_ready_time),
+        (Some(Outcome::Succeeded), Some(at(9)))
     );
     assert_eq!(over.images, ["i"], "what its pods were is not forgotten");
     assert_eq!(condition(&over, "Superseded"), ("True".into(), 120));
@@ -148,8 +141,8 @@ fn a_failure_may_heal_until_it_is_superseded() {
         5,
     );
     assert_eq!(
-        (failed.phase.as_deref(), failed.outcome.as_deref()),
-        (Some("Failed"), Some("Failed"))
+        (failed.phase, failed.outcome),
+        (Some(Phase::Failed), Some(Outcome::Failed))
     );
     let healed = step(
         &failed,
@@ -158,13 +151,13 @@ fn a_failure_may_heal_until_it_is_superseded() {
         22,
     );
     assert_eq!(
-        (healed.phase.as_deref(), healed.outcome.as_deref()),
-        (Some("Running"), Some("Succeeded"))
+        (healed.phase, healed.outcome),
+        (Some(Phase::Running), Some(Outcome::Succeeded))
     );
     let superseded = step(&failed, &[crashing], false, 30);
     assert_eq!(
-        (superseded.phase.as_deref(), superseded.outcome.as_deref()),
-        (Some("Failed"), Some("Failed"))
+        (superseded.phase, superseded.outcome),
+        (Some(Phase::Failed), Some(Outcome::Failed))
     );
     assert_eq!(superseded.message, failed.message);
     assert!(!is_final(&superseded, false), "its pods are still counted");
@@ -176,8 +169,8 @@ fn a_failure_may_heal_until_it_is_superseded() {
 fn what_never_had_pods_was_never_ready() {
     let over = step(&RevisionStatus::default(), &[], false, 1);
     assert_eq!(
-        (over.phase.as_deref(), over.outcome.as_deref()),
-        (Some("Stopped"), Some("NeverReady"))
+        (over.phase, over.outcome),
+        (Some(Phase::Stopped), Some(Outcome::NeverReady))
     );
     assert!(is_final(&over, false));
 }
@@ -194,13 +187,13 @@ fn shared_pods_are_ready_from_the_first_moment() {
 #[test]
 fn patches_name_what_changed_and_nothing_else() {
     let before = RevisionStatus {
-        phase: Some("Pending".into()),
+        phase: Some(Phase::Pending),
         message: Some("m".into()),
         allocated: BTreeMap::from([("a".into(), "1".into()), ("b".into(), "2".into())]),
         ..RevisionStatus::default()
     };
     let after = RevisionStatus {
-        phase: Some("Running".into()),
+        phase: Some(Phase::Running),
         allocated: BTreeMap::from([("a".into(), "1".into())]),
         ..RevisionStatus::default()
     };
@@ -211,6 +204,29 @@ fn patches_name_what_changed_and_nothing_else() {
     assert_eq!(
         patch(&RevisionStatus::default(), &after).expect("a patch")["status"]["allocated"],
         json!({"a": "1"})
+    );
+}
+
+#[test]
+fn what_a_later_version_wrote_is_replaced_by_what_is_decided_only() {
+    let stored = json!({"phase": "Napping", "outcome": "RolledBack", "message": "m"});
+    let before: RevisionStatus = serde_json::from_value(stored).expect("a status");
+    let without_message = RevisionStatus {
+        message: None,
+        ..before.clone()
+    };
+    assert_eq!(
+        patch(&before, &without_message),
+        Some(json!({"status": {"message": null}}))
+    );
+    let decided = RevisionStatus {
+        phase: Some(Phase::Running),
+        outcome: Some(Outcome::Succeeded),
+        ..before.clone()
+    };
+    assert_eq!(
+        patch(&before, &decided),
+        Some(json!({"status": {"phase": "Running", "outcome": "Succeeded"}}))
     );
 }
 
@@ -233,36 +249,36 @@ proptest::proptest! {
 
 #[test]
 fn what_settles_is_written_at_once_and_what_passes_is_not() {
-    let of = |phase: Option<&str>, pods: i32| RevisionStatus {
-        phase: phase.map(str::to_owned),
+    let of = |phase: Option<Phase>, pods: i32| RevisionStatus {
+        phase,
         running_pods: Some(pods),
         ..RevisionStatus::default()
     };
     for (before, after, expected) in [
-        (of(None, 0), of(Some("Creating"), 0), Urgency::Now),
+        (of(None, 0), of(Some(Phase::Creating), 0), Urgency::Now),
         (
-            of(Some("Creating"), 0),
-            of(Some("Pending"), 1),
+            of(Some(Phase::Creating), 0),
+            of(Some(Phase::Pending), 1),
             Urgency::IfItLasts,
         ),
         (
-            of(Some("Running"), 2),
-            of(Some("Terminating"), 2),
+            of(Some(Phase::Running), 2),
+            of(Some(Phase::Terminating), 2),
             Urgency::IfItLasts,
         ),
         (
-            of(Some("Initializing"), 2),
-            of(Some("Running"), 2),
+            of(Some(Phase::Initializing), 2),
+            of(Some(Phase::Running), 2),
             Urgency::Now,
         ),
         (
-            of(Some("Initializing"), 2),
-            of(Some("Failed"), 2),
+            of(Some(Phase::Initializing), 2),
+            of(Some(Phase::Failed), 2),
             Urgency::Now,
         ),
         (
-            of(Some("Initializing"), 2),
-            of(Some("Initializing"), 3),
+            of(Some(Phase::Initializing), 2),
+            of(Some(Phase::Initializing), 3),
             Urgency::Whenever,
         ),
     ] {
@@ -270,7 +286,7 @@ fn what_settles_is_written_at_once_and_what_passes_is_not() {
     }
     let ready = RevisionStatus {
         first_ready_time: Some(at(1)),
-        ..of(Some("Running"), 2)
+        ..of(Some(Phase::Running), 2)
     };
-    assert_eq!(urgency(&of(Some("Running"), 2), &ready), Urgency::Now);
+    assert_eq!(urgency(&of(Some(Phase::Running), 2), &ready), Urgency::Now);
 }

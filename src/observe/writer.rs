@@ -14,7 +14,7 @@ use crate::kinds::Kind;
 use crate::kinds::runner::Runner;
 use crate::metrics::{Metrics, kind as labels};
 use crate::record::queue::Queue;
-use crate::revision::{FIELD_MANAGER, Revision};
+use crate::revision::{FIELD_MANAGER, Phase, Revision};
 use crate::snapshot;
 use futures::channel::mpsc;
 use futures::stream::BoxStream;
@@ -111,7 +111,7 @@ enum Error {
 }
 
 /// A phase, and since when it is that.
-type Passing = (Option<String>, Instant);
+type Passing = (Option<Phase>, Instant);
 
 struct Context {
     shared: Arc<Shared>,
@@ -307,11 +307,9 @@ impl Context {
         let left = match decision.urgency {
             Urgency::Now => Duration::ZERO,
             Urgency::IfItLasts => {
-                let (phase, since) = passing
-                    .entry(key)
-                    .or_insert_with(|| (decision.status.phase.clone(), now));
+                let (phase, since) = passing.entry(key).or_insert((decision.status.phase, now));
                 if *phase != decision.status.phase {
-                    (*phase, *since) = (decision.status.phase.clone(), now);
+                    (*phase, *since) = (decision.status.phase, now);
                 }
                 LASTS.saturating_sub(now.duration_since(*since))
             }

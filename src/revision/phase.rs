@@ -1,6 +1,6 @@
 //! What the pods of a Revision are doing, in the words of the REST contract (its section "Phases"). Pure.
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use utoipa::ToSchema;
 
@@ -35,6 +35,14 @@ pub enum Phase {
     Terminating,
     /// Cannot be read.
     Unknown,
+}
+
+/// A phase that this version does not know, because a later one wrote it, is read as [`Phase::Unknown`].
+impl<'de> Deserialize<'de> for Phase {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Ok(Self::named(&name).unwrap_or(Self::Unknown))
+    }
 }
 
 impl Phase {
@@ -96,11 +104,22 @@ mod tests {
     fn names_are_read_back_and_written_as_in_json() {
         for phase in Phase::ALL {
             assert_eq!(Phase::named(phase.as_str()), Some(phase));
+            let json = serde_json::to_string(&phase).expect("text");
+            assert_eq!(json, format!("{:?}", phase.as_str()));
             assert_eq!(
-                serde_json::to_string(&phase).expect("text"),
-                format!("{:?}", phase.as_str())
+                serde_json::from_str::<Phase>(&json).expect("a phase"),
+                phase
             );
         }
         assert_eq!(Phase::named("Napping"), None);
+    }
+
+    #[test]
+    fn a_phase_of_a_later_version_is_read_as_unknown() {
+        for name in ["\"Napping\"", "\"\"", "\"running\""] {
+            let phase: Phase = serde_json::from_str(name).expect("a phase");
+            assert_eq!(phase, Phase::Unknown, "{name}");
+        }
+        assert!(serde_json::from_str::<Phase>("3").is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::schema::immutable;
 use super::words;
+use super::{Outcome, Phase};
 use chrono::{DateTime, Utc};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -305,7 +306,8 @@ pub type Allocated = BTreeMap<String, String>;
 pub struct RevisionStatus {
     /// The phase of the pods of this Revision, for example Running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub phase: Option<Phase>,
     /// Why it is in this phase, in one CamelCase word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -317,7 +319,8 @@ pub struct RevisionStatus {
     pub phase_time: Option<DateTime<Utc>>,
     /// How it ended: Succeeded, Failed or NeverReady.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub outcome: Option<Outcome>,
     /// When all of its pods were first ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_ready_time: Option<DateTime<Utc>>,
@@ -374,4 +377,34 @@ pub struct ObservedThrough {
     pub generation: i64,
     /// metadata.resourceVersion there.
     pub resource_version: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn phase_and_outcome_are_stored_as_strings() {
+        let stored = json!({"phase": "Running", "outcome": "NeverReady", "runningPods": 2});
+        let status: RevisionStatus = serde_json::from_value(stored.clone()).expect("a status");
+        assert_eq!(
+            (status.phase, status.outcome),
+            (Some(Phase::Running), Some(Outcome::NeverReady))
+        );
+        assert_eq!(serde_json::to_value(&status).expect("json"), stored);
+    }
+
+    #[test]
+    fn a_status_of_a_later_version_is_read() {
+        let stored = json!({"phase": "Napping", "outcome": "RolledBack", "readyPods": 1});
+        let status: RevisionStatus = serde_json::from_value(stored).expect("a status");
+        assert_eq!(
+            (status.phase, status.outcome, status.ready_pods),
+            (Some(Phase::Unknown), Some(Outcome::Unknown), Some(1))
+        );
+        let null = json!({"phase": null, "outcome": null});
+        let status: RevisionStatus = serde_json::from_value(null).expect("a status");
+        assert_eq!(status, RevisionStatus::default());
+    }
 }

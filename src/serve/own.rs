@@ -6,6 +6,7 @@ use super::auth::Caller;
 use super::error::{ApiError, shown};
 use super::route::Query;
 use crate::cache::{RevisionLister, WorkloadRef, wire::rfc3339};
+use crate::revision::Phase;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -44,8 +45,7 @@ pub struct WorkloadRow {
     pub revisions: usize,
     /// The phase of the newest of them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<crate::cache::wire::Phase>)]
-    pub phase: Option<&'static str>,
+    pub phase: Option<Phase>,
 }
 
 /// A page of workloads.

@@ -79,8 +79,7 @@ impl Subject {
             .as_ref()
             .map(|decision| &decision.status)
             .or(known.status.as_ref());
-        let runs =
-            status.is_some_and(|status| status.phase.as_deref() == Some(Phase::Running.as_str()));
+        let runs = status.is_some_and(|status| status.phase == Some(Phase::Running));
         let standing = if runs {
             Standing::Replaced
         } else {

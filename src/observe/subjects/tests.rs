@@ -57,7 +57,11 @@ fn decided(subjects: &mut Subjects, second: i64) -> Vec<(i64, String, Option<i32
     let short = |decision: &Decision| {
         (
             decision.generation,
-            decision.status.phase.clone().unwrap_or_default(),
+            decision
+                .status
+                .phase
+                .map(|phase| phase.to_string())
+                .unwrap_or_default(),
             decision.status.running_pods,
         )
     };
