@@ -3,11 +3,11 @@
 pub mod backoff;
 pub mod page;
 
-use crate::config::ClusterArgs;
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use std::path::Path;
 use std::time::Duration;
 
 /// Clients for one API server.
@@ -25,12 +25,12 @@ pub struct Clients {
 const SILENCE: Duration = Duration::from_secs(75);
 
 impl Clients {
-    /// Connects as `args` say; without a file as the pod's own service account, or else as kubectl would.
+    /// Connects to the cluster of the kubeconfig file; without one as the pod's own service account, or else as kubectl would.
     ///
     /// # Errors
     /// When there is no configuration, or it cannot be used.
-    pub async fn connect(args: &ClusterArgs) -> anyhow::Result<Self> {
-        let mut config = config(args).await?;
+    pub async fn connect(kubeconfig: Option<&Path>) -> anyhow::Result<Self> {
+        let mut config = config(kubeconfig).await?;
         config.headers.push((
             USER_AGENT,
             HeaderValue::from_static(concat!("revisor/", env!("CARGO_PKG_VERSION"))),
@@ -50,8 +50,8 @@ impl Clients {
     }
 }
 
-async fn config(args: &ClusterArgs) -> anyhow::Result<Config> {
-    if let Some(file) = &args.kubeconfig {
+async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
+    if let Some(file) = kubeconfig {
         let kubeconfig = Kubeconfig::read_from(file)?;
         return Ok(
             Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?,

@@ -1,30 +1,101 @@
-//! The commands of `revisor` beside `run`.
+//! The command line of `revisor`, and its commands beside `run`.
 
 mod explain;
 mod rbac;
 mod reindex;
 mod status;
 
+pub use explain::{ExplainArgs, ExplainOutput};
+pub use reindex::ReindexArgs;
+pub use status::StatusArgs;
+
 use crate::client::Clients;
-use crate::config::{Cli, Command, Config, KindsArgs, KindsCommand, Output};
+use crate::config::{ClusterArgs, Config, Output};
 use crate::kinds::select::{Selection, select};
 use crate::kinds::{Catalogue, Kind, Select};
 use crate::table::columns;
 use crate::watch::{Discovery, resource};
 use crate::workload::Resource;
 use crate::{json, revision, run, telemetry};
+use clap::{Args, Parser, Subcommand};
 use kube::Client;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::PathBuf;
+
+/// Keeps every change of every inference workload on Kubernetes as an immutable Revision.
+#[derive(Parser, Debug)]
+#[command(
+    name = "revisor",
+    version,
+    propagate_version = true,
+    max_term_width = 120
+)]
+pub struct RevisorArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands of `revisor`.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Record workloads and serve their Revisions, until told to stop
+    Run(Box<run::RunArgs>),
+    /// Print the CustomResourceDefinition, for `kubectl apply -f -`
+    Crds,
+    /// List the kinds that are recorded, check a configuration file, count what it selects in a cluster
+    Kinds(KindsArgs),
+    /// Make the views of stored Revisions anew, after an upgrade or a change of kind files
+    Reindex(ReindexArgs),
+    /// Print how a running Revisor is doing: what is recorded up to where, what lags, what is lost
+    Status(StatusArgs),
+}
+
+/// Flags of `revisor kinds`.
+#[derive(Args, Debug, Clone)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct KindsArgs {
+    /// What to do instead of listing.
+    #[command(subcommand)]
+    pub command: Option<KindsCommand>,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster_args: ClusterArgs,
+    /// Configuration file to check and to take kinds from
+    #[arg(
+        long,
+        env = "REVISOR_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub config: Option<PathBuf>,
+    /// Ask the cluster which kinds it serves and how many objects are selected
+    #[arg(long)]
+    pub cluster: bool,
+    /// Print the ClusterRole that recording them needs, for `kubectl apply -f -`
+    #[arg(long, conflicts_with_all = ["cluster", "output"])]
+    pub rbac: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// Commands of `revisor kinds`.
+#[derive(Subcommand, Debug, Clone)]
+pub enum KindsCommand {
+    /// Show what would be recorded of manifests, and how it would be shown, without a cluster
+    Explain(ExplainArgs),
+}
 
 /// Does what the command line says.
 ///
 /// # Errors
 /// With a message for people.
-pub async fn execute(cli: Cli) -> anyhow::Result<()> {
-    match cli.command {
+pub async fn execute(args: RevisorArgs) -> anyhow::Result<()> {
+    match args.command {
         Command::Run(args) => {
             telemetry::start(args.log_format, &args.log)
                 .map_err(|e| anyhow::anyhow!("--log {:?}: {e}", args.log))?;
@@ -97,7 +168,11 @@ async fn kinds(args: &KindsArgs) -> anyhow::Result<String> {
         return rbac(&catalogue);
     }
     let client = if args.cluster {
-        Some(Clients::connect(&args.cluster_args).await?.call)
+        Some(
+            Clients::connect(args.cluster_args.kubeconfig.as_deref())
+                .await?
+                .call,
+        )
     } else {
         None
     };
@@ -226,6 +301,34 @@ fn table(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        RevisorArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_run_has_its_variable() {
+        let command = RevisorArgs::command();
+        let run = command.find_subcommand("run").expect("run");
+        for flag in run
+            .get_arguments()
+            .filter(|a| !["help", "version"].contains(&a.get_id().as_str()))
+        {
+            let name = flag
+                .get_long()
+                .expect("long flags only")
+                .to_uppercase()
+                .replace('-', "_");
+            let variable = flag
+                .get_env()
+                .expect("a variable")
+                .to_string_lossy()
+                .into_owned();
+            assert_eq!(variable, format!("REVISOR_{name}"));
+        }
+    }
 
     #[test]
     fn a_table_lines_up_and_counts() {

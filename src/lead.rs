@@ -14,15 +14,19 @@ pub const LEASE: &str = "revisor";
 
 /// The name of the host, which in a pod is the pod's: the same after a restart. Elsewhere several may run on one host.
 pub fn identity() -> String {
-    let host = std::env::var("HOSTNAME")
-        .ok()
-        .filter(|name| !name.is_empty());
-    let host = host.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
-    let host = host.map_or_else(|| "revisor".to_owned(), |name| name.trim().to_owned());
+    let host = host().unwrap_or_else(|| "revisor".to_owned());
     let in_a_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     if in_a_pod {
         host
     } else {
         format!("{host}_{}", std::process::id())
     }
+}
+
+fn host() -> Option<String> {
+    std::env::var("HOSTNAME")
+        .ok()
+        .filter(|name| !name.is_empty())
+        .or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok())
+        .map(|name| name.trim().to_owned())
 }

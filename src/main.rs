@@ -1,7 +1,7 @@
 //! `revisor`: the controller.
 
 use clap::Parser;
-use revisor::{commands, config};
+use revisor::commands::{RevisorArgs, execute};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -9,7 +9,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match commands::execute(config::Cli::parse()).await {
+    match execute(RevisorArgs::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("revisor: {error:#}");

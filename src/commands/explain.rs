@@ -1,6 +1,6 @@
 //! `revisor kinds explain`: what would be recorded and shown of manifests, without a cluster.
 
-use crate::config::{Config, ExplainArgs, ExplainOutput};
+use crate::config::Config;
 use crate::json::Document;
 use crate::kinds::runner::Runner;
 use crate::kinds::select::{Selection, select};
@@ -12,10 +12,40 @@ use crate::snapshot;
 use crate::view::{History, complete, view};
 use crate::workload::Resource;
 use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Value;
 use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Flags of `revisor kinds explain`.
+#[derive(Args, Debug, Clone)]
+pub struct ExplainArgs {
+    /// File with manifests; - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub filename: PathBuf,
+    /// Configuration file to take kinds and redaction from
+    #[arg(
+        long,
+        env = "REVISOR_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub config: Option<PathBuf>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = ExplainOutput::Yaml)]
+    pub output: ExplainOutput,
+}
+
+/// How `revisor kinds explain` prints.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExplainOutput {
+    /// YAML.
+    Yaml,
+    /// JSON.
+    Json,
+}
 
 /// What becomes of one manifest.
 #[derive(Serialize)]

@@ -2,7 +2,7 @@
 
 use crate::client::Clients;
 use crate::clock;
-use crate::config::{Config, ReindexArgs};
+use crate::config::{ClusterArgs, Config};
 use crate::json::Document;
 use crate::kinds::{Catalogue, Kind};
 use crate::metrics::Metrics;
@@ -13,8 +13,10 @@ use crate::revision::{FIELD_MANAGER, Revision, View};
 use crate::snapshot;
 use crate::view::again;
 use crate::view::redact::Names;
+use clap::Args;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +24,28 @@ const PAGE: u32 = 200;
 const PROGRESS: Duration = Duration::from_secs(2);
 /// How often one Revision is tried while others write it too.
 const TRIES: usize = 5;
+
+/// Flags of `revisor reindex`.
+#[derive(Args, Debug, Clone)]
+pub struct ReindexArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Configuration file to take kinds and redaction from
+    #[arg(
+        long,
+        env = "REVISOR_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub config: Option<PathBuf>,
+    /// Only this namespace
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
 
 /// What was done.
 #[derive(Default)]
@@ -56,7 +80,9 @@ struct Reindex {
 /// When Revisions cannot be read, or some could not be rewritten.
 pub(super) async fn reindex(args: &ReindexArgs) -> anyhow::Result<String> {
     let config = Config::load(args.config.as_deref())?;
-    let client = Clients::connect(&args.cluster).await?.call;
+    let client = Clients::connect(args.cluster.kubeconfig.as_deref())
+        .await?
+        .call;
     let names = config.settings.names;
     let extractor = Extractor::new(names.clone(), &Metrics::new());
     let dry_run = args.dry_run;

@@ -1,8 +1,9 @@
 //! `revisor status`: how a running Revisor is doing, from the metrics on its admin port.
 
-use crate::config::{Output, StatusArgs};
+use crate::config::Output;
 use crate::table::columns;
 use anyhow::{Context, bail};
+use clap::Args;
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
@@ -11,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -20,6 +21,42 @@ const MAX_ANSWER: usize = 16 << 20;
 
 /// Where a pod's own token is.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// Flags of `revisor status`.
+#[derive(Args, Debug, Clone)]
+pub struct StatusArgs {
+    /// Where its admin port is
+    #[arg(
+        long,
+        env = "REVISOR_ADMIN",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8081"
+    )]
+    pub admin: String,
+    /// File with the token to show at an https:// address; in a pod that of its service account
+    #[arg(
+        long,
+        env = "REVISOR_TOKEN_FILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub token_file: Option<PathBuf>,
+    /// Certificate authority, in PEM, that signed its certificate
+    #[arg(
+        long,
+        env = "REVISOR_CERTIFICATE_AUTHORITY",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub certificate_authority: Option<PathBuf>,
+    /// Take any certificate, such as one that Revisor made itself
+    #[arg(long, conflicts_with = "certificate_authority")]
+    pub insecure_skip_tls_verify: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
 
 /// What Revisor says when it refuses.
 #[derive(Deserialize)]

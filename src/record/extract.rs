@@ -12,6 +12,7 @@ use crate::view::redact::Names;
 use crate::view::{SHAPE, complete};
 use serde_json::Value;
 use std::sync::Arc;
+use tokio_util::task::AbortOnDropHandle;
 
 /// The part of a kind file that this runs, as errors name it.
 pub const PART: &str = "view.components";
@@ -45,11 +46,11 @@ impl Extractor {
     /// Completes a view in the background.
     pub fn begin(&self, mut view: View, unviewed: Unviewed) -> Viewing {
         let this = self.clone();
-        tokio::spawn(async move {
+        AbortOnDropHandle::new(tokio::spawn(async move {
             // Counted and said already; the view stays as it is.
             let _ = this.complete(&mut view, &unviewed).await;
             view
-        })
+        }))
     }
 
     /// Adds to a view what the kind file's jq finds in the workload.

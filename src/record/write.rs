@@ -6,7 +6,7 @@ use crate::view::MAX_BYTES;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::sync::Arc;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 /// One write.
@@ -27,8 +27,8 @@ pub struct Unviewed {
     pub gzip: Arc<[u8]>,
 }
 
-/// The whole view, which is made while the Revision waits to be written.
-pub type Viewing = JoinHandle<View>;
+/// The whole view, which is made while the Revision waits to be written. Dropping it ends its task.
+pub type Viewing = AbortOnDropHandle<View>;
 
 /// A merge patch of a Revision's status: it names the recorder's own fields only.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,7 +158,7 @@ mod tests {
         };
         let revision = || Box::new(gap("Thing", &lost, clock::now()));
         assert_eq!(Write::Create(revision(), None).data(), 0);
-        let viewing = tokio::spawn(async { View::default() });
+        let viewing = AbortOnDropHandle::new(tokio::spawn(async { View::default() }));
         assert_eq!(Write::Create(revision(), Some(viewing)).data(), MAX_BYTES);
     }
 }

@@ -1,8 +1,10 @@
-//! Joins the read API and the admin port to the rest.
+//! Joins the read API and the admin port to the rest of a replica.
 
-use super::Parts;
+use super::ServeArgs;
+use super::deps::Deps;
+use super::replica::Replica;
+use super::tasks::Tasks;
 use crate::cache::RevisionLister;
-use crate::config::{RunArgs, ServeArgs};
 use crate::serve::admin::Admin;
 use crate::serve::api::{Api, Options};
 use crate::serve::auth::{Authenticator, Reviews};
@@ -13,24 +15,26 @@ use anyhow::{Context, anyhow};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// How many connections the admin port holds.
 const ADMIN_CONNECTIONS: usize = 64;
-/// The task that answers requests to the read API; told to stop, it ends when it has answered those it has.
-pub(super) const REST: &str = "REST";
 
 /// The ports of a process.
-pub(super) struct Ports {
-    admin: TcpListener,
-    rest: TcpListener,
+pub struct Ports {
+    /// For /livez, /readyz and /metrics.
+    pub admin: TcpListener,
+    /// For the read API.
+    pub rest: TcpListener,
 }
 
 impl Ports {
     /// Takes them; a process that cannot be asked how it is must not record.
-    pub(super) async fn take(args: &ServeArgs) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// Names the flag and the address that cannot be listened on.
+    pub async fn take(args: &ServeArgs) -> anyhow::Result<Self> {
         Ok(Self {
             admin: listen("--admin-listen", args.admin_listen).await?,
             rest: listen("--listen", args.listen).await?,
@@ -44,59 +48,55 @@ async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> 
         .with_context(|| format!("{flag} {address}"))
 }
 
-/// Starts both ports, each as a task that ends with the process or when told to stop.
-pub(super) fn start(
-    args: &RunArgs,
-    parts: &Parts,
-    ports: Ports,
-    tasks: &mut JoinSet<&'static str>,
-) -> anyhow::Result<()> {
-    let flags = &args.serve;
-    let authenticator = authenticator(flags, parts)?;
-    let acceptor = tls(flags, &parts.namespace, tasks)?;
+/// Starts both ports, each as a task that ends with the replica or when that stops.
+pub(super) fn start(flags: &ServeArgs, ports: Ports, replica: &mut Replica) -> anyhow::Result<()> {
+    let deps = &replica.deps;
+    let authenticator = authenticator(flags, deps)?;
+    let acceptor = tls(flags, &deps.namespace, &mut replica.serving)?;
     let on_loopback = flags.admin_listen.ip().is_loopback();
     let admin = Admin {
-        ready: parts.ready.clone(),
-        metrics: parts.metrics.clone(),
+        ready: deps.ready.clone(),
+        metrics: deps.metrics.clone(),
         authenticator: (!on_loopback).then(|| authenticator.clone()),
     };
     let port = Port {
         name: "admin",
         max: ADMIN_CONNECTIONS,
         tls: acceptor.clone().filter(|_| !on_loopback),
+        // It ends last, so that a process that drains can still be asked how it is.
+        stop: CancellationToken::new(),
     };
-    // The admin port ends last, so that a process that drains can still be asked how it is.
-    port.open(ports.admin, admin, CancellationToken::new(), tasks);
+    port.open(ports.admin, admin, &mut replica.serving);
     let api = api(
         flags,
-        parts,
+        deps,
         (!flags.insecure_no_auth).then_some(authenticator),
     );
-    let max = usize::try_from(flags.max_connections).unwrap_or(usize::MAX);
     let port = Port {
-        name: REST,
-        max,
+        name: "REST",
+        max: usize::try_from(flags.max_connections).unwrap_or(usize::MAX),
         tls: acceptor.filter(|_| !flags.insecure_no_auth),
+        stop: deps.stop.clone(),
     };
-    port.open(ports.rest, api, parts.stop.clone(), tasks);
+    port.open(ports.rest, api, &mut replica.answering);
     Ok(())
 }
 
-fn authenticator(flags: &ServeArgs, parts: &Parts) -> anyhow::Result<Authenticator> {
-    let reviews = Reviews::new(parts.clients.call.clone(), flags.audience.clone());
-    Authenticator::new(reviews, flags.rate_per_identity, &parts.metrics)
+fn authenticator(flags: &ServeArgs, deps: &Deps) -> anyhow::Result<Authenticator> {
+    let reviews = Reviews::new(deps.clients.call.clone(), flags.audience.clone());
+    Authenticator::new(reviews, flags.rate_per_identity, &deps.metrics)
         .map_err(|_| anyhow!("the system has no randomness"))
 }
 
-fn api(flags: &ServeArgs, parts: &Parts, authenticator: Option<Authenticator>) -> Api {
-    let names: Names = parts.recorder.settings.names.clone();
-    let cache: Arc<dyn RevisionLister> = Arc::new(parts.cache.clone());
+fn api(flags: &ServeArgs, deps: &Deps, authenticator: Option<Authenticator>) -> Api {
+    let names: Names = deps.recorder.settings.names.clone();
+    let cache: Arc<dyn RevisionLister> = Arc::new(deps.cache.clone());
     Api {
         cache,
-        ready: parts.filled.clone(),
+        ready: deps.filled.clone(),
         authenticator,
-        client: parts.clients.call.clone(),
-        catalogue: parts.recorder.catalogue.clone(),
+        client: deps.clients.call.clone(),
+        catalogue: deps.recorder.catalogue.clone(),
         names: Arc::new(names),
         options: Options {
             origins: flags
@@ -108,7 +108,7 @@ fn api(flags: &ServeArgs, parts: &Parts, authenticator: Option<Authenticator>) -
             check_workload: flags.check_workload_access,
             access_log: flags.access_log,
         },
-        metrics: parts.metrics.clone(),
+        metrics: deps.metrics.clone(),
         fetches: Api::fetches(),
     }
 }
@@ -117,7 +117,7 @@ fn api(flags: &ServeArgs, parts: &Parts, authenticator: Option<Authenticator>) -
 fn tls(
     flags: &ServeArgs,
     namespace: &str,
-    tasks: &mut JoinSet<&'static str>,
+    tasks: &mut Tasks,
 ) -> anyhow::Result<Option<TlsAcceptor>> {
     if flags.plain_http {
         if !flags.listen.ip().is_loopback() {
@@ -133,10 +133,7 @@ fn tls(
         _ => Tls::self_signed(&names(namespace))?,
     };
     let acceptor = tls.acceptor()?;
-    tasks.spawn(async move {
-        tls.follow().await;
-        "certificate"
-    });
+    tasks.spawn("certificate", tls.follow());
     Ok(Some(acceptor))
 }
 
@@ -156,23 +153,16 @@ struct Port {
     name: &'static str,
     max: usize,
     tls: Option<TlsAcceptor>,
+    stop: CancellationToken,
 }
 
 impl Port {
-    fn open<H: Handler>(
-        self,
-        listener: TcpListener,
-        handler: H,
-        stop: CancellationToken,
-        tasks: &mut JoinSet<&'static str>,
-    ) {
+    fn open<H: Handler>(self, listener: TcpListener, handler: H, tasks: &mut Tasks) {
         let name = self.name;
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, tls = self.tls.is_some(), "{name} listening");
         }
-        tasks.spawn(async move {
-            serve(listener, self.tls, Arc::new(handler), self.max, stop).await;
-            name
-        });
+        let serving = serve(listener, self.tls, Arc::new(handler), self.max, self.stop);
+        tasks.spawn(name, serving);
     }
 }

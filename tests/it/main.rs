@@ -11,6 +11,7 @@ mod generated;
 mod kinds;
 mod make;
 mod past;
+mod run;
 mod script;
 mod stream;
 mod writer;

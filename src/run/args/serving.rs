@@ -1,6 +1,6 @@
 //! Flags of the read API and the admin port.
 
-use super::ConfigError;
+use anyhow::ensure;
 use clap::Args;
 use http::{HeaderValue, Uri};
 use std::net::SocketAddr;
@@ -98,10 +98,12 @@ impl ServeArgs {
     ///
     /// # Errors
     /// Names both flags and their values.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.insecure_no_auth && !self.listen.ip().is_loopback() {
-            return Err(ConfigError::InsecureListen(self.listen));
-        }
+    pub fn validate(&self) -> anyhow::Result<()> {
+        ensure!(
+            !self.insecure_no_auth || self.listen.ip().is_loopback(),
+            "--insecure-no-auth needs a loopback address, and --listen is {}",
+            self.listen
+        );
         Ok(())
     }
 }

@@ -1,0 +1,143 @@
+//! What the tasks of a replica share.
+
+use super::RunArgs;
+use crate::cache::{Cache, Identity, ProjectLabels};
+use crate::client::Clients;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::observe::Observer;
+use crate::record::Recorder;
+use crate::record::extract::Extractor;
+use crate::record::queue::Queue;
+use crate::record::quiet::Quiet;
+use crate::record::report::Reporter;
+use crate::serve::admin::Readiness;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How long the start may wait for the cluster's id.
+const CLUSTER_ID_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What the tasks of a replica share.
+pub(super) struct Deps {
+    pub(super) clients: Clients,
+    pub(super) cache: Cache,
+    pub(super) labels: ProjectLabels,
+    pub(super) queue: Queue,
+    pub(super) recorder: Recorder,
+    pub(super) quiet: Quiet,
+    /// Namespace of the checkpoint and the Lease.
+    pub(super) namespace: String,
+    pub(super) audit: Duration,
+    /// Notified when etcd was restored.
+    pub(super) rewound: Arc<Notify>,
+    pub(super) leads: watch::Receiver<bool>,
+    pub(super) metrics: Metrics,
+    /// Whether the replica is ready.
+    pub(super) ready: Readiness,
+    /// Whether the cache is filled, which is all that serving needs.
+    pub(super) filled: Readiness,
+    pub(super) stop: CancellationToken,
+}
+
+impl Deps {
+    /// Makes everything that is shared, and the task that sends the reporter's Events.
+    pub(super) async fn new(
+        args: &RunArgs,
+        config: Config,
+        clients: Clients,
+        leads: watch::Receiver<bool>,
+        stop: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let namespace = args.namespace(&clients).to_owned();
+        let metrics = Metrics::new();
+        let identity = identity(&config, &clients.call).await;
+        let observer = observer(args, &config);
+        let cache = Cache::new(identity, observer.clone(), &metrics);
+        let queue = Queue::new(args.queue_bytes.0, &metrics);
+        let (reporter, reporting) = Reporter::new(clients.call.clone(), &namespace, &metrics);
+        let labels = config.project_labels.clone();
+        let recorder = recorder(config, &cache, queue.clone(), reporter, observer, &metrics);
+        let deps = Self {
+            clients,
+            cache,
+            labels,
+            queue,
+            quiet: recorder.quiet.clone(),
+            recorder,
+            namespace,
+            audit: Duration::from_secs(args.audit_seconds.into()),
+            rewound: Arc::default(),
+            leads,
+            metrics,
+            ready: Readiness::default(),
+            filled: Readiness::default(),
+            stop,
+        };
+        (deps, reporting)
+    }
+}
+
+fn observer(args: &RunArgs, config: &Config) -> Observer {
+    if args.observe {
+        Observer::new(config.catalogue.kinds())
+    } else {
+        Observer::none()
+    }
+}
+
+fn recorder(
+    config: Config,
+    cache: &Cache,
+    queue: Queue,
+    reporter: Reporter,
+    observer: Observer,
+    metrics: &Metrics,
+) -> Recorder {
+    let runner = (config.runner)(metrics);
+    Recorder {
+        extractor: Extractor::with(runner, config.settings.names.clone()),
+        catalogue: Arc::new(config.catalogue),
+        settings: Arc::new(config.settings),
+        heads: Arc::new(cache.clone()),
+        quiet: Quiet::new(queue.clone()),
+        queue,
+        reporter,
+        observer,
+        metrics: metrics.clone(),
+    }
+}
+
+async fn identity(config: &Config, client: &Client) -> Identity {
+    Identity {
+        r#type: config.rest_type.clone(),
+        tenant: config.tenant_id,
+        cluster: match config.cluster_id {
+            Some(id) => id,
+            None => cluster_id(client).await,
+        },
+    }
+}
+
+/// The uid of namespace kube-system stands for the cluster. It is a label of answers, not worth failing for.
+async fn cluster_id(client: &Client) -> Uuid {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    timeout(CLUSTER_ID_DEADLINE, namespaces.get("kube-system"))
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .and_then(|namespace| namespace.metadata.uid)
+        .and_then(|uid| Uuid::try_parse(&uid).ok())
+        .unwrap_or_else(|| {
+            tracing::warn!(
+                "the uid of namespace kube-system could not be read; clusterId is all zeros"
+            );
+            Uuid::nil()
+        })
+}

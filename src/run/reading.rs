@@ -1,0 +1,136 @@
+//! Starts the tasks of a replica that read the API server.
+
+use super::deps::Deps;
+use super::replica::Replica;
+use super::tasks::{Tasks, raised};
+use crate::kinds::Kind;
+use crate::observe;
+use crate::record::KindRecorder;
+use crate::watch::checkpoint::{Checkpoint, Follower};
+use crate::watch::{self as watching, Stream};
+use futures::FutureExt;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A kind and what records it.
+type Recording = (Arc<Kind>, KindRecorder);
+
+/// Starts all of them. The cache comes first: a kind is read only when it is known what is recorded already.
+pub(super) fn start(replica: &mut Replica) {
+    let deps = &replica.deps;
+    let tasks = &mut replica.reading;
+    let (filled, is_filled) = watch::channel(false);
+    open_gates(deps, &is_filled, tasks);
+    fill_cache(deps, filled, tasks);
+    let checkpoint = follow_kinds(deps, &is_filled, tasks);
+    tasks.spawn("quiet generations", deps.quiet.clone().run());
+    let observer = deps.recorder.observer.clone();
+    tasks.spawn("observer", observer.run(observe_deps(deps)));
+    tasks.spawn("checkpoint", checkpoint.clone().run());
+    replica.checkpoint = Some(checkpoint);
+}
+
+/// Neither the replica nor what it serves is ready before the cache is filled.
+fn open_gates(deps: &Deps, is_filled: &watch::Receiver<bool>, tasks: &mut Tasks) {
+    for readiness in [&deps.ready, &deps.filled] {
+        let gate = readiness.gate("Revisions");
+        let is_filled = is_filled.clone();
+        tasks.spawn("gate", async move {
+            raised(is_filled).await;
+            gate.send_replace(true);
+            std::future::pending::<()>().await;
+        });
+    }
+}
+
+/// The labels of namespaces come first, so that nothing is served with the wrong project.
+fn fill_cache(deps: &Deps, filled: watch::Sender<bool>, tasks: &mut Tasks) {
+    let (named, is_named) = watch::channel(false);
+    let client = deps.clients.watch.clone();
+    let naming = deps
+        .cache
+        .clone()
+        .follow_namespaces(client.clone(), deps.labels.clone(), named);
+    tasks.spawn("namespaces", naming);
+    let cache = deps.cache.clone();
+    tasks.spawn("cache", async move {
+        raised(is_named).await;
+        cache.run(client, filled).await;
+    });
+}
+
+/// Follows each kind from where the checkpoint says, once the cache is filled.
+fn follow_kinds(
+    deps: &Deps,
+    is_filled: &watch::Receiver<bool>,
+    tasks: &mut Tasks,
+) -> Arc<Checkpoint> {
+    let recordings = recordings(deps);
+    let checkpoint = Arc::new(checkpoint(deps, &recordings));
+    let loading = checkpoint.clone();
+    let positions = async move { loading.load().await }.boxed().shared();
+    for (kind, recorder) in recordings {
+        let mut stream = stream_deps(deps, &kind);
+        let positions = positions.clone();
+        let is_filled = is_filled.clone();
+        tasks.spawn("watch", async move {
+            raised(is_filled).await;
+            let key = kind.group_kind().to_string();
+            stream.since = positions.await.get(&key).copied();
+            Stream::new(stream, recorder).run().await;
+        });
+    }
+    checkpoint
+}
+
+fn recordings(deps: &Deps) -> Vec<Recording> {
+    deps.recorder
+        .catalogue
+        .kinds()
+        .iter()
+        .map(|kind| {
+            let recorder = KindRecorder::new(deps.recorder.clone(), kind.clone());
+            (kind.clone(), recorder)
+        })
+        .collect()
+}
+
+fn checkpoint(deps: &Deps, recordings: &[Recording]) -> Checkpoint {
+    let followers = recordings.iter().map(|(kind, recorder)| Follower {
+        key: kind.group_kind().to_string(),
+        kind: kind.kind.clone(),
+        progress: Arc::new(recorder.ledger()),
+    });
+    Checkpoint::new(
+        deps.clients.call.clone(),
+        &deps.namespace,
+        followers.collect(),
+        &deps.metrics,
+    )
+}
+
+fn observe_deps(deps: &Deps) -> observe::Parts {
+    observe::Parts {
+        watch: deps.clients.watch.clone(),
+        call: deps.clients.call.clone(),
+        kinds: deps.recorder.catalogue.kinds().to_vec(),
+        runner: deps.recorder.extractor.runner().clone(),
+        names: deps.recorder.settings.names.clone(),
+        queue: deps.queue.clone(),
+        leads: deps.leads.clone(),
+        metrics: deps.metrics.clone(),
+    }
+}
+
+fn stream_deps(deps: &Deps, kind: &Arc<Kind>) -> watching::Parts {
+    watching::Parts {
+        watch: deps.clients.watch.clone(),
+        call: deps.clients.call.clone(),
+        kind: kind.clone(),
+        metrics: deps.metrics.clone(),
+        ready: deps.ready.gate(kind.group_kind().to_string()),
+        since: None,
+        audit: deps.audit,
+        rewound: deps.rewound.clone(),
+    }
+}
