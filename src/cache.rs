@@ -23,8 +23,9 @@ pub use render::{Etag, Identity, etag};
 use crate::client::page::has_status;
 use crate::metrics::{self, Metrics};
 use crate::observe::Observer;
-use crate::record::Heads;
+use crate::record::Archive;
 use crate::revision::{Phase, Revision};
+use crate::watch::Heads;
 use crate::workload::Head;
 use age::Age;
 use bytes::Bytes;
@@ -292,7 +293,9 @@ impl Heads for Cache {
     fn hand_over(&self, group: &str, kind: &str) -> Vec<(Uuid, Head)> {
         self.update(|index| index.hand_over(group, kind))
     }
+}
 
+impl Archive for Cache {
     fn recorded(&self, workload: Uuid, generations: &RangeInclusive<i64>) -> BTreeSet<i64> {
         self.read().recorded(workload, generations)
     }

@@ -1,6 +1,6 @@
 //! Decides about every change of a workload and writes what is a change as a Revision.
 //!
-//! In: [`Change`]s of one kind, in order, from `watch`; [`Head`]s from `cache`. Out: Revisions in the API server, and
+//! In: the [`Fact`](crate::watch::Fact)s of one kind, in order, from `watch`. Out: Revisions in the API server, and
 //! [`Ack`](crate::workload::Ack)s. Deciding is pure and happens where the change arrives ([`KindRecorder`]); writing
 //! happens behind a bounded queue, in order per workload. Nothing here may merge, skip or reorder changes: that is why
 //! no kube-rs `Controller`, `reflector` or predicate stands in front of it.
@@ -27,7 +27,6 @@ use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::revision::SnapshotEncoding;
 use crate::view::redact::Names;
-use crate::workload::Head;
 use extract::Extractor;
 use queue::Queue;
 use quiet::Quiet;
@@ -37,12 +36,9 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// What is recorded already.
-pub trait Heads: Send + Sync {
-    /// The newest Revision of every workload of a kind. The snapshots of those that are there are handed over: they are
-    /// kept by the recorder from then on.
-    fn hand_over(&self, group: &str, kind: &str) -> Vec<(Uuid, Head)>;
-    /// Which of these generations of a workload are recorded, by whoever.
+/// The Revisions that are stored.
+pub trait Archive: Send + Sync {
+    /// Which of these generations of a workload are recorded, by any replica.
     fn recorded(&self, workload: Uuid, generations: &RangeInclusive<i64>) -> BTreeSet<i64>;
 }
 
@@ -77,8 +73,8 @@ pub struct Recorder {
     pub catalogue: Arc<Catalogue>,
     /// How.
     pub settings: Arc<Settings>,
-    /// What is recorded already.
-    pub heads: Arc<dyn Heads>,
+    /// The Revisions that are stored.
+    pub archive: Arc<dyn Archive>,
     /// Where decided Revisions go.
     pub queue: Queue,
     /// Generations that changed nothing.

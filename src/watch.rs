@@ -1,83 +1,98 @@
-//! Reads every change of the workloads of one kind, in order, and what was missed from etcd's past.
+//! Reads every change of the workloads of one kind, in order, and reads back from etcd's past whatever was missed.
 //!
-//! In: a kind, a client and the place up to which everything is recorded. Out: [`Change`]s into a [`Sink`], for each
-//! object one after the other, none merged and none skipped; or the generations that cannot be had. A sink that is slow
-//! makes the watch stop reading; the API server then ends it, and it resumes where it was.
+//! In: a kind, a client, the position up to which everything is recorded, and the newest Revisions. Out: [`Fact`]s
+//! into a [`Sink`], for each object one after the other, none merged and none skipped. The door is one-way: a sink
+//! takes facts and is asked nothing. A sink that is slow makes the watch stop reading; the API server then ends it,
+//! and it resumes where it was.
 //!
-//! Continuity: a list says what is there, a watch from the last place says what happened since. Where the API server
-//! has forgotten that (410), each object that moved is walked back through etcd ([`walk`]) until compaction ends it.
+//! Continuity: a list says what is there, a watch from the last position says what happened since. Where the API
+//! server has forgotten that (410), each object that moved is walked back through etcd ([`walk`]) until compaction ends
+//! it. [`known`] decides what is news and [`join`] in which order a list is joined to the past; both are plain values
+//! without I/O.
 
-mod check;
 pub mod checkpoint;
 mod discover;
 mod edge;
 mod exact;
-mod relist;
+pub mod join;
+pub mod known;
+mod outlet;
+mod position;
 mod repair;
 mod stream;
-mod walk;
+pub mod walk;
 
 pub use discover::{Discovery, resource};
-pub use stream::{Parts, Stream};
+pub use outlet::Outlet;
+pub use position::{Dates, Position};
+pub use stream::{Stream, StreamDeps};
 
-use crate::workload::{Change, ResourceVersion};
-use chrono::{DateTime, Utc};
-use std::collections::HashSet;
+use crate::workload::{Change, Head, ResourceVersion, Version};
 use std::ops::RangeInclusive;
 use uuid::Uuid;
 
-/// What takes the changes of one kind.
+/// Takes the facts of one kind, in order.
 pub trait Sink: Send {
-    /// A list begins: what it does not name by its end is gone, and everything known may be told anew.
-    fn listing(&mut self);
-    /// What has to be read before `change` can be decided.
-    fn need(&mut self, change: &Change) -> Need;
-    /// Whether an object is known in this or a later generation, or is none of ours, or is known to be gone.
-    fn knows(&self, uid: Uuid, generation: i64) -> bool;
-    /// Whether an object is selected for recording as it is now.
-    fn wants(&self, change: &Change) -> bool;
-    /// Whether `change` cannot follow what was seen before: it is younger, and was written later.
-    fn contradicts(&self, change: &Change) -> bool;
-    /// One change. Returns when there is room for the next.
-    fn change(&mut self, change: Change) -> impl Future<Output = ()> + Send;
-    /// Generations that existed and cannot be had.
-    fn lost(&mut self, lost: Lost) -> impl Future<Output = ()> + Send;
-    /// The list is complete, and these are all there are. Returns what is recorded as being there and is not.
-    fn listed(&mut self, there: &HashSet<Uuid>) -> Vec<Recorded>;
-    /// A workload is gone, and its last state with it.
-    fn gone(&mut self, recorded: &Recorded) -> impl Future<Output = ()> + Send;
-    /// Between two places objects may have come and gone without a trace.
-    fn blind(&mut self, from: ResourceVersion, to: ResourceVersion);
-    /// The API server is older than what was read from it: etcd was restored.
-    fn rewound(&mut self, last: ResourceVersion, now: ResourceVersion);
-    /// Everything up to there was passed on.
-    fn reached(&mut self, position: Position);
-    /// The API server answered; or, when not `expected`, there is nothing to hear of this kind.
-    fn heard(&mut self, expected: bool);
+    /// Takes one fact. Returns when there is room for the next.
+    fn take(&mut self, fact: Fact) -> impl Future<Output = ()> + Send;
 }
 
-/// What has to be read before a change can be decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// Nothing.
-    Nothing,
-    /// Every generation after this one.
-    After {
-        /// The last known generation.
-        generation: i64,
-        /// Where it was seen.
-        at: ResourceVersion,
-        /// Whether its content has to be read again: it is not known, or as another version of the kind showed it.
-        refresh: bool,
+/// The newest Revisions, as an earlier process or another replica left them.
+pub trait Heads: Send + Sync {
+    /// The newest Revision of every workload of a kind. Snapshots are moved out of the store that answers: the caller
+    /// keeps them from then on.
+    fn hand_over(&self, group: &str, kind: &str) -> Vec<(Uuid, Head)>;
+}
+
+/// One thing that the watch of a kind has found out.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// A list begins. The first one brings the workloads that are recorded already.
+    Listing(Vec<(Uuid, Head)>),
+    /// A state of a workload that is recorded, or has to be.
+    Change(Change, News),
+    /// Generations that existed and cannot be had. All of them are above the last known generation.
+    Lost(Lost),
+    /// A workload is gone, and its last state with it.
+    Gone(Recorded),
+    /// Between two places objects may have come and gone without a trace.
+    Blind {
+        /// The last place before the interval.
+        from: ResourceVersion,
+        /// The first place after it.
+        to: ResourceVersion,
     },
-    /// Everything since it was made, if that was since the last place.
-    Origin,
-    /// Nothing can be believed: the object is younger here than it was before.
-    Rewound,
+    /// The API server is older than a state that was read from it: etcd was restored.
+    Rewound {
+        /// The last place that was read before.
+        last: ResourceVersion,
+        /// The present.
+        now: ResourceVersion,
+    },
+    /// Every change up to this position was passed on.
+    Reached(Position),
+    /// The API server answered; or, when nothing is `expected`, the kind is not served.
+    Heard {
+        /// Whether silence from now on means that the watch is broken.
+        expected: bool,
+    },
+}
+
+/// How a change relates to the last known state of its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum News {
+    /// A generation that was not seen before, of an object that is selected: it has to be decided.
+    Generation,
+    /// The last known generation, whose content has to be taken again: a definition may have changed since.
+    Content,
+    /// A generation that was not seen before, in which the workload is not selected.
+    Unselected,
+    /// Neither generation nor content moved, or the state cannot be read.
+    Nothing,
 }
 
 /// Generations that existed and cannot be had.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lost {
     /// metadata.uid.
     pub uid: Uuid,
@@ -85,18 +100,33 @@ pub struct Lost {
     pub namespace: String,
     /// metadata.name.
     pub name: String,
-    /// Which.
+    /// The generations.
     pub generations: RangeInclusive<i64>,
     /// Why.
     pub reason: Reason,
-    /// Where the last of them may still have been.
+    /// The last place at which the last of them may have been.
     pub at: ResourceVersion,
     /// The version of the kind that was asked for.
     pub api_version: String,
 }
 
+impl Lost {
+    /// The generation of `change`, which is there and cannot be read.
+    pub fn undecodable(change: &Change) -> Self {
+        Self {
+            uid: change.uid,
+            namespace: change.namespace.clone(),
+            name: change.name.clone(),
+            generations: change.generation..=change.generation,
+            reason: Reason::Undecodable,
+            at: change.resource_version,
+            api_version: change.resource.api_version(),
+        }
+    }
+}
+
 /// Why generations cannot be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// etcd's history was compacted before they could be read.
     Compacted,
@@ -131,7 +161,7 @@ impl Reason {
 }
 
 /// A workload that is recorded as being there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Recorded {
     /// metadata.uid.
     pub uid: Uuid,
@@ -139,17 +169,6 @@ pub struct Recorded {
     pub namespace: String,
     /// metadata.name.
     pub name: String,
-    /// The last known generation.
-    pub generation: i64,
-    /// Where it was seen.
-    pub at: ResourceVersion,
-}
-
-/// Up to where everything of a kind was recorded before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// The place.
-    pub at: ResourceVersion,
-    /// A time at which the history had come no further than that.
-    pub time: DateTime<Utc>,
+    /// The last known generation, and where it was seen.
+    pub version: Version,
 }

@@ -107,6 +107,15 @@ impl fmt::Display for ResourceVersion {
     }
 }
 
+/// A generation of one object, and a place in the history of its kind at which the object had it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version {
+    /// `metadata.generation`; 0 stands for an object that does not exist yet.
+    pub generation: i64,
+    /// The place.
+    pub at: ResourceVersion,
+}
+
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -143,6 +152,16 @@ pub struct Change {
     pub raw: Box<RawValue>,
 }
 
+impl Change {
+    /// The generation, and the resourceVersion at which it was seen.
+    pub fn version(&self) -> Version {
+        Version {
+            generation: self.generation,
+            at: self.resource_version,
+        }
+    }
+}
+
 /// Up to where everything of one kind is durably recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack {
@@ -177,6 +196,23 @@ pub struct Head {
     pub digest: Option<ContentDigest>,
     /// Its snapshot, decoded from base64 but still compressed; none when oversize or a Gap.
     pub snapshot: Option<Arc<[u8]>>,
+}
+
+impl Head {
+    /// The last generation of the workload that is accounted for, and where it was seen: the Revision's own, or a later
+    /// one that is known to have changed nothing.
+    pub fn last(&self) -> Version {
+        let own = Version {
+            generation: self.generation,
+            at: self.resource_version,
+        };
+        let through = self.observed_through.as_ref().and_then(|through| {
+            let generation = through.generation;
+            let at = through.resource_version.parse().ok()?;
+            (generation > own.generation).then_some(Version { generation, at })
+        });
+        through.unwrap_or(own)
+    }
 }
 
 #[cfg(test)]

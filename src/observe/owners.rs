@@ -56,7 +56,7 @@ pub(super) struct Owners {
 }
 
 #[derive(Deserialize)]
-struct OwnerMetadata {
+struct Named {
     metadata: ObjectMeta,
 }
 
@@ -133,18 +133,16 @@ impl Owners {
         let request = Request::get(path)
             .header(header::ACCEPT, ACCEPT)
             .body(Vec::new())?;
-        let answer = timeout(DEADLINE, self.client.request::<OwnerMetadata>(request))
+        let answer = timeout(DEADLINE, self.client.request::<Named>(request))
             .await?
             .map_err(anyhow::Error::from);
         match answer {
             // Another object of that name says nothing of this one.
-            Ok(OwnerMetadata { metadata }) if metadata.uid.as_deref() == Some(&of.uid) => {
-                Ok(metadata
-                    .owner_references
-                    .into_iter()
-                    .flatten()
-                    .find(|owner| owner.controller == Some(true)))
-            }
+            Ok(Named { metadata }) if metadata.uid.as_deref() == Some(&of.uid) => Ok(metadata
+                .owner_references
+                .into_iter()
+                .flatten()
+                .find(|owner| owner.controller == Some(true))),
             Ok(_) => Ok(None),
             Err(error) if has_status(&error, 404) || has_status(&error, 403) => Ok(None),
             Err(error) => Err(error),

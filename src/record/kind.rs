@@ -4,7 +4,7 @@ mod ends;
 #[cfg(test)]
 mod tests;
 
-use ends::{Ended, deletion_time};
+use ends::deletion_time;
 
 use super::Recorder;
 use super::decide::{Before, Comparison, Verdict, compare, decide};
@@ -14,192 +14,39 @@ use super::managed::{self, ManagedFieldsEntry};
 use super::queue::{Item, StatusPatch, Unviewed, Write};
 use super::tracked::{Content, Tracked};
 use crate::clock;
-use crate::history::subtract;
 use crate::json::{Document, Value};
 use crate::kinds::Kind;
-use crate::kinds::select::{Selection, select};
 use crate::metrics::kind;
 use crate::revision::{Observed, Revision};
 use crate::snapshot::{self, Packed};
 use crate::view::diff::{Deltas, diff};
-use crate::watch::{Lost, Need, Position, Recorded, Sink};
-use crate::workload::{Change, Op, ResourceVersion};
-use std::collections::{HashMap, HashSet};
+use crate::watch::{Fact, News, Sink};
+use crate::workload::{Change, Head, Op, ResourceVersion};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Takes the changes of one kind, in order.
+/// Takes the facts of one kind, in order.
 pub struct KindRecorder {
     recorder: Recorder,
     kind: Arc<Kind>,
     ledger: Ledger,
     workloads: HashMap<Uuid, Tracked>,
-    /// Objects that are there and are not recorded.
-    ignored: HashSet<Uuid>,
-    /// Workloads that are gone, as far as their Revisions are kept or this process saw them go: what a watch from an
-    /// older place shows of them is known.
-    ended: HashMap<Uuid, Ended>,
-    /// Number of the newest list.
-    list: u32,
 }
 
 impl Sink for KindRecorder {
-    fn listing(&mut self) {
-        if self.list == 0 {
-            self.take_over();
+    async fn take(&mut self, fact: Fact) {
+        match fact {
+            Fact::Listing(heads) => self.take_over(heads),
+            Fact::Change(change, news) => self.change(&change, news).await,
+            Fact::Lost(lost) => self.lost(lost).await,
+            Fact::Gone(recorded) => self.gone(&recorded).await,
+            Fact::Blind { from, to } => self.blind(from, to),
+            Fact::Rewound { last, now } => self.rewound(last, now),
+            Fact::Reached(position) => self.ledger.reached(position),
+            Fact::Heard { expected } => self.ledger.heard(expected),
         }
-        self.list = self.list.wrapping_add(1).max(1);
-        self.ignored.clear();
-    }
-
-    fn need(&mut self, change: &Change) -> Need {
-        let listed = change.seen == Observed::List;
-        let Some(tracked) = self.workloads.get(&change.uid) else {
-            return if listed && self.wants(change) {
-                self.origin(change)
-            } else {
-                Need::Nothing
-            };
-        };
-        let (generation, at) = (tracked.generation, tracked.at);
-        if listed && change.generation < generation {
-            return self.younger(change);
-        }
-        let ahead = change.generation - generation;
-        let refresh = !tracked.is_current(&change.resource.api_version(), self.list);
-        let follows = ahead == 1 && (!refresh || tracked.deselected.is_some());
-        if ahead <= 0 || follows {
-            return Need::Nothing;
-        }
-        if ahead > 1 {
-            self.not_seen(change, ahead - 1);
-        }
-        if listed && !self.wants(change) {
-            self.deselect(change.uid, generation + 1);
-        }
-        Need::After {
-            generation,
-            at,
-            refresh,
-        }
-    }
-
-    fn knows(&self, uid: Uuid, generation: i64) -> bool {
-        let gone = || generation == i64::MAX && !self.workloads.contains_key(&uid);
-        self.ended
-            .get(&uid)
-            .is_some_and(|ended| ended.seen || ended.generation >= generation)
-            || self.ignored.contains(&uid)
-            || self
-                .workloads
-                .get(&uid)
-                .is_some_and(|tracked| tracked.generation >= generation)
-            || gone()
-    }
-
-    fn wants(&self, change: &Change) -> bool {
-        Document::parse(change.raw.get()).is_ok_and(|object| self.selects(object.root()))
-    }
-
-    fn contradicts(&self, change: &Change) -> bool {
-        self.is_contradicted(change)
-    }
-
-    async fn change(&mut self, change: Change) {
-        if self
-            .ended
-            .get(&change.uid)
-            .is_some_and(|ended| ended.generation >= change.generation)
-        {
-            return;
-        }
-        let known = self
-            .workloads
-            .get(&change.uid)
-            .map(|tracked| tracked.generation);
-        if known.is_none_or(|known| change.generation > known) {
-            self.consider(&change).await;
-        } else if known == Some(change.generation) {
-            self.seen_again(&change).await;
-        }
-        if self.workloads.contains_key(&change.uid) {
-            self.recorder.observer.workload(&change);
-        }
-        if change.op == Op::Deleted {
-            let watched = change.seen == Observed::Watch;
-            self.ended(
-                change.uid,
-                change.resource_version,
-                deletion_time(&change),
-                watched,
-            )
-            .await;
-        }
-    }
-
-    async fn lost(&mut self, lost: Lost) {
-        let Some(lost) = self.clipped(lost) else {
-            return;
-        };
-        // Another replica may have seen what this one did not.
-        let recorded = self.recorder.heads.recorded(lost.uid, &lost.generations);
-        for generations in subtract(lost.generations.clone(), &recorded) {
-            self.close(Lost {
-                generations,
-                ..lost.clone()
-            })
-            .await;
-        }
-    }
-
-    fn listed(&mut self, there: &HashSet<Uuid>) -> Vec<Recorded> {
-        let gone = self
-            .workloads
-            .iter()
-            .filter(|(uid, _)| !there.contains(uid));
-        gone.map(|(uid, tracked)| tracked.as_recorded(*uid))
-            .collect()
-    }
-
-    async fn gone(&mut self, recorded: &Recorded) {
-        self.end_unknown(recorded);
-        self.ended(recorded.uid, recorded.at, None, false).await;
-    }
-
-    fn blind(&mut self, from: ResourceVersion, to: ResourceVersion) {
-        self.recorder
-            .metrics
-            .blind
-            .get_or_create(&kind(&self.kind.kind))
-            .inc();
-        self.ledger.blind(from, to);
-        tracing::warn!(
-            kind = self.kind.kind, %from, %to,
-            "workloads that were made and deleted between these places may have left no trace"
-        );
-        let note = format!(
-            "{} that were made and deleted between resourceVersions {from} and {to} may not be recorded",
-            self.kind.plural
-        );
-        self.recorder.reporter.tell("BlindInterval", note);
-    }
-
-    fn rewound(&mut self, last: ResourceVersion, now: ResourceVersion) {
-        self.recorder.metrics.rewinds.inc();
-        tracing::error!(kind = self.kind.kind, %last, %now, "etcd was restored to an older state; starting over from it");
-        let note = format!(
-            "etcd went back from resourceVersion {last} to {now}: starting over from what is stored now"
-        );
-        self.recorder.reporter.tell("EtcdRewound", note);
-    }
-
-    fn reached(&mut self, position: Position) {
-        self.ledger.reached(position);
-    }
-
-    fn heard(&mut self, expected: bool) {
-        self.ledger.heard(expected);
     }
 }
 
@@ -207,15 +54,11 @@ impl KindRecorder {
     /// A recorder that knows nothing yet.
     pub fn new(recorder: Recorder, kind: Arc<Kind>) -> Self {
         let ledger = Ledger::new(&recorder.metrics, &kind.kind);
-        let (workloads, ignored, ended) = (HashMap::new(), HashSet::new(), HashMap::new());
         Self {
             recorder,
             kind,
             ledger,
-            workloads,
-            ignored,
-            ended,
-            list: 0,
+            workloads: HashMap::new(),
         }
     }
 
@@ -224,38 +67,38 @@ impl KindRecorder {
         self.ledger.clone()
     }
 
-    /// An object is younger than what is known of it. What this process has seen itself is beyond doubt; what is only
-    /// recorded may have come from elsewhere: then the object counts, and what is stored under its name stays.
-    fn younger(&mut self, change: &Change) -> Need {
-        if self
-            .workloads
-            .get(&change.uid)
-            .is_some_and(|tracked| tracked.seen)
-        {
-            return Need::Rewound;
-        }
-        self.workloads.remove(&change.uid);
-        self.drifted(change);
-        Need::Nothing
+    /// The workloads that an earlier process recorded.
+    fn take_over(&mut self, heads: Vec<(Uuid, Head)>) {
+        let there = heads.into_iter().filter(|(_, head)| !head.deleted);
+        self.workloads
+            .extend(there.map(|(uid, head)| (uid, Tracked::recorded(head))));
     }
 
-    fn selects(&self, object: Value<'_>) -> bool {
-        select(&self.recorder.catalogue, &self.kind, object) == Selection::Selected
+    async fn change(&mut self, change: &Change, news: News) {
+        match news {
+            News::Generation => self.consider(change).await,
+            News::Content => self.refresh(change),
+            News::Unselected => self.forget_content(change.uid),
+            News::Nothing => {}
+        }
+        if let Some(tracked) = self.workloads.get_mut(&change.uid) {
+            tracked.saw(change.version());
+            self.recorder.observer.workload(change);
+        }
+        if change.op == Op::Deleted {
+            let asked = deletion_time(change);
+            self.ended(change.uid, change.resource_version, asked).await;
+        }
     }
 
     /// A generation that was not seen before.
     async fn consider(&mut self, change: &Change) {
+        self.forget_younger(change);
         let document = match Document::parse(change.raw.get()) {
             Ok(document) => document,
             Err(error) => return self.undecodable(change, &error.to_string()).await,
         };
-        let object = document.root();
-        if !self.selects(object) {
-            return self.pass_over(change);
-        }
-        self.ignored.remove(&change.uid);
-        self.reselect(change).await;
-        match self.decided(change, object) {
+        match self.decided(change, document.root()) {
             Ok(Some(revision)) => {
                 let view = revision.spec.view.clone().zip(self.unviewed(change.uid));
                 let viewing =
@@ -268,48 +111,44 @@ impl KindRecorder {
         }
     }
 
+    /// An object that is younger than its Revisions, which another process recorded: the object counts, and whatever is
+    /// stored under its name stays.
+    fn forget_younger(&mut self, change: &Change) {
+        let recorded = self.workloads.get(&change.uid);
+        if recorded.is_some_and(|tracked| change.generation < tracked.last.generation) {
+            self.workloads.remove(&change.uid);
+            self.drifted(change);
+        }
+    }
+
     /// A state of the last known generation: its content may be unknown yet, or look otherwise than before.
-    async fn seen_again(&mut self, change: &Change) {
-        let list = self.list;
+    fn refresh(&mut self, change: &Change) {
         let Some(tracked) = self.workloads.get_mut(&change.uid) else {
             return;
         };
-        tracked.at = tracked.at.max(change.resource_version);
-        tracked.seen = true;
-        if tracked.deselected.is_none() && tracked.is_current(&change.resource.api_version(), list)
-        {
-            return;
-        }
         let Ok(document) = Document::parse(change.raw.get()) else {
             return;
         };
         let object = document.root();
-        if tracked.deselected.is_some() {
-            if self.selects(object) {
-                self.selected_again(change).await;
-            }
-            return;
-        }
         let Ok(packed) = snapshot::pack(&change.resource, object) else {
             return;
         };
         let content = &tracked.content;
-        let comparable = content.generation == change.generation
+        let is_comparable = content.generation == change.generation
             && content.is_of(&change.resource.api_version());
-        let moved = comparable && content.digest.is_some_and(|digest| digest != packed.digest);
-        tracked.content = Content::of(change, &packed, list);
+        let moved = is_comparable && content.digest.is_some_and(|digest| digest != packed.digest);
+        tracked.content = Content::of(change, &packed);
         tracked.fingerprints = managed::fingerprints(&managed::entries(object));
         if moved {
             self.drifted(change);
         }
     }
 
-    /// A workload is selected again in a generation in which it was not: now that counts.
-    async fn selected_again(&mut self, change: &Change) {
-        if let Some(tracked) = self.workloads.get_mut(&change.uid) {
-            tracked.generation -= 1;
+    /// Generations in which a workload was not selected lie between its content and the next one.
+    fn forget_content(&mut self, workload: Uuid) {
+        if let Some(tracked) = self.workloads.get_mut(&workload) {
+            tracked.content = Content::default();
         }
-        Box::pin(self.consider(change)).await;
     }
 
     /// Decides, and remembers this state as the one that the next is compared with.
@@ -318,7 +157,7 @@ impl KindRecorder {
         let entries = managed::entries(object);
         let previous = self.workloads.remove(&change.uid);
         let revision = self.judged(change, object, previous.as_ref(), &packed, &entries)?;
-        let fresh = Tracked::new(change, &packed, self.list);
+        let fresh = Tracked::decided(change, &packed);
         let mut tracked = match (&revision, previous) {
             (None, Some(previous)) => {
                 let patch = self

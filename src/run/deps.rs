@@ -105,7 +105,7 @@ fn recorder(
         extractor: Extractor::with(runner, config.settings.names.clone()),
         catalogue: Arc::new(config.catalogue),
         settings: Arc::new(config.settings),
-        heads: Arc::new(cache.clone()),
+        archive: Arc::new(cache.clone()),
         quiet: Quiet::new(queue.clone()),
         queue,
         reporter,

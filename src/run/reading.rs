@@ -4,10 +4,10 @@ use super::deps::Deps;
 use super::replica::Replica;
 use super::tasks::{Tasks, raised};
 use crate::kinds::Kind;
-use crate::observe::ObserverDeps;
+use crate::observe;
 use crate::record::KindRecorder;
 use crate::watch::checkpoint::{Checkpoint, Follower};
-use crate::watch::{self as watching, Stream};
+use crate::watch::{Stream, StreamDeps};
 use futures::FutureExt;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -25,7 +25,7 @@ pub(super) fn start(replica: &mut Replica) {
     let checkpoint = follow_kinds(deps, &is_filled, tasks);
     tasks.spawn("quiet generations", deps.quiet.clone().run());
     let observer = deps.recorder.observer.clone();
-    tasks.spawn("observer", observer.run(observer_deps(deps)));
+    tasks.spawn("observer", observer.run(observe_deps(deps)));
     tasks.spawn("checkpoint", checkpoint.clone().run());
     replica.checkpoint = Some(checkpoint);
 }
@@ -109,8 +109,8 @@ fn checkpoint(deps: &Deps, recordings: &[Recording]) -> Checkpoint {
     )
 }
 
-fn observer_deps(deps: &Deps) -> ObserverDeps {
-    ObserverDeps {
+fn observe_deps(deps: &Deps) -> observe::Parts {
+    observe::Parts {
         watch: deps.clients.watch.clone(),
         call: deps.clients.call.clone(),
         kinds: deps.recorder.catalogue.kinds().to_vec(),
@@ -122,11 +122,13 @@ fn observer_deps(deps: &Deps) -> ObserverDeps {
     }
 }
 
-fn stream_deps(deps: &Deps, kind: &Arc<Kind>) -> watching::Parts {
-    watching::Parts {
+fn stream_deps(deps: &Deps, kind: &Arc<Kind>) -> StreamDeps {
+    StreamDeps {
         watch: deps.clients.watch.clone(),
         call: deps.clients.call.clone(),
+        catalogue: deps.recorder.catalogue.clone(),
         kind: kind.clone(),
+        heads: Arc::new(deps.cache.clone()),
         metrics: deps.metrics.clone(),
         ready: deps.ready.gate(kind.group_kind().to_string()),
         since: None,

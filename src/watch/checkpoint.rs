@@ -1,16 +1,20 @@
 //! Where a restart goes on: one ConfigMap with a key per kind. Written after everything before it is recorded, so it may
 //! be older than the truth and never newer; several replicas may write it, each says what is true.
 
+mod entry;
+
+pub use entry::CheckpointEntry;
+
 use super::Position;
 use crate::metrics::{self, Metrics};
 use crate::workload::{Ack, ResourceVersion};
-use chrono::{DateTime, Utc};
 use http::{Request, StatusCode, header};
 use kube::Client;
 use kube::client::Body;
-use serde::{Deserialize, Serialize};
+use parking_lot::Mutex;
+use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -58,22 +62,6 @@ pub struct Checkpoint {
 #[error("{0}")]
 struct Forbidden(String);
 
-/// What is stored under one key.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry {
-    resource_version: String,
-    time: DateTime<Utc>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    blind: Vec<Interval>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Interval {
-    from: String,
-    to: String,
-}
-
 #[derive(Deserialize, Default)]
 struct ConfigMap {
     #[serde(default)]
@@ -103,7 +91,7 @@ impl Checkpoint {
         let mut wait = Duration::from_millis(250);
         for _ in 0..TRIES {
             match self.read().await {
-                Ok(stored) => return self.places(&stored),
+                Ok(stored) => return self.positions(&stored),
                 Err(error) => {
                     tracing::warn!(
                         error = format!("{error:#}"),
@@ -124,17 +112,13 @@ impl Checkpoint {
         BTreeMap::new()
     }
 
-    fn places(&self, stored: &ConfigMap) -> BTreeMap<String, Position> {
-        let mut places = BTreeMap::new();
+    fn positions(&self, stored: &ConfigMap) -> BTreeMap<String, Position> {
+        let mut positions = BTreeMap::new();
         for follower in &self.followers {
             let Some(text) = stored.data.get(&follower.key) else {
                 continue;
             };
-            let parsed = serde_json::from_str::<Entry>(text).ok();
-            let Some((entry, at)) = parsed
-                .and_then(|e| Some((e.resource_version.parse().ok()?, e)))
-                .map(|(a, e)| (e, a))
-            else {
+            let Ok(entry) = CheckpointEntry::decode(text) else {
                 tracing::error!(
                     key = follower.key,
                     text,
@@ -142,20 +126,12 @@ impl Checkpoint {
                 );
                 continue;
             };
-            for Interval { from, to } in &entry.blind {
-                if let (Ok(from), Ok(to)) = (from.parse(), to.parse()) {
-                    follower.progress.blind_before(from, to);
-                }
+            for (from, to) in &entry.blind {
+                follower.progress.blind_before(*from, *to);
             }
-            places.insert(
-                follower.key.clone(),
-                Position {
-                    at,
-                    time: entry.time,
-                },
-            );
+            positions.insert(follower.key.clone(), entry.position);
         }
-        places
+        positions
     }
 
     /// Writes it every ten seconds, for ever.
@@ -173,56 +149,12 @@ impl Checkpoint {
 
     /// Writes what has moved.
     pub async fn save(&self) {
-        let mut moved = BTreeMap::new();
-        for Follower {
-            key,
-            kind,
-            progress,
-        } in &self.followers
-        {
-            let Ack { through, time } = progress.ack();
-            self.metrics
-                .checkpoint_resource_version
-                .get_or_create(&metrics::kind(kind))
-                .set(through.as_metric());
-            if through == ResourceVersion::default() {
-                continue;
-            }
-            let interval = |(from, to): (ResourceVersion, ResourceVersion)| Interval {
-                from: from.to_string(),
-                to: to.to_string(),
-            };
-            let blind = progress
-                .blind_intervals()
-                .into_iter()
-                .map(interval)
-                .collect();
-            let entry = Entry {
-                resource_version: through.to_string(),
-                time,
-                blind,
-            };
-            // Plain data always serializes.
-            moved.insert(
-                key.clone(),
-                serde_json::to_string(&entry).unwrap_or_default(),
-            );
-        }
-        let written = self
-            .written
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        moved.retain(|key, text| written.get(key) != Some(text));
+        let moved = self.moved();
         if moved.is_empty() {
             return;
         }
         match self.write(&moved).await {
-            Ok(()) => self
-                .written
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend(moved),
+            Ok(()) => self.written.lock().extend(moved),
             Err(error) => {
                 self.metrics.checkpoint_failures.inc();
                 tracing::warn!(
@@ -231,6 +163,25 @@ impl Checkpoint {
                 );
             }
         }
+    }
+
+    /// The entries that are not written as they are now, by key.
+    fn moved(&self) -> BTreeMap<String, String> {
+        let mut moved = BTreeMap::new();
+        for follower in &self.followers {
+            let ack = follower.progress.ack();
+            self.metrics
+                .checkpoint_resource_version
+                .get_or_create(&metrics::kind(&follower.kind))
+                .set(ack.through.as_metric());
+            if ack.through != ResourceVersion::default() {
+                let entry = CheckpointEntry::new(ack, follower.progress.blind_intervals());
+                moved.insert(follower.key.clone(), entry.encode());
+            }
+        }
+        let written = self.written.lock();
+        moved.retain(|key, text| written.get(key) != Some(text));
+        moved
     }
 
     async fn read(&self) -> anyhow::Result<ConfigMap> {

@@ -1,7 +1,7 @@
 //! An object as it came over the wire to a [`Change`]. Pure.
 
 use crate::revision::Observed;
-use crate::workload::{Change, Op, Resource, ResourceVersion};
+use crate::workload::{Change, Op, Resource, Version};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// The few fields that order and identify a change; the rest of the object is skipped, whatever its depth.
 #[derive(Deserialize)]
-pub(super) struct Head<'a> {
+pub(super) struct PartialObject<'a> {
     #[serde(borrow)]
     pub(super) metadata: Metadata<'a>,
 }
@@ -31,20 +31,23 @@ pub(super) struct Metadata<'a> {
     creation_timestamp: Option<DateTime<Utc>>,
 }
 
-impl<'a> Head<'a> {
+impl<'a> PartialObject<'a> {
     /// Reads the metadata of an object.
     pub(super) fn read(raw: &'a str) -> Result<Self, EdgeError> {
         Ok(serde_json::from_str(raw)?)
     }
 
-    /// Generation and place.
-    pub(super) fn state(&self) -> Result<(i64, ResourceVersion), EdgeError> {
+    /// The generation, and the place at which it was written.
+    pub(super) fn version(&self) -> Result<Version, EdgeError> {
         let Some(generation) = self.metadata.generation else {
             return Err(EdgeError::NoGeneration(
                 self.metadata.name.clone().into_owned(),
             ));
         };
-        Ok((generation, self.metadata.resource_version.parse()?))
+        Ok(Version {
+            generation,
+            at: self.metadata.resource_version.parse()?,
+        })
     }
 }
 
@@ -66,16 +69,16 @@ pub(super) fn change(
     op: Op,
     raw: Box<RawValue>,
 ) -> Result<Change, EdgeError> {
-    let head = Head::read(raw.get())?;
-    let (generation, resource_version) = head.state()?;
-    let Head { metadata } = head;
+    let object = PartialObject::read(raw.get())?;
+    let version = object.version()?;
+    let PartialObject { metadata } = object;
     Ok(Change {
         resource: resource.clone(),
         uid: metadata.uid,
         name: metadata.name.into_owned(),
         namespace: metadata.namespace.into_owned(),
-        generation,
-        resource_version,
+        generation: version.generation,
+        resource_version: version.at,
         created: metadata.creation_timestamp,
         seen,
         op,

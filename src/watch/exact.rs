@@ -2,7 +2,8 @@
 //! back to the last compaction (five to ten minutes by default), whatever its watch cache still knows (KEP-2340,
 //! apiserver's `resourceVersionMatch=Exact`).
 
-use super::edge::Head;
+use super::edge::PartialObject;
+use super::join::ObjectName;
 use super::walk::State;
 use crate::client::backoff::{Waits, backoff};
 use crate::client::page::{Page, page, uri};
@@ -11,7 +12,6 @@ use kube::Client;
 use serde_json::value::RawValue;
 use std::time::Duration;
 use tokio::time::sleep;
-use uuid::Uuid;
 
 const PAGE: usize = 500;
 const WAITS: Waits = (Duration::from_millis(100), Duration::from_secs(5));
@@ -26,14 +26,6 @@ const NOBODY: &str = "revisor-asks-whether-this-place-can-be-read";
 #[derive(Clone)]
 pub(super) struct Exact {
     pub(super) client: Client,
-}
-
-/// Which object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Name {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    pub(super) uid: Uuid,
 }
 
 /// One answer.
@@ -53,11 +45,11 @@ pub(super) enum Past<T> {
 pub(super) struct Unserved;
 
 /// An answer, unless there is nobody to ask any more.
-pub(super) type Read<T> = Result<Past<T>, Unserved>;
+pub(super) type PastResult<T> = Result<Past<T>, Unserved>;
 
-/// What a failure says.
+/// The meaning of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failure {
+enum ReadFailure {
     Compacted,
     Unserved,
     /// The API server will not answer this.
@@ -73,9 +65,9 @@ impl Exact {
     pub(super) async fn object(
         &self,
         resource: &Resource,
-        of: &Name,
+        of: &ObjectName,
         at: ResourceVersion,
-    ) -> Read<Option<Box<RawValue>>> {
+    ) -> PastResult<Option<Box<RawValue>>> {
         self.named(resource, of, &exactly(at)).await
     }
 
@@ -84,14 +76,14 @@ impl Exact {
     pub(super) async fn shown(
         &self,
         resource: &Resource,
-        of: &Name,
+        of: &ObjectName,
         generation: i64,
         listed: ResourceVersion,
-    ) -> Read<Box<RawValue>> {
+    ) -> PastResult<Box<RawValue>> {
         let same = |raw: &RawValue| {
-            Head::read(raw.get())
-                .and_then(|h| h.state())
-                .is_ok_and(|s| s.0 == generation)
+            PartialObject::read(raw.get())
+                .and_then(|object| object.version())
+                .is_ok_and(|version| version.generation == generation)
         };
         for place in [exactly(listed), String::new()] {
             match self.named(resource, of, &place).await? {
@@ -107,17 +99,18 @@ impl Exact {
     async fn named(
         &self,
         resource: &Resource,
-        of: &Name,
+        of: &ObjectName,
         place: &str,
-    ) -> Read<Option<Box<RawValue>>> {
+    ) -> PastResult<Option<Box<RawValue>>> {
         let uri = |name: &str| {
             format!(
                 "{}?fieldSelector=metadata.name%3D{name}{place}",
                 resource.path(Some(&of.namespace))
             )
         };
-        let ours =
-            |raw: &RawValue| Head::read(raw.get()).is_ok_and(|head| head.metadata.uid == of.uid);
+        let ours = |raw: &RawValue| {
+            PartialObject::read(raw.get()).is_ok_and(|head| head.metadata.uid == of.uid)
+        };
         Ok(
             match self.persist(&uri(&of.name), None, &uri(NOBODY)).await? {
                 Past::Was(page) => Past::Was(page.items.into_iter().find(|raw| ours(raw))),
@@ -132,7 +125,7 @@ impl Exact {
         &self,
         resource: &Resource,
         at: ResourceVersion,
-    ) -> Read<Vec<Box<RawValue>>> {
+    ) -> PastResult<Vec<Box<RawValue>>> {
         let mut items = Vec::new();
         let mut next = format!("{}?limit={PAGE}{}", resource.path(None), exactly(at));
         let nobody = format!(
@@ -172,8 +165,9 @@ impl Exact {
 
     /// Asks until there is an answer: most failures say nothing about the past. `nobody` is a question about nothing
     /// at the same place: while that fails too, it is not the object's fault.
-    async fn persist(&self, uri: &str, accept: Option<&str>, nobody: &str) -> Read<Page> {
-        let (mut failures, mut telling) = (0_u32, 0);
+    async fn persist(&self, uri: &str, accept: Option<&str>, nobody: &str) -> PastResult<Page> {
+        let mut failures = 0_u32;
+        let mut telling = 0;
         loop {
             let error = match page(&self.client, uri, accept).await {
                 Ok(page) => return Ok(Past::Was(page)),
@@ -181,11 +175,13 @@ impl Exact {
             };
             failures = failures.saturating_add(1);
             match failure(&error) {
-                Failure::Compacted => return Ok(Past::Compacted),
-                Failure::Unserved => return Err(Unserved),
-                Failure::Refused => telling += 1,
-                Failure::Failed if page(&self.client, nobody, accept).await.is_ok() => telling += 1,
-                Failure::Failed | Failure::Passing => telling = 0,
+                ReadFailure::Compacted => return Ok(Past::Compacted),
+                ReadFailure::Unserved => return Err(Unserved),
+                ReadFailure::Refused => telling += 1,
+                ReadFailure::Failed if page(&self.client, nobody, accept).await.is_ok() => {
+                    telling += 1
+                }
+                ReadFailure::Failed | ReadFailure::Passing => telling = 0,
             }
             if telling >= TRIES {
                 tracing::error!(
@@ -211,31 +207,31 @@ fn exactly(at: ResourceVersion) -> String {
     format!("&resourceVersion={at}&resourceVersionMatch=Exact")
 }
 
-/// Whoever is asked for a right, or for patience, may be asked again for ever.
-fn failure(error: &anyhow::Error) -> Failure {
+/// 401, 403, 429 and 503 are retried without limit.
+fn failure(error: &anyhow::Error) -> ReadFailure {
     let Some(error) = error.downcast_ref::<kube::Error>() else {
         let garbled =
             error.is::<serde_json::Error>() || error.is::<crate::workload::BadResourceVersion>();
         return if garbled {
-            Failure::Failed
+            ReadFailure::Failed
         } else {
-            Failure::Passing
+            ReadFailure::Passing
         };
     };
     let kube::Error::Api(status) = error else {
-        return Failure::Passing;
+        return ReadFailure::Passing;
     };
     // Its definition's webhook is down, which passes, and has nothing to do with what is stored.
     if status.message.contains("conversion webhook") {
-        return Failure::Passing;
+        return ReadFailure::Passing;
     }
     match status.code {
-        410 => Failure::Compacted,
-        404 => Failure::Unserved,
-        401 | 403 | 408 | 429 | 503 => Failure::Passing,
-        400..=499 => Failure::Refused,
-        500.. => Failure::Failed,
-        _ => Failure::Passing,
+        410 => ReadFailure::Compacted,
+        404 => ReadFailure::Unserved,
+        401 | 403 | 408 | 429 | 503 => ReadFailure::Passing,
+        400..=499 => ReadFailure::Refused,
+        500.. => ReadFailure::Failed,
+        _ => ReadFailure::Passing,
     }
 }
 
@@ -245,12 +241,11 @@ pub(super) fn state(past: &Past<Option<Box<RawValue>>>) -> State {
         Past::Compacted => State::Compacted,
         Past::Unreadable => State::Unreadable,
         Past::Was(None) => State::Absent,
-        Past::Was(Some(raw)) => match Head::read(raw.get()).and_then(|head| head.state()) {
-            Ok((generation, written)) => State::Version {
-                generation,
-                written,
-            },
-            Err(_) => State::Unreadable,
-        },
+        Past::Was(Some(raw)) => {
+            match PartialObject::read(raw.get()).and_then(|object| object.version()) {
+                Ok(version) => State::Present(version),
+                Err(_) => State::Unreadable,
+            }
+        }
     }
 }

@@ -1,39 +1,23 @@
 //! Brings an object up to date from etcd's past: every generation between its last known state and the present one.
 
 use super::edge;
-use super::exact::{Exact, Name, Past, Read, Unserved, state};
+use super::exact::{Exact, Past, PastResult, Unserved, state};
+use super::join::{Behind, ObjectName};
 use super::walk::{Hole, State, Walk};
 use crate::revision::Observed;
 use crate::workload::{Change, Op, Resource, ResourceVersion};
-use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What is found of one object is kept up to this size; the rest is read a second time when its turn comes.
+/// The content found of one object is kept up to this size; the rest is read a second time when its turn comes.
 const KEEP: usize = 256 << 10;
 
-/// An object that has to be brought up to date.
-#[derive(Clone, Debug)]
-pub(super) struct Behind {
-    pub(super) of: Name,
-    /// Its last known state: generation and place; generation 0 when it was not made yet there.
-    pub(super) from: (i64, ResourceVersion),
-    /// Whether the content of that state has to be read again.
-    pub(super) refresh: bool,
-    /// The state up to which it is brought.
-    pub(super) to: (i64, ResourceVersion),
-    /// The list that showed that state, when it has to be read as well.
-    pub(super) listed: Option<ResourceVersion>,
-    /// When it was made.
-    pub(super) created: Option<DateTime<Utc>>,
-}
-
-/// What the past told of one object, by generation.
+/// The past of one object, by generation.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) states: BTreeMap<i64, FoundState>,
-    pub(super) lost: Vec<Hole>,
+pub(super) struct History {
+    states: BTreeMap<i64, FoundState>,
+    lost: Vec<Hole>,
     kept: usize,
 }
 
@@ -41,23 +25,27 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) struct FoundState {
     pub(super) at: ResourceVersion,
-    /// Whether it is what a list at this place showed, wherever it was written.
+    /// Whether it is the state that a list at this place showed, wherever it was written.
     listed: bool,
     raw: Option<Box<RawValue>>,
 }
 
-impl Found {
+/// One piece of the history of an object.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// A generation that was found.
+    State(i64, FoundState),
+    /// Generations that cannot be had, and the last place where they may have been.
+    Hole(Hole, ResourceVersion),
+}
+
+impl History {
     /// Keeps a state. The oldest are the first that compaction takes, so the youngest are dropped.
     fn keep(&mut self, generation: i64, at: ResourceVersion, listed: bool, raw: Box<RawValue>) {
         self.kept += raw.get().len();
-        self.states.insert(
-            generation,
-            FoundState {
-                at,
-                listed,
-                raw: Some(raw),
-            },
-        );
+        let raw = Some(raw);
+        self.states
+            .insert(generation, FoundState { at, listed, raw });
         for state in self.states.values_mut().rev() {
             if self.kept <= KEEP {
                 return;
@@ -72,6 +60,26 @@ impl Found {
             unreadable,
         });
     }
+
+    /// All pieces, from the oldest to the youngest.
+    pub(super) fn pieces(self, behind: &Behind) -> Vec<Piece> {
+        let to = behind.to;
+        let mut pieces = Vec::with_capacity(self.states.len() + self.lost.len());
+        let mut lost = self.lost.into_iter().peekable();
+        for (generation, state) in self.states {
+            while let Some(hole) = lost.next_if(|hole| *hole.generations.end() < generation) {
+                let at = state.at.min(to.at).before();
+                pieces.push(Piece::Hole(hole, at));
+            }
+            pieces.push(Piece::State(generation, state));
+        }
+        pieces.extend(lost.map(|hole| {
+            let is_newest = *hole.generations.end() == to.generation;
+            let at = if is_newest { to.at } else { to.at.before() };
+            Piece::Hole(hole, at)
+        }));
+        pieces
+    }
 }
 
 impl Exact {
@@ -80,43 +88,42 @@ impl Exact {
         &self,
         resource: &Arc<Resource>,
         behind: &Behind,
-    ) -> Result<Found, Unserved> {
-        let mut found = Found::default();
-        let (to, from) = (behind.to, behind.from);
+    ) -> Result<History, Unserved> {
+        let mut history = History::default();
+        let to = behind.to.generation;
         if let Some(listed) = behind.listed {
-            match self.shown(resource, &behind.of, to.0, listed).await? {
-                Past::Was(raw) => found.keep(to.0, listed, true, raw),
-                past => found.lose(to.0, matches!(past, Past::Unreadable)),
+            match self.shown(resource, &behind.of, to, listed).await? {
+                Past::Was(raw) => history.keep(to, listed, true, raw),
+                past => history.lose(to, matches!(past, Past::Unreadable)),
             }
         }
+        let from = behind.from;
         if behind.refresh
-            && let Past::Was(Some(raw)) = self.object(resource, &behind.of, from.1).await?
+            && let Past::Was(Some(raw)) = self.object(resource, &behind.of, from.at).await?
         {
-            found.keep(from.0, from.1, false, raw);
+            history.keep(from.generation, from.at, false, raw);
         }
-        let mut walk = Walk::new(from, to);
+        let mut walk = Walk::new(from, behind.to);
         while let Some(at) = walk.next() {
             let past = self.object(resource, &behind.of, at).await?;
             let state = state(&past);
-            let new = walk.saw(at, state);
-            if let (true, State::Version { generation, .. }, Past::Was(Some(raw))) =
-                (new, state, past)
-            {
-                found.keep(generation, at, false, raw);
+            let is_new = walk.saw(at, state);
+            if let (true, State::Present(found), Past::Was(Some(raw))) = (is_new, state, past) {
+                history.keep(found.generation, at, false, raw);
             }
         }
-        found.lost.splice(0..0, walk.lost());
-        Ok(found)
+        history.lost.splice(0..0, walk.lost());
+        Ok(history)
     }
 
     /// One of the states that were found.
     pub(super) async fn change(
         &self,
         resource: &Arc<Resource>,
-        of: &Name,
+        of: &ObjectName,
         generation: i64,
         state: FoundState,
-    ) -> Read<Change> {
+    ) -> PastResult<Change> {
         let past = match state.raw {
             Some(raw) => Past::Was(raw),
             None if state.listed => self.shown(resource, of, generation, state.at).await?,
@@ -134,15 +141,16 @@ impl Exact {
         })
     }
 
-    /// The last state of an object that was there at `from` and is not at `to`; none when nobody knows it any more.
+    /// The last state of an object that was there at `from` and is not at `to`; none when its history is compacted.
     pub(super) async fn last_state(
         &self,
         resource: &Arc<Resource>,
-        of: &Name,
+        of: &ObjectName,
         from: ResourceVersion,
         to: ResourceVersion,
     ) -> Result<Option<Change>, Unserved> {
-        let (mut there, mut gone) = (from.before(), to);
+        let mut there = from.before();
+        let mut gone = to;
         let mut last = None;
         while there.distance(gone) > 1 {
             let at = there.middle(gone);

@@ -5,50 +5,46 @@
 //! lies where history was compacted is lost, and so is one that cannot be read; one for which no room is left was never
 //! stored.
 
-use crate::workload::ResourceVersion;
+use crate::workload::{ResourceVersion, Version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 /// So many steps in a row may find nothing new before the middle is tried.
 const PATIENCE: u32 = 3;
 
-/// What an object was at one place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// It was there.
-    Version {
-        /// Its generation.
-        generation: i64,
-        /// Where this state was written.
-        written: ResourceVersion,
-    },
-    /// It was not there: not made yet.
+/// The state of an object at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It existed, in this generation, and was written at this place.
+    Present(Version),
+    /// It did not exist yet.
     Absent,
-    /// Nobody knows any more.
+    /// History is compacted there.
     Compacted,
-    /// It was there, and cannot be understood.
+    /// It existed, and its state cannot be read.
     Unreadable,
 }
 
 /// One generation, known to be there from `first` (or earlier) to `last` (or later).
-#[derive(Clone, Copy, Debug)]
-struct Known {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Span {
     first: ResourceVersion,
     last: ResourceVersion,
 }
 
 /// Generations that existed and cannot be had.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hole {
-    pub(super) generations: RangeInclusive<i64>,
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Hole {
+    /// The generations.
+    pub generations: RangeInclusive<i64>,
     /// Whether that is because what is stored cannot be read.
-    pub(super) unreadable: bool,
+    pub unreadable: bool,
 }
 
 /// The search for the generations of one object.
-#[derive(Debug)]
-pub(super) struct Walk {
-    known: BTreeMap<i64, Known>,
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Walk {
+    known: BTreeMap<i64, Span>,
     /// Generations below which something was met that cannot be read.
     unreadable: BTreeSet<i64>,
     compacted: ResourceVersion,
@@ -56,13 +52,16 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// A search from the state `from` (generation, place; 0 stands for "not made yet") up to the state `to`.
-    pub(super) fn new(from: (i64, ResourceVersion), to: (i64, ResourceVersion)) -> Self {
-        let state = |at| Known {
+    /// A search from the state `from` up to the state `to`.
+    pub fn new(from: Version, to: Version) -> Self {
+        let state = |at| Span {
             first: at,
             last: at,
         };
-        let known = BTreeMap::from([(from.0, state(from.1)), (to.0, state(to.1))]);
+        let known = BTreeMap::from([
+            (from.generation, state(from.at)),
+            (to.generation, state(to.at)),
+        ]);
         Self {
             known,
             unreadable: BTreeSet::new(),
@@ -79,15 +78,16 @@ impl Walk {
             .map(|(a, b)| (a.0, b.0))
     }
 
-    fn pairs(&self) -> impl DoubleEndedIterator<Item = ((i64, Known), (i64, Known))> {
+    fn pairs(&self) -> impl DoubleEndedIterator<Item = ((i64, Span), (i64, Span))> {
         let all: Vec<_> = self.known.iter().map(|(g, k)| (*g, *k)).collect();
         (1..all.len()).map(move |i| (all[i - 1], all[i]))
     }
 
     /// Where to read next; none when everything that can be found is.
-    pub(super) fn next(&self) -> Option<ResourceVersion> {
+    pub fn next(&self) -> Option<ResourceVersion> {
         let (a, b) = self.open()?;
-        let (older, younger) = (self.known.get(&a)?.last, self.known.get(&b)?.first);
+        let older = self.known.get(&a)?.last;
+        let younger = self.known.get(&b)?.first;
         Some(if self.stalled < PATIENCE {
             younger.before()
         } else {
@@ -96,35 +96,29 @@ impl Walk {
     }
 
     /// What was found at the place that [`Walk::next`] named. True when it is a generation not known before.
-    pub(super) fn saw(&mut self, at: ResourceVersion, state: State) -> bool {
+    pub fn saw(&mut self, at: ResourceVersion, state: State) -> bool {
         let Some((a, b)) = self.open() else {
             return false;
         };
         self.stalled += 1;
         match state {
-            State::Version {
-                generation,
-                written,
-            } if generation >= b => {
+            State::Present(found) if found.generation >= b => {
                 if let Some(younger) = self.known.get_mut(&b) {
-                    younger.first = written.min(at);
+                    younger.first = found.at.min(at);
                 }
             }
-            State::Version {
-                generation,
-                written,
-            } if generation > a => {
+            State::Present(found) if found.generation > a => {
                 self.known.insert(
-                    generation,
-                    Known {
-                        first: written.min(at),
+                    found.generation,
+                    Span {
+                        first: found.at.min(at),
                         last: at,
                     },
                 );
                 self.stalled = 0;
                 return true;
             }
-            State::Version { .. } | State::Absent => self.raise(a, at),
+            State::Present(_) | State::Absent => self.raise(a, at),
             State::Compacted => {
                 self.compacted = self.compacted.max(at);
                 self.raise(a, at);
@@ -147,11 +141,11 @@ impl Walk {
     }
 
     /// The generations that existed and cannot be had, from the oldest to the youngest.
-    pub(super) fn lost(&self) -> Vec<Hole> {
-        let compacted = |older: Known| {
+    pub fn lost(&self) -> Vec<Hole> {
+        let compacted = |older: Span| {
             self.compacted > ResourceVersion::default() && older.last == self.compacted
         };
-        let hole = |((a, older), (b, _)): ((i64, Known), (i64, Known))| {
+        let hole = |((a, older), (b, _)): ((i64, Span), (i64, Span))| {
             let unreadable = self.unreadable.contains(&b);
             let lost = b - a > 1 && (unreadable || compacted(older));
             lost.then_some(Hole {
@@ -172,6 +166,11 @@ mod tests {
         number.to_string().parse().expect("positive")
     }
 
+    fn version(generation: i64, at: u64) -> Version {
+        let at = rv(at);
+        Version { generation, at }
+    }
+
     /// The writes of one object: place and generation, ascending.
     struct History {
         writes: Vec<(u64, i64)>,
@@ -184,10 +183,7 @@ mod tests {
                 return State::Compacted;
             }
             match self.writes.iter().rev().find(|(place, _)| rv(*place) <= at) {
-                Some((place, generation)) => State::Version {
-                    generation: *generation,
-                    written: rv(*place),
-                },
+                Some((place, generation)) => State::Present(version(*generation, *place)),
                 None => State::Absent,
             }
         }
@@ -208,7 +204,7 @@ mod tests {
         /// As if these places could not be read.
         fn walk_past(&self, from: (i64, u64), unreadable: &[u64]) -> (Vec<i64>, Vec<Hole>, usize) {
             let (place, generation) = *self.writes.last().expect("one write");
-            let mut walk = Walk::new((from.0, rv(from.1)), (generation, rv(place)));
+            let mut walk = Walk::new(version(from.0, from.1), version(generation, place));
             let (mut found, mut reads) = (Vec::new(), 0);
             while let Some(at) = walk.next() {
                 let bad = unreadable.iter().any(|place| rv(*place) == at);
@@ -218,10 +214,10 @@ mod tests {
                     self.read(at)
                 };
                 if walk.saw(at, state) {
-                    let State::Version { generation, .. } = state else {
+                    let State::Present(new) = state else {
                         panic!("not a version")
                     };
-                    found.push(generation);
+                    found.push(new.generation);
                 }
                 reads += 1;
                 assert!(reads < 100_000, "endless");

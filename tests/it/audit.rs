@@ -1,16 +1,13 @@
 //! A watch that loses events without a word: the audit finds what is missing and reads it back.
 
+use crate::facts::stream;
 use crate::script::{Answer, client};
-use revisor::kinds::Catalogue;
 use revisor::metrics::{Metrics, kind};
-use revisor::revision::Observed;
-use revisor::watch::{Lost, Need, Parts, Position, Recorded, Sink, Stream};
-use revisor::workload::{Change, Op, ResourceVersion};
+use revisor::watch::Fact;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -30,97 +27,24 @@ const HISTORY: &[(u64, u128, i64)] = &[
 const SHOWN: &[u64] = &[11, 12, 13];
 const NOW: u64 = 20;
 
-/// The last known states, and what was told.
-type Pages = (HashMap<Uuid, (i64, ResourceVersion)>, Vec<String>);
-
-#[derive(Clone, Default)]
-struct Book(Arc<Mutex<Pages>>);
-
-impl Sink for Book {
-    fn listing(&mut self) {}
-
-    fn need(&mut self, change: &Change) -> Need {
-        match self.0.lock().expect("no panic").0.get(&change.uid) {
-            Some((known, at)) if change.generation > known + 1 => Need::After {
-                generation: *known,
-                at: *at,
-                refresh: false,
-            },
-            None if change.seen == Observed::List => Need::Origin,
-            _ => Need::Nothing,
-        }
-    }
-
-    fn knows(&self, uid: Uuid, generation: i64) -> bool {
-        self.0
-            .lock()
-            .expect("no panic")
-            .0
-            .get(&uid)
-            .is_some_and(|(known, _)| *known >= generation)
-    }
-
-    fn wants(&self, _: &Change) -> bool {
-        true
-    }
-
-    fn contradicts(&self, _: &Change) -> bool {
-        false
-    }
-
-    async fn change(&mut self, change: Change) {
-        let mut book = self.0.lock().expect("no panic");
-        book.0
-            .insert(change.uid, (change.generation, change.resource_version));
-        if change.op == Op::Deleted {
-            book.0.remove(&change.uid);
-        }
-        book.1.push(format!(
+fn note(fact: &Fact) -> Option<String> {
+    match fact {
+        Fact::Change(change, _) => Some(format!(
             "{}:{} {:?} {:?}",
             change.uid.as_u128(),
             change.generation,
             change.seen,
             change.op
-        ));
+        )),
+        Fact::Lost(lost) => Some(format!("lost {:?}", lost.generations)),
+        Fact::Gone(recorded) => Some(format!("gone {}", recorded.uid.as_u128())),
+        _ => None,
     }
-
-    async fn lost(&mut self, lost: Lost) {
-        self.0
-            .lock()
-            .expect("no panic")
-            .1
-            .push(format!("lost {:?}", lost.generations));
-    }
-
-    fn listed(&mut self, there: &HashSet<Uuid>) -> Vec<Recorded> {
-        let book = self.0.lock().expect("no panic");
-        let gone = book.0.iter().filter(|(uid, _)| !there.contains(uid));
-        let recorded = |(uid, (generation, at)): (&Uuid, &(i64, ResourceVersion))| Recorded {
-            uid: *uid,
-            namespace: "n".into(),
-            name: format!("w{}", uid.as_u128()),
-            generation: *generation,
-            at: *at,
-        };
-        gone.map(recorded).collect()
-    }
-
-    async fn gone(&mut self, recorded: &Recorded) {
-        self.0
-            .lock()
-            .expect("no panic")
-            .1
-            .push(format!("gone {}", recorded.uid.as_u128()));
-    }
-
-    fn blind(&mut self, _: ResourceVersion, _: ResourceVersion) {}
-    fn rewound(&mut self, _: ResourceVersion, _: ResourceVersion) {}
-    fn reached(&mut self, _: Position) {}
-    fn heard(&mut self, _: bool) {}
 }
 
 fn object(place: u64, uid: u128, generation: i64) -> Value {
-    json!({"metadata": {"name": format!("w{uid}"), "namespace": "n", "uid": Uuid::from_u128(uid), "generation": generation, "resourceVersion": place.to_string()}})
+    json!({"metadata": {"name": format!("w{uid}"), "namespace": "n", "uid": Uuid::from_u128(uid), "generation": generation, "resourceVersion": place.to_string(),
+        "labels": {"revisor.dev/record": "true"}}})
 }
 
 /// What is there at a place.
@@ -183,27 +107,10 @@ fn answer(line: &str, started: &Mutex<bool>) -> Answer {
 async fn events_that_a_watch_lost_are_found_and_read_back() {
     let started = Mutex::new(false);
     let (client, _) = client(move |line, _, _| answer(line, &started));
-    let (book, metrics) = (Book::default(), Metrics::new());
-    let catalogue = Catalogue::built_in();
-    let deployment = catalogue
-        .kinds()
-        .iter()
-        .find(|k| k.kind == "Deployment")
-        .expect("built in")
-        .clone();
-    let (ready, _) = watch::channel(false);
-    let parts = Parts {
-        watch: client.clone(),
-        call: client,
-        kind: deployment,
-        metrics: metrics.clone(),
-        ready,
-        since: None,
-        audit: Duration::from_secs(5),
-        rewound: Arc::default(),
-    };
-    let task = tokio::spawn(Stream::new(parts, book.clone()).run());
-    let notes = || book.0.lock().expect("no panic").1.clone();
+    let metrics = Metrics::new();
+    let (stream, facts) = stream(&client, Vec::new(), None, Duration::from_secs(5), &metrics);
+    let task = tokio::spawn(stream.run());
+    let notes = || facts.texts(note);
     let complete = async {
         while notes().len() < 9 {
             tokio::time::sleep(Duration::from_millis(50)).await;

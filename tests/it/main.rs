@@ -7,6 +7,7 @@
 
 mod audit;
 mod demo;
+mod facts;
 mod generated;
 mod kinds;
 mod make;

@@ -1,95 +1,40 @@
 //! Reading under faults.
 
+use crate::facts::{Facts, stream};
 use crate::script::{Answer, client};
 use chrono::{DateTime, Utc};
-use revisor::kinds::Catalogue;
 use revisor::metrics::{Metrics, kind};
-use revisor::watch::{Lost, Need, Parts, Position, Recorded, Sink, Stream};
-use revisor::workload::{Change, ResourceVersion};
+use revisor::watch::{Fact, Position};
 use serde_json::{Value, json};
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-/// Notes what it is given: `list`, `listed`, `1@10 Watch` for a change, `at 10` for a place.
-#[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<Position>>>);
-
-/// A generation that cannot follow what was seen before.
-const OTHER_HISTORY: i64 = 99;
-
-impl Notes {
-    fn push(&self, note: String) {
-        self.0.lock().expect("no panic").push(note);
-    }
-
-    fn all(&self) -> Vec<String> {
-        self.0.lock().expect("no panic").clone()
-    }
-}
-
-impl Sink for Notes {
-    fn listing(&mut self) {
-        self.push("list".to_owned());
-    }
-
-    fn wants(&self, _: &Change) -> bool {
-        true
-    }
-
-    fn contradicts(&self, change: &Change) -> bool {
-        change.generation == OTHER_HISTORY
-    }
-
-    async fn change(&mut self, change: Change) {
-        self.push(format!(
+/// `list` for the begin of one, `1@10 Watch Added` for a change, `at 10` for a position.
+fn note(fact: &Fact) -> Option<String> {
+    Some(match fact {
+        Fact::Listing(_) => "list".to_owned(),
+        Fact::Change(change, _) => format!(
             "{}@{} {:?} {:?}",
             change.generation, change.resource_version, change.seen, change.op
-        ));
-    }
-
-    fn need(&mut self, _: &Change) -> Need {
-        Need::Nothing
-    }
-
-    fn knows(&self, _: Uuid, _: i64) -> bool {
-        true
-    }
-
-    fn listed(&mut self, _: &HashSet<Uuid>) -> Vec<Recorded> {
-        self.push("listed".to_owned());
-        Vec::new()
-    }
-
-    async fn lost(&mut self, lost: Lost) {
-        self.push(format!("lost {:?} {:?}", lost.generations, lost.reason));
-    }
-
-    async fn gone(&mut self, recorded: &Recorded) {
-        self.push(format!("gone {}", recorded.generation));
-    }
-
-    fn blind(&mut self, from: ResourceVersion, to: ResourceVersion) {
-        self.push(format!("blind {from} to {to}"));
-    }
-
-    fn rewound(&mut self, last: ResourceVersion, now: ResourceVersion) {
-        self.push(format!("rewound {last} to {now}"));
-    }
-
-    fn reached(&mut self, position: Position) {
-        self.push(format!("at {}", position.at));
-        self.1.lock().expect("no panic").push(position);
-    }
-
-    fn heard(&mut self, _: bool) {}
+        ),
+        Fact::Lost(lost) => format!("lost {:?} {:?}", lost.generations, lost.reason),
+        Fact::Gone(recorded) => format!("gone {}", recorded.version.generation),
+        Fact::Blind { from, to } => format!("blind {from} to {to}"),
+        Fact::Rewound { last, now } => format!("rewound {last} to {now}"),
+        Fact::Reached(position) => format!("at {}", position.at),
+        Fact::Heard { .. } => return None,
+    })
 }
 
 fn object(generation: i64, version: u32) -> Value {
-    json!({"metadata": {"name": "w", "namespace": "n", "uid": Uuid::from_u128(1), "generation": generation, "resourceVersion": version.to_string()}})
+    object_of(1, generation, version)
+}
+
+fn object_of(uid: u128, generation: i64, version: u32) -> Value {
+    json!({"metadata": {"name": "w", "namespace": "n", "uid": Uuid::from_u128(uid), "generation": generation,
+        "resourceVersion": version.to_string(), "labels": {"revisor.dev/record": "true"}}})
 }
 
 fn event(kind: &str, object: &Value) -> String {
@@ -110,8 +55,8 @@ async fn follow(
     watches: Vec<Answer>,
     last: &str,
 ) -> (Vec<String>, Metrics, Vec<String>) {
-    let (notes, metrics, asked) = follow_from(None, u32::MAX, lists, watches, last).await;
-    (notes.all(), metrics, asked)
+    let (facts, metrics, asked) = follow_from(None, u32::MAX, lists, watches, last).await;
+    (facts.texts(note), metrics, asked)
 }
 
 /// The same from a checkpoint, while the present is at `now`.
@@ -121,11 +66,10 @@ async fn follow_from(
     lists: Vec<Answer>,
     watches: Vec<Answer>,
     last: &str,
-) -> (Notes, Metrics, Vec<String>) {
-    let (lists, watches) = (
-        Mutex::new(lists.into_iter()),
-        Mutex::new(watches.into_iter()),
-    );
+) -> (Facts, Metrics, Vec<String>) {
+    let listed = items(&lists);
+    let lists = Mutex::new(lists.into_iter());
+    let watches = Mutex::new(watches.into_iter());
     let (client, log) = client(move |line, _, _| {
         if line == "GET /apis/apps/v1" {
             let resource = json!({"name": "deployments", "kind": "Deployment", "namespaced": true, "verbs": ["list", "watch"]});
@@ -136,7 +80,7 @@ async fn follow_from(
             return list(now, &[]);
         }
         if line.contains("resourceVersionMatch=Exact") {
-            return list(1, &[]);
+            return past(&listed, line);
         }
         let next =
             |answers: &Mutex<std::vec::IntoIter<Answer>>| answers.lock().expect("no panic").next();
@@ -147,45 +91,52 @@ async fn follow_from(
         };
         answer.unwrap_or(Answer::Body(200, String::new()))
     });
-    let (notes, metrics) = (Notes::default(), Metrics::new());
-    let catalogue = Catalogue::built_in();
-    let deployment = catalogue
-        .kinds()
-        .iter()
-        .find(|k| k.kind == "Deployment")
-        .expect("built in")
-        .clone();
-    let (ready, _) = watch::channel(false);
-    let parts = Parts {
-        watch: client.clone(),
-        call: client,
-        kind: deployment,
-        metrics: metrics.clone(),
-        ready,
-        since,
-        audit: Duration::from_secs(300),
-        rewound: Arc::default(),
-    };
-    let task = tokio::spawn(Stream::new(parts, notes.clone()).run());
+    let metrics = Metrics::new();
+    let audit = Duration::from_secs(300);
+    let (stream, facts) = stream(&client, Vec::new(), since, audit, &metrics);
+    let task = tokio::spawn(stream.run());
     let noted = async {
-        while notes.all().last().map(String::as_str) != Some(last) {
+        while facts.texts(note).last().map(String::as_str) != Some(last) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     let in_time = timeout(Duration::from_secs(600), noted).await;
     task.abort();
-    assert!(
-        in_time.is_ok(),
-        "{last:?} was not reached: {:?}",
-        notes.all()
-    );
-    let asked = log
-        .lock()
-        .expect("no panic")
-        .iter()
-        .map(|(line, _)| line.clone())
-        .collect();
-    (notes, metrics, asked)
+    let notes = facts.texts(note);
+    assert!(in_time.is_ok(), "{last:?} was not reached: {notes:?}");
+    let asked = log.lock().expect("no panic");
+    let asked = asked.iter().map(|(line, _)| line.clone()).collect();
+    (facts, metrics, asked)
+}
+
+/// Every object of these lists.
+fn items(lists: &[Answer]) -> Vec<Value> {
+    let items = |answer: &Answer| {
+        let Answer::Body(_, body) = answer else {
+            return Vec::new();
+        };
+        let list: Value = serde_json::from_str(body).unwrap_or_default();
+        list["items"].as_array().cloned().unwrap_or_default()
+    };
+    lists.iter().flat_map(items).collect()
+}
+
+/// The newest state at the place that `line` asks for, when it asks for the workload: whatever a list shows was there
+/// since it was written.
+fn past(listed: &[Value], line: &str) -> Answer {
+    let written = |object: &Value| -> Option<u32> {
+        let version = object["metadata"]["resourceVersion"].as_str()?;
+        version.parse().ok()
+    };
+    let asked = line
+        .split(['?', '&'])
+        .find_map(|pair| pair.strip_prefix("resourceVersion="));
+    let at: u32 = asked.and_then(|at| at.parse().ok()).expect("a place");
+    let there = listed.iter().filter(|object| written(object) <= Some(at));
+    let newest = there.max_by_key(|object| written(object));
+    let is_named = line.contains("fieldSelector=metadata.name%3Dw&");
+    let items: Vec<_> = newest.filter(|_| is_named).cloned().into_iter().collect();
+    list(at, &items)
 }
 
 fn list(version: u32, items: &[Value]) -> Answer {
@@ -214,7 +165,7 @@ async fn a_watch_that_ends_resumes_where_it_was() {
             ]),
             Answer::Broken,
             events(&[bookmark]),
-            events(&[event("ADDED", &object(1, 31))]),
+            events(&[event("ADDED", &object_of(2, 1, 31))]),
         ],
         "at 31",
     )
@@ -222,7 +173,6 @@ async fn a_watch_that_ends_resumes_where_it_was() {
     let expected = [
         "list",
         "1@5 List Added",
-        "listed",
         "at 10",
         "2@12 Watch Modified",
         "at 12",
@@ -263,11 +213,9 @@ async fn history_that_is_gone_is_listed_again() {
             notes,
             [
                 "list",
-                "listed",
                 "at 10",
                 "list",
-                "7@35 List Added",
-                "listed",
+                "7@35 Repair Modified",
                 "blind 10 to 40",
                 "at 40"
             ]
@@ -299,13 +247,11 @@ async fn an_event_that_cannot_be_read_is_counted_and_listed_again() {
         .await;
         let expected = [
             "list",
-            "listed",
             "at 10",
             "2@12 Watch Added",
             "at 12",
             "list",
-            "3@15 List Added",
-            "listed",
+            "3@15 Repair Modified",
             "at 20",
         ];
         assert_eq!(notes, expected);
@@ -334,8 +280,8 @@ async fn a_list_comes_in_pages_and_is_tried_again() {
     .await;
     assert_eq!(notes.iter().filter(|n| *n == "list").count(), 3);
     assert_eq!(
-        notes[notes.len() - 4..],
-        ["1@5 List Added", "2@6 List Added", "listed", "at 9"]
+        notes[notes.len() - 3..],
+        ["1@5 List Added", "2@6 List Added", "at 9"]
     );
     assert!(asked.iter().any(|line| line.ends_with("&continue=abc")));
 }
@@ -438,7 +384,6 @@ async fn events_that_are_not_news_are_dropped_and_counted() {
     let (notes, metrics, asked) = follow(vec![list(10, &[])], vec![events(&shown)], "at 13").await;
     let expected = [
         "list",
-        "listed",
         "at 10",
         "2@12 Watch Modified",
         "at 12",
@@ -466,8 +411,8 @@ async fn events_that_are_not_news_are_dropped_and_counted() {
 #[tokio::test(start_paused = true)]
 async fn another_history_is_found_after_a_broken_watch_too() {
     let shown = vec![events(&[event("ADDED", &object(1, 12))])];
-    let (notes, _, _) = follow_from(None, 11, vec![list(10, &[])], shown, "rewound 12 to 11").await;
-    assert_eq!(notes.all().len(), 6);
+    let (facts, _, _) = follow_from(None, 11, vec![list(10, &[])], shown, "rewound 12 to 11").await;
+    assert_eq!(facts.texts(note).len(), 5);
     let broken = vec![Answer::Broken, Answer::Broken];
     follow_from(None, 9, vec![list(10, &[])], broken, "rewound 10 to 9").await;
 }
@@ -475,12 +420,12 @@ async fn another_history_is_found_after_a_broken_watch_too() {
 #[tokio::test(start_paused = true)]
 async fn an_event_of_another_history_starts_everything_over() {
     let shown = vec![events(&[
-        event("ADDED", &object(1, 12)),
-        event("MODIFIED", &object(OTHER_HISTORY, 20)),
+        event("ADDED", &object(5, 12)),
+        event("MODIFIED", &object(3, 20)),
     ])];
     let (notes, _, _) = follow(vec![list(10, &[])], shown, "rewound 12 to 20").await;
     assert!(
-        !notes.iter().any(|note| note.starts_with("99@")),
+        !notes.iter().any(|note| note.starts_with("3@")),
         "{notes:?}"
     );
 }
@@ -497,7 +442,7 @@ async fn a_place_is_dated_by_what_the_api_server_said_of_the_present() {
         event("MODIFIED", &object(2, 99)),
         event("MODIFIED", &object(3, 101)),
     ];
-    let (notes, _, _) = follow_from(
+    let (facts, _, _) = follow_from(
         Some(long_ago),
         u32::MAX,
         vec![list(100, &[])],
@@ -505,11 +450,14 @@ async fn a_place_is_dated_by_what_the_api_server_said_of_the_present() {
         "at 101",
     )
     .await;
-    let places = notes.1.lock().expect("no panic").clone();
+    let positions = facts.texts(|fact| match fact {
+        Fact::Reached(position) => Some(*position),
+        _ => None,
+    });
     let time = |at: &str| {
-        places
+        positions
             .iter()
-            .find(|place| place.at.to_string() == at)
+            .find(|position| position.at.to_string() == at)
             .expect("reached")
             .time
     };

@@ -1,159 +1,108 @@
-//! What the history of a workload cannot hold, and its end.
+//! Generations that the history of a workload cannot hold, and its end.
 
 use super::super::gap::gap;
 use super::super::queue::Write;
-use super::super::tracked::{Content, Tracked};
+use super::super::tracked::Tracked;
 use super::KindRecorder;
 use crate::clock;
+use crate::history::subtract;
 use crate::json::Document;
 use crate::metrics::{kind, kind_reason};
-use crate::revision::Observed;
-use crate::watch::{Lost, Need, Reason, Recorded};
+use crate::revision::Revision;
+use crate::watch::{Lost, Reason, Recorded};
 use crate::workload::{Change, ResourceVersion};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// A workload that is gone.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
-    /// The last generation that was seen or recorded, and where.
-    pub(super) generation: i64,
-    at: ResourceVersion,
-    /// Whether this process was watching when it went.
-    pub(super) seen: bool,
-}
-
 impl KindRecorder {
-    /// What an earlier process recorded.
-    pub(super) fn take_over(&mut self) {
-        for (uid, head) in self
-            .recorder
-            .heads
-            .hand_over(&self.kind.group, &self.kind.kind)
-        {
-            let deleted = head.deleted;
-            let tracked = Tracked::recorded(head);
-            if deleted {
-                let (generation, at) = (tracked.generation, tracked.at);
-                self.ended.insert(
-                    uid,
-                    Ended {
-                        generation,
-                        at,
-                        seen: false,
-                    },
-                );
-            } else {
-                self.workloads.insert(uid, tracked);
-            }
+    /// Generations cannot be had. Another replica may have seen some that this one did not.
+    pub(super) async fn lost(&mut self, lost: Lost) {
+        let recorded = self.recorder.archive.recorded(lost.uid, &lost.generations);
+        for generations in subtract(lost.generations.clone(), &recorded) {
+            let lost = lost.clone();
+            self.close(Lost {
+                generations,
+                ..lost
+            })
+            .await;
         }
     }
 
-    /// What a list shows and nobody knows; or, against all that is recorded, it is not gone.
-    pub(super) fn origin(&self, change: &Change) -> Need {
-        match self.ended.get(&change.uid) {
-            None => Need::Origin,
-            Some(ended) if ended.seen => Need::Rewound,
-            Some(ended) if ended.generation >= change.generation => Need::Nothing,
-            Some(&Ended { generation, at, .. }) => Need::After {
-                generation,
-                at,
-                refresh: false,
-            },
-        }
+    /// A workload is gone, and its last state with it.
+    pub(super) async fn gone(&mut self, recorded: &Recorded) {
+        self.end_unknown(recorded);
+        self.ended(recorded.uid, recorded.version.at, None).await;
     }
 
-    /// What this process has seen itself is beyond doubt. A list shows the present, a watch may show the past.
-    pub(super) fn is_contradicted(&self, change: &Change) -> bool {
-        let later =
-            |at: ResourceVersion| change.seen == Observed::List || change.resource_version > at;
-        let younger = |tracked: &Tracked| {
-            tracked.seen && change.generation < tracked.generation && later(tracked.at)
-        };
-        let back = |ended: &Ended| ended.seen && later(ended.at);
-        self.workloads.get(&change.uid).is_some_and(younger)
-            || self.ended.get(&change.uid).is_some_and(back)
+    pub(super) fn blind(&self, from: ResourceVersion, to: ResourceVersion) {
+        let labels = kind(&self.kind.kind);
+        self.recorder.metrics.blind.get_or_create(&labels).inc();
+        self.ledger.blind(from, to);
+        tracing::warn!(
+            %from, %to,
+            "workloads that were made and deleted between these places may have left no trace"
+        );
+        let note = format!(
+            "{} that were made and deleted between resourceVersions {from} and {to} may not be recorded",
+            self.kind.plural
+        );
+        self.recorder.reporter.tell("BlindInterval", note);
     }
 
-    /// What of it is not known. Once a workload was not selected, everything since then counts as that.
-    pub(super) fn clipped(&self, mut lost: Lost) -> Option<Lost> {
-        let tracked = self.workloads.get(&lost.uid);
-        let (from, to) = lost.generations.into_inner();
-        let ended = self
-            .ended
-            .get(&lost.uid)
-            .map_or(0, |ended| ended.generation);
-        let from = match tracked.map(|tracked| (tracked.deselected, tracked.generation)) {
-            Some((Some(first), _)) => {
-                lost.reason = Reason::NotSelected;
-                first
-            }
-            Some((None, known)) => from.max(known + 1),
-            None => from.max(ended + 1),
-        };
-        lost.generations = from..=to;
-        let known = tracked.map_or(ended, |tracked| tracked.generation);
-        (to > known).then_some(lost)
+    pub(super) fn rewound(&self, last: ResourceVersion, now: ResourceVersion) {
+        self.recorder.metrics.rewinds.inc();
+        tracing::error!(%last, %now, "etcd was restored to an older state; starting over from it");
+        let note = format!(
+            "etcd went back from resourceVersion {last} to {now}: starting over from what is stored now"
+        );
+        self.recorder.reporter.tell("EtcdRewound", note);
     }
 
     /// Writes down generations that cannot be had.
-    pub(super) async fn close(&mut self, lost: Lost) {
+    async fn close(&mut self, lost: Lost) {
+        let revision = gap(&self.kind.kind, &lost, clock::now());
+        self.count_lost(&lost);
+        if lost.reason != Reason::NotSelected {
+            self.report_lost(&lost, &revision);
+        }
+        let before = self.workloads.get(&lost.uid);
+        let only_gap = before.is_none_or(|tracked| tracked.only_gap);
+        let name = revision.metadata.name.clone().unwrap_or_default();
+        let tracked = Tracked::closed(&lost, name, only_gap);
+        self.workloads.insert(lost.uid, tracked);
+        let quiet = self.recorder.quiet.overtaken(lost.uid);
+        let write = Write::Create(Box::new(revision), None);
+        self.hand_in(lost.uid, lost.at, quiet, write).await;
+    }
+
+    fn count_lost(&self, lost: &Lost) {
         let generations = lost.generations.end() - lost.generations.start() + 1;
         let labels = kind_reason(&self.kind.kind, lost.reason.as_str());
         let metrics = &self.recorder.metrics;
-        metrics
-            .gap_generations
-            .get_or_create(&labels)
-            .inc_by(generations.unsigned_abs());
-        let revision = gap(&self.kind.kind, &lost, clock::now());
+        let gaps = metrics.gap_generations.get_or_create(&labels);
+        gaps.inc_by(generations.unsigned_abs());
         if lost.reason != Reason::NotSelected {
-            metrics
-                .lost
-                .get_or_create(&labels)
-                .inc_by(generations.unsigned_abs());
-            let (from, to, why) = (
-                lost.generations.start(),
-                lost.generations.end(),
-                lost.reason.explain(),
-            );
-            let (namespace, name, reason) = (&lost.namespace, &lost.name, lost.reason.as_str());
-            tracing::error!(
-                kind = self.kind.kind,
-                namespace,
-                name,
-                from,
-                to,
-                reason,
-                "generations cannot be recorded"
-            );
-            let note = format!("Generations {from} to {to} are not recorded: {why}");
-            self.recorder
-                .reporter
-                .warn(&revision, "GenerationsLost", note);
+            let lost = metrics.lost.get_or_create(&labels);
+            lost.inc_by(generations.unsigned_abs());
         }
-        let tracked = Tracked {
-            namespace: lost.namespace.clone(),
-            name: lost.name.clone(),
-            generation: *lost.generations.end(),
-            at: lost.at,
-            seen: true,
-            revision: revision.metadata.name.clone().unwrap_or_default(),
-            only_gap: self
-                .workloads
-                .get(&lost.uid)
-                .is_none_or(|tracked| tracked.only_gap),
-            deselected: None,
-            content: Content::default(),
-            fingerprints: Vec::new(),
-        };
-        self.workloads.insert(lost.uid, tracked);
-        self.hand_in(
-            lost.uid,
-            lost.at,
-            self.recorder.quiet.overtaken(lost.uid),
-            Write::Create(Box::new(revision), None),
-        )
-        .await;
+    }
+
+    fn report_lost(&self, lost: &Lost, revision: &Revision) {
+        let from = lost.generations.start();
+        let to = lost.generations.end();
+        tracing::error!(
+            namespace = lost.namespace,
+            name = lost.name,
+            from,
+            to,
+            reason = lost.reason.as_str(),
+            "generations cannot be recorded"
+        );
+        let why = lost.reason.explain();
+        let note = format!("Generations {from} to {to} are not recorded: {why}");
+        self.recorder
+            .reporter
+            .warn(revision, "GenerationsLost", note);
     }
 
     /// A workload is gone: its newest Revision says when.
@@ -162,40 +111,30 @@ impl KindRecorder {
         uid: Uuid,
         at: ResourceVersion,
         asked: Option<DateTime<Utc>>,
-        seen: bool,
     ) {
-        self.ignored.remove(&uid);
         let Some(tracked) = self.workloads.remove(&uid) else {
             return;
         };
-        self.ended.insert(
-            uid,
-            Ended {
-                generation: tracked.generation,
-                at: at.max(tracked.at),
-                seen,
-            },
-        );
         let mut patch = self.status(&tracked, uid);
         patch.deletion_time = Some(asked.unwrap_or_else(clock::now));
         let quiet = self.recorder.quiet.overtaken(uid);
         if quiet.is_some() {
-            patch = patch.through(tracked.generation, tracked.at);
+            patch = patch.through(tracked.last.generation, tracked.last.at);
         }
         self.hand_in(uid, at, quiet, Write::Status(patch)).await;
     }
 
-    /// How a workload ended is compacted, and with it the generations that it may have had before.
-    pub(super) fn end_unknown(&self, recorded: &Recorded) {
+    /// The end of a workload is compacted, and with it the generations that it may have had before.
+    fn end_unknown(&self, recorded: &Recorded) {
         let Recorded {
             namespace,
             name,
-            generation,
+            version,
             ..
         } = recorded;
         let kind = &self.kind.kind;
+        let generation = version.generation;
         tracing::warn!(
-            kind,
             namespace,
             name,
             generation,
@@ -208,72 +147,6 @@ impl KindRecorder {
         self.recorder.reporter.tell("EndUnknown", note);
     }
 
-    /// An object that is not selected is remembered only if it was recorded before.
-    pub(super) fn pass_over(&mut self, change: &Change) {
-        let Some(tracked) = self.workloads.get(&change.uid) else {
-            self.ignored.insert(change.uid);
-            return;
-        };
-        let first = tracked.generation + 1;
-        self.deselect(change.uid, first);
-        if let Some(tracked) = self.workloads.get_mut(&change.uid) {
-            (tracked.generation, tracked.at) = (change.generation, change.resource_version);
-        }
-        self.recorder
-            .metrics
-            .holes
-            .get_or_create(&kind_reason(&self.kind.kind, "NotSelected"))
-            .inc();
-    }
-
-    pub(super) fn deselect(&mut self, uid: Uuid, first: i64) {
-        if let Some(tracked) = self.workloads.get_mut(&uid) {
-            tracked.deselected.get_or_insert(first);
-        }
-    }
-
-    /// What happened while a workload was not selected is not recorded, and that is said once it is selected again.
-    pub(super) async fn reselect(&mut self, change: &Change) {
-        let Some(tracked) = self.workloads.get_mut(&change.uid) else {
-            return;
-        };
-        let Some(from) = tracked.deselected.take() else {
-            return;
-        };
-        tracked.content = Content::default();
-        let generations = from..=change.generation - 1;
-        if generations.is_empty() {
-            return;
-        }
-        let lost = Lost {
-            uid: change.uid,
-            namespace: change.namespace.clone(),
-            name: change.name.clone(),
-            generations,
-            reason: Reason::NotSelected,
-            at: change.resource_version.before(),
-            api_version: change.resource.api_version(),
-        };
-        self.close(lost).await;
-    }
-
-    pub(super) fn not_seen(&self, change: &Change, generations: i64) {
-        let labels = kind_reason(&self.kind.kind, "NotSeen");
-        self.recorder
-            .metrics
-            .holes
-            .get_or_create(&labels)
-            .inc_by(generations.unsigned_abs());
-        tracing::debug!(
-            kind = self.kind.kind,
-            namespace = change.namespace,
-            name = change.name,
-            generation = change.generation,
-            missing = generations,
-            "generations were not seen; reading them back"
-        );
-    }
-
     /// The content of a generation never moves, unless the kind's definition did.
     pub(super) fn drifted(&self, change: &Change) {
         self.recorder
@@ -282,7 +155,6 @@ impl KindRecorder {
             .get_or_create(&kind(&self.kind.kind))
             .inc();
         tracing::warn!(
-            kind = self.kind.kind,
             namespace = change.namespace,
             name = change.name,
             generation = change.generation,
@@ -296,30 +168,14 @@ impl KindRecorder {
             .undecodable
             .get_or_create(&kind(&self.kind.kind))
             .inc();
-        let Change {
-            namespace,
-            name,
-            generation,
-            ..
-        } = change;
         tracing::error!(
-            kind = self.kind.kind,
-            namespace,
-            name,
-            generation,
+            namespace = change.namespace,
+            name = change.name,
+            generation = change.generation,
             error,
             "this generation could not be read"
         );
-        let lost = Lost {
-            uid: change.uid,
-            namespace: namespace.clone(),
-            name: name.clone(),
-            generations: *generation..=*generation,
-            reason: Reason::Undecodable,
-            at: change.resource_version,
-            api_version: change.resource.api_version(),
-        };
-        self.close(lost).await;
+        self.close(Lost::undecodable(change)).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the recorder of a kind makes of changes, without a cluster.
+//! The recorder of a kind behind its door, without a cluster: which facts become which Revisions.
 
 use super::*;
 use crate::kinds::Catalogue;
@@ -8,9 +8,11 @@ use crate::record::extract::Extractor;
 use crate::record::queue::{Proof, Queue};
 use crate::record::quiet::Quiet;
 use crate::record::report::Reporter;
-use crate::record::{Heads, Settings};
+use crate::record::{Archive, Settings};
+use crate::revision::Observed;
 use crate::revision::ObservedThrough;
-use crate::watch::Reason;
+use crate::watch::known::Need;
+use crate::watch::{Heads, Lost, Outlet, Reason};
 use crate::workload::{Head, Resource};
 use http::{Request, Response};
 use kube::client::Body;
@@ -28,14 +30,16 @@ impl Heads for Stored {
     fn hand_over(&self, _: &str, _: &str) -> Vec<(Uuid, Head)> {
         self.0.clone()
     }
+}
 
+impl Archive for Stored {
     fn recorded(&self, _: Uuid, _: &RangeInclusive<i64>) -> BTreeSet<i64> {
         BTreeSet::new()
     }
 }
 
 /// A recorder of InferenceServices that has listed nothing, and its queue.
-fn recorder(heads: Vec<(Uuid, Head)>) -> (KindRecorder, Queue) {
+async fn recorder(heads: Vec<(Uuid, Head)>) -> (Outlet<KindRecorder>, Queue) {
     let metrics = Metrics::new();
     let service = tower::service_fn(async |_: Request<Body>| {
         Ok::<_, Infallible>(Response::new(Body::empty()))
@@ -45,13 +49,13 @@ fn recorder(heads: Vec<(Uuid, Head)>) -> (KindRecorder, Queue) {
     let recorder = Recorder {
         catalogue: Arc::new(Catalogue::built_in()),
         settings: Arc::new(Settings::default()),
-        heads: Arc::new(Stored(heads)),
+        archive: Arc::new(Stored(Vec::new())),
         queue: queue.clone(),
         quiet: Quiet::new(queue.clone()),
         extractor: Extractor::new(Settings::default().names, &metrics),
         reporter,
         observer: Observer::none(),
-        metrics,
+        metrics: metrics.clone(),
     };
     let kinds = recorder.catalogue.clone();
     let kind = kinds
@@ -60,10 +64,11 @@ fn recorder(heads: Vec<(Uuid, Head)>) -> (KindRecorder, Queue) {
         .find(|kind| kind.kind == "InferenceService")
         .expect("built in")
         .clone();
-    let mut recorder = KindRecorder::new(recorder, kind);
-    recorder.listing();
-    recorder.listed(&HashSet::new());
-    (recorder, queue)
+    let heads = Arc::new(Stored(heads));
+    let sink = KindRecorder::new(recorder, kind.clone());
+    let mut outlet = Outlet::new(kinds, kind, heads, metrics, sink);
+    outlet.listing().await;
+    (outlet, queue)
 }
 
 fn change(generation: i64, at: u32, seen: Observed, op: Op) -> Change {
@@ -149,7 +154,7 @@ async fn written(queue: &Queue) -> Vec<String> {
 
 #[tokio::test]
 async fn what_a_replay_shows_of_a_workload_that_is_gone_is_known() {
-    let (mut recorder, queue) = recorder(vec![(W, stored(3, Some(4), true))]);
+    let (mut recorder, queue) = recorder(vec![(W, stored(3, Some(4), true))]).await;
     for (generation, at) in [(2, 20), (3, 30), (4, 40)] {
         recorder.change(watched(generation, at)).await;
     }
@@ -157,17 +162,16 @@ async fn what_a_replay_shows_of_a_workload_that_is_gone_is_known() {
         .change(change(4, 45, Observed::Watch, Op::Deleted))
         .await;
     assert_eq!(written(&queue).await, Vec::<String>::new());
-    assert!(recorder.knows(W, 4) && !recorder.knows(W, 5));
+    assert!(recorder.known().knows(W, 4) && !recorder.known().knows(W, 5));
 }
 
 #[tokio::test]
 async fn a_workload_that_went_here_does_not_begin_again() {
-    let (mut recorder, queue) = recorder(Vec::new());
+    let (mut recorder, queue) = recorder(Vec::new()).await;
     recorder.change(watched(1, 10)).await;
     recorder
         .change(change(2, 25, Observed::Watch, Op::Deleted))
         .await;
-    recorder.listed(&HashSet::new());
     for (generation, at) in [(1, 10), (2, 20)] {
         recorder.change(watched(generation, at)).await;
     }
@@ -176,7 +180,7 @@ async fn a_workload_that_went_here_does_not_begin_again() {
 
 #[tokio::test]
 async fn a_gap_holds_nothing_that_is_known() {
-    let (mut recorder, queue) = recorder(Vec::new());
+    let (mut recorder, queue) = recorder(Vec::new()).await;
     recorder.change(watched(5, 50)).await;
     recorder.lost(lost(3..=5)).await;
     recorder.lost(lost(4..=7)).await;
@@ -190,7 +194,7 @@ async fn a_gap_holds_nothing_that_is_known() {
 
 #[tokio::test]
 async fn what_is_lost_after_a_workload_was_not_selected_counts_from_there() {
-    let (mut recorder, queue) = recorder(Vec::new());
+    let (mut recorder, queue) = recorder(Vec::new()).await;
     recorder.change(watched(1, 10)).await;
     recorder
         .change(labelled(3, 30, Observed::Watch, Op::Modified, "false"))
@@ -205,25 +209,36 @@ async fn what_is_lost_after_a_workload_was_not_selected_counts_from_there() {
 
 #[tokio::test]
 async fn what_is_younger_and_was_written_later_is_of_another_history() {
-    let (mut recorder, _queue) = recorder(vec![(Uuid::from_u128(8), stored(9, None, false))]);
+    let (mut recorder, _queue) = recorder(vec![(Uuid::from_u128(8), stored(9, None, false))]).await;
     recorder.change(watched(5, 50)).await;
-    assert!(recorder.contradicts(&watched(3, 60)));
-    assert!(!recorder.contradicts(&watched(3, 40)), "an old event");
-    assert!(!recorder.contradicts(&watched(5, 60)) && !recorder.contradicts(&watched(6, 60)));
+    assert!(recorder.known().contradicts(&watched(3, 60)));
     assert!(
-        recorder.contradicts(&change(3, 40, Observed::List, Op::Added)),
+        !recorder.known().contradicts(&watched(3, 40)),
+        "an old event"
+    );
+    assert!(
+        !recorder.known().contradicts(&watched(5, 60))
+            && !recorder.known().contradicts(&watched(6, 60))
+    );
+    assert!(
+        recorder
+            .known()
+            .contradicts(&change(3, 40, Observed::List, Op::Added)),
         "a list is of the present"
     );
     let other = Change {
         uid: Uuid::from_u128(8),
         ..watched(3, 100)
     };
-    assert!(!recorder.contradicts(&other), "not seen here");
+    assert!(!recorder.known().contradicts(&other), "not seen here");
     recorder
         .change(change(5, 70, Observed::Watch, Op::Deleted))
         .await;
-    assert!(recorder.contradicts(&watched(5, 80)), "it came back");
-    assert!(!recorder.contradicts(&watched(5, 60)));
+    assert!(
+        recorder.known().contradicts(&watched(5, 80)),
+        "it came back"
+    );
+    assert!(!recorder.known().contradicts(&watched(5, 60)));
     assert_eq!(
         recorder.need(&change(5, 60, Observed::List, Op::Added)),
         Need::Rewound
@@ -232,7 +247,7 @@ async fn what_is_younger_and_was_written_later_is_of_another_history() {
 
 #[tokio::test(start_paused = true)]
 async fn the_queue_tells_for_how_long_nothing_was_recorded() {
-    let (mut recorder, queue) = recorder(Vec::new());
+    let (mut recorder, queue) = recorder(Vec::new()).await;
     assert_eq!(queue.quiet(), Duration::MAX, "nothing ever was");
     recorder.change(watched(1, 10)).await;
     tokio::time::sleep(Duration::from_secs(9)).await;

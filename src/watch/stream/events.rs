@@ -1,0 +1,237 @@
+//! One WATCH: its events, in order, and how it ends.
+
+use super::super::join::{Behind, Until};
+use super::super::known::Need;
+use super::{Stream, WAITS};
+use crate::client::page::has_status;
+use crate::metrics;
+use crate::revision::Observed;
+use crate::watch::exact::Unserved;
+use crate::watch::{Fact, Sink};
+use crate::workload::{Change, Op, Resource, ResourceVersion};
+use futures::StreamExt;
+use http::Request;
+use kube::api::WatchEvent;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Below the 75 s that an API server's watch cache reaches back, so that every reconnect can resume. It also makes the
+/// server send a bookmark at the end of every watch.
+const WATCH_SECONDS: u32 = 50;
+/// Events that a watch has missed come at once. A watch of so many seconds that the server ends without having shown
+/// any of them shows that there are no more.
+const REPLAY_SECONDS: u32 = 5;
+/// The server waits this much longer at most.
+const GRACE: Duration = Duration::from_secs(5);
+const OPEN_DEADLINE: Duration = Duration::from_secs(30);
+/// A server that ends every replay early and shows nothing is not waited for longer than that.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why a watch ended.
+pub(super) enum End {
+    /// It can go on where it was.
+    Resume,
+    /// It has shown everything up to where it was asked to, or shows no more.
+    Replayed,
+    /// Its history is gone, or an event could not be read: list again.
+    Expired,
+    /// The kind is not served any more.
+    Absent,
+}
+
+/// A watch that has to come to an end by itself.
+pub(super) struct Replay {
+    until: Until,
+    /// Since when nothing came.
+    quiet: Instant,
+}
+
+impl<S: Sink> Stream<S> {
+    /// Passes on every event after `last`, and moves it along.
+    pub(super) async fn watch(
+        &mut self,
+        resource: &Arc<Resource>,
+        last: &mut ResourceVersion,
+    ) -> anyhow::Result<End> {
+        self.watch_for(WATCH_SECONDS, resource, last, None).await
+    }
+
+    /// Passes on every event after `last`, and moves it along, until the end of the replay or of the watch.
+    pub(super) async fn replay(
+        &mut self,
+        resource: &Arc<Resource>,
+        last: &mut ResourceVersion,
+        replay: &mut Replay,
+    ) -> anyhow::Result<End> {
+        self.watch_for(REPLAY_SECONDS, resource, last, Some(replay))
+            .await
+    }
+
+    async fn watch_for(
+        &mut self,
+        seconds: u32,
+        resource: &Arc<Resource>,
+        last: &mut ResourceVersion,
+        mut replay: Option<&mut Replay>,
+    ) -> anyhow::Result<End> {
+        let query = format!(
+            "watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={last}"
+        );
+        let request = Request::get(format!("{}?{query}", resource.path(None))).body(Vec::new())?;
+        let opening = self.client.request_events::<Box<RawValue>>(request);
+        let answer = timeout(OPEN_DEADLINE, opening).await?;
+        let mut events = match answer.map_err(anyhow::Error::from) {
+            Ok(events) => std::pin::pin!(events),
+            Err(error) if has_status(&error, 410) => return Ok(self.expired().await),
+            Err(error) if has_status(&error, 404) => return Ok(End::Absent),
+            Err(error) => return Err(error),
+        };
+        let opened = Instant::now();
+        let lasting = Duration::from_secs(seconds.into());
+        let mut silent = true;
+        while !self.is_reached(replay.as_deref(), *last) {
+            let event = match timeout(lasting + GRACE, events.next()).await {
+                Ok(Some(event)) => event,
+                Ok(None)
+                    if silent && replay.as_ref().is_some_and(|replay| replay.is_over(opened)) =>
+                {
+                    return Ok(End::Replayed);
+                }
+                Ok(None) => return Ok(self.ended(opened).await),
+                // Silent for longer than it was asked to last: it is dead.
+                Err(_) => return Ok(End::Resume),
+            };
+            let is_news = !matches!(event, Ok(WatchEvent::Bookmark(_)));
+            if let Some(end) = self.event(resource, event, last).await? {
+                return Ok(end);
+            }
+            silent &= !is_news;
+            if let Some(replay) = replay.as_deref_mut().filter(|_| is_news) {
+                replay.quiet = Instant::now();
+            }
+        }
+        Ok(End::Replayed)
+    }
+
+    fn is_reached(&self, replay: Option<&Replay>, last: ResourceVersion) -> bool {
+        replay.is_some_and(|replay| replay.until.is_reached(last, self.outlet.known()))
+    }
+
+    /// Passes on one event, and moves `last` along. Returns how the watch ends, when it does.
+    async fn event(
+        &mut self,
+        resource: &Arc<Resource>,
+        event: kube::Result<WatchEvent<Box<RawValue>>>,
+        last: &mut ResourceVersion,
+    ) -> anyhow::Result<Option<End>> {
+        let labels = metrics::kind(&self.kind.kind);
+        self.metrics.watch_events.get_or_create(&labels).inc();
+        let (op, raw) = match event {
+            Ok(WatchEvent::Added(raw)) => (Op::Added, raw),
+            Ok(WatchEvent::Modified(raw)) => (Op::Modified, raw),
+            Ok(WatchEvent::Deleted(raw)) => (Op::Deleted, raw),
+            Ok(WatchEvent::Bookmark(bookmark)) => {
+                let at: ResourceVersion = bookmark.metadata.resource_version.parse()?;
+                *last = at.max(*last);
+                self.moved(*last).await;
+                return Ok(None);
+            }
+            Ok(WatchEvent::Error(status)) if status.code == 410 => {
+                return Ok(Some(self.expired().await));
+            }
+            Ok(WatchEvent::Error(status)) => {
+                anyhow::bail!("the API server ended the watch: {status}")
+            }
+            Err(kube::Error::SerdeError(error)) => return Ok(Some(self.unreadable(&error).await)),
+            Err(error) => return Err(error.into()),
+        };
+        self.failures = 0;
+        let Some(change) = self.edge(resource, Observed::Watch, op, raw) else {
+            return Ok(Some(End::Expired));
+        };
+        let at = change.resource_version;
+        if at <= *last {
+            self.stale(&change, *last);
+        } else if self.pass(resource, change).await.is_err() {
+            return Ok(Some(End::Absent));
+        } else {
+            *last = at;
+            self.moved(at).await;
+        }
+        Ok(None)
+    }
+
+    /// Passes on one change, after the generations that have to be read before it.
+    async fn pass(&mut self, resource: &Arc<Resource>, change: Change) -> Result<(), Unserved> {
+        if self.outlet.known().contradicts(&change) {
+            self.start_over(change.resource_version).await;
+        }
+        if let Need::After { last, refresh } = self.outlet.need(&change) {
+            let behind = Behind::new(&change, last, refresh, None);
+            let history = self.exact.history(resource, &behind).await?;
+            self.tell(resource, &behind, history).await?;
+        }
+        self.outlet.change(change).await;
+        Ok(())
+    }
+
+    /// A watch shows what comes after a place, in order; anything else would be taken for news.
+    fn stale(&self, change: &Change, last: ResourceVersion) {
+        let labels = metrics::kind(&self.kind.kind);
+        self.metrics.stale_events.get_or_create(&labels).inc();
+        tracing::warn!(
+            namespace = change.namespace,
+            name = change.name,
+            at = %change.resource_version,
+            %last,
+            "an event that is older than the last one was dropped"
+        );
+    }
+
+    /// A watch that ends at once, again and again, must not become a busy loop.
+    async fn ended(&mut self, opened: Instant) -> End {
+        if opened.elapsed() < Duration::from_secs(1) {
+            sleep(WAITS.0).await;
+        }
+        self.failures = 0;
+        self.outlet.tell(Fact::Heard { expected: true }).await;
+        End::Resume
+    }
+
+    async fn expired(&mut self) -> End {
+        let labels = metrics::kind(&self.kind.kind);
+        self.metrics.watch_expired.get_or_create(&labels).inc();
+        tracing::info!("the history of the watch is gone; listing again");
+        // It may be gone again at once.
+        sleep(WAITS.0).await;
+        End::Expired
+    }
+
+    async fn unreadable(&mut self, error: &serde_json::Error) -> End {
+        self.count_undecodable();
+        tracing::error!(%error, "an event could not be read; listing again");
+        sleep(WAITS.0).await;
+        End::Expired
+    }
+}
+
+impl Replay {
+    /// A replay that begins now.
+    pub(super) fn new(until: Until) -> Self {
+        let quiet = Instant::now();
+        Self { until, quiet }
+    }
+
+    /// Up to where it goes.
+    pub(super) fn until(&self) -> &Until {
+        &self.until
+    }
+
+    /// Whether a watch that was opened then, and has ended without a word, shows that no more comes.
+    fn is_over(&self, opened: Instant) -> bool {
+        let lasting = Duration::from_secs(REPLAY_SECONDS.into());
+        opened.elapsed() + Duration::from_secs(1) >= lasting || self.quiet.elapsed() >= PATIENCE
+    }
+}

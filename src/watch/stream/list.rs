@@ -1,0 +1,144 @@
+//! LIST: everything that is there now, and how it compares with what is known.
+
+use super::super::exact::Past;
+use super::super::join::{Listed, ObjectName, Placed};
+use super::Stream;
+use crate::client::page::has_status;
+use crate::clock;
+use crate::metrics;
+use crate::revision::Observed;
+use crate::watch::Sink;
+use crate::watch::exact::Unserved;
+use crate::workload::{Change, Op, Resource, ResourceVersion};
+use std::sync::Arc;
+
+/// A page is in memory as a whole, several times over.
+const PAGE: usize = 200;
+
+/// Why there is no list.
+pub(super) enum NoList {
+    /// The kind is not served any more.
+    Absent,
+    /// etcd was restored; the present is at that place.
+    Rewound(ResourceVersion),
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for NoList {
+    fn from(error: anyhow::Error) -> Self {
+        if has_status(&error, 404) {
+            Self::Absent
+        } else {
+            Self::Failed(error)
+        }
+    }
+}
+
+impl From<Unserved> for NoList {
+    fn from(_: Unserved) -> Self {
+        Self::Absent
+    }
+}
+
+impl<S: Sink> Stream<S> {
+    /// Reads what is there. What is known or can be decided is passed on; the rest is returned.
+    pub(super) async fn list(&mut self, resource: &Arc<Resource>) -> Result<Listed, NoList> {
+        let labels = metrics::kind(&self.kind.kind);
+        self.metrics.lists.get_or_create(&labels).inc();
+        self.outlet.listing().await;
+        let asked = clock::now();
+        let mut listed = Listed::default();
+        let mut token = String::new();
+        loop {
+            let page = self.exact.present(resource, PAGE, &token, false).await?;
+            self.heard(true).await;
+            for raw in page.items {
+                if let Some(change) = self.edge(resource, Observed::List, Op::Added, raw) {
+                    self.place(change, page.at, &mut listed).await?;
+                }
+            }
+            token = page.token;
+            if token.is_empty() {
+                self.dates.measured(page.at, asked);
+                listed.complete(page.at, self.outlet.known());
+                return Ok(listed);
+            }
+        }
+    }
+
+    /// Passes on an object of a list at `at`, or notes what has to be read first.
+    async fn place(
+        &mut self,
+        change: Change,
+        at: ResourceVersion,
+        listed: &mut Listed,
+    ) -> Result<(), NoList> {
+        listed.saw(change.uid);
+        let need = self.outlet.need(&change);
+        match listed.place(&change, need, at, self.since()) {
+            Placed::Now => self.outlet.change(change).await,
+            Placed::Later => {}
+            Placed::Rewound => return Err(NoList::Rewound(change.resource_version)),
+        }
+        Ok(())
+    }
+
+    /// Whatever is there and was not seen, as a list of metadata shows.
+    pub(super) async fn suspects(&mut self, resource: &Arc<Resource>) -> Result<Listed, NoList> {
+        let mut listed = Listed::default();
+        let mut token = String::new();
+        loop {
+            let page = self.exact.present(resource, PAGE, &token, true).await?;
+            for raw in page.items {
+                let Some(change) = self.edge(resource, Observed::List, Op::Added, raw) else {
+                    continue;
+                };
+                listed.saw(change.uid);
+                let known = self.outlet.known();
+                if known.contradicts(&change) {
+                    return Err(NoList::Rewound(change.resource_version));
+                }
+                if !known.knows(change.uid, change.generation) {
+                    self.suspect(resource, &change, page.at, &mut listed)
+                        .await?;
+                }
+            }
+            token = page.token;
+            if token.is_empty() {
+                listed.complete(page.at, self.outlet.known());
+                return Ok(listed);
+            }
+        }
+    }
+
+    /// Metadata does not tell whether an object is selected, so it is read whole, as the list at `at` showed it.
+    async fn suspect(
+        &mut self,
+        resource: &Arc<Resource>,
+        change: &Change,
+        at: ResourceVersion,
+        listed: &mut Listed,
+    ) -> Result<(), NoList> {
+        let name = ObjectName::of(change);
+        let past = self.exact.shown(resource, &name, change.generation, at);
+        let raw = match past.await? {
+            Past::Was(raw) => raw,
+            // It went on: that comes by the watch, or is for the next audit.
+            Past::Compacted => return Ok(()),
+            Past::Unreadable => {
+                self.count_undecodable();
+                return Ok(());
+            }
+        };
+        let Some(whole) = self.edge(resource, Observed::List, Op::Added, raw) else {
+            return Ok(());
+        };
+        let need = self.outlet.need(&whole);
+        // Nothing of an object that was never seen counts as passed on.
+        let since = Some(ResourceVersion::default());
+        match listed.place(&whole, need, at, since) {
+            Placed::Rewound => Err(NoList::Rewound(change.resource_version)),
+            Placed::Now | Placed::Later => Ok(()),
+        }
+    }
+}

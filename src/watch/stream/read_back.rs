@@ -1,0 +1,209 @@
+//! Reads what was missed from etcd's past, and passes it on from the oldest to the youngest.
+
+use super::super::exact::Past;
+use super::super::join::{Behind, Join, ObjectName};
+use super::super::repair::{FoundState, History, Piece};
+use super::super::walk::Hole;
+use super::Stream;
+use crate::revision::Observed;
+use crate::watch::exact::Unserved;
+use crate::watch::{Lost, Reason, Recorded, Sink};
+use crate::workload::{Change, Op, Resource, ResourceVersion, Version};
+use futures::StreamExt;
+use std::sync::Arc;
+
+/// So many objects are read back at the same time.
+const SIDE_BY_SIDE: usize = 16;
+
+impl<S: Sink> Stream<S> {
+    /// Reads the history of objects that moved, and the ends of workloads that are gone since before `by`.
+    pub(super) async fn read_back(
+        &mut self,
+        resource: &Arc<Resource>,
+        behind: Vec<Behind>,
+        gone: Vec<Recorded>,
+        by: ResourceVersion,
+    ) -> Result<(), Unserved> {
+        if behind.len() + gone.len() > 1 {
+            tracing::info!(
+                behind = behind.len(),
+                gone = gone.len(),
+                "reading back what was missed"
+            );
+        }
+        let exact = self.exact.clone();
+        let histories = behind.into_iter().map(|behind| {
+            let exact = exact.clone();
+            async move { (exact.history(resource, &behind).await, behind) }
+        });
+        let mut histories = futures::stream::iter(histories).buffer_unordered(SIDE_BY_SIDE);
+        while let Some((history, behind)) = histories.next().await {
+            self.tell(resource, &behind, history?).await?;
+        }
+        let ends = gone.into_iter().map(|recorded| {
+            let exact = exact.clone();
+            async move {
+                let name = ObjectName::from(&recorded);
+                let last = exact.last_state(resource, &name, recorded.version.at, by);
+                (last.await, recorded)
+            }
+        });
+        let mut ends = futures::stream::iter(ends).buffer_unordered(SIDE_BY_SIDE);
+        while let Some((last, recorded)) = ends.next().await {
+            match last? {
+                Some(last) => self.ended_before(resource, recorded.version, last).await?,
+                None => self.outlet.gone(recorded).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// A workload that is gone: its history up to its last state, and that.
+    async fn ended_before(
+        &mut self,
+        resource: &Arc<Resource>,
+        from: Version,
+        last: Change,
+    ) -> Result<(), Unserved> {
+        let behind = Behind::new(&last, from, true, None);
+        let history = self.exact.history(resource, &behind).await?;
+        self.tell(resource, &behind, history).await?;
+        self.outlet.change(last).await;
+        Ok(())
+    }
+
+    /// Passes on the states that were found, and the generations that were not, from the oldest to the youngest.
+    pub(super) async fn tell(
+        &mut self,
+        resource: &Arc<Resource>,
+        behind: &Behind,
+        history: History,
+    ) -> Result<(), Unserved> {
+        for piece in history.pieces(behind) {
+            match piece {
+                Piece::Hole(hole, at) => self.lost(resource, behind, hole, at).await,
+                Piece::State(generation, state) => {
+                    self.found(resource, behind, generation, state).await?;
+                }
+            }
+        }
+        self.heard(true).await;
+        Ok(())
+    }
+
+    async fn found(
+        &mut self,
+        resource: &Arc<Resource>,
+        behind: &Behind,
+        generation: i64,
+        state: FoundState,
+    ) -> Result<(), Unserved> {
+        let at = state.at.min(behind.to.at);
+        let change = self.exact.change(resource, &behind.of, generation, state);
+        let unreadable = match change.await? {
+            Past::Was(change) => {
+                self.outlet.change(change).await;
+                return Ok(());
+            }
+            past => matches!(past, Past::Unreadable),
+        };
+        if generation > behind.from.generation {
+            // It was there a moment ago.
+            let generations = generation..=generation;
+            let hole = Hole {
+                generations,
+                unreadable,
+            };
+            self.lost(resource, behind, hole, at).await;
+        }
+        Ok(())
+    }
+
+    async fn lost(
+        &mut self,
+        resource: &Arc<Resource>,
+        behind: &Behind,
+        hole: Hole,
+        at: ResourceVersion,
+    ) {
+        // The newest state of a workload is ours whenever it was created.
+        let is_newest = *hole.generations.end() >= behind.to.generation;
+        let since = self.dates.since().map(|since| since.time);
+        if !is_newest && !behind.is_ours(since) {
+            return;
+        }
+        let reason = match (hole.unreadable, self.resumed) {
+            (true, _) => Reason::Undecodable,
+            (false, true) => Reason::Compacted,
+            (false, false) => Reason::RecorderAway,
+        };
+        let ObjectName {
+            namespace,
+            name,
+            uid,
+        } = behind.of.clone();
+        let lost = Lost {
+            uid,
+            namespace,
+            name,
+            generations: hole.generations,
+            reason,
+            at,
+            api_version: resource.api_version(),
+        };
+        self.outlet.lost(lost).await;
+    }
+
+    /// Looks at everything that was there at one place for objects that came after the position and are gone.
+    pub(super) async fn sample(
+        &mut self,
+        resource: &Arc<Resource>,
+        join: &mut Join,
+        place: ResourceVersion,
+    ) -> Result<(), Unserved> {
+        let Past::Was(objects) = self.exact.all(resource, place).await? else {
+            join.sampled(None, self.outlet.known());
+            return Ok(());
+        };
+        let changes: Vec<_> = objects
+            .into_iter()
+            .filter_map(|raw| self.edge(resource, Observed::Repair, Op::Modified, raw))
+            .collect();
+        let seen: Vec<_> = changes
+            .iter()
+            .map(|change| (change.uid, change.generation))
+            .collect();
+        let passed_by = join.sampled(Some(&seen), self.outlet.known());
+        for change in changes
+            .iter()
+            .filter(|change| passed_by.contains(&change.uid))
+        {
+            self.passed_by(resource, join.interval(), place, change)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// An object that came within the interval, was there at `at`, and went.
+    async fn passed_by(
+        &mut self,
+        resource: &Arc<Resource>,
+        (from, to): (ResourceVersion, ResourceVersion),
+        at: ResourceVersion,
+        change: &Change,
+    ) -> Result<(), Unserved> {
+        let name = ObjectName::of(change);
+        let last = self.exact.last_state(resource, &name, at, to).await?;
+        match last {
+            // Most of what comes and goes is not selected; nothing of that is lost.
+            Some(last) if self.outlet.is_selected(&last) => {
+                let origin = Version {
+                    generation: 0,
+                    at: from,
+                };
+                self.ended_before(resource, origin, last).await
+            }
+            _ => Ok(()),
+        }
+    }
+}

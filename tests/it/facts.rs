@@ -1,0 +1,65 @@
+//! A sink that keeps the facts it is given, and a stream of Deployments that gives them.
+
+use kube::Client;
+use revisor::kinds::Catalogue;
+use revisor::metrics::Metrics;
+use revisor::watch::{Fact, Heads, Position, Sink, Stream, StreamDeps};
+use revisor::workload::Head;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// All facts so far. Cloning shares them.
+#[derive(Clone, Default)]
+pub struct Facts(Arc<Mutex<Vec<Fact>>>);
+
+impl Sink for Facts {
+    async fn take(&mut self, fact: Fact) {
+        self.0.lock().expect("no panic").push(fact);
+    }
+}
+
+impl Facts {
+    /// Those that `text` has a text for.
+    pub fn texts<T>(&self, text: impl Fn(&Fact) -> Option<T>) -> Vec<T> {
+        let facts = self.0.lock().expect("no panic");
+        facts.iter().filter_map(text).collect()
+    }
+}
+
+/// The Revisions that were stored before.
+struct Stored(Vec<(Uuid, Head)>);
+
+impl Heads for Stored {
+    fn hand_over(&self, _: &str, _: &str) -> Vec<(Uuid, Head)> {
+        self.0.clone()
+    }
+}
+
+/// A stream of the Deployments that `client` shows.
+pub fn stream(
+    client: &Client,
+    heads: Vec<(Uuid, Head)>,
+    since: Option<Position>,
+    audit: Duration,
+    metrics: &Metrics,
+) -> (Stream<Facts>, Facts) {
+    let catalogue = Arc::new(Catalogue::built_in());
+    let mut kinds = catalogue.kinds().iter();
+    let kind = kinds.find(|kind| kind.kind == "Deployment");
+    let deps = StreamDeps {
+        watch: client.clone(),
+        call: client.clone(),
+        kind: kind.expect("built in").clone(),
+        catalogue: catalogue.clone(),
+        heads: Arc::new(Stored(heads)),
+        metrics: metrics.clone(),
+        ready: watch::channel(false).0,
+        since,
+        audit,
+        rewound: Arc::default(),
+    };
+    let facts = Facts::default();
+    (Stream::new(deps, facts.clone()), facts)
+}
