@@ -1,29 +1,20 @@
-//! The command line of `revisor`, and its commands beside `run`.
+//! The command line of `revisor`: each command has a file here but `run`, which has a module of its own.
 
 mod explain;
+mod kinds;
 mod rbac;
 mod reindex;
 mod status;
 
 pub use explain::{ExplainArgs, ExplainOutput};
+pub use kinds::{KindsArgs, KindsCommand};
 pub use reindex::ReindexArgs;
 pub use status::StatusArgs;
 
-use crate::client::Clients;
-use crate::config::{ClusterArgs, Config, Output};
-use crate::kinds::select::{Selection, select};
-use crate::kinds::{Catalogue, Kind, Select};
-use crate::table::columns;
-use crate::watch::{Discovery, resource};
-use crate::workload::Resource;
-use crate::{json, revision, run, telemetry};
-use clap::{Args, Parser, Subcommand};
-use kube::Client;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use std::fmt::Write as _;
+use crate::kinds::Catalogue;
+use crate::{revision, run, telemetry};
+use clap::{Parser, Subcommand};
 use std::io::Write as _;
-use std::path::PathBuf;
 
 /// Keeps every change of every inference workload on Kubernetes as an immutable Revision.
 #[derive(Parser, Debug)]
@@ -54,43 +45,7 @@ pub enum Command {
     Status(StatusArgs),
 }
 
-/// Flags of `revisor kinds`.
-#[derive(Args, Debug, Clone)]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct KindsArgs {
-    /// What to do instead of listing.
-    #[command(subcommand)]
-    pub command: Option<KindsCommand>,
-    /// Which cluster.
-    #[command(flatten)]
-    pub cluster_args: ClusterArgs,
-    /// Configuration file to check and to take kinds from
-    #[arg(
-        long,
-        env = "REVISOR_CONFIG",
-        hide_env_values = true,
-        value_name = "FILE"
-    )]
-    pub config: Option<PathBuf>,
-    /// Ask the cluster which kinds it serves and how many objects are selected
-    #[arg(long)]
-    pub cluster: bool,
-    /// Print the ClusterRole that recording them needs, for `kubectl apply -f -`
-    #[arg(long, conflicts_with_all = ["cluster", "output"])]
-    pub rbac: bool,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
-}
-
-/// Commands of `revisor kinds`.
-#[derive(Subcommand, Debug, Clone)]
-pub enum KindsCommand {
-    /// Show what would be recorded of manifests, and how it would be shown, without a cluster
-    Explain(ExplainArgs),
-}
-
-/// Does what the command line says.
+/// Executes the command that the command line names.
 ///
 /// # Errors
 /// With a message for people.
@@ -101,20 +56,20 @@ pub async fn execute(args: RevisorArgs) -> anyhow::Result<()> {
                 .map_err(|e| anyhow::anyhow!("--log {:?}: {e}", args.log))?;
             run::run(*args).await
         }
-        Command::Crds => say(&crds()?),
-        Command::Status(args) => say(&status::status(&args).await?),
-        Command::Reindex(args) => say(&reindex::reindex(&args).await?),
+        Command::Crds => print(&crds()?),
+        Command::Status(args) => print(&status::status(&args).await?),
+        Command::Reindex(args) => print(&reindex::reindex(&args).await?),
         Command::Kinds(args) => {
             if let Some(KindsCommand::Explain(args)) = &args.command {
                 return explain::explain(args).await;
             }
-            say(&kinds(&args).await?)
+            print(&kinds::kinds(&args).await?)
         }
     }
 }
 
-/// To standard output. Whoever reads it may stop early, as `head` does.
-fn say(text: &str) -> anyhow::Result<()> {
+/// Writes to standard output. A reader that stops early, as `head` does, is no error.
+fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
@@ -132,170 +87,12 @@ pub fn crds() -> anyhow::Result<String> {
     ))
 }
 
-/// One kind, as it is listed.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Row {
-    kind: String,
-    group: String,
-    versions: Vec<String>,
-    selected: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    found: Option<Found>,
-}
-
-/// What a cluster has of a kind.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Found {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<String>,
-    selected: usize,
-    objects: usize,
-}
-
 /// The ClusterRole that recording the kinds of the catalogue needs, as YAML.
 ///
 /// # Errors
 /// Never in practice: the role is plain data.
 pub fn rbac(catalogue: &Catalogue) -> anyhow::Result<String> {
     rbac::role(catalogue)
-}
-
-async fn kinds(args: &KindsArgs) -> anyhow::Result<String> {
-    let catalogue = Config::load(args.config.as_deref())?.catalogue;
-    if args.rbac {
-        return rbac(&catalogue);
-    }
-    let client = if args.cluster {
-        Some(
-            Clients::connect(args.cluster_args.kubeconfig.as_deref())
-                .await?
-                .call,
-        )
-    } else {
-        None
-    };
-    let mut rows = Vec::new();
-    for kind in catalogue.kinds() {
-        let found = match &client {
-            Some(client) => Some(count(client, &catalogue, kind).await?),
-            None => None,
-        };
-        rows.push(Row {
-            kind: kind.kind.clone(),
-            group: kind.group.clone(),
-            versions: kind.versions.clone(),
-            selected: rule(&kind.select),
-            found,
-        });
-    }
-    Ok(match args.output {
-        Output::Json => serde_json::to_string_pretty(&rows)? + "\n",
-        Output::Yaml => serde_saphyr::to_string(&rows)?,
-        Output::Table => table(&rows),
-    })
-}
-
-fn rule(select: &Select) -> String {
-    match select {
-        Select::Always => "always".to_owned(),
-        Select::Any { labels, gpu } => {
-            let label = |(key, value): &(String, Option<String>)| match value {
-                Some(value) => format!("label {key}={value}"),
-                None => format!("label {key}"),
-            };
-            let gpu = gpu.then(|| "requests a GPU".to_owned());
-            labels
-                .iter()
-                .map(label)
-                .chain(gpu)
-                .collect::<Vec<_>>()
-                .join(", or ")
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct Page<'a> {
-    metadata: PageMetadata,
-    #[serde(borrow, default)]
-    items: Vec<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct PageMetadata {
-    #[serde(default, rename = "continue")]
-    token: String,
-}
-
-async fn count(client: &Client, catalogue: &Catalogue, kind: &Kind) -> anyhow::Result<Found> {
-    let mut found = Found {
-        version: None,
-        selected: 0,
-        objects: 0,
-    };
-    let Discovery::Offered(resource) = resource(client, kind).await? else {
-        return Ok(found);
-    };
-    found.version = Some(resource.version.clone());
-    let mut token = String::new();
-    loop {
-        let text = page(client, &resource, &token).await?;
-        let page: Page<'_> = serde_json::from_str(&text)?;
-        found.objects += page.items.len();
-        for item in page.items {
-            let object = json::Document::parse(item.get())?;
-            found.selected +=
-                usize::from(select(catalogue, kind, object.root()) == Selection::Selected);
-        }
-        token = page.metadata.token;
-        if token.is_empty() {
-            return Ok(found);
-        }
-    }
-}
-
-async fn page(client: &Client, resource: &Resource, token: &str) -> anyhow::Result<String> {
-    let next = if token.is_empty() {
-        String::new()
-    } else {
-        format!("&continue={token}")
-    };
-    let uri = format!("{}?limit=500{next}", resource.path(None));
-    Ok(client
-        .request_text(http::Request::get(uri).body(Vec::new())?)
-        .await?)
-}
-
-fn table(rows: &[Row]) -> String {
-    let mut cells = vec![
-        ["KIND", "GROUP", "VERSIONS", "RECORDED WHEN"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
-    cells.extend(rows.iter().map(|r| {
-        vec![
-            r.kind.clone(),
-            r.group.clone(),
-            r.versions.join(","),
-            r.selected.clone(),
-        ]
-    }));
-    let mut text = columns(&cells);
-    for row in rows {
-        let _ = match &row.found {
-            None => Ok(()),
-            // Writing to a String cannot fail.
-            Some(Found { version: None, .. }) => writeln!(text, "{} is not installed", row.kind),
-            Some(Found {
-                selected, objects, ..
-            }) => {
-                writeln!(text, "{selected} of {objects} {}s selected", row.kind)
-            }
-        };
-    }
-    text
 }
 
 #[cfg(test)]
@@ -328,37 +125,5 @@ mod tests {
                 .into_owned();
             assert_eq!(variable, format!("REVISOR_{name}"));
         }
-    }
-
-    #[test]
-    fn a_table_lines_up_and_counts() {
-        let row = |kind: &str, found| Row {
-            kind: kind.into(),
-            group: "apps".into(),
-            versions: vec!["v1".into()],
-            selected: rule(&Select::Any {
-                labels: vec![("a".into(), Some("b".into()))],
-                gpu: true,
-            }),
-            found,
-        };
-        let found = |version: Option<&str>| {
-            Some(Found {
-                version: version.map(str::to_owned),
-                selected: 12,
-                objects: 340,
-            })
-        };
-        let text = table(&[
-            row("Deployment", found(Some("v1"))),
-            row("X", found(None)),
-            row("Y", None),
-        ]);
-        let expected = "KIND         GROUP   VERSIONS   RECORDED WHEN\n\
-            Deployment   apps    v1         label a=b, or requests a GPU\n\
-            X            apps    v1         label a=b, or requests a GPU\n\
-            Y            apps    v1         label a=b, or requests a GPU\n\
-            12 of 340 Deployments selected\nX is not installed\n";
-        assert_eq!(text, expected);
     }
 }

@@ -4,19 +4,19 @@ use crate::config::Config;
 use crate::json::Document;
 use crate::kinds::runner::Runner;
 use crate::kinds::select::{Selection, select};
-use crate::kinds::{Catalogue, Kind};
+use crate::kinds::{Catalogue, GroupKind, Kind};
 use crate::metrics::Metrics;
 use crate::record::extract::{PART, components};
 use crate::revision::View;
 use crate::snapshot;
+use crate::view::redact::Names;
 use crate::view::{History, complete, view};
 use crate::workload::Resource;
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Value;
-use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Flags of `revisor kinds explain`.
@@ -47,7 +47,7 @@ pub enum ExplainOutput {
     Json,
 }
 
-/// What becomes of one manifest.
+/// The result for one manifest.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Explained {
@@ -65,6 +65,33 @@ struct Explained {
     view: Option<View>,
 }
 
+impl Explained {
+    /// Adds the outputs of the kind file's program to the view, or the reason why there are none.
+    async fn add_components(
+        &mut self,
+        kind: &Arc<Kind>,
+        runner: &Runner,
+        json: &str,
+        names: &Names,
+    ) {
+        let (Some(file), Some(view)) = (&kind.view, &mut self.view) else {
+            return;
+        };
+        match outputs(kind, runner, json.to_owned()).await {
+            Ok(outputs) => {
+                complete(view, file, &outputs, names);
+                self.components = outputs;
+            }
+            Err(error) => self.view_error = Some(error),
+        }
+    }
+
+    fn failure(&self) -> Option<String> {
+        let error = self.view_error.as_ref()?;
+        Some(format!("{}: {error}", self.workload))
+    }
+}
+
 /// Explains every document of a file.
 ///
 /// # Errors
@@ -74,145 +101,171 @@ pub(super) async fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     let config = Config::load(args.config.as_deref())?;
     let runner = Runner::new(&Metrics::new());
     let file = args.filename.display().to_string();
-    let mut text = String::new();
-    if file == "-" {
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .context("standard input")?;
-    } else {
-        text = std::fs::read_to_string(&args.filename).with_context(|| file.clone())?;
-    }
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(&text).with_context(|| format!("{file}: is not YAML"))?;
+    let manifests = manifests(&file, &read(&args.filename)?)?;
     let mut all = Vec::new();
-    for (i, document) in documents
-        .iter()
-        .filter(|document| !document.is_null())
-        .enumerate()
-    {
-        let explained = one(&config, &runner, document).await;
+    for (i, manifest) in manifests.iter().enumerate() {
+        let explained = explain_manifest(&config, &runner, manifest).await;
         all.push(explained.with_context(|| format!("{file}: document {}", i + 1))?);
     }
-    if all.is_empty() {
-        bail!("{file}: holds no manifest");
+    super::print(&render(&all, args.output)?)?;
+    let failed: Vec<_> = all.iter().filter_map(Explained::failure).collect();
+    ensure!(failed.is_empty(), "{file}: {}", failed.join("; "));
+    Ok(())
+}
+
+/// Reads a file; `-` is standard input.
+fn read(file: &Path) -> anyhow::Result<String> {
+    if file == Path::new("-") {
+        std::io::read_to_string(std::io::stdin()).context("standard input")
+    } else {
+        std::fs::read_to_string(file).with_context(|| file.display().to_string())
     }
-    super::say(&match args.output {
-        ExplainOutput::Json => serde_json::to_string_pretty(&all)? + "\n",
+}
+
+/// The documents of a YAML text; there is at least one.
+fn manifests(file: &str, text: &str) -> anyhow::Result<Vec<Value>> {
+    let mut documents: Vec<Value> =
+        serde_saphyr::from_multiple(text).with_context(|| format!("{file}: is not YAML"))?;
+    documents.retain(|document| !document.is_null());
+    ensure!(!documents.is_empty(), "{file}: holds no manifest");
+    Ok(documents)
+}
+
+fn render(all: &[Explained], output: ExplainOutput) -> anyhow::Result<String> {
+    Ok(match output {
+        ExplainOutput::Json => serde_json::to_string_pretty(all)? + "\n",
         ExplainOutput::Yaml => all
             .iter()
             .map(serde_saphyr::to_string)
             .collect::<Result<Vec<_>, _>>()?
             .join("---\n"),
-    })?;
-    let failed = all
-        .iter()
-        .filter_map(|one| Some(format!("{}: {}", one.workload, one.view_error.as_ref()?)));
-    let failed: Vec<_> = failed.collect();
-    anyhow::ensure!(failed.is_empty(), "{file}: {}", failed.join("; "));
-    Ok(())
+    })
 }
 
-async fn one(config: &Config, runner: &Runner, manifest: &Value) -> anyhow::Result<Explained> {
-    let (catalogue, names) = (&config.catalogue, &config.settings.names);
-    let text = |field: &str| {
-        manifest[field]
-            .as_str()
-            .with_context(|| format!("has no {field}"))
+async fn explain_manifest(
+    config: &Config,
+    runner: &Runner,
+    manifest: &Value,
+) -> anyhow::Result<Explained> {
+    let catalogue = &config.catalogue;
+    let names = &config.settings.names;
+    let api_version = field(manifest, "apiVersion")?;
+    let kind = find_kind(catalogue, api_version, field(manifest, "kind")?)?;
+    let json = manifest.to_string();
+    let document = Document::parse(&json)?;
+    let selection = select(catalogue, kind, document.root());
+    let first = History::First { generation: 1 };
+    let mut explained = Explained {
+        workload: workload_name(kind, manifest),
+        kind_file: kind.group_kind().to_string(),
+        recorded: selection == Selection::Selected,
+        why: why(catalogue, kind, &selection),
+        content_digest: Some(content_digest(kind, api_version, &document)?),
+        components: Vec::new(),
+        view_error: None,
+        view: view(kind, document.root(), first, names),
     };
-    let (api_version, kind_name) = (text("apiVersion")?, text("kind")?);
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let named = |kind: &&Arc<Kind>| kind.kind == kind_name && kind.group == group;
-    let Some(kind) = catalogue.kinds().iter().find(named) else {
+    explained.add_components(kind, runner, &json, names).await;
+    Ok(explained)
+}
+
+fn field<'m>(manifest: &'m Value, name: &str) -> anyhow::Result<&'m str> {
+    manifest[name]
+        .as_str()
+        .with_context(|| format!("has no {name}"))
+}
+
+fn workload_name(kind: &Kind, manifest: &Value) -> String {
+    let name = manifest["metadata"]["name"].as_str();
+    format!("{}/{}", kind.kind, name.unwrap_or("(no name)"))
+}
+
+/// Group and version; the group is empty for the core group.
+fn group_version(api_version: &str) -> (&str, &str) {
+    api_version.split_once('/').unwrap_or(("", api_version))
+}
+
+/// Finds the kind file of a kind in an apiVersion.
+fn find_kind<'c>(
+    catalogue: &'c Catalogue,
+    api_version: &str,
+    name: &str,
+) -> anyhow::Result<&'c Arc<Kind>> {
+    let (group, version) = group_version(api_version);
+    let mut kinds = catalogue.kinds().iter();
+    let Some(kind) = kinds.find(|kind| kind.kind == name && kind.group == group) else {
         let known: Vec<_> = catalogue
             .kinds()
             .iter()
             .map(|kind| kind.group_kind().to_string())
             .collect();
         bail!(
-            "kind: {kind_name:?} of {api_version:?} has no kind file (known: {})",
+            "kind: {name:?} of {api_version:?} has no kind file (known: {})",
             known.join(", ")
         );
     };
-    if !kind.versions.iter().any(|known| known == version) {
-        bail!(
-            "apiVersion: {api_version:?} is none of the versions of its kind file: {}",
-            kind.versions.join(", ")
-        );
-    }
-    let json = manifest.to_string();
-    let document = Document::parse(&json)?;
-    let selection = select(catalogue, kind, document.root());
+    ensure!(
+        kind.versions.iter().any(|known| known == version),
+        "apiVersion: {api_version:?} is none of the versions of its kind file: {}",
+        kind.versions.join(", ")
+    );
+    Ok(kind)
+}
+
+fn content_digest(
+    kind: &Kind,
+    api_version: &str,
+    document: &Document<'_>,
+) -> anyhow::Result<String> {
+    let (group, version) = group_version(api_version);
     let resource = Resource {
         group: group.to_owned(),
         version: version.to_owned(),
         kind: kind.kind.clone(),
         plural: kind.plural.clone(),
     };
-    let name = manifest["metadata"]["name"].as_str().unwrap_or("(no name)");
-    let mut explained = Explained {
-        workload: format!("{kind_name}/{name}"),
-        kind_file: kind.group_kind().to_string(),
-        recorded: selection == Selection::Selected,
-        why: why(catalogue, kind, &selection),
-        content_digest: Some(
-            snapshot::pack(&resource, document.root())?
-                .digest
-                .to_string(),
-        ),
-        components: Vec::new(),
-        view_error: None,
-        view: view(
-            kind,
-            document.root(),
-            History::First { generation: 1 },
-            names,
-        ),
-    };
-    if let (Some(file), Some(view)) = (&kind.view, &mut explained.view) {
-        match outputs(kind, runner, json.clone()).await {
-            Ok(outputs) => {
-                complete(view, file, &outputs, names);
-                explained.components = outputs;
-            }
-            Err(error) => explained.view_error = Some(error),
-        }
-    }
-    Ok(explained)
+    Ok(snapshot::pack(&resource, document.root())?
+        .digest
+        .to_string())
 }
 
-/// What the kind file's program gives, run as the recorder runs it.
+/// Runs the program of the kind file as the recorder runs it, and returns its outputs.
 async fn outputs(kind: &Arc<Kind>, runner: &Runner, json: String) -> Result<Vec<Value>, String> {
     let of = kind.clone();
-    let work = move || {
-        of.view
-            .as_ref()
-            .map_or_else(|| Ok(Vec::new()), |file| components(file, &json))
-    };
-    let outputs = runner.run(kind, PART, work).await;
-    outputs.map_err(|failure| {
-        format!("{PART}: {failure}; Revisions are recorded without what it should find")
-    })
+    runner
+        .run(kind, PART, move || match &of.view {
+            Some(file) => components(file, &json),
+            None => Ok(Vec::new()),
+        })
+        .await
+        .map_err(|failure| {
+            format!("{PART}: {failure}; Revisions are recorded without what it should find")
+        })
 }
 
+/// The reason why a workload is recorded or not.
 fn why(catalogue: &Catalogue, kind: &Kind, selection: &Selection) -> String {
     match selection {
         Selection::Selected => "selected".to_owned(),
         Selection::Refused => "label revisor.dev/record=false".to_owned(),
-        Selection::Unmatched => {
-            "it has none of the labels and asks for no GPU; label revisor.dev/record=true selects it"
-                .to_owned()
+        Selection::Unmatched => "it has none of the labels and asks for no GPU; \
+             label revisor.dev/record=true selects it"
+            .to_owned(),
+        Selection::Owned(owner) => why_owned(catalogue, kind, owner),
+    }
+}
+
+/// The reason why a workload that belongs to `owner` is not recorded itself.
+fn why_owned(catalogue: &Catalogue, kind: &Kind, owner: &GroupKind) -> String {
+    if catalogue.has(owner) {
+        return format!("it is a part of a {owner}, a kind that is recorded itself");
+    }
+    match kind.part_of.iter().find(|(part, _)| part == owner) {
+        Some((_, root)) => {
+            format!("it is a part of a {owner}, and that of a {root}, a kind that is recorded")
         }
-        Selection::Owned(owner) if catalogue.has(owner) => {
-            format!("it is a part of a {owner}, a kind that is recorded itself")
-        }
-        Selection::Owned(owner) => {
-            let root = kind.part_of.iter().find(|(part, _)| part == owner).map(|(_, root)| root);
-            match root {
-                Some(root) => {
-                    format!("it is a part of a {owner}, and that of a {root}, a kind that is recorded")
-                }
-                None => format!("ownedBy of its kind file says that a {owner} is a part of what is recorded"),
-            }
+        None => {
+            format!("ownedBy of its kind file says that a {owner} is a part of what is recorded")
         }
     }
 }
@@ -220,7 +273,6 @@ fn why(catalogue: &Catalogue, kind: &Kind, selection: &Selection) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kinds::GroupKind;
 
     #[test]
     fn it_says_what_is_recorded_instead() {

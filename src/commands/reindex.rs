@@ -4,7 +4,7 @@ use crate::client::Clients;
 use crate::clock;
 use crate::config::{ClusterArgs, Config};
 use crate::json::Document;
-use crate::kinds::{Catalogue, Kind};
+use crate::kinds::Catalogue;
 use crate::metrics::Metrics;
 use crate::record::extract::Extractor;
 use crate::record::queue::Unviewed;
@@ -17,7 +17,6 @@ use clap::Args;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 const PAGE: u32 = 200;
@@ -47,7 +46,7 @@ pub struct ReindexArgs {
     pub dry_run: bool,
 }
 
-/// What was done.
+/// Revisions by result.
 #[derive(Default)]
 struct Count {
     read: usize,
@@ -57,8 +56,8 @@ struct Count {
     failed: usize,
 }
 
-/// What came of one Revision.
-enum Outcome {
+/// The result for one Revision.
+enum ReindexResult {
     Rewritten,
     Unchanged,
     /// There is nothing to make a view from, or it is gone.
@@ -80,20 +79,17 @@ struct Reindex {
 /// When Revisions cannot be read, or some could not be rewritten.
 pub(super) async fn reindex(args: &ReindexArgs) -> anyhow::Result<String> {
     let config = Config::load(args.config.as_deref())?;
-    let client = Clients::connect(args.cluster.kubeconfig.as_deref())
-        .await?
-        .call;
+    let kubeconfig = args.cluster.kubeconfig.as_deref();
+    let client = Clients::connect(kubeconfig).await?.call;
     let names = config.settings.names;
-    let extractor = Extractor::new(names.clone(), &Metrics::new());
-    let dry_run = args.dry_run;
-    let all = Reindex {
+    let reindex = Reindex {
         client,
         catalogue: config.catalogue,
+        extractor: Extractor::new(names.clone(), &Metrics::new()),
         names,
-        extractor,
-        dry_run,
+        dry_run: args.dry_run,
     };
-    all.run(args.namespace.as_deref()).await
+    reindex.run(args.namespace.as_deref()).await
 }
 
 impl Reindex {
@@ -103,31 +99,32 @@ impl Reindex {
             None => Api::all(self.client.clone()),
         };
         let mut count = Count::default();
-        let mut said = clock::monotonic();
+        let mut progress = clock::monotonic();
         let mut params = ListParams::default().limit(PAGE);
         // By name, so that what comes before a Revision is mostly the generation before it.
         let mut last: Option<Revision> = None;
         loop {
             let page = all.list(&params).await?;
             for revision in page.items {
-                self.counted(&revision, last.as_ref(), &mut count).await;
+                self.rewrite_and_count(&revision, last.as_ref(), &mut count)
+                    .await;
                 last = Some(revision);
-                if said.elapsed() > PROGRESS {
+                if progress.elapsed() > PROGRESS {
                     eprintln!(
                         "{} Revisions read, {} rewritten",
                         count.read, count.rewritten
                     );
-                    said = clock::monotonic();
+                    progress = clock::monotonic();
                 }
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
-                None => return self.said(&count),
+                None => return self.summary(&count),
             }
         }
     }
 
-    fn said(&self, count: &Count) -> anyhow::Result<String> {
+    fn summary(&self, count: &Count) -> anyhow::Result<String> {
         let Count {
             read,
             rewritten,
@@ -149,31 +146,33 @@ impl Reindex {
         ))
     }
 
-    async fn counted(&self, revision: &Revision, last: Option<&Revision>, count: &mut Count) {
+    async fn rewrite_and_count(
+        &self,
+        revision: &Revision,
+        last: Option<&Revision>,
+        count: &mut Count,
+    ) {
         count.read += 1;
-        match self.one(revision.clone(), last).await {
-            Ok(Outcome::Rewritten) => count.rewritten += 1,
-            Ok(Outcome::Unchanged) => count.unchanged += 1,
-            Ok(Outcome::Without) => count.without += 1,
+        match self.rewrite(revision.clone(), last).await {
+            Ok(ReindexResult::Rewritten) => count.rewritten += 1,
+            Ok(ReindexResult::Unchanged) => count.unchanged += 1,
+            Ok(ReindexResult::Without) => count.without += 1,
             Err(error) => {
                 count.failed += 1;
-                let part = |part: &Option<String>| part.clone().unwrap_or_default();
-                let (namespace, name) = (
-                    part(&revision.metadata.namespace),
-                    part(&revision.metadata.name),
-                );
+                let namespace = revision.metadata.namespace.as_deref().unwrap_or_default();
+                let name = revision.metadata.name.as_deref().unwrap_or_default();
                 eprintln!("{namespace}/{name}: {error:#}");
             }
         }
     }
 
-    /// By PUT with its resourceVersion: a view cannot overwrite what somebody else has just written. What was written in
-    /// between, a status mostly, is read, and the view is made once more.
-    async fn one(
+    /// Rewrites one Revision by PUT with its resourceVersion, so that a view cannot overwrite the write of another
+    /// client. After a conflict the Revision is read again, and its view rebuilt.
+    async fn rewrite(
         &self,
         mut revision: Revision,
         last: Option<&Revision>,
-    ) -> anyhow::Result<Outcome> {
+    ) -> anyhow::Result<ReindexResult> {
         let name = revision.metadata.name.clone().unwrap_or_default();
         let namespace = revision.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Revision> = Api::namespaced(self.client.clone(), &namespace);
@@ -182,21 +181,23 @@ impl Reindex {
             field_manager: Some(FIELD_MANAGER.to_owned()),
         };
         for _ in 0..TRIES {
-            let Some(view) = self.made(&api, &revision, last).await? else {
-                return Ok(Outcome::Without);
+            let Some(view) = self.rebuild_view(&api, &revision, last).await? else {
+                return Ok(ReindexResult::Without);
             };
             if revision.spec.view.as_ref() == Some(&view) {
-                return Ok(Outcome::Unchanged);
+                return Ok(ReindexResult::Unchanged);
             }
             revision.spec.view = Some(view);
             match api.replace(&name, &params, &revision).await {
-                Ok(_) => return Ok(Outcome::Rewritten),
-                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Outcome::Without),
+                Ok(_) => return Ok(ReindexResult::Rewritten),
+                Err(kube::Error::Api(status)) if status.code == 404 => {
+                    return Ok(ReindexResult::Without);
+                }
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 Err(error) => return Err(error.into()),
             }
             let Some(fresh) = api.get_opt(&name).await? else {
-                return Ok(Outcome::Without);
+                return Ok(ReindexResult::Without);
             };
             revision = fresh;
         }
@@ -204,7 +205,7 @@ impl Reindex {
     }
 
     /// The view as it would be recorded now; none when there is nothing to make it from.
-    async fn made(
+    async fn rebuild_view(
         &self,
         api: &Api<Revision>,
         revision: &Revision,
@@ -225,15 +226,21 @@ impl Reindex {
         let earlier = before
             .as_deref()
             .and_then(|text| Document::parse(text).ok());
-        let earlier = earlier.as_ref().map(Document::root);
-        let Some(mut view) = again(&unviewed.kind, document.root(), earlier, old, &self.names)
-        else {
+        let Some(mut view) = again(
+            &unviewed.kind,
+            document.root(),
+            earlier.as_ref().map(Document::root),
+            old,
+            &self.names,
+        ) else {
             return Ok(None);
         };
-        let completed = self.extractor.complete(&mut view, &unviewed).await;
-        completed.map_err(|failure| {
-            anyhow::anyhow!("the kind file's view.components failed: {failure}")
-        })?;
+        self.extractor
+            .complete(&mut view, &unviewed)
+            .await
+            .map_err(|failure| {
+                anyhow::anyhow!("the kind file's view.components failed: {failure}")
+            })?;
         Ok(Some(view))
     }
 }
@@ -244,33 +251,33 @@ async fn before(
     revision: &Revision,
     last: Option<&Revision>,
 ) -> anyhow::Result<Option<String>> {
-    let (workload, generation) = (&revision.spec.workload, revision.spec.generation - 1);
-    let is = |other: &&Revision| {
-        other.spec.workload.uid == workload.uid
-            && other.spec.generation == generation
-            && other.spec.gap.is_none()
-    };
-    let stored = if let Some(last) = last.filter(is) {
+    let stored = if let Some(last) = last.filter(|last| is_before(last, revision)) {
         last.spec.snapshot.clone()
     } else {
-        let name = identity::name(&workload.name, workload.uid, generation);
+        let workload = &revision.spec.workload;
+        let name = identity::name(&workload.name, workload.uid, revision.spec.generation - 1);
         api.get_opt(&name)
             .await?
-            .as_ref()
-            .filter(is)
-            .and_then(|found| found.spec.snapshot.clone())
+            .filter(|found| is_before(found, revision))
+            .and_then(|found| found.spec.snapshot)
     };
     Ok(stored.and_then(|stored| snapshot::read(&stored).ok().flatten()))
 }
 
+/// Whether `other` holds the generation before that of `revision`, of the same workload.
+fn is_before(other: &Revision, revision: &Revision) -> bool {
+    other.spec.workload.uid == revision.spec.workload.uid
+        && other.spec.generation == revision.spec.generation - 1
+        && other.spec.gap.is_none()
+}
+
 fn unviewed(catalogue: &Catalogue, revision: &Revision) -> Option<Unviewed> {
     let workload = &revision.spec.workload;
-    let group = workload
-        .api_version
-        .split_once('/')
-        .map_or("", |(group, _)| group);
-    let of = |kind: &&Arc<Kind>| kind.kind == workload.kind && kind.group == group;
-    let kind = catalogue.kinds().iter().find(of)?.clone();
+    let kind = catalogue
+        .kinds()
+        .iter()
+        .find(|kind| kind.kind == workload.kind && kind.group == workload.group())?
+        .clone();
     let gzip = snapshot::compressed(revision.spec.snapshot.as_ref()?).ok()??;
     Some(Unviewed { kind, gzip })
 }
@@ -281,8 +288,9 @@ mod tests {
     use http::{Method, Request, Response};
     use http_body_util::BodyExt;
     use kube::client::Body;
+    use parking_lot::Mutex;
     use serde_json::{Value, json};
-    use std::sync::Mutex;
+    use std::sync::Arc;
 
     /// A Revision of a Deployment with one variable.
     fn revision(generation: i64, pin: &str, version: &str) -> Value {
@@ -321,7 +329,7 @@ mod tests {
                     _ => {
                         let put: Value = serde_json::from_slice(&bytes)?;
                         let late = put["metadata"]["resourceVersion"] == "1";
-                        written.lock().expect("no panic").push(put.clone());
+                        written.lock().push(put.clone());
                         if late {
                             (409, json!({"code": 409, "reason": "Conflict"}))
                         } else {
@@ -347,7 +355,7 @@ mod tests {
             dry_run: false,
         };
         let said = all.run(None).await.expect("a result");
-        let puts = puts.lock().expect("no panic").clone();
+        let puts = puts.lock().clone();
         (said, puts)
     }
 

@@ -19,7 +19,25 @@ use tokio::time::timeout;
 const DEADLINE: Duration = Duration::from_secs(10);
 const MAX_ANSWER: usize = 16 << 20;
 
-/// Where a pod's own token is.
+/// The columns of the table.
+const HEADER: [&str; 14] = [
+    "KIND",
+    "SEEN",
+    "RECORDED",
+    "CHECKPOINT",
+    "LAG",
+    "REVISIONS",
+    "QUIET",
+    "HOLES",
+    "REPAIRED",
+    "LOST",
+    "GAPS",
+    "BLIND",
+    "410",
+    "AUDIT",
+];
+
+/// The file of a pod's own token.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// Flags of `revisor status`.
@@ -58,7 +76,7 @@ pub struct StatusArgs {
     pub output: Output,
 }
 
-/// What Revisor says when it refuses.
+/// The body of an error of Revisor.
 #[derive(Deserialize)]
 struct Refusal {
     message: String,
@@ -71,6 +89,58 @@ struct Sample<'a> {
     value: f64,
 }
 
+impl Sample<'_> {
+    fn label(&self, name: &str) -> Option<&str> {
+        self.labels.get(name).copied()
+    }
+}
+
+/// All samples of `/metrics`.
+struct Samples<'a>(Vec<Sample<'a>>);
+
+impl<'a> Samples<'a> {
+    fn parse(text: &'a str) -> Self {
+        Self(text.lines().filter_map(sample).collect())
+    }
+
+    fn named(&self, name: &str) -> impl Iterator<Item = &Sample<'a>> {
+        self.0.iter().filter(move |sample| sample.name == name)
+    }
+
+    /// The sum of a metric over all of its labels.
+    fn total(&self, name: &str) -> f64 {
+        sum(self.named(name))
+    }
+
+    /// The sum of a metric over all labels of one kind.
+    fn total_of(&self, name: &str, kind: &str) -> f64 {
+        sum(self
+            .named(name)
+            .filter(|sample| sample.label("kind") == Some(kind)))
+    }
+
+    /// The kinds that any sample has, in alphabetical order.
+    fn kinds(&self) -> BTreeSet<&str> {
+        self.0
+            .iter()
+            .filter_map(|sample| sample.label("kind"))
+            .collect()
+    }
+
+    /// The reasons for which writing is held now.
+    fn held(&self) -> Vec<String> {
+        self.named("revisor_write_held")
+            .filter(|sample| sample.value > 0.0)
+            .filter_map(|sample| sample.label("reason").map(str::to_owned))
+            .collect()
+    }
+}
+
+/// The sum of no samples is -0, which is printed as such, so 0 is added.
+fn sum<'s, 'a: 's>(samples: impl Iterator<Item = &'s Sample<'a>>) -> f64 {
+    samples.map(|sample| sample.value).sum::<f64>() + 0.0
+}
+
 /// All that is printed.
 #[derive(Serialize, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -81,13 +151,13 @@ struct Status {
     held: Vec<String>,
     etcd_rewinds: f64,
     checkpoint_failures: f64,
-    kinds: Vec<Kind>,
+    kinds: Vec<KindStatus>,
 }
 
-/// How the recording of one kind is doing. Places are resourceVersions.
+/// The state of the recording of one kind. `seen_through`, `recorded_through` and `checkpoint` are resourceVersions.
 #[derive(Serialize, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-struct Kind {
+struct KindStatus {
     kind: String,
     seen_through: f64,
     recorded_through: f64,
@@ -104,6 +174,67 @@ struct Kind {
     audit_repairs: f64,
 }
 
+impl Status {
+    fn read(ready: String, text: &str) -> Self {
+        let samples = Samples::parse(text);
+        Self {
+            ready,
+            queued_revisions: samples.total("revisor_queue_length"),
+            queued_bytes: samples.total("revisor_queue_bytes"),
+            held: samples.held(),
+            etcd_rewinds: samples.total("revisor_etcd_rewinds_total"),
+            checkpoint_failures: samples.total("revisor_checkpoint_failures_total"),
+            kinds: samples
+                .kinds()
+                .into_iter()
+                .map(|kind| KindStatus::read(kind, &samples))
+                .collect(),
+        }
+    }
+}
+
+impl KindStatus {
+    fn read(kind: &str, samples: &Samples<'_>) -> Self {
+        let total = |name| samples.total_of(name, kind);
+        Self {
+            kind: kind.to_owned(),
+            seen_through: total("revisor_watch_resource_version"),
+            recorded_through: total("revisor_recorded_resource_version"),
+            checkpoint: total("revisor_checkpoint_resource_version"),
+            lag_seconds: total("revisor_lag_seconds"),
+            recorded: total("revisor_revisions_recorded_total"),
+            quiet: total("revisor_quiet_generations_total"),
+            holes: total("revisor_generation_holes_total"),
+            repaired: total("revisor_generations_repaired_total"),
+            lost: total("revisor_generations_lost_total"),
+            in_gaps: total("revisor_gap_generations_total"),
+            blind_intervals: total("revisor_blind_intervals_total"),
+            expired_watches: total("revisor_watch_expired_total"),
+            audit_repairs: total("revisor_audit_repairs_total"),
+        }
+    }
+
+    /// A row of the table, as [`HEADER`] names its cells.
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.kind.clone(),
+            self.seen_through.to_string(),
+            self.recorded_through.to_string(),
+            self.checkpoint.to_string(),
+            format!("{:.1}s", self.lag_seconds),
+            self.recorded.to_string(),
+            self.quiet.to_string(),
+            self.holes.to_string(),
+            self.repaired.to_string(),
+            self.lost.to_string(),
+            self.in_gaps.to_string(),
+            self.blind_intervals.to_string(),
+            self.expired_watches.to_string(),
+            self.audit_repairs.to_string(),
+        ]
+    }
+}
+
 /// Asks a running Revisor.
 ///
 /// # Errors
@@ -117,7 +248,7 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<String> {
             serde_json::from_str::<Refusal>(&text).map_or(String::new(), |refusal| refusal.message);
         bail!("{}/metrics answered {code} {why}", args.admin);
     }
-    let status = read(ready, &text);
+    let status = Status::read(ready, &text);
     Ok(match args.output {
         Output::Json => serde_json::to_string_pretty(&status)? + "\n",
         Output::Yaml => serde_saphyr::to_string(&status)?,
@@ -125,7 +256,7 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<String> {
     })
 }
 
-/// kube's client knows all there is to know about certificates and tokens.
+/// A client for the admin port. It is kube's, which handles certificates and tokens.
 fn client(args: &StatusArgs) -> anyhow::Result<Client> {
     let uri: Uri = args
         .admin
@@ -141,29 +272,37 @@ fn client(args: &StatusArgs) -> anyhow::Result<Client> {
     let secure = uri.scheme_str() == Some("https");
     let mut config = Config::new(uri);
     config.default_retry = false;
-    (config.connect_timeout, config.read_timeout) = (Some(DEADLINE), Some(DEADLINE));
+    config.connect_timeout = Some(DEADLINE);
+    config.read_timeout = Some(DEADLINE);
     config.accept_invalid_certs = args.insecure_skip_tls_verify;
     if let Some(file) = &args.certificate_authority {
-        let certificates =
-            CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let certificates =
-            certificates.with_context(|| format!("--certificate-authority {}", file.display()))?;
-        config.root_cert = Some(
-            certificates
-                .iter()
-                .map(|certificate| certificate.to_vec())
-                .collect(),
-        );
+        config.root_cert = Some(certificates(file)?);
     }
     // A token is never sent where everybody could read it.
+    if secure {
+        config.auth_info.token_file = token_file(args);
+    }
+    Ok(Client::try_from(config)?)
+}
+
+/// The certificates of a PEM file, in DER.
+fn certificates(file: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    CertificateDer::pem_file_iter(file)
+        .and_then(|certificates| {
+            certificates
+                .map(|certificate| Ok(certificate?.to_vec()))
+                .collect()
+        })
+        .with_context(|| format!("--certificate-authority {}", file.display()))
+}
+
+/// The file of the token to send: that of the flag, else the pod's own.
+fn token_file(args: &StatusArgs) -> Option<String> {
     let own = Path::new(POD_TOKEN);
-    let token = args
-        .token_file
+    args.token_file
         .as_deref()
         .or_else(|| own.exists().then_some(own))
-        .filter(|_| secure);
-    config.auth_info.token_file = token.map(|file| file.display().to_string());
-    Ok(Client::try_from(config)?)
+        .map(|file| file.display().to_string())
 }
 
 async fn get(
@@ -171,133 +310,49 @@ async fn get(
     args: &StatusArgs,
     path: &str,
 ) -> anyhow::Result<(StatusCode, String)> {
-    let answer = timeout(
-        DEADLINE,
-        client.send(Request::get(path).body(Body::empty())?),
-    )
-    .await;
-    let answer = answer
+    let request = Request::get(path).body(Body::empty())?;
+    let answer = timeout(DEADLINE, client.send(request))
+        .await
         .map_err(anyhow::Error::from)
-        .and_then(|answer| answer.map_err(Into::into));
-    let answer = answer.with_context(|| format!("no Revisor answers at {}", args.admin))?;
+        .and_then(|answer| answer.map_err(Into::into))
+        .with_context(|| format!("no Revisor answers at {}", args.admin))?;
     let code = answer.status();
-    let body = Limited::new(answer.into_body(), MAX_ANSWER).collect();
-    let body = timeout(DEADLINE, body).await?;
-    let body = body.map_err(|error| anyhow::anyhow!("{}{path}: {error}", args.admin))?;
-    Ok((code, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
-}
-
-fn read(ready: String, text: &str) -> Status {
-    let samples: Vec<_> = text.lines().filter_map(sample).collect();
-    let total = |name: &str, kind: Option<&str>| {
-        let of = samples.iter().filter(|s| {
-            s.name == name && (kind.is_none() || s.labels.get("kind").copied() == kind)
-        });
-        // Not -0, which a sum of nothing is.
-        of.map(|s| s.value).sum::<f64>() + 0.0
-    };
-    let held = samples
-        .iter()
-        .filter(|s| s.name == "revisor_write_held" && s.value > 0.0);
-    let kinds: BTreeSet<_> = samples
-        .iter()
-        .filter_map(|s| s.labels.get("kind").copied())
-        .collect();
-    let row = |kind: &str| Kind {
-        kind: kind.to_owned(),
-        seen_through: total("revisor_watch_resource_version", Some(kind)),
-        recorded_through: total("revisor_recorded_resource_version", Some(kind)),
-        checkpoint: total("revisor_checkpoint_resource_version", Some(kind)),
-        lag_seconds: total("revisor_lag_seconds", Some(kind)),
-        recorded: total("revisor_revisions_recorded_total", Some(kind)),
-        quiet: total("revisor_quiet_generations_total", Some(kind)),
-        holes: total("revisor_generation_holes_total", Some(kind)),
-        repaired: total("revisor_generations_repaired_total", Some(kind)),
-        lost: total("revisor_generations_lost_total", Some(kind)),
-        in_gaps: total("revisor_gap_generations_total", Some(kind)),
-        blind_intervals: total("revisor_blind_intervals_total", Some(kind)),
-        expired_watches: total("revisor_watch_expired_total", Some(kind)),
-        audit_repairs: total("revisor_audit_repairs_total", Some(kind)),
-    };
-    Status {
-        ready,
-        queued_revisions: total("revisor_queue_length", None),
-        queued_bytes: total("revisor_queue_bytes", None),
-        held: held
-            .filter_map(|s| s.labels.get("reason").map(|reason| (*reason).to_owned()))
-            .collect(),
-        etcd_rewinds: total("revisor_etcd_rewinds_total", None),
-        checkpoint_failures: total("revisor_checkpoint_failures_total", None),
-        kinds: kinds.into_iter().map(row).collect(),
-    }
+    let limited = Limited::new(answer.into_body(), MAX_ANSWER);
+    let body = timeout(DEADLINE, limited.collect())
+        .await?
+        .map_err(|error| anyhow::anyhow!("{}{path}: {error}", args.admin))?
+        .to_bytes();
+    Ok((code, String::from_utf8_lossy(&body).into_owned()))
 }
 
 /// `name{label="value",…} number`, as Revisor itself writes it: no value holds a quote or a comma.
 fn sample(line: &str) -> Option<Sample<'_>> {
     let (series, value) = line.rsplit_once(' ').filter(|_| !line.starts_with('#'))?;
     let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-    let label = |pair| {
-        str::split_once(pair, '=').map(|(key, value): (&str, &str)| (key, value.trim_matches('"')))
-    };
-    let labels = labels
-        .trim_end_matches('}')
-        .split(',')
-        .filter_map(label)
-        .collect();
     Some(Sample {
         name,
-        labels,
+        labels: labels
+            .trim_end_matches('}')
+            .split(',')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(key, value)| (key, value.trim_matches('"')))
+            .collect(),
         value: value.parse().ok()?,
     })
 }
 
 fn table(status: &Status) -> String {
-    let header = [
-        "KIND",
-        "SEEN",
-        "RECORDED",
-        "CHECKPOINT",
-        "LAG",
-        "REVISIONS",
-        "QUIET",
-        "HOLES",
-        "REPAIRED",
-        "LOST",
-        "GAPS",
-        "BLIND",
-        "410",
-        "AUDIT",
-    ];
-    let mut rows = vec![header.map(str::to_owned).to_vec()];
-    rows.extend(status.kinds.iter().map(|k| {
-        let lag = format!("{:.1}s", k.lag_seconds);
-        let numbers = [k.seen_through, k.recorded_through, k.checkpoint];
-        let counts = [
-            k.recorded,
-            k.quiet,
-            k.holes,
-            k.repaired,
-            k.lost,
-            k.in_gaps,
-            k.blind_intervals,
-            k.expired_watches,
-            k.audit_repairs,
-        ];
-        let places = numbers.iter().map(ToString::to_string);
-        [k.kind.clone()]
-            .into_iter()
-            .chain(places)
-            .chain([lag])
-            .chain(counts.iter().map(ToString::to_string))
-            .collect()
-    }));
+    let rows: Vec<_> = std::iter::once(HEADER.map(str::to_owned).to_vec())
+        .chain(status.kinds.iter().map(KindStatus::cells))
+        .collect();
     let held = if status.held.is_empty() {
         "no".to_owned()
     } else {
         status.held.join(", ")
     };
     format!(
-        "ready: {}\nqueue: {} Revisions, {} bytes\nheld: {held}\netcd rewinds: {}\ncheckpoint failures: {}\n\n{}",
+        "ready: {}\nqueue: {} Revisions, {} bytes\nheld: {held}\netcd rewinds: {}\n\
+         checkpoint failures: {}\n\n{}",
         status.ready,
         status.queued_revisions,
         status.queued_bytes,
@@ -346,7 +401,7 @@ mod tests {
             .get_or_create(&kind_reason("Deployment", "NotSeen"))
             .inc_by(7);
         metrics.record_seconds.observe(Duration::from_secs(1));
-        let status = read("ok".to_owned(), &metrics.encode());
+        let status = Status::read("ok".to_owned(), &metrics.encode());
         assert_eq!(status.held, ["EtcdFull"]);
         assert_eq!(status.kinds.len(), 1);
         let of = &status.kinds[0];
