@@ -9,8 +9,9 @@ use crate::metrics::Metrics;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -32,7 +33,7 @@ impl Readiness {
     /// A gate that has to open first; `name` is what an unready answer shows.
     pub fn gate(&self, name: impl Into<String>) -> watch::Sender<bool> {
         let (sender, receiver) = watch::channel(false);
-        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gates = self.gates.lock();
         gates.push((name.into(), receiver));
         self.open.store(false, Ordering::Release);
         drop(gates);
@@ -41,14 +42,14 @@ impl Readiness {
 
     /// Everything has to come in again; gates from before do not count.
     pub fn reset(&self) {
-        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gates = self.gates.lock();
         gates.clear();
         self.open.store(false, Ordering::Release);
     }
 
     /// What is still missing. Without a gate nothing has begun yet.
     pub fn missing(&self) -> Vec<String> {
-        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let gates = self.gates.lock();
         if gates.is_empty() {
             return vec!["start".to_owned()];
         }
@@ -64,7 +65,7 @@ impl Readiness {
         if self.open.load(Ordering::Acquire) {
             return true;
         }
-        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let gates = self.gates.lock();
         let open = !gates.is_empty() && gates.iter().all(|(_, open)| *open.borrow());
         // Under the lock, so that a reset is not overtaken.
         self.open.store(open, Ordering::Release);
@@ -151,7 +152,8 @@ mod tests {
         let ready = Readiness::default();
         assert!(!ready.is_ready());
         assert_eq!(ready.missing(), ["start"], "asked before anything began");
-        let (first, second) = (ready.gate("a"), ready.gate("b"));
+        let first = ready.gate("a");
+        let second = ready.gate("b");
         first.send_replace(true);
         assert_eq!(ready.missing(), ["b"]);
         assert!(!ready.is_ready());

@@ -7,7 +7,7 @@ use crate::gzip;
 use crate::revision::identity::push_hex;
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCEPT, ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW,
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH,
     ORIGIN, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -108,18 +108,19 @@ pub fn finish(response: &mut Response<Payload>, id: &HeaderValue) {
 
 /// The id that a request came with when that is harmless in logs, else a new one.
 pub fn request_id(request: &HeaderMap) -> HeaderValue {
-    let plain = |text: &str| {
-        (1..=64).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-    };
-    let given = request
+    request
         .get(REQUEST_ID)
-        .filter(|id| id.to_str().is_ok_and(plain));
-    given
+        .filter(|id| id.to_str().is_ok_and(is_harmless))
         .cloned()
         .unwrap_or_else(|| hex(&fastrand::u64(..).to_be_bytes(), "", ""))
+}
+
+/// Whether a text can be logged as it is.
+fn is_harmless(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
 /// Lets a page of another origin read the answer, when it is one of `allowed`.
@@ -142,7 +143,7 @@ pub fn allow_origin(
     );
 }
 
-/// The answer to a browser that asks before it asks.
+/// The answer to a CORS preflight.
 pub fn preflight(methods: &'static str) -> Response<Payload> {
     let mut response = Response::new(Payload::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -162,22 +163,30 @@ pub fn preflight(methods: &'static str) -> Response<Payload> {
 
 /// Whether the caller would rather have one of `others` than what is sent usually.
 pub fn prefers(request: &HeaderMap, usual: &str, others: &[&str]) -> bool {
-    let accepted = request
-        .get_all(http::header::ACCEPT)
+    let accepted: Vec<_> = weighted_items(request, ACCEPT).collect();
+    best_weight(&accepted, others)
+        .is_some_and(|other| best_weight(&accepted, &[usual]).is_none_or(|usual| other > usual))
+}
+
+/// The greatest weight of any of these media types; none when none of them is accepted.
+fn best_weight(accepted: &[(&str, f32)], media: &[&str]) -> Option<f32> {
+    accepted
         .iter()
-        .filter_map(|value| value.to_str().ok());
-    let accepted: Vec<_> = accepted
+        .filter(|(name, weight)| {
+            *weight > 0.0 && media.iter().any(|media| name.eq_ignore_ascii_case(media))
+        })
+        .map(|(_, weight)| *weight)
+        .max_by(f32::total_cmp)
+}
+
+/// The items of a header that is a list, with their weights.
+fn weighted_items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = (&str, f32)> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(weighted)
-        .collect();
-    let weight = |wanted: &[&str]| {
-        let named = |name: &str| wanted.iter().any(|media| name.eq_ignore_ascii_case(media));
-        let weights = accepted
-            .iter()
-            .filter(|(name, weight)| *weight > 0.0 && named(name));
-        weights.map(|(_, weight)| *weight).max_by(f32::total_cmp)
-    };
-    weight(others).is_some_and(|other| weight(&[usual]).is_none_or(|usual| other > usual))
 }
 
 /// `gzip;q=0.5` as name and weight.
@@ -192,12 +201,8 @@ fn weighted(item: &str) -> (&str, f32) {
 }
 
 fn accepts_gzip(request: &HeaderMap) -> bool {
-    let all = request
-        .get_all(ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let mut items = all.flat_map(|value| value.split(',')).map(weighted);
-    items.any(|(name, weight)| name.eq_ignore_ascii_case("gzip") && weight > 0.0)
+    weighted_items(request, ACCEPT_ENCODING)
+        .any(|(name, weight)| name.eq_ignore_ascii_case("gzip") && weight > 0.0)
 }
 
 /// A compressed body is another representation, so its tag is a weak one.
@@ -230,7 +235,6 @@ fn matches(value: &HeaderValue, etag: Etag) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::ACCEPT;
     use http_body_util::BodyExt;
     use proptest::prelude::*;
 

@@ -128,13 +128,13 @@ impl Api {
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: Into<BoxError>,
     {
-        let route = self.route(parts.uri.path());
-        log.route = route.as_ref().map_or("none", Route::name);
-        if let Some(preflight) = self.preflight(parts, route.as_ref().ok()) {
+        let routed = self.route(parts.uri.path());
+        log.route = routed.as_ref().map_or("none", Route::name);
+        if let Some(preflight) = self.preflight(parts, routed.as_ref().ok()) {
             return Ok(preflight);
         }
-        // Nobody learns what there is without a token; only the token endpoint is for those who have none yet.
-        let open = route
+        // Without a token no caller learns which paths exist; only the token endpoint is for callers without one.
+        let open = routed
             .as_ref()
             .is_ok_and(|route| route.access() == Access::Open);
         let caller = if open {
@@ -145,7 +145,7 @@ impl Api {
         if self.options.access_log {
             log.user = caller.as_ref().map(|caller| caller.name().to_owned());
         }
-        let route = route?;
+        let route = routed?;
         route.takes(&parts.method)?;
         if route == Route::Token {
             return token::exchange(self.authenticator.as_ref(), body)
@@ -233,17 +233,17 @@ impl Api {
                     .await;
             }
         };
-        let place = self.options.check_workload.then(|| self.cache.workload(of));
-        let namespace = match &place {
-            Some(place) => place.as_ref().map(|place| place.namespace.clone()),
+        let checked = self.options.check_workload.then(|| self.cache.workload(of));
+        let namespace = match &checked {
+            Some(found) => found.as_ref().map(|workload| workload.namespace.clone()),
             None => self.cache.namespace(of),
         };
         let target = Target::Revisions(namespace.unwrap_or_default());
         authenticator
             .authorize(caller, AccessRequest { verb, target })
             .await?;
-        match place.flatten() {
-            Some(place) => self.permit_workload(authenticator, caller, &place).await,
+        match checked.flatten() {
+            Some(workload) => self.permit_workload(authenticator, caller, &workload).await,
             None => Ok(()),
         }
     }
@@ -253,28 +253,29 @@ impl Api {
         &self,
         authenticator: &Authenticator,
         caller: &Caller,
-        place: &WorkloadRef,
+        workload: &WorkloadRef,
     ) -> Result<(), ApiError> {
         let request = AccessRequest {
             verb: "get",
-            target: self.workload(place, &place.name),
+            target: self.target(workload, &workload.name),
         };
         authenticator.authorize(caller, request).await
     }
 
     /// A workload as the API server knows it; without a name all of its kind in its namespace.
-    fn workload(&self, place: &WorkloadRef, name: &str) -> Target {
-        let kinds = self.catalogue.kinds().iter();
-        let mut same = kinds.filter(|kind| kind.kind == place.kind && kind.group == place.group());
-        // A kind that is not configured any more has no name that could be asked for; it follows the rule of names.
-        let resource = same.next().map_or_else(
-            || format!("{}s", place.kind.to_lowercase()),
-            |kind| kind.plural.clone(),
-        );
+    fn target(&self, workload: &WorkloadRef, name: &str) -> Target {
+        let mut kinds = self.catalogue.kinds().iter();
+        // The plural of a kind that is not configured any more is unknown; it is formed as for most kinds.
+        let resource = kinds
+            .find(|kind| kind.kind == workload.kind && kind.group == workload.group())
+            .map_or_else(
+                || format!("{}s", workload.kind.to_lowercase()),
+                |kind| kind.plural.clone(),
+            );
         Target::Workload {
-            group: place.group().to_owned(),
+            group: workload.group().to_owned(),
             resource,
-            namespace: place.namespace.clone(),
+            namespace: workload.namespace.clone(),
             name: name.to_owned(),
         }
     }
@@ -283,7 +284,7 @@ impl Api {
     pub(super) async fn may_list(
         &self,
         caller: Option<&Caller>,
-        place: &WorkloadRef,
+        workload: &WorkloadRef,
     ) -> Result<bool, ApiError> {
         if !self.options.check_workload {
             return Ok(true);
@@ -293,7 +294,7 @@ impl Api {
         };
         let request = AccessRequest {
             verb: "list",
-            target: self.workload(place, ""),
+            target: self.target(workload, ""),
         };
         match authenticator.authorize(caller, request).await {
             Ok(()) => Ok(true),

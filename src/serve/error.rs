@@ -58,7 +58,7 @@ pub enum ApiError {
 /// The body of every error.
 #[derive(Serialize, ToSchema, Debug)]
 #[schema(as = Error)]
-pub struct Body {
+pub struct ErrorBody {
     /// The HTTP status.
     pub code: u16,
     /// What is wrong, for people.
@@ -84,14 +84,14 @@ impl ApiError {
         }
     }
 
-    /// What is sent. Nothing of a token is ever in it.
-    pub fn body(&self) -> Body {
+    /// The body of the answer. It never holds any part of a token.
+    pub fn body(&self) -> ErrorBody {
         let details = match self {
             Self::Unauthorized(_) => Some("send `Authorization: Bearer TOKEN`".to_owned()),
             Self::Unavailable(_) => Some("ask again after the time in Retry-After".to_owned()),
             _ => None,
         };
-        Body {
+        ErrorBody {
             code: self.status().as_u16(),
             message: self.to_string(),
             details,

@@ -12,10 +12,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -66,17 +67,21 @@ struct Connections {
 }
 
 impl Connections {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Connection>>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(max: usize) -> Self {
+        Self {
+            all: Mutex::default(),
+            now: AtomicU32::new(0),
+            max,
+        }
     }
 
     fn now(&self) -> u32 {
         self.now.load(Ordering::Relaxed)
     }
 
-    /// Takes in a new connection; none when all places are taken by better ones.
+    /// Takes in a new connection; none when there is no room, and none of the others may be ended for it.
     fn admit(&self, number: u64) -> Option<Arc<Connection>> {
-        let mut all = self.lock();
+        let mut all = self.all.lock();
         if all.len() >= self.max {
             let number = worst(&all)?;
             if let Some(worst) = all.remove(&number) {
@@ -96,7 +101,7 @@ impl Connections {
     /// Ends those that have been in their state for too long.
     fn tick(&self) {
         let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
-        for connection in self.lock().values() {
+        for connection in self.all.lock().values() {
             let limit = match connection.state.load(Ordering::Relaxed) {
                 STATE_BEGINNING => BEGINNING,
                 STATE_ANSWERING => ANSWERING,
@@ -111,19 +116,21 @@ impl Connections {
 
 /// The oldest that never had a good answer, else the oldest that waits for nothing.
 fn worst(all: &BTreeMap<u64, Arc<Connection>>) -> Option<u64> {
-    let idle =
-        |connection: &Connection| connection.state.load(Ordering::Relaxed) != STATE_ANSWERING;
-    let unproven = |connection: &Connection| !connection.proven.load(Ordering::Relaxed);
-    let mut candidates = all.iter().filter(|(_, connection)| idle(connection));
-    let first = candidates
+    let mut candidates = all
+        .iter()
+        .filter(|(_, connection)| !connection.is_answering());
+    candidates
         .clone()
-        .find(|(_, connection)| unproven(connection));
-    first
+        .find(|(_, connection)| !connection.proven.load(Ordering::Relaxed))
         .or_else(|| candidates.next())
         .map(|(number, _)| *number)
 }
 
 impl Connection {
+    fn is_answering(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == STATE_ANSWERING
+    }
+
     fn enter(&self, state: u8, now: u32) {
         self.since.store(now, Ordering::Relaxed);
         self.state.store(state, Ordering::Relaxed);
@@ -138,11 +145,7 @@ pub async fn serve<H: Handler>(
     max: usize,
     stop: CancellationToken,
 ) {
-    let connections = Arc::new(Connections {
-        all: Mutex::default(),
-        now: AtomicU32::new(0),
-        max,
-    });
+    let connections = Arc::new(Connections::new(max));
     let tasks = TaskTracker::new();
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -159,21 +162,10 @@ pub async fn serve<H: Handler>(
         match accepted {
             Ok((stream, _)) => {
                 number += 1;
-                let Some(connection) = connections.admit(number) else {
-                    continue;
-                };
-                let peer = Peer {
-                    number,
-                    connection,
-                    connections: connections.clone(),
-                };
-                tasks.spawn(converse(
-                    stream,
-                    tls.clone(),
-                    handler.clone(),
-                    peer,
-                    stop.clone(),
-                ));
+                if let Some(peer) = Peer::admit(&connections, number) {
+                    let handler = handler.clone();
+                    tasks.spawn(converse(stream, tls.clone(), handler, peer, stop.clone()));
+                }
             }
             Err(error) => {
                 // Most likely there are no file descriptors left; a moment later there may be.
@@ -184,20 +176,30 @@ pub async fn serve<H: Handler>(
     }
     drop(listener);
     tasks.close();
-    // Whoever is not done by then is cut off with the process.
+    // Connections that are not done by then end with the process.
     let _ = tokio::time::timeout(GRACE, tasks.wait()).await;
 }
 
-/// Leaves the register when it is dropped.
+/// An admitted connection, which leaves the register when it is dropped.
 struct Peer {
     number: u64,
     connection: Arc<Connection>,
     connections: Arc<Connections>,
 }
 
+impl Peer {
+    fn admit(connections: &Arc<Connections>, number: u64) -> Option<Self> {
+        Some(Self {
+            number,
+            connection: connections.admit(number)?,
+            connections: connections.clone(),
+        })
+    }
+}
+
 impl Drop for Peer {
     fn drop(&mut self) {
-        self.connections.lock().remove(&self.number);
+        self.connections.all.lock().remove(&self.number);
     }
 }
 
@@ -268,17 +270,9 @@ where
 mod tests {
     use super::*;
 
-    fn connections(max: usize) -> Connections {
-        Connections {
-            all: Mutex::default(),
-            now: AtomicU32::new(0),
-            max,
-        }
-    }
-
     #[test]
     fn strangers_make_room_before_callers_that_had_good_answers() {
-        let all = connections(3);
+        let all = Connections::new(3);
         let [first, second, third] = [1, 2, 3].map(|number| all.admit(number).expect("room"));
         first.proven.store(true, Ordering::Relaxed);
         second.enter(STATE_ANSWERING, 0);
@@ -300,7 +294,7 @@ mod tests {
             (STATE_ANSWERING, ANSWERING),
             (STATE_IDLE, IDLE),
         ] {
-            let all = connections(1);
+            let all = Connections::new(1);
             let connection = all.admit(1).expect("room");
             connection.enter(state, 0);
             (0..limit).for_each(|_| all.tick());

@@ -1,8 +1,8 @@
 //! The API described for machines: OpenAPI 3.1, made from the types that are sent.
 
-use super::error::Body;
+use super::error::ErrorBody;
 use super::own::{HistoryPage, WorkloadRow, Workloads};
-use super::token::{self, Application};
+use super::token::{TokenRequest, TokenResponse};
 use crate::cache::wire;
 use bytes::Bytes;
 use serde::Serialize;
@@ -25,11 +25,6 @@ struct RevisionCount {
     count: i64,
 }
 
-// The macros take types without lifetimes.
-type Revision = wire::Wire<'static>;
-type List = RevisionList<'static>;
-type Token = token::Token<'static>;
-
 struct Bearer;
 
 impl Modify for Bearer {
@@ -48,7 +43,7 @@ impl Modify for Bearer {
 #[openapi(
     info(title = "Revisor", description = "Every change of every inference workload on Kubernetes.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     paths(list, count, get, workloads, history, snapshot, diff, token, openapi),
-    components(schemas(Body, Revision, wire::Phase, wire::GpuRequestType, WorkloadRow)),
+    components(schemas(ErrorBody, wire::Wire<'static>, wire::Phase, wire::GpuRequestType, WorkloadRow)),
     security(("bearer" = [])),
     modifiers(&Bearer),
 )]
@@ -79,10 +74,16 @@ path!(
     ///
     /// A workload that is not known is 403 to callers who may not list revisions in all namespaces.
     list, get, path = "/api/v1/workloads/inferences/{workloadId}/revisions", tag = "Revisions", operation_id = "getInferenceRevisions",
-    params(("workloadId" = Uuid, Path, description = "Uid of the workload"), ("deleted" = Option<bool>, Query, description = "Only deleted revisions, or only those that are not")),
+    params(
+        ("workloadId" = Uuid, Path, description = "Uid of the workload"),
+        ("deleted" = Option<bool>, Query, description = "Only deleted revisions, or only those that are not")
+    ),
     responses(
-        (status = 200, body = List), (status = 304, description = "As If-None-Match has it"), (status = 400, body = Body), (status = 401, body = Body),
-        (status = 403, body = Body), (status = 404, body = Body), (status = 500, body = Body), (status = 503, body = Body)
+        (status = 200, body = RevisionList<'static>),
+        (status = 304, description = "As If-None-Match has it"), (status = 400, body = ErrorBody),
+        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 500, body = ErrorBody),
+        (status = 503, body = ErrorBody)
     )
 );
 path!(
@@ -90,19 +91,29 @@ path!(
     ///
     /// 0 for a workload that is not known.
     count, get, path = "/api/v1/workloads/inferences/{workloadId}/revisions/count", tag = "Revisions", operation_id = "countInferenceRevisions",
-    params(("workloadId" = Uuid, Path, description = "Uid of the workload"), ("deleted" = Option<bool>, Query, description = "Only deleted revisions, or only those that are not")),
+    params(
+        ("workloadId" = Uuid, Path, description = "Uid of the workload"),
+        ("deleted" = Option<bool>, Query, description = "Only deleted revisions, or only those that are not")
+    ),
     responses(
-        (status = 200, body = RevisionCount), (status = 304, description = "As If-None-Match has it"), (status = 400, body = Body), (status = 401, body = Body),
-        (status = 403, body = Body), (status = 500, body = Body), (status = 503, body = Body)
+        (status = 200, body = RevisionCount),
+        (status = 304, description = "As If-None-Match has it"), (status = 400, body = ErrorBody),
+        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 500, body = ErrorBody), (status = 503, body = ErrorBody)
     )
 );
 path!(
     /// One revision
     get, get, path = "/api/v1/workloads/inferences/revisions/{revisionId}", tag = "Revisions", operation_id = "getInferenceRevision",
-    params(("revisionId" = Uuid, Path, description = "Id of the revision")),
+    params(
+        ("revisionId" = Uuid, Path, description = "Id of the revision")
+    ),
     responses(
-        (status = 200, body = Revision), (status = 304, description = "As If-None-Match has it"), (status = 400, body = Body), (status = 401, body = Body),
-        (status = 403, body = Body), (status = 404, body = Body), (status = 500, body = Body), (status = 503, body = Body)
+        (status = 200, body = wire::Wire<'static>),
+        (status = 304, description = "As If-None-Match has it"), (status = 400, body = ErrorBody),
+        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 500, body = ErrorBody),
+        (status = 503, body = ErrorBody)
     )
 );
 path!(
@@ -110,13 +121,16 @@ path!(
     workloads, get, path = "/api/revisor/v1/workloads", tag = "Revisor",
     params(
         ("namespace" = Option<String>, Query, pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length = 63, description = "Only of this namespace; without it the caller needs rights in all"),
-        ("kind" = Option<String>, Query, description = "Only of this kind"), ("name" = Option<String>, Query, description = "Only of this name"),
+        ("kind" = Option<String>, Query, description = "Only of this kind"),
+        ("name" = Option<String>, Query, description = "Only of this name"),
         ("limit" = Option<i32>, Query, minimum = 1, maximum = 1000, description = "At most so many; 100 without it"),
         ("cursor" = Option<String>, Query, description = "Where to go on, from the answer before")
     ),
     responses(
-        (status = 200, body = Workloads), (status = 304, description = "As If-None-Match has it"), (status = 400, body = Body), (status = 401, body = Body),
-        (status = 403, body = Body), (status = 500, body = Body), (status = 503, body = Body)
+        (status = 200, body = Workloads), (status = 304, description = "As If-None-Match has it"),
+        (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 403, body = ErrorBody), (status = 500, body = ErrorBody),
+        (status = 503, body = ErrorBody)
     )
 );
 path!(
@@ -128,17 +142,24 @@ path!(
         ("cursor" = Option<String>, Query, description = "Where to go on, from the answer before")
     ),
     responses(
-        (status = 200, body = HistoryPage), (status = 304, description = "As If-None-Match has it"), (status = 400, body = Body), (status = 401, body = Body),
-        (status = 403, body = Body), (status = 404, body = Body), (status = 500, body = Body), (status = 503, body = Body)
+        (status = 200, body = HistoryPage), (status = 304, description = "As If-None-Match has it"),
+        (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
+        (status = 500, body = ErrorBody), (status = 503, body = ErrorBody)
     )
 );
 path!(
     /// The workload as it was, without what looks secret
     snapshot, get, path = "/api/revisor/v1/revisions/{revisionId}/snapshot", tag = "Revisor",
-    params(("revisionId" = Uuid, Path, description = "Id of the revision")),
+    params(
+        ("revisionId" = Uuid, Path, description = "Id of the revision")
+    ),
     responses(
-        (status = 200, content((serde_json::Value = "application/json"), (String = "application/yaml"))), (status = 304, description = "As If-None-Match has it"),
-        (status = 400, body = Body), (status = 401, body = Body), (status = 403, body = Body), (status = 404, body = Body), (status = 500, body = Body), (status = 503, body = Body)
+        (status = 200, content((serde_json::Value = "application/json"), (String = "application/yaml"))),
+        (status = 304, description = "As If-None-Match has it"), (status = 400, body = ErrorBody),
+        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 500, body = ErrorBody),
+        (status = 503, body = ErrorBody)
     )
 );
 path!(
@@ -150,24 +171,32 @@ path!(
     ),
     responses(
         (status = 200, content((Vec<serde_json::Value> = "application/json"), (Vec<serde_json::Value> = "application/json-patch+json"), (String = "text/x-diff"))),
-        (status = 304, description = "As If-None-Match has it"),
-        (status = 400, body = Body), (status = 401, body = Body), (status = 403, body = Body), (status = 404, body = Body), (status = 500, body = Body), (status = 503, body = Body)
+        (status = 304, description = "As If-None-Match has it"), (status = 400, body = ErrorBody),
+        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 500, body = ErrorBody),
+        (status = 503, body = ErrorBody)
     )
 );
 path!(
     /// The vendor SDK's token, with --sdk-token-endpoint
     ///
     /// AppId is `<namespace>/<serviceaccount>`, AppSecret a token of that ServiceAccount, which comes back.
-    token, post, path = "/api/v1/token", tag = "Revisions", request_body = Application, security(()),
+    token, post, path = "/api/v1/token", tag = "Revisions", request_body = TokenRequest, security(()),
     responses(
-        (status = 200, body = Token), (status = 400, body = Body), (status = 401, body = Body), (status = 404, body = Body), (status = 413, body = Body),
-        (status = 500, body = Body), (status = 503, body = Body)
+        (status = 200, body = TokenResponse<'static>), (status = 400, body = ErrorBody),
+        (status = 401, body = ErrorBody), (status = 404, body = ErrorBody),
+        (status = 413, body = ErrorBody), (status = 500, body = ErrorBody),
+        (status = 503, body = ErrorBody)
     )
 );
 path!(
     /// This description
     openapi, get, path = "/openapi.json", tag = "Revisor",
-    responses((status = 200, body = serde_json::Value), (status = 304, description = "As If-None-Match has it"), (status = 401, body = Body), (status = 503, body = Body))
+    responses(
+        (status = 200, body = serde_json::Value),
+        (status = 304, description = "As If-None-Match has it"), (status = 401, body = ErrorBody),
+        (status = 503, body = ErrorBody)
+    )
 );
 
 #[cfg(test)]

@@ -67,23 +67,19 @@ pub(super) async fn workloads(
 ) -> Result<Answer, ApiError> {
     let cache = &*api.cache;
     let after: Option<(String, String, Uuid)> = cursor(query)?;
-    let is = |wanted: &Option<String>, given: &str| {
-        wanted.as_deref().is_none_or(|wanted| wanted == given)
-    };
-    let wanted = |place: &WorkloadRef| {
-        is(&query.namespace, &place.namespace)
-            && is(&query.kind, &place.kind)
-            && is(&query.name, &place.name)
+    let mut selected = cache.workloads(&|workload| {
+        accepts(query.namespace.as_deref(), &workload.namespace)
+            && accepts(query.kind.as_deref(), &workload.kind)
+            && accepts(query.name.as_deref(), &workload.name)
             && after
                 .as_ref()
-                .is_none_or(|after| key(place) > (&after.0, &after.1, after.2))
-    };
-    let mut places = cache.workloads(&wanted);
-    places.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
-    let (places, next) = page(api, caller, &places, query.limit).await?;
-    let rows = places
+                .is_none_or(|after| key(workload) > (&after.0, &after.1, after.2))
+    });
+    selected.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+    let (visible, next) = page(api, caller, &selected, query.limit).await?;
+    let rows = visible
         .into_iter()
-        .filter_map(|place| row(cache, place))
+        .filter_map(|workload| row(cache, workload))
         .collect();
     Ok(Answer::new(
         JSON,
@@ -94,48 +90,59 @@ pub(super) async fn workloads(
     ))
 }
 
+/// Whether a filter of the query accepts a value; a filter that is not set accepts every value.
+fn accepts(filter: Option<&str>, value: &str) -> bool {
+    filter.is_none_or(|filter| filter == value)
+}
+
 /// The first `limit` that the caller may see, and where the next page begins.
 async fn page<'a>(
     api: &Api,
     caller: Option<&Caller>,
-    places: &'a [Arc<WorkloadRef>],
+    workloads: &'a [Arc<WorkloadRef>],
     limit: usize,
 ) -> Result<(Vec<&'a WorkloadRef>, Option<String>), ApiError> {
-    let (mut seen, mut reviewed, mut last) = (Vec::new(), HashMap::new(), None);
+    let mut visible = Vec::new();
+    let mut reviewed = HashMap::new();
+    let mut last = None;
     let most = if api.options.check_workload {
         MAX_REVIEWS
     } else {
         usize::MAX
     };
-    for place in places {
-        let kind = (&*place.namespace, place.group(), place.kind.as_str());
+    for workload in workloads {
+        let kind = (
+            &*workload.namespace,
+            workload.group(),
+            workload.kind.as_str(),
+        );
         let known = reviewed.get(&kind).copied();
-        if seen.len() == limit || (known.is_none() && reviewed.len() == most) {
-            return Ok((seen, last.map(|last| encode(&key(last)))));
+        if visible.len() == limit || (known.is_none() && reviewed.len() == most) {
+            return Ok((visible, last.map(|last| encode(&key(last)))));
         }
         let may = match known {
             Some(may) => may,
-            None => api.may_list(caller, place).await?,
+            None => api.may_list(caller, workload).await?,
         };
         reviewed.insert(kind, may);
-        seen.extend(may.then_some(&**place));
-        last = Some(&**place);
+        visible.extend(may.then_some(&**workload));
+        last = Some(&**workload);
     }
-    Ok((seen, None))
+    Ok((visible, None))
 }
 
-fn key(place: &WorkloadRef) -> (&str, &str, Uuid) {
-    (&place.namespace, &place.name, place.uid)
+fn key(workload: &WorkloadRef) -> (&str, &str, Uuid) {
+    (&workload.namespace, &workload.name, workload.uid)
 }
 
-fn row(cache: &dyn RevisionLister, place: &WorkloadRef) -> Option<WorkloadRow> {
-    let summary = cache.summary(place.uid)?;
+fn row(cache: &dyn RevisionLister, workload: &WorkloadRef) -> Option<WorkloadRow> {
+    let summary = cache.summary(workload.uid)?;
     Some(WorkloadRow {
-        id: place.uid,
-        name: place.name.clone(),
-        namespace: place.namespace.to_string(),
-        kind: place.kind.clone(),
-        api_version: place.api_version.clone(),
+        id: workload.uid,
+        name: workload.name.clone(),
+        namespace: workload.namespace.to_string(),
+        kind: workload.kind.clone(),
+        api_version: workload.api_version.clone(),
         deleted: summary.deleted_at.is_some(),
         deleted_at: summary.deleted_at.map(rfc3339),
         revisions: summary.revisions,
@@ -149,8 +156,9 @@ pub(super) fn history(
     workload: Uuid,
     query: &Query,
 ) -> Result<Answer, ApiError> {
-    let all = cache.history(workload, cursor(query)?);
-    let mut all = all.ok_or_else(|| ApiError::NotFound(format!("workload {workload}")))?;
+    let mut all = cache
+        .history(workload, cursor(query)?)
+        .ok_or_else(|| ApiError::NotFound(format!("workload {workload}")))?;
     let more = all.len() > query.limit;
     all.truncate(query.limit);
     let next = all
@@ -177,9 +185,9 @@ fn plain(value: &impl Serialize) -> Bytes {
         .unwrap_or_default()
 }
 
-/// Cursors are the place of the last item, in a form that nobody is tempted to make up.
-fn encode(place: &impl Serialize) -> String {
-    URL_SAFE_NO_PAD.encode(json!(place).to_string())
+/// A cursor is the position of the last item, encoded so that clients do not construct one.
+fn encode(position: &impl Serialize) -> String {
+    URL_SAFE_NO_PAD.encode(json!(position).to_string())
 }
 
 fn cursor<T: DeserializeOwned>(query: &Query) -> Result<Option<T>, ApiError> {
@@ -217,9 +225,9 @@ mod tests {
     proptest! {
         #[test]
         fn cursors_come_back_and_others_are_refused(generation: i64, id: u128, other in "\\PC{0,60}") {
-            let place = (generation, Uuid::from_u128(id));
+            let position = (generation, Uuid::from_u128(id));
             let given = |text: &str| Query { cursor: Some(text.to_owned()), ..Query::default() };
-            prop_assert_eq!(cursor::<(i64, Uuid)>(&given(&encode(&place))), Ok(Some(place)));
+            prop_assert_eq!(cursor::<(i64, Uuid)>(&given(&encode(&position))), Ok(Some(position)));
             if let Err(error) = cursor::<(i64, Uuid)>(&given(&other)) {
                 prop_assert_eq!(error.status(), 400);
             }

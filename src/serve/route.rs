@@ -195,14 +195,12 @@ impl Query {
             ..Self::default()
         };
         for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
-            let named =
-                |value: Cow<'_, str>| Some(value.into_owned()).filter(|value| !value.is_empty());
             match &*name {
                 "deleted" => query.deleted = boolean("deleted", &value)?,
                 "namespace" => query.namespace = Some(label("namespace", value)?),
-                "kind" => query.kind = named(value),
-                "name" => query.name = named(value),
-                "cursor" => query.cursor = named(value),
+                "kind" => query.kind = given(value),
+                "name" => query.name = given(value),
+                "cursor" => query.cursor = given(value),
                 "limit" => query.limit = limit(&value)?,
                 "from" => query.from = Some(uuid("from", &value)?),
                 _ => {}
@@ -212,45 +210,51 @@ impl Query {
     }
 }
 
+/// A value; none when it is empty.
+fn given(value: Cow<'_, str>) -> Option<String> {
+    Some(value.into_owned()).filter(|value| !value.is_empty())
+}
+
 /// Reads the name of a namespace: it is kept for a while, and the API server is asked about it.
 fn label(name: &'static str, value: Cow<'_, str>) -> Result<String, ApiError> {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let valid = (1..=63).contains(&value.len())
-        && value.bytes().all(inner)
-        && !value.starts_with('-')
-        && !value.ends_with('-');
-    let expected = "a DNS label of at most 63 characters";
-    if valid {
+    if is_label(&value) {
         Ok(value.into_owned())
     } else {
         Err(ApiError::BadParameter {
             name,
             value: shown(&value),
-            expected,
+            expected: "a DNS label of at most 63 characters",
         })
     }
 }
 
+fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
 fn boolean(name: &'static str, value: &str) -> Result<bool, ApiError> {
-    let wrong = || ApiError::BadParameter {
+    value.parse().map_err(|_| ApiError::BadParameter {
         name,
         value: shown(value),
         expected: "true or false",
-    };
-    value.parse().map_err(|_| wrong())
+    })
 }
 
 fn limit(value: &str) -> Result<usize, ApiError> {
-    let number = value
+    value
         .parse()
         .ok()
-        .filter(|number| (1..=MAX_LIMIT).contains(number));
-    let expected = "a number from 1 to 1000";
-    number.ok_or_else(|| ApiError::BadParameter {
-        name: "limit",
-        value: shown(value),
-        expected,
-    })
+        .filter(|number| (1..=MAX_LIMIT).contains(number))
+        .ok_or_else(|| ApiError::BadParameter {
+            name: "limit",
+            value: shown(value),
+            expected: "a number from 1 to 1000",
+        })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The certificate that callers see: from files that may change, or made at the start.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
+use parking_lot::RwLock;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
@@ -9,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
@@ -26,25 +27,23 @@ pub struct Files {
     pub key: PathBuf,
 }
 
+/// The texts of both files: the certificate chain, and its key.
+type Texts = [Vec<u8>; 2];
+
 /// The present certificate. Connections that are open keep the one they began with.
 #[derive(Debug)]
 struct Present(RwLock<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for Present {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(
-            self.0
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
-        )
+        Some(self.0.read().clone())
     }
 }
 
 /// TLS 1.2 and 1.3 with a certificate.
 pub struct Tls {
     present: Arc<Present>,
-    files: Option<(Files, [Vec<u8>; 2])>,
+    files: Option<(Files, Texts)>,
 }
 
 impl Tls {
@@ -74,8 +73,8 @@ impl Tls {
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
         let chain = vec![certificate.der().clone()];
-        let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
-        let present = Arc::new(CertifiedKey::from_der(chain, key, &provider())?);
+        let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
+        let present = Arc::new(CertifiedKey::from_der(chain, private, &provider())?);
         Ok(Self {
             present: Arc::new(Present(RwLock::new(present))),
             files: None,
@@ -87,11 +86,10 @@ impl Tls {
     /// # Errors
     /// None with the provider that is built in.
     pub fn acceptor(&self) -> anyhow::Result<TlsAcceptor> {
-        let builder = ServerConfig::builder_with_provider(Arc::new(provider()));
-        let builder = builder
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
             .with_safe_default_protocol_versions()?
-            .with_no_client_auth();
-        let mut config = builder.with_cert_resolver(self.present.clone());
+            .with_no_client_auth()
+            .with_cert_resolver(self.present.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
@@ -103,20 +101,10 @@ impl Tls {
         };
         loop {
             sleep(EVERY).await;
-            let changed = read(&files).map(|new| (new != texts).then_some(new));
-            let loaded = changed.and_then(|new| {
-                let Some(new) = new else { return Ok(None) };
-                let certified = certified(&files, &new)?;
-                Ok(Some((new, certified)))
-            });
-            match loaded {
+            match reload(&files, &texts) {
                 Ok(None) => {}
                 Ok(Some((new, certified))) => {
-                    *self
-                        .present
-                        .0
-                        .write()
-                        .unwrap_or_else(PoisonError::into_inner) = certified;
+                    *self.present.0.write() = certified;
                     texts = new;
                     tracing::info!(file = %files.certificate.display(), "the certificate was replaced");
                 }
@@ -135,29 +123,36 @@ fn provider() -> CryptoProvider {
     ring::default_provider()
 }
 
-fn read(files: &Files) -> anyhow::Result<[Vec<u8>; 2]> {
-    let read = |path: &Path| std::fs::read(path).with_context(|| path.display().to_string());
-    Ok([read(&files.certificate)?, read(&files.key)?])
+fn read(files: &Files) -> anyhow::Result<Texts> {
+    Ok([read_file(&files.certificate)?, read_file(&files.key)?])
 }
 
-fn certified(
-    files: &Files,
-    [certificate, key]: &[Vec<u8>; 2],
-) -> anyhow::Result<Arc<CertifiedKey>> {
+fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| path.display().to_string())
+}
+
+/// Reads the files again; none when both are as before.
+fn reload(files: &Files, before: &Texts) -> anyhow::Result<Option<(Texts, Arc<CertifiedKey>)>> {
+    let texts = read(files)?;
+    if texts == *before {
+        return Ok(None);
+    }
+    let certified = certified(files, &texts)?;
+    Ok(Some((texts, certified)))
+}
+
+fn certified(files: &Files, [certificate, key]: &Texts) -> anyhow::Result<Arc<CertifiedKey>> {
     let name = files.certificate.display();
     let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate)
         .collect::<Result<_, _>>()
         .with_context(|| name.to_string())?;
-    if chain.is_empty() {
-        bail!("{name} holds no certificate in PEM");
-    }
-    let key =
+    ensure!(!chain.is_empty(), "{name} holds no certificate in PEM");
+    let private =
         PrivateKeyDer::from_pem_slice(key).with_context(|| files.key.display().to_string())?;
     // This also checks that the two belong together.
-    let certified = CertifiedKey::from_der(chain, key, &provider());
-    Ok(Arc::new(certified.with_context(|| {
-        format!("{name} and {}", files.key.display())
-    })?))
+    CertifiedKey::from_der(chain, private, &provider())
+        .map(Arc::new)
+        .with_context(|| format!("{name} and {}", files.key.display()))
 }
 
 #[cfg(test)]
@@ -182,7 +177,8 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (a, b) = (pair(folder.path(), "a"), pair(folder.path(), "b"));
+        let a = pair(folder.path(), "a");
+        let b = pair(folder.path(), "b");
         assert!(Tls::from_files(a.clone()).is_ok_and(|tls| tls.acceptor().is_ok()));
         let error = |files: Files| format!("{:#}", Tls::from_files(files).err().expect("an error"));
         assert!(
@@ -215,10 +211,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn changed_files_are_taken_over_and_broken_ones_are_not() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (a, b) = (pair(folder.path(), "a"), pair(folder.path(), "b"));
+        let a = pair(folder.path(), "a");
+        let b = pair(folder.path(), "b");
         let tls = Tls::from_files(a.clone()).expect("valid");
         let present = tls.present.clone();
-        let shown = || present.0.read().expect("no panic").cert[0].clone();
+        let shown = || present.0.read().cert[0].clone();
         let first = shown();
         let following = tokio::spawn(tls.follow());
         std::fs::write(&a.certificate, "broken").expect("written");

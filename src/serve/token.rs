@@ -25,8 +25,7 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the SDK sends.
 #[derive(Deserialize, ToSchema)]
-#[schema(as = TokenRequest)]
-pub struct Application {
+pub struct TokenRequest {
     /// `app_token`.
     #[serde(rename = "grantType")]
     #[schema(pattern = "^app_token$")]
@@ -42,8 +41,7 @@ pub struct Application {
 
 /// What the SDK gets.
 #[derive(Serialize, ToSchema)]
-#[schema(as = TokenResponse)]
-pub struct Token<'a> {
+pub struct TokenResponse<'a> {
     /// What it sends from then on.
     #[serde(rename = "accessToken")]
     pub access_token: &'a str,
@@ -57,14 +55,14 @@ where
     B: Body<Data = Bytes> + Send + Unpin,
     B::Error: Into<BoxError>,
 {
-    let application: Application = read(body).await?;
-    let token = application.app_secret.as_str();
-    if application.grant_type != "app_token" {
+    let request: TokenRequest = read(body).await?;
+    let token = request.app_secret.as_str();
+    if request.grant_type != "app_token" {
         return Err(ApiError::BadRequest(
             "grantType: only \"app_token\" is known".to_owned(),
         ));
     }
-    let Some((namespace, name)) = application.app_id.split_once('/') else {
+    let Some((namespace, name)) = request.app_id.split_once('/') else {
         return Err(ApiError::BadRequest(
             "AppId: is not <namespace>/<serviceaccount>".to_owned(),
         ));
@@ -84,23 +82,24 @@ where
     // Plain data with text keys always serializes.
     Ok(Answer::new(
         JSON,
-        serde_json::to_vec(&Token {
+        serde_json::to_vec(&TokenResponse {
             access_token: token,
         })
         .unwrap_or_default(),
     ))
 }
 
-async fn read<B>(body: B) -> Result<Application, ApiError>
+async fn read<B>(body: B) -> Result<TokenRequest, ApiError>
 where
     B: Body<Data = Bytes> + Send + Unpin,
     B::Error: Into<BoxError>,
 {
-    let collected = timeout(DEADLINE, Limited::new(body, MAX_BODY).collect()).await;
-    let collected =
-        collected.map_err(|_| ApiError::BadRequest("the body did not come in time".to_owned()))?;
-    let bytes = collected.map_err(|error| cut_short(&error))?.to_bytes();
-    // What the parser says is a place and a name, and could be a value: the text of a secret is never repeated.
+    let bytes = timeout(DEADLINE, Limited::new(body, MAX_BODY).collect())
+        .await
+        .map_err(|_| ApiError::BadRequest("the body did not come in time".to_owned()))?
+        .map_err(|error| cut_short(&error))?
+        .to_bytes();
+    // The parser's message may repeat a value of the body, which may be a secret, so only the position is passed on.
     serde_json::from_slice(&bytes).map_err(|error| {
         let line = error.line();
         let column = error.column();
@@ -125,12 +124,12 @@ fn expires(token: &str) -> bool {
     struct Claims {
         exp: Option<f64>,
     }
-    let claims = token
+    token
         .split('.')
         .nth(1)
-        .and_then(|part| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok());
-    let claims = claims.and_then(|json| serde_json::from_slice::<Claims>(&json).ok());
-    claims.is_some_and(|claims| claims.exp.is_some())
+        .and_then(|part| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok())
+        .and_then(|json| serde_json::from_slice::<Claims>(&json).ok())
+        .is_some_and(|claims| claims.exp.is_some())
 }
 
 #[cfg(test)]

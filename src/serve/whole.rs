@@ -1,7 +1,7 @@
 //! Whole workloads, which the API server has: as they were, and how two of them differ.
 //!
-//! Unpacking, comparing and writing them takes a while, so it is done beside the requests of everybody else, and only so
-//! many at a time: the place that a request has ends with its work, not with its caller.
+//! Unpacking, comparing and writing them takes a while, so it is done beside the other requests, and only so many
+//! at a time: a request returns its permit when its work ends, even when its caller has left before.
 
 use super::answer::{Answer, JSON, prefers};
 use super::api::Api;
@@ -16,6 +16,7 @@ use http::request::Parts;
 use kube::Api as Resources;
 use serde_json::Value;
 use similar::TextDiff;
+use std::fmt::Display;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -33,7 +34,7 @@ const TEXTS: &[&str] = &[
     "application/x-yaml",
     "text/yaml",
 ];
-/// What waiting for a place, reading one Revision from the API server, and working on it may take each.
+/// What waiting for a permit, reading one Revision from the API server, and working on it may take each.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// After so long the rest of two texts is compared more coarsely.
 const COMPARING: Duration = Duration::from_secs(2);
@@ -43,8 +44,8 @@ const UNREACHABLE: ApiError =
 const CROWDED: ApiError = ApiError::Unavailable("too many snapshots are being read");
 const SLOW: ApiError = ApiError::Unavailable("reading the snapshot takes too long");
 
-/// A Revision with its snapshot.
-struct Stored {
+/// A Revision as the API server stores it, with its snapshot.
+struct StoredRevision {
     revision: Revision,
     name: String,
     title: String,
@@ -53,10 +54,11 @@ struct Stored {
 /// `GET /api/revisor/v1/revisions/{id}/snapshot`.
 pub(super) async fn snapshot(api: &Api, revision: Uuid, parts: &Parts) -> Result<Answer, ApiError> {
     let as_yaml = prefers(&parts.headers, JSON, YAMLS);
-    let found = found(api, revision)?;
-    let place = place(api).await?;
-    let (stored, names) = (stored(api, &found).await?, api.names.clone());
-    aside(place, move || {
+    let found = find(api, revision)?;
+    let permit = permit(api).await?;
+    let stored = stored(api, &found).await?;
+    let names = api.names.clone();
+    aside(permit, move || {
         let workload = workload(&stored, &names)?;
         if as_yaml {
             Ok(Answer::new(YAML, yaml(&workload, &stored.name)?))
@@ -75,11 +77,13 @@ pub(super) async fn diff(
     caller: Option<&Caller>,
     parts: &Parts,
 ) -> Result<Answer, ApiError> {
-    let to = found(api, revision)?;
-    let from = query.from.or(to.before);
-    let from = from.ok_or_else(|| ApiError::NotFound(format!("a revision before {revision}")))?;
-    api.permit_revision(caller, from).await?;
-    let from = found(api, from)?;
+    let to = find(api, revision)?;
+    let from_id = query
+        .from
+        .or(to.before)
+        .ok_or_else(|| ApiError::NotFound(format!("a revision before {revision}")))?;
+    api.permit_revision(caller, from_id).await?;
+    let from = find(api, from_id)?;
     let as_text = prefers(&parts.headers, PATCH, TEXTS);
     // Most callers that name a type at all name JSON.
     let media = if prefers(&parts.headers, JSON, &[PATCH]) {
@@ -87,14 +91,13 @@ pub(super) async fn diff(
     } else {
         JSON
     };
-    let place = place(api).await?;
-    let (old, new, names) = (
-        stored(api, &from).await?,
-        stored(api, &to).await?,
-        api.names.clone(),
-    );
-    aside(place, move || {
-        let (before, after) = (workload(&old, &names)?, workload(&new, &names)?);
+    let permit = permit(api).await?;
+    let old = stored(api, &from).await?;
+    let new = stored(api, &to).await?;
+    let names = api.names.clone();
+    aside(permit, move || {
+        let before = workload(&old, &names)?;
+        let after = workload(&new, &names)?;
         if as_text {
             return Ok(Answer::new(TEXT, unified((&old, &before), (&new, &after))?));
         }
@@ -106,13 +109,14 @@ pub(super) async fn diff(
 }
 
 fn unified(
-    (from, old): (&Stored, &Value),
-    (to, new): (&Stored, &Value),
+    (from, old): (&StoredRevision, &Value),
+    (to, new): (&StoredRevision, &Value),
 ) -> Result<String, ApiError> {
-    let (old, new) = (yaml(old, &from.name)?, yaml(new, &to.name)?);
+    let from_yaml = yaml(old, &from.name)?;
+    let to_yaml = yaml(new, &to.name)?;
     let diff = TextDiff::configure()
         .timeout(COMPARING)
-        .diff_lines(&old, &new);
+        .diff_lines(&from_yaml, &to_yaml);
     Ok(diff
         .unified_diff()
         .context_radius(3)
@@ -120,27 +124,28 @@ fn unified(
         .to_string())
 }
 
-fn found(api: &Api, id: Uuid) -> Result<ServedRevision, ApiError> {
+fn find(api: &Api, id: Uuid) -> Result<ServedRevision, ApiError> {
     api.cache
         .get(id)
         .ok_or_else(|| ApiError::NotFound(format!("revision {id}")))
 }
 
-/// One of the few places for this work.
-async fn place(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
-    let place = timeout(DEADLINE, api.fetches.clone().acquire_owned())
+/// One of the few permits for this work.
+async fn permit(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
+    timeout(DEADLINE, api.fetches.clone().acquire_owned())
         .await
-        .map_err(|_| CROWDED)?;
-    place.map_err(|_| ApiError::Internal)
+        .map_err(|_| CROWDED)?
+        .map_err(|_| ApiError::Internal)
 }
 
-/// Does work that takes a while. Whoever does not wait for it to end leaves its place taken.
+/// Does work that takes a while on a thread for blocking work. A caller that leaves does not end the work, which keeps
+/// its permit until it is done.
 async fn aside<T: Send + 'static>(
-    place: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let working = tokio::task::spawn_blocking(move || {
-        let _place = place;
+        let _permit = permit;
         work()
     });
     match timeout(DEADLINE, working).await {
@@ -150,11 +155,11 @@ async fn aside<T: Send + 'static>(
 }
 
 /// Snapshots are not kept in memory; the API server has them.
-async fn stored(api: &Api, found: &ServedRevision) -> Result<Stored, ApiError> {
-    let place = &found.workload;
+async fn stored(api: &Api, found: &ServedRevision) -> Result<StoredRevision, ApiError> {
+    let workload = &found.workload;
     let revisions: Resources<Revision> =
-        Resources::namespaced(api.client.clone(), &place.namespace);
-    let name = identity::name(&place.name, place.uid, found.generation);
+        Resources::namespaced(api.client.clone(), &workload.namespace);
+    let name = identity::name(&workload.name, workload.uid, found.generation);
     let revision = match timeout(DEADLINE, revisions.get_opt(&name)).await {
         Ok(Ok(stored)) => stored.ok_or_else(|| ApiError::NotFound(format!("revision {name}")))?,
         Ok(Err(error)) => {
@@ -163,8 +168,8 @@ async fn stored(api: &Api, found: &ServedRevision) -> Result<Stored, ApiError> {
         }
         Err(_) => return Err(UNREACHABLE),
     };
-    let title = format!("{} revision {}", place.name, found.generation);
-    Ok(Stored {
+    let title = format!("{} revision {}", workload.name, found.generation);
+    Ok(StoredRevision {
         revision,
         name,
         title,
@@ -172,17 +177,13 @@ async fn stored(api: &Api, found: &ServedRevision) -> Result<Stored, ApiError> {
 }
 
 /// The workload as it was, without what looks secret.
-fn workload(stored: &Stored, names: &Names) -> Result<Value, ApiError> {
+fn workload(stored: &StoredRevision, names: &Names) -> Result<Value, ApiError> {
     let name = &stored.name;
-    let broken = |error: &dyn std::fmt::Display| {
-        tracing::error!(%error, name, "a snapshot cannot be read");
-        ApiError::Internal
-    };
     let text = manifest(&stored.revision).map_err(|error| match error {
         HistoryError::NoContent(..) => {
             ApiError::NotFound(format!("the snapshot of revision {name}"))
         }
-        error => broken(&error),
+        error => broken(name, &error),
     })?;
     let mut workload = match serde_json::from_str(&text) {
         Ok(workload) => workload,
@@ -192,10 +193,16 @@ fn workload(stored: &Stored, names: &Names) -> Result<Value, ApiError> {
                 "the snapshot of revision {name} is nested too deeply to be shown; `kubectl get revision {name}` has it"
             )));
         }
-        Err(error) => return Err(broken(&error)),
+        Err(error) => return Err(broken(name, &error)),
     };
     names.object(&mut workload);
     Ok(workload)
+}
+
+/// Logs that a stored snapshot is damaged.
+fn broken(name: &str, error: &dyn Display) -> ApiError {
+    tracing::error!(%error, name, "a snapshot cannot be read");
+    ApiError::Internal
 }
 
 /// serde_json reads 127 levels, and tells in words only that there are more.
@@ -204,12 +211,11 @@ fn too_deep(error: &serde_json::Error) -> bool {
 }
 
 fn yaml(value: &Value, name: &str) -> Result<String, ApiError> {
-    let unfit = |_| {
+    serde_saphyr::to_string(value).map_err(|_| {
         ApiError::NotShown(format!(
             "the snapshot of revision {name} cannot be written as YAML"
         ))
-    };
-    serde_saphyr::to_string(value).map_err(unfit)
+    })
 }
 
 fn json(value: &Value) -> Result<Vec<u8>, ApiError> {
@@ -224,11 +230,11 @@ mod tests {
     use tokio::sync::Semaphore;
 
     #[tokio::test]
-    async fn a_place_is_taken_until_the_work_is_done_whoever_waits_for_it() {
-        let places = Arc::new(Semaphore::new(1));
+    async fn a_permit_is_held_until_the_work_is_done_whoever_waits_for_it() {
+        let permits = Arc::new(Semaphore::new(1));
         let (end, ended) = std::sync::mpsc::channel::<()>();
-        let place = places.clone().acquire_owned().await.expect("a place");
-        let caller = tokio::spawn(aside(place, move || {
+        let permit = permits.clone().acquire_owned().await.expect("a permit");
+        let caller = tokio::spawn(aside(permit, move || {
             let _ = ended.recv();
             Ok(())
         }));
@@ -238,13 +244,13 @@ mod tests {
         caller.abort();
         let _ = caller.await;
         assert_eq!(
-            places.available_permits(),
+            permits.available_permits(),
             0,
             "the work goes on without its caller"
         );
         end.send(()).expect("it waits");
-        let again = timeout(Duration::from_secs(5), places.acquire()).await;
-        assert!(again.is_ok_and(|place| place.is_ok()));
+        let again = timeout(Duration::from_secs(5), permits.acquire()).await;
+        assert!(again.is_ok_and(|permit| permit.is_ok()));
     }
 
     #[test]
@@ -253,13 +259,14 @@ mod tests {
         let mut text = || -> Vec<_> { (0..120_000).map(|_| random.u32(..50)).collect() };
         let stored = || {
             let revision = crate::cache::fixture(1);
-            Stored {
+            StoredRevision {
                 revision,
                 name: "n".to_owned(),
                 title: "t".to_owned(),
             }
         };
-        let (old, new) = (serde_json::json!(text()), serde_json::json!(text()));
+        let old = serde_json::json!(text());
+        let new = serde_json::json!(text());
         let started = clock::monotonic();
         let diff = unified((&stored(), &old), (&stored(), &new)).expect("a diff");
         assert!(started.elapsed() < DEADLINE, "{:?}", started.elapsed());

@@ -19,17 +19,16 @@ const WORKLOAD: Uuid = Uuid::from_u128(7);
 #[derive(Default)]
 struct Fixed {
     generations: BTreeMap<Uuid, i64>,
-    places: Vec<Arc<WorkloadRef>>,
+    workloads: Vec<Arc<WorkloadRef>>,
 }
 
-fn place(namespace: &str, kind: &str, uid: Uuid) -> Arc<WorkloadRef> {
-    let (namespace, kind) = (namespace.into(), kind.to_owned());
+fn workload(namespace: &str, kind: &str, uid: Uuid) -> Arc<WorkloadRef> {
     Arc::new(WorkloadRef {
-        namespace,
+        namespace: namespace.into(),
         name: "w".to_owned(),
         uid,
         api_version: "apps/v1".to_owned(),
-        kind,
+        kind: kind.to_owned(),
     })
 }
 
@@ -41,7 +40,7 @@ impl RevisionLister for Fixed {
         }
     }
     fn namespace(&self, of: Of) -> Option<Arc<str>> {
-        self.workload(of).map(|place| place.namespace.clone())
+        self.workload(of).map(|found| found.namespace.clone())
     }
     fn list(&self, _: Uuid, _: bool) -> Option<ServedList> {
         panic!("broken on purpose")
@@ -51,20 +50,18 @@ impl RevisionLister for Fixed {
     }
     fn get(&self, id: Uuid) -> Option<ServedRevision> {
         let generation = *self.generations.get(&id)?;
-        let before = Some(identity::id(WORKLOAD, generation - 1));
-        let place = place("team-a", "Deployment", WORKLOAD);
         Some(ServedRevision {
-            workload: place,
+            workload: workload("team-a", "Deployment", WORKLOAD),
             generation,
-            before,
+            before: Some(identity::id(WORKLOAD, generation - 1)),
             json: Bytes::new(),
             etag: [0; 16],
         })
     }
     fn workloads(&self, wanted: &dyn Fn(&WorkloadRef) -> bool) -> Vec<Arc<WorkloadRef>> {
-        self.places
+        self.workloads
             .iter()
-            .filter(|place| wanted(place))
+            .filter(|workload| wanted(workload))
             .cloned()
             .collect()
     }
@@ -114,7 +111,8 @@ fn client(server: Arc<Server>) -> Client {
 /// An API and what opens it.
 fn api(cache: Fixed, server: Option<Arc<Server>>, gated: bool) -> (Api, watch::Sender<bool>) {
     let client = client(server.unwrap_or_else(|| Arc::new(|_, _| None)));
-    let (metrics, ready) = (Metrics::new(), Readiness::default());
+    let metrics = Metrics::new();
+    let ready = Readiness::default();
     let opened = ready.gate("cache");
     opened.send_replace(true);
     let authenticator =
@@ -296,10 +294,8 @@ async fn nothing_is_said_before_the_first_list_or_while_it_comes_in_again() {
 #[tokio::test]
 async fn lists_show_only_workloads_that_the_caller_may_list_itself() {
     let rights = |asked: &Value| {
-        let (what, namespace) = (
-            asked["resource"].as_str(),
-            asked["namespace"].as_str().unwrap_or_default(),
-        );
+        let what = asked["resource"].as_str();
+        let namespace = asked["namespace"].as_str().unwrap_or_default();
         let last = namespace
             .chars()
             .next_back()
@@ -308,9 +304,9 @@ async fn lists_show_only_workloads_that_the_caller_may_list_itself() {
             && (what == Some("revisions")
                 || (what == Some("deployments") && last.is_some_and(|last| last % 2 == 0)))
     };
-    let places = || {
+    let workloads = || {
         (0..200).map(|i| {
-            place(
+            workload(
                 &format!("n{i:03}"),
                 if i % 4 == 0 {
                     "StatefulSet"
@@ -322,12 +318,14 @@ async fn lists_show_only_workloads_that_the_caller_may_list_itself() {
         })
     };
     let cache = Fixed {
-        places: places().collect(),
+        workloads: workloads().collect(),
         ..Fixed::default()
     };
     let (mut api, _open) = api(cache, Some(lets_in(rights)), true);
     let all = async |api: &Api| {
-        let (mut names, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+        let mut names = Vec::new();
+        let mut pages = 0;
+        let mut cursor = String::new();
         loop {
             let path = format!("/api/revisor/v1/workloads?limit=1000{cursor}");
             let (status, page) = ask(api, "GET", &path, &[TOKEN]).await;
@@ -433,11 +431,13 @@ async fn comparing_large_workloads_holds_nobody_up() {
             .await
             .0
     });
-    let (mut ticks, mut longest) = (0, Duration::ZERO);
+    let mut ticks = 0;
+    let mut longest = Duration::ZERO;
     while !asking.is_finished() {
         let started = Instant::now();
         tokio::time::sleep(Duration::from_millis(5)).await;
-        (ticks, longest) = (ticks + 1, longest.max(started.elapsed()));
+        ticks += 1;
+        longest = longest.max(started.elapsed());
     }
     assert_eq!(asking.await.expect("answered"), 200);
     // On the runtime's own thread there would be none while it compares.

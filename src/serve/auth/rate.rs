@@ -43,12 +43,16 @@ impl Rates {
     }
 
     fn admits_at(&self, used: &AtomicU64, now: u64) -> bool {
-        let next = |until: u64| {
-            let next = until.max(now).saturating_add(self.cost);
-            (next - now <= BURST * SECOND).then_some(next)
-        };
-        used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
-            .is_ok()
+        used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |until| {
+            self.after(until, now)
+        })
+        .is_ok()
+    }
+
+    /// When a caller has used up what it may, after one more request; none when that is too far ahead.
+    fn after(&self, until: u64, now: u64) -> Option<u64> {
+        let next = until.max(now).saturating_add(self.cost);
+        (next - now <= BURST * SECOND).then_some(next)
     }
 }
 

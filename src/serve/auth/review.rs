@@ -94,7 +94,7 @@ impl Reviews {
         let _permit = permit(permits, full).await?;
         let spec = TokenReviewSpec {
             audiences: (!self.audiences.is_empty()).then(|| self.audiences.to_vec()),
-            token: Some(token.to_owned()),
+            token: some(token),
         };
         let review = TokenReview {
             spec,
@@ -137,8 +137,8 @@ impl Reviews {
         };
         if let Target::Path(path) = request.target {
             spec.non_resource_attributes = Some(NonResourceAttributes {
-                path: Some(path.to_owned()),
-                verb: Some(request.verb.to_owned()),
+                path: some(path),
+                verb: some(request.verb),
             });
         } else {
             spec.resource_attributes = Some(attributes(request));
@@ -184,8 +184,11 @@ async fn permit(permits: &Semaphore, full: ApiError) -> Result<SemaphorePermit<'
     }
 }
 
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
 fn attributes(request: &AccessRequest) -> ResourceAttributes {
-    let some = |text: &str| Some(text.to_owned());
     let all = ResourceAttributes {
         verb: some(request.verb),
         ..ResourceAttributes::default()

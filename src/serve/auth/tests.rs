@@ -194,10 +194,8 @@ async fn permits_are_kept_for_tokens_that_were_valid_and_for_rights() {
 #[tokio::test]
 async fn one_caller_cannot_take_all_permits_for_rights() {
     let (auth, _) = quick();
-    let (ann, bob) = (
-        auth.holder("ann").await.expect("valid"),
-        auth.holder("bob").await.expect("valid"),
-    );
+    let ann = auth.holder("ann").await.expect("valid");
+    let bob = auth.holder("bob").await.expect("valid");
     let hanging = futures::future::join_all(
         (0..30).map(async |i| auth.authorize(&ann, list(&format!("hang{i}"))).await),
     );

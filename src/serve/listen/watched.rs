@@ -51,7 +51,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
         }
         let reading = async {
             let _ = self.shutdown().await;
-            let (mut left, mut buffer) = (LEFT, [0; 4 << 10]);
+            let mut left = LEFT;
+            let mut buffer = [0; 4 << 10];
             while left > 0 {
                 match self.stream.read(&mut buffer).await {
                     Ok(read) if read > 0 => left = left.saturating_sub(read),
@@ -81,8 +82,9 @@ fn instead(bytes: &[u8]) -> Option<Vec<u8>> {
     // Everything that is sent passes here, so what is nothing of the kind is let through at a glance.
     let head = bytes
         .strip_prefix(b"HTTP/1.1 ")
-        .filter(|head| head.starts_with(b"4"))?;
-    let head = std::str::from_utf8(head).ok()?.strip_suffix("\r\n\r\n")?;
+        .filter(|head| head.starts_with(b"4"))
+        .and_then(|head| std::str::from_utf8(head).ok())?
+        .strip_suffix("\r\n\r\n")?;
     let status: StatusCode = head.get(..3)?.parse().ok()?;
     let empty = head
         .lines()
