@@ -10,10 +10,11 @@ mod feed;
 mod head;
 mod index;
 mod namespaces;
+mod ownership;
 mod render;
 mod rows;
-mod seats;
 pub mod wire;
+mod workload;
 
 pub use namespaces::ProjectLabels;
 #[cfg(test)]
@@ -31,12 +32,14 @@ use age::Age;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use feed::Event;
-use index::{Index, Project};
+use index::Index;
 use kube::Client;
+use namespaces::Project;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -163,12 +166,11 @@ pub struct Cache {
 impl Cache {
     /// An empty cache.
     pub fn new(identity: Identity, observer: Observer, metrics: &Metrics) -> Self {
-        let (identity, metrics) = (Arc::new(identity), metrics.clone());
         Self {
             index: Arc::default(),
-            identity,
+            identity: Arc::new(identity),
             observer,
-            metrics,
+            metrics: metrics.clone(),
         }
     }
 
@@ -178,25 +180,25 @@ impl Cache {
             fresh: None,
             age: Age::new(Instant::now()),
         });
-        let lock = || fill.lock().unwrap_or_else(PoisonError::into_inner);
-        let following = feed::follow(&client, |event| self.take(event, &mut lock(), &ready));
-        let mut ticks = interval(Duration::from_secs(1));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let telling = async {
-            loop {
-                let now = ticks.tick().await;
-                self.metrics
-                    .served_age
-                    .set(lock().age.at(now).as_secs_f64());
-            }
-        };
+        let following = feed::follow(&client, |event| self.take(event, &mut fill.lock(), &ready));
         tokio::select! {
             () = following => {}
-            () = telling => {}
+            () = self.report_age(&fill) => {}
         }
     }
 
-    /// What is served stays as it is until a list is complete.
+    /// Keeps the metric of the age up to date, until it is dropped.
+    async fn report_age(&self, fill: &Mutex<Fill>) {
+        let mut ticks = interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let now = ticks.tick().await;
+            let age = fill.lock().age.at(now);
+            self.metrics.served_age.set(age.as_secs_f64());
+        }
+    }
+
+    /// Takes one event. The index that is served is replaced only when a list is complete.
     fn take(&self, event: Event, fill: &mut Fill, ready: &watch::Sender<bool>) {
         if !matches!(event, Event::Listing) {
             fill.age
@@ -212,7 +214,7 @@ impl Cache {
                     .fresh
                     .get_or_insert_default()
                     .put(&revision, &self.identity);
-                self.tell(put, &revision);
+                self.observe(put, &revision);
             }
             Event::Complete => {
                 self.observer.listed();
@@ -225,7 +227,7 @@ impl Cache {
             }
             Event::Put(revision) => {
                 let put = self.update(|index| index.put(&revision, &self.identity));
-                self.tell(put, &revision);
+                self.observe(put, &revision);
             }
             Event::Gone(revision) => {
                 self.update(|index| index.remove(&revision));
@@ -243,16 +245,17 @@ impl Cache {
         }
     }
 
-    /// What is not what it says it is is neither served nor observed.
-    fn tell(&self, put: bool, revision: &Revision) {
-        static TOLD: Once = Once::new();
-        if put {
+    /// Hands a Revision on to the observer, unless it is not shown.
+    fn observe(&self, shown: bool, revision: &Revision) {
+        static WARNED: Once = Once::new();
+        if shown {
             return self.observer.revision(revision);
         }
         self.metrics.misplaced.inc();
-        let (name, namespace) = (&revision.metadata.name, &revision.metadata.namespace);
-        let workload = revision.spec.workload.uid;
-        TOLD.call_once(|| {
+        WARNED.call_once(|| {
+            let namespace = &revision.metadata.namespace;
+            let name = &revision.metadata.name;
+            let workload = revision.spec.workload.uid;
             tracing::warn!(?namespace, ?name, %workload, "a Revision that is not named after its workload, or is a copy from another namespace, is not served; revisor_revisions_misplaced_total counts them");
         });
     }
@@ -264,10 +267,10 @@ impl Cache {
         labels: ProjectLabels,
         ready: watch::Sender<bool>,
     ) {
-        let tell = |name: &str, project: Option<Project>| {
-            self.update(|index| index.project(name, project));
+        let update = |namespace: &str, project: Option<Project>| {
+            self.update(|index| index.project(namespace, project));
         };
-        namespaces::follow(client, &labels, tell, ready).await;
+        namespaces::follow(client, &labels, update, ready).await;
     }
 
     /// Forgets everything: it was of another history.
@@ -276,7 +279,7 @@ impl Cache {
     }
 
     fn update<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let mut index = self.index.write();
         let result = change(&mut index);
         self.metrics
             .cached
@@ -285,7 +288,7 @@ impl Cache {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Index> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
+        self.index.read()
     }
 }
 

@@ -1,4 +1,4 @@
-//! How old what is served may be: for how long nobody has confirmed it. Pure.
+//! The age of the served Revisions: the time since the API server last confirmed them. Pure.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ pub(super) struct Age {
 }
 
 impl Age {
-    /// What is there is confirmed.
+    /// The Revisions are confirmed now.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             good: now,

@@ -1,8 +1,9 @@
 //! LIST and WATCH of all Revisions, for ever.
 //!
 //! Only the present set counts, so kube-rs' own watcher would do, but for three things: the next page is on its way
-//! while this one is read, pages follow the size of what is in them, and what cannot be read is left out instead of
-//! keeping everything else from being served. What nobody needs here (managedFields above all) is not read at all.
+//! while this one is read, the length of pages follows the size of their objects, and an object that cannot be read is
+//! left out instead of keeping everything else from being served. Fields that are not needed here (managedFields above
+//! all) are not read at all.
 
 use crate::client::backoff::{Waits, backoff};
 use crate::client::page::{Page, has_status, page, uri};
@@ -19,7 +20,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-/// What comes from the API server.
+/// A message of the API server.
 #[derive(Debug)]
 pub(super) enum Event {
     /// A list begins.
@@ -28,7 +29,7 @@ pub(super) enum Event {
     Listed(Revision),
     /// The list is complete.
     Complete,
-    /// Made or changed.
+    /// Created or changed.
     Put(Revision),
     /// Deleted.
     Gone(Revision),
@@ -51,14 +52,14 @@ const FIRST_PAGE: usize = 50;
 const LARGEST_PAGE: usize = 500;
 
 /// Why a watch ended.
-enum End {
-    /// It can go on where it was.
+enum WatchEnd {
+    /// The next watch can go on where this one was.
     Resume,
     /// Its history is gone: list again.
     Expired,
 }
 
-/// Tells what there is and what becomes of it, until it is dropped.
+/// Reports all Revisions and every change to them, until it is dropped.
 pub(super) async fn follow(client: &Client, tell: impl Fn(Event)) {
     let mut failures = 0;
     loop {
@@ -71,8 +72,8 @@ pub(super) async fn follow(client: &Client, tell: impl Fn(Event)) {
         };
         loop {
             match watch(client, &mut at, &tell).await {
-                Ok(End::Resume) => failures = 0,
-                Ok(End::Expired) => {
+                Ok(WatchEnd::Resume) => failures = 0,
+                Ok(WatchEnd::Expired) => {
                     sleep(WAITS.0).await;
                     break;
                 }
@@ -92,7 +93,7 @@ fn collection() -> String {
     format!("/apis/{GROUP}/{VERSION}/{PLURAL}")
 }
 
-/// Tells of everything that is there; returns of when.
+/// Reports all Revisions; returns the resourceVersion of the list.
 async fn list(client: &Client, tell: &impl Fn(Event)) -> anyhow::Result<ResourceVersion> {
     tell(Event::Listing);
     let mut next = fetch(client, FIRST_PAGE, "");
@@ -113,7 +114,7 @@ async fn list(client: &Client, tell: &impl Fn(Event)) -> anyhow::Result<Resource
     }
 }
 
-/// How many of the size of these make a page.
+/// How many objects of the size of these make a page.
 fn next_limit(page: &Page) -> usize {
     let bytes: usize = page.items.iter().map(|raw| raw.get().len()).sum();
     let each = (bytes / page.items.len().max(1)).max(1);
@@ -121,16 +122,17 @@ fn next_limit(page: &Page) -> usize {
 }
 
 fn fetch(client: &Client, limit: usize, token: &str) -> AbortOnDropHandle<anyhow::Result<Page>> {
-    let (client, uri) = (client.clone(), uri(&collection(), limit, token));
+    let client = client.clone();
+    let uri = uri(&collection(), limit, token);
     AbortOnDropHandle::new(tokio::spawn(async move { page(&client, &uri, None).await }))
 }
 
-/// Tells of everything after `at`, and moves it along.
+/// Reports everything after `at`, and moves it along.
 async fn watch(
     client: &Client,
     at: &mut ResourceVersion,
     tell: &impl Fn(Event),
-) -> anyhow::Result<End> {
+) -> anyhow::Result<WatchEnd> {
     let query = format!(
         "watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={at}"
     );
@@ -142,7 +144,7 @@ async fn watch(
     .await?;
     let events = match answer.map_err(anyhow::Error::from) {
         Ok(events) => events,
-        Err(error) if has_status(&error, 410) => return Ok(End::Expired),
+        Err(error) if has_status(&error, 410) => return Ok(WatchEnd::Expired),
         Err(error) => return Err(error),
     };
     tell(Event::Alive);
@@ -155,7 +157,7 @@ async fn watch(
                 sleep(WAITS.0).await;
             }
             tell(Event::Alive);
-            return Ok(End::Resume);
+            return Ok(WatchEnd::Resume);
         };
         quiet = false;
         let (raw, make): (_, fn(Revision) -> Event) = match event? {
@@ -166,7 +168,7 @@ async fn watch(
                 tell(Event::Alive);
                 continue;
             }
-            WatchEvent::Error(status) if status.code == 410 => return Ok(End::Expired),
+            WatchEvent::Error(status) if status.code == 410 => return Ok(WatchEnd::Expired),
             WatchEvent::Error(status) => anyhow::bail!("the API server ended the watch: {status}"),
         };
         *at = serde_json::from_str::<Versioned>(raw.get())?
@@ -178,21 +180,22 @@ async fn watch(
     anyhow::bail!("the watch was silent for {} s", SILENCE.as_secs())
 }
 
+/// The resourceVersion of an object whose other fields may be unreadable.
 #[derive(Deserialize)]
 struct Versioned {
-    metadata: Version,
+    metadata: VersionedMetadata,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Version {
+struct VersionedMetadata {
     resource_version: String,
 }
 
-/// What is read of a Revision.
+/// The fields of a Revision that are read.
 #[derive(Deserialize)]
-struct Stored {
-    metadata: Named,
+struct StoredRevision {
+    metadata: StoredMetadata,
     spec: RevisionSpec,
     #[serde(default)]
     status: Option<RevisionStatus>,
@@ -200,7 +203,7 @@ struct Stored {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Named {
+struct StoredMetadata {
     name: String,
     namespace: String,
     #[serde(default)]
@@ -208,27 +211,16 @@ struct Named {
 }
 
 fn read(raw: &RawValue) -> serde_json::Result<Revision> {
-    let Stored {
-        metadata,
-        spec,
-        status,
-    } = serde_json::from_str(raw.get())?;
-    let Named {
-        name,
-        namespace,
-        creation_timestamp,
-    } = metadata;
-    let (name, namespace) = (Some(name), Some(namespace));
-    let metadata = ObjectMeta {
-        name,
-        namespace,
-        creation_timestamp,
-        ..ObjectMeta::default()
-    };
+    let stored: StoredRevision = serde_json::from_str(raw.get())?;
     Ok(Revision {
-        metadata,
-        spec,
-        status,
+        metadata: ObjectMeta {
+            name: Some(stored.metadata.name),
+            namespace: Some(stored.metadata.namespace),
+            creation_timestamp: stored.metadata.creation_timestamp,
+            ..ObjectMeta::default()
+        },
+        spec: stored.spec,
+        status: stored.status,
     })
 }
 

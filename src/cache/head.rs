@@ -1,11 +1,11 @@
-//! What the recorder is told of a workload at the start, from its newest Revision. Pure.
+//! The head of a workload, from which its recorder goes on at the start: made from the newest Revision. Pure.
 
 use crate::revision::Revision;
 use crate::revision::identity::ContentDigest;
 use crate::snapshot;
 use crate::workload::Head;
 
-/// The newest generation that it speaks of.
+/// The newest generation that a Revision or a Gap stands for.
 pub(super) fn last_generation(revision: &Revision) -> i64 {
     revision
         .spec
@@ -14,7 +14,7 @@ pub(super) fn last_generation(revision: &Revision) -> i64 {
         .map_or(revision.spec.generation, |gap| gap.to)
 }
 
-/// What the recorder goes on from, by the newest Revision of a workload.
+/// The head of a workload whose newest Revision is `revision`.
 pub(super) fn head(revision: &Revision, generation: i64, keep_snapshot: bool) -> Head {
     let spec = &revision.spec;
     let stored = spec.snapshot.as_ref().filter(|_| keep_snapshot);

@@ -1,18 +1,18 @@
-//! Revisions by workload and by id, newest first. Pure.
+//! Revisions by workload and by id. Pure.
+//!
+//! In: Revisions that come, change or go, and the labels of namespaces. Out: everything that is served, and the
+//! [`Head`]s for the recorders.
 
-use super::head::{head, last_generation};
-use super::render::{Around, Identity, phase_of, render, type_name};
-use super::rows::{Row, Rows};
-use super::seats::{Seats, is_named_rightly};
-use super::wire::Missing;
+use super::namespaces::{Project, Projects};
+use super::ownership::{OwnedWorkloads, is_named_after_workload};
+use super::render::Identity;
+use super::rows::Rows;
+use super::workload::CachedWorkload;
 use super::{HistoryItem, Of, ServedList, ServedRevision, Summary, WorkloadRef};
-use crate::history::subtract;
-use crate::revision::{Gap, Revision};
+use crate::kinds::GroupKind;
+use crate::revision::Revision;
 use crate::workload::Head;
-use bytes::Bytes;
-use chrono::{DateTime, Utc};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 /// All Revisions.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    workloads: Seats,
+    workloads: OwnedWorkloads,
     /// Workload and generation by the id of a Revision, Gaps aside.
     ids: HashMap<Uuid, (Uuid, i64)>,
     projects: Projects,
@@ -29,57 +29,8 @@ pub(super) struct Index {
     handed_over: HashSet<GroupKind>,
 }
 
-/// Group and kind.
-type GroupKind = (String, String);
-
-/// `departmentId` and `projectId` by namespace.
-pub(super) type Projects = HashMap<String, Project>;
-
-/// What the labels of a namespace say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Project {
-    pub(super) department: Option<String>,
-    pub(super) project: Option<String>,
-}
-
-const ALL: RangeInclusive<i64> = i64::MIN..=i64::MAX;
-
-/// `departmentId` of a namespace without a label for it.
-const DEPARTMENT: &str = "default";
-
-#[derive(Debug)]
-pub(super) struct Workload {
-    /// As in the place, which lies elsewhere.
-    namespace: Arc<str>,
-    place: Arc<WorkloadRef>,
-    /// When the oldest of its Revisions was made; none is before all times.
-    since: Option<Time>,
-    kind: GroupKind,
-    rows: Rows,
-    /// By first and last generation.
-    gaps: BTreeMap<(i64, i64), Hole>,
-    /// When the workload was deleted, by the Revision that says it: the newest of its time, so at most a few.
-    deletions: BTreeMap<Uuid, DateTime<Utc>>,
-    head: Head,
-}
-
-/// A Gap.
-#[derive(Debug)]
-struct Hole {
-    id: Uuid,
-    reason: String,
-    time: DateTime<Utc>,
-}
-
-/// What all Revisions of a workload show.
-#[derive(Clone, Copy)]
-struct Shared {
-    newest: Option<i64>,
-    deleted_at: Option<DateTime<Utc>>,
-    gaps: bool,
-}
-
 impl Index {
+    /// The number of Revisions and Gaps.
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -88,17 +39,17 @@ impl Index {
         self.projects.clone()
     }
 
-    /// Takes over what namespaces said while this index was filled.
+    /// Takes over the labels of namespaces that came while this index was filled.
     pub(super) fn adopt(&mut self, projects: Projects) {
         if self.projects != projects {
             self.projects = projects;
             self.workloads
                 .all_mut()
-                .for_each(|workload| workload.rewrite_tail(&self.projects, &ALL));
+                .for_each(|workload| workload.relabel(&self.projects));
         }
     }
 
-    /// An empty one that takes this one's place.
+    /// An empty index that is to replace this one.
     pub(super) fn successor(&self) -> Self {
         Self {
             handed_over: self.handed_over.clone(),
@@ -108,124 +59,72 @@ impl Index {
     }
 
     /// Adds or replaces a Revision; its snapshot is kept for the next comparison until its kind's recorder does that.
-    /// False when it is not what it says it is, and is not shown.
+    /// False when the Revision is not named after its workload, or is a copy from another namespace, and is not shown.
     pub(super) fn put(&mut self, revision: &Revision, identity: &Identity) -> bool {
-        if !is_named_rightly(revision) {
+        if !is_named_after_workload(revision) {
             return false;
         }
         let spec = &revision.spec;
         let uid = spec.workload.uid;
-        let workload = self.workloads.seat(revision);
-        let before = workload.shared();
-        workload.since = workload
-            .since
-            .take()
-            .min(revision.metadata.creation_timestamp.clone());
-        match revision
-            .status
-            .as_ref()
-            .and_then(|status| status.workload_deletion_time)
-        {
-            Some(time) => workload.deletions.insert(spec.id, time),
-            None => workload.deletions.remove(&spec.id),
-        };
-        let new = if let Some(gap) = &spec.gap {
-            let hole = Hole {
-                id: spec.id,
-                reason: gap.reason.clone(),
-                time: spec.change_time,
-            };
-            workload.gaps.insert((gap.from, gap.to), hole).is_none()
-        } else {
+        if spec.gap.is_none() {
             self.ids.insert(spec.id, (uid, spec.generation));
-            let latest = before.newest.is_none_or(|newest| newest <= spec.generation);
-            let around = Around {
-                latest,
-                ..workload.around(&self.projects)
-            };
-            let rendered = render(revision, identity, &around);
-            workload.rows.put(
-                Row::new(spec.generation, spec.id, phase_of(revision)),
-                rendered,
-            )
-        };
-        self.len += usize::from(new);
-        let generation = last_generation(revision);
-        if generation >= workload.head.generation {
-            let keep_snapshot = !self.handed_over.contains(&workload.kind);
-            workload.head = head(revision, generation, keep_snapshot);
         }
-        workload.settle(before, spec.generation, &self.projects);
+        let workload = self.workloads.get_or_create(revision);
+        let keep_snapshot = !self.handed_over.contains(workload.group_kind());
+        let is_new = workload.put(revision, identity, &self.projects, keep_snapshot);
+        self.len += usize::from(is_new);
         self.workloads.settle(uid);
-        self.workloads.get(uid).map(Workload::namespace) == revision.metadata.namespace.as_deref()
+        let owner = self.workloads.get(uid).map(|owner| &**owner.namespace());
+        owner == revision.metadata.namespace.as_deref()
     }
 
     pub(super) fn remove(&mut self, revision: &Revision) {
-        let uid = revision.spec.workload.uid;
+        let spec = &revision.spec;
+        let uid = spec.workload.uid;
         let Some(workload) = self
             .workloads
-            .find(revision)
-            .filter(|_| is_named_rightly(revision))
+            .get_mut(revision)
+            .filter(|_| is_named_after_workload(revision))
         else {
             return;
         };
-        let before = workload.shared();
-        workload.deletions.remove(&revision.spec.id);
-        let removed = if let Some(Gap { from, to, .. }) = revision.spec.gap {
-            workload.gaps.remove(&(from, to)).is_some()
-        } else {
-            workload.rows.remove(revision.spec.generation)
-        };
+        let removed = workload.remove(revision, &self.projects);
         self.len -= usize::from(removed);
-        workload.settle(before, revision.spec.generation, &self.projects);
         self.workloads.settle(uid);
-        if !self.workloads.has(uid, revision.spec.generation) {
-            self.ids.remove(&revision.spec.id);
+        if !self.workloads.has(uid, spec.generation) {
+            self.ids.remove(&spec.id);
         }
     }
 
-    /// What the labels of a namespace say now; none when it is gone.
+    /// The present labels of a namespace; none when it is gone.
     pub(super) fn project(&mut self, namespace: &str, project: Option<Project>) {
-        if self.projects.get(namespace) != project.as_ref() {
-            match project {
-                Some(project) => self.projects.insert(namespace.to_owned(), project),
-                None => self.projects.remove(namespace),
-            };
-            let there = self
-                .workloads
-                .all_mut()
-                .filter(|workload| workload.namespace() == namespace);
-            there.for_each(|workload| workload.rewrite_tail(&self.projects, &ALL));
+        if self.projects.get(namespace) == project.as_ref() {
+            return;
         }
+        match project {
+            Some(project) => self.projects.insert(namespace.to_owned(), project),
+            None => self.projects.remove(namespace),
+        };
+        self.workloads
+            .all_mut()
+            .filter(|workload| **workload.namespace() == *namespace)
+            .for_each(|workload| workload.relabel(&self.projects));
     }
 
     /// The heads of all workloads of a kind, with their snapshots, which are not kept from then on; without one when the
     /// workload is gone.
     pub(super) fn hand_over(&mut self, group: &str, kind: &str) -> Vec<(Uuid, Head)> {
-        let key = (group.to_owned(), kind.to_owned());
-        let of_kind = self
+        let group_kind = GroupKind {
+            kind: kind.to_owned(),
+            group: group.to_owned(),
+        };
+        let heads = self
             .workloads
             .iter_mut()
-            .filter(|(_, workload)| workload.kind == key);
-        let heads = of_kind.map(|(uid, workload)| {
-            let without = Head {
-                snapshot: None,
-                ..workload.head.clone()
-            };
-            let head = std::mem::replace(&mut workload.head, without);
-            // Another Revision than the newest may say it.
-            let deleted = workload.deleted_at().is_some();
-            (
-                *uid,
-                Head {
-                    deleted,
-                    snapshot: head.snapshot.filter(|_| !deleted),
-                    ..head
-                },
-            )
-        });
-        let heads = heads.collect();
-        self.handed_over.insert(key);
+            .filter(|(_, workload)| *workload.group_kind() == group_kind)
+            .map(|(uid, workload)| (*uid, workload.hand_over()))
+            .collect();
+        self.handed_over.insert(group_kind);
         heads
     }
 
@@ -233,11 +132,11 @@ impl Index {
     pub(super) fn recorded(&self, uid: Uuid, generations: &RangeInclusive<i64>) -> BTreeSet<i64> {
         self.workloads
             .get(uid)
-            .map(|workload| workload.rows.within(generations).collect())
+            .map(|workload| workload.rows().within(generations).collect())
             .unwrap_or_default()
     }
 
-    fn find(&self, of: Of) -> Option<&Workload> {
+    fn find(&self, of: Of) -> Option<&CachedWorkload> {
         let uid = match of {
             Of::Workload(uid) => uid,
             Of::Revision(id) => self.ids.get(&id)?.0,
@@ -246,19 +145,19 @@ impl Index {
     }
 
     pub(super) fn workload(&self, of: Of) -> Option<Arc<WorkloadRef>> {
-        self.find(of).map(|workload| workload.place.clone())
+        self.find(of).map(|workload| workload.reference().clone())
     }
 
     pub(super) fn namespace(&self, of: Of) -> Option<Arc<str>> {
-        self.find(of).map(|workload| workload.namespace.clone())
+        self.find(of).map(|workload| workload.namespace().clone())
     }
 
-    /// The rows of a workload that is deleted, or is not, as `deleted` says; none of one that is the other.
+    /// The rows of a workload that is deleted, or is not, as `deleted` says; no rows of one that is the other.
     fn rows(&self, uid: Uuid, deleted: bool) -> Option<&Rows> {
         static NONE: Rows = Rows::new();
         let workload = self.workloads.get(uid)?;
         Some(if workload.deleted_at().is_some() == deleted {
-            &workload.rows
+            workload.rows()
         } else {
             &NONE
         })
@@ -275,35 +174,21 @@ impl Index {
 
     pub(super) fn get(&self, id: Uuid) -> Option<ServedRevision> {
         let (uid, generation) = *self.ids.get(&id)?;
-        let workload = self.workloads.get(uid)?;
-        let (row, json) = workload.rows.get(generation)?;
-        let before = workload.rows.before(generation).map(|older| older.id);
-        Some(ServedRevision {
-            workload: workload.place.clone(),
-            generation,
-            before,
-            json,
-            etag: row.etag,
-        })
+        self.workloads.get(uid)?.get(generation)
     }
 
-    /// The workloads that `wanted` picks, by namespace, name and uid.
+    /// The workloads that `wanted` picks, in no order.
     pub(super) fn workloads(&self, wanted: &dyn Fn(&WorkloadRef) -> bool) -> Vec<Arc<WorkloadRef>> {
-        let picked = self
-            .workloads
+        self.workloads
             .values()
-            .map(|workload| &workload.place)
-            .filter(|place| wanted(place));
-        picked.cloned().collect()
+            .map(CachedWorkload::reference)
+            .filter(|workload| wanted(workload))
+            .cloned()
+            .collect()
     }
 
     pub(super) fn summary(&self, uid: Uuid) -> Option<Summary> {
-        let workload = self.workloads.get(uid)?;
-        Some(Summary {
-            deleted_at: workload.deleted_at(),
-            revisions: workload.rows.len(),
-            phase: workload.rows.newest().map(|row| row.phase),
-        })
+        self.workloads.get(uid).map(CachedWorkload::summary)
     }
 
     /// Everything of a workload that is older than `before`, newest first, Gaps included.
@@ -313,176 +198,8 @@ impl Index {
         before: Option<(i64, Uuid)>,
     ) -> Option<Vec<HistoryItem>> {
         let workload = self.workloads.get(uid)?;
-        let rows = workload.rows.with_json();
-        let rows = rows.map(|(row, json)| HistoryItem {
-            generation: row.generation,
-            id: row.id,
-            json,
-        });
-        let gaps = workload.gaps.iter().map(|((from, to), hole)| HistoryItem {
-            generation: *to,
-            id: hole.id,
-            json: hole.render(&workload.place, *from, *to),
-        });
-        let mut all: Vec<_> = rows.chain(gaps).collect();
-        all.retain(|item| before.is_none_or(|before| (item.generation, item.id) < before));
-        all.sort_unstable_by_key(|item| std::cmp::Reverse((item.generation, item.id)));
-        Some(all)
+        Some(workload.history(before))
     }
-}
-
-impl Workload {
-    pub(super) fn new(revision: &Revision, namespace: Arc<str>) -> Self {
-        let workload = &revision.spec.workload;
-        let place = Arc::new(WorkloadRef {
-            uid: workload.uid,
-            namespace: namespace.clone(),
-            name: workload.name.clone(),
-            api_version: workload.api_version.clone(),
-            kind: workload.kind.clone(),
-        });
-        let (rows, gaps) = (Rows::default(), BTreeMap::new());
-        let (kind, deletions) = (group_kind(revision), BTreeMap::new());
-        let since = revision.metadata.creation_timestamp.clone();
-        Self {
-            namespace,
-            place,
-            since,
-            kind,
-            rows,
-            gaps,
-            deletions,
-            head: Head::default(),
-        }
-    }
-
-    pub(super) fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
-    /// What tells the oldest, on every replica the same.
-    pub(super) fn age(&self) -> (Option<&Time>, &str) {
-        (self.since.as_ref(), self.namespace())
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.gaps.is_empty()
-    }
-
-    pub(super) fn has(&self, generation: i64) -> bool {
-        self.rows.get(generation).is_some()
-    }
-
-    /// It is kept on the newest Revision; one that was found later may be newer than that.
-    fn deleted_at(&self) -> Option<DateTime<Utc>> {
-        self.deletions.values().max().copied()
-    }
-
-    fn newest(&self) -> Option<i64> {
-        self.rows.newest().map(|row| row.generation)
-    }
-
-    fn shared(&self) -> Shared {
-        Shared {
-            newest: self.newest(),
-            deleted_at: self.deleted_at(),
-            gaps: !self.gaps.is_empty(),
-        }
-    }
-
-    /// What nobody found later of each Gap, by the Revision that says it: the next newer one, or the newest.
-    fn missing(&self) -> BTreeMap<i64, Vec<Missing>> {
-        let mut all: BTreeMap<i64, Vec<Missing>> = BTreeMap::new();
-        let Some(newest) = self.newest() else {
-            return all;
-        };
-        for ((from, to), hole) in &self.gaps {
-            let recorded = self.rows.within(&(*from..=*to)).collect();
-            for range in subtract(*from..=*to, &recorded) {
-                let (from, to) = range.into_inner();
-                let carrier = self.rows.within(&(to..=i64::MAX)).min().unwrap_or(newest);
-                all.entry(carrier).or_default().push(Missing {
-                    from,
-                    to,
-                    reason: hole.reason.clone(),
-                });
-            }
-        }
-        all
-    }
-
-    /// After Revision `generation` came, changed or went: only those are written anew that it can concern, or the
-    /// thousandth Revision of a workload would cost a thousand times the first.
-    fn settle(&mut self, before: Shared, generation: i64, projects: &Projects) {
-        let now = self.shared();
-        let which = if before.gaps || now.gaps || before.deleted_at != now.deleted_at {
-            ALL
-        } else if before.newest == now.newest {
-            generation..=generation
-        } else {
-            before.newest.min(now.newest).unwrap_or(generation)..=i64::MAX
-        };
-        self.rewrite_tail(projects, &which);
-    }
-
-    /// What every Revision owes to the workload and its namespace.
-    fn around<'a>(&'a self, projects: &'a Projects) -> Around<'a> {
-        let labels = projects.get(self.namespace());
-        let department = labels
-            .and_then(|labels| labels.department.as_deref())
-            .unwrap_or(DEPARTMENT);
-        let project = labels
-            .and_then(|labels| labels.project.as_deref())
-            .unwrap_or(self.namespace());
-        Around {
-            latest: false,
-            missing: &[],
-            department,
-            project,
-            deleted_at: self.deleted_at(),
-        }
-    }
-
-    /// Brings up to date what these Revisions owe to their siblings and their namespace.
-    fn rewrite_tail(&mut self, projects: &Projects, which: &RangeInclusive<i64>) {
-        let missing = if self.gaps.is_empty() {
-            BTreeMap::new()
-        } else {
-            self.missing()
-        };
-        let (newest, mut rows) = (self.newest(), std::mem::take(&mut self.rows));
-        let all = self.around(projects);
-        rows.rewrite_tail(which, |generation| Around {
-            latest: Some(generation) == newest,
-            missing: missing.get(&generation).map_or(&[], Vec::as_slice),
-            ..all
-        });
-        self.rows = rows;
-    }
-}
-
-impl Hole {
-    /// In the words of the contract, as far as they fit.
-    fn render(&self, place: &WorkloadRef, from: i64, to: i64) -> Bytes {
-        let json = serde_json::json!({
-            "id": self.id, "name": place.name, "workloadId": place.uid, "createdAt": super::wire::rfc3339(self.time),
-            "additionalFields": {
-                "revisionType": type_name(crate::revision::RevisionType::Gap), "generation": to, "kind": place.kind,
-                "apiVersion": place.api_version, "namespace": &*place.namespace,
-                "missing": [Missing { from, to, reason: self.reason.clone() }],
-            },
-        });
-        Bytes::from(json.to_string())
-    }
-}
-
-fn group_kind(revision: &Revision) -> GroupKind {
-    let workload = &revision.spec.workload;
-    let group = workload
-        .api_version
-        .split_once('/')
-        .map_or("", |(group, _)| group);
-    (group.to_owned(), workload.kind.clone())
 }
 
 #[cfg(test)]
@@ -490,9 +207,11 @@ mod tests {
     use super::*;
     use crate::cache::render::Etag;
     use crate::cache::render::tests::{identity as installation, revision};
-    use crate::revision::{Phase, identity};
+    use crate::revision::{Gap, Phase, identity};
+    use chrono::DateTime;
     use proptest::prelude::*;
     use serde_json::{Value, json};
+    use std::collections::BTreeMap;
 
     fn index(generations: &[i64]) -> Index {
         let mut index = Index::default();
@@ -602,7 +321,7 @@ mod tests {
                 .workloads
                 .get(uid())
                 .expect("known")
-                .rows
+                .rows()
                 .iter()
                 .map(|row| row.etag)
                 .collect()
@@ -739,48 +458,64 @@ mod tests {
         );
     }
 
-    /// The same in another namespace, made so many seconds after the beginning.
+    /// The same in another namespace, created so many seconds after the beginning.
     fn copy(generation: i64, namespace: &str, second: u8) -> Revision {
         let mut copy = revision(generation);
         let time = serde_json::from_value(json!(format!("2026-01-01T00:00:{second:02}Z")))
             .expect("a time");
-        (copy.metadata.namespace, copy.metadata.creation_timestamp) =
-            (Some(namespace.to_owned()), Some(time));
+        copy.metadata.namespace = Some(namespace.to_owned());
+        copy.metadata.creation_timestamp = Some(time);
         copy
+    }
+
+    /// The namespace and the generation of each, newest first.
+    fn namespaces(index: &Index) -> Vec<(Value, Value)> {
+        fields(index)
+            .iter()
+            .map(|f| (f["namespace"].clone(), f["generation"].clone()))
+            .collect()
+    }
+
+    fn genuine() -> [Revision; 2] {
+        [copy(1, "team-b", 1), copy(2, "team-b", 5)]
+    }
+
+    /// In a namespace that comes first in a list, and in one that comes last; one of a generation that was never recorded.
+    fn copies() -> [Revision; 3] {
+        [
+            copy(2, "team-a", 3),
+            copy(9, "team-a", 4),
+            copy(1, "team-c", 2),
+        ]
+    }
+
+    /// Orders in which the genuine Revisions and then the copies may come.
+    const ORDERS: [[usize; 5]; 4] = [
+        [0, 1, 2, 3, 4],
+        [4, 3, 2, 1, 0],
+        [2, 0, 3, 1, 4],
+        [3, 4, 1, 2, 0],
+    ];
+
+    fn filled_in(order: [usize; 5]) -> Index {
+        let all: Vec<_> = genuine().into_iter().chain(copies()).collect();
+        let mut index = Index::default();
+        let shown: Vec<_> = order
+            .iter()
+            .map(|at| (*at, index.put(&all[*at], &installation())))
+            .collect();
+        assert!(
+            shown.iter().all(|(at, shown)| *shown || *at != 0),
+            "the oldest is shown: {shown:?}"
+        );
+        index
     }
 
     #[test]
     fn a_copy_in_another_namespace_neither_mixes_in_nor_says_who_may_read() {
-        let genuine = [copy(1, "team-b", 1), copy(2, "team-b", 5)];
-        // A namespace that comes first in a list, and one that comes last; a generation that was never recorded.
-        let copies = [
-            copy(2, "team-a", 3),
-            copy(9, "team-a", 4),
-            copy(1, "team-c", 2),
-        ];
-        let namespaces = |index: &Index| -> Vec<_> {
-            fields(index)
-                .iter()
-                .map(|f| (f["namespace"].clone(), f["generation"].clone()))
-                .collect()
-        };
         let expected = [(json!("team-b"), json!(2)), (json!("team-b"), json!(1))];
-        for order in [
-            [0, 1, 2, 3, 4],
-            [4, 3, 2, 1, 0],
-            [2, 0, 3, 1, 4],
-            [3, 4, 1, 2, 0],
-        ] {
-            let all: Vec<_> = genuine.iter().chain(&copies).collect();
-            let mut index = Index::default();
-            let shown: Vec<_> = order
-                .iter()
-                .map(|at| (*at, index.put(all[*at], &installation())))
-                .collect();
-            assert!(
-                shown.iter().all(|(at, shown)| *shown || *at != 0),
-                "the oldest is shown: {shown:?}"
-            );
+        for order in ORDERS {
+            let index = filled_in(order);
             assert_eq!(
                 &*index
                     .workload(Of::Workload(uid()))
@@ -796,14 +531,22 @@ mod tests {
                 &*index.namespace(Of::Revision(id(2))).expect("known"),
                 "team-b"
             );
-            index.remove(&copies[0]);
+        }
+    }
+
+    #[test]
+    fn copies_that_go_take_nothing_along_and_the_next_oldest_takes_over() {
+        let expected = [(json!("team-b"), json!(2)), (json!("team-b"), json!(1))];
+        for order in ORDERS {
+            let mut index = filled_in(order);
+            index.remove(&copies()[0]);
             assert_eq!(
                 namespaces(&index),
                 expected,
                 "a copy that goes takes nothing along"
             );
             assert!(index.get(id(2)).is_some());
-            for revision in &genuine {
+            for revision in &genuine() {
                 index.remove(revision);
             }
             assert_eq!(
@@ -811,7 +554,7 @@ mod tests {
                 [(json!("team-c"), json!(1))],
                 "what is left is the next oldest"
             );
-            for revision in &copies {
+            for revision in &copies() {
                 index.remove(revision);
             }
             assert_eq!(
@@ -828,9 +571,11 @@ mod tests {
     #[test]
     fn what_is_not_named_after_its_workload_is_not_shown() {
         let mut index = index(&[1]);
-        let (mut renamed, mut other_id, mut another) = (revision(2), revision(2), revision(2));
+        let mut renamed = revision(2);
         renamed.metadata.name = Some("x".to_owned());
+        let mut other_id = revision(2);
         other_id.spec.id = id(7);
+        let mut another = revision(2);
         another.spec.generation = 3;
         let mut hole = gap(2, 3);
         hole.spec.gap = Some(Gap {
@@ -875,7 +620,8 @@ mod tests {
         }
         let list = |deleted| {
             let etag = index.list(uid(), deleted).expect("known").etag;
-            let (values, count) = (values(index, deleted), index.count(uid(), deleted));
+            let values = values(index, deleted);
+            let count = index.count(uid(), deleted);
             assert_eq!(values.len(), count, "every run is in the list, once");
             let generations = values
                 .iter()
@@ -901,7 +647,8 @@ mod tests {
         /// Only what a step can concern is written anew; that has to be what all of it anew would be.
         #[test]
         fn after_any_steps_it_is_as_if_filled_anew(steps in proptest::collection::vec(step(), 1..90)) {
-            let (mut index, mut present) = (Index::default(), BTreeMap::new());
+            let mut index = Index::default();
+            let mut present = BTreeMap::new();
             for step in steps {
                 match step {
                     Step::Put(generation, deleted) => {

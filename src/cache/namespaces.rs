@@ -1,15 +1,24 @@
 //! `departmentId` and `projectId`, from the labels of namespaces.
 
-use super::index::Project;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio::sync::watch;
 
-/// Which labels of a namespace say what; the first that is there counts.
+/// `departmentId` and `projectId` by namespace.
+pub(super) type Projects = HashMap<String, Project>;
+
+/// The values of a namespace's labels; none where it has no such label.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Project {
+    pub(super) department: Option<String>,
+    pub(super) project: Option<String>,
+}
+
+/// The labels of namespaces that hold the values, by preference.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProjectLabels {
     /// For `departmentId`.
@@ -20,21 +29,22 @@ pub struct ProjectLabels {
 
 impl ProjectLabels {
     fn read(&self, labels: &BTreeMap<String, String>) -> Project {
-        let first = |keys: &[String]| {
-            let mut values = keys
-                .iter()
-                .filter_map(|key| labels.get(key))
-                .filter(|value| !value.is_empty());
-            values.next().cloned()
-        };
         Project {
-            department: first(&self.department),
-            project: first(&self.project),
+            department: first_value(labels, &self.department),
+            project: first_value(labels, &self.project),
         }
     }
 }
 
-/// Tells what each namespace says, until it is dropped. `ready` turns true when all were told.
+/// The value of the first of these labels that is there and not empty.
+fn first_value(labels: &BTreeMap<String, String>, keys: &[String]) -> Option<String> {
+    keys.iter()
+        .filter_map(|key| labels.get(key))
+        .find(|value| !value.is_empty())
+        .cloned()
+}
+
+/// Reports the labels of each namespace to `tell`, until it is dropped. `ready` turns true when all were reported.
 pub(super) async fn follow(
     client: Client,
     labels: &ProjectLabels,
@@ -42,15 +52,14 @@ pub(super) async fn follow(
     ready: watch::Sender<bool>,
 ) {
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
-    let events = watcher(api, watcher::Config::default()).default_backoff();
-    let mut events = std::pin::pin!(events);
-    let (mut known, mut listed) = (HashSet::new(), HashSet::new());
-    let project = |namespace: &PartialObjectMeta<Namespace>| labels.read(namespace.labels());
+    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut known = HashSet::new();
+    let mut listed = HashSet::new();
     while let Some(event) = events.next().await {
         match event {
             Ok(watcher::Event::Init) => listed.clear(),
             Ok(watcher::Event::InitApply(namespace) | watcher::Event::Apply(namespace)) => {
-                tell(&namespace.name_any(), Some(project(&namespace)));
+                tell(&namespace.name_any(), Some(labels.read(namespace.labels())));
                 listed.insert(namespace.name_any());
                 known.insert(namespace.name_any());
             }
@@ -66,7 +75,7 @@ pub(super) async fn follow(
             }
             Err(error) => {
                 tracing::warn!(%error, "reading the labels of namespaces failed; projectId may be the namespace's name");
-                // Labels are no reason to serve nothing.
+                // Missing labels are no reason to serve nothing.
                 ready.send_replace(true);
             }
         }

@@ -1,21 +1,24 @@
 //! A Revision as the JSON of the REST contract. Pure.
 //!
-//! A new Revision changes what is said of its siblings, and a label of the namespace what is said of all. Those fields
-//! are the last ones of the JSON, so that a row is written anew by replacing its tail; the Revision is not needed.
+//! A new Revision changes fields of its siblings, and a label of the namespace changes fields of all. Those fields are
+//! the last ones of the JSON, so that a row is rewritten by replacing its tail; the Revision is not needed.
 
 use super::wire::{
-    AdditionalFields, AllocatedResources, Amount, Condition, ExtendedResource, Missing, Phase,
-    Quantity, RequestedPods, Resources, Wire, rfc3339,
+    AdditionalFields, AllocatedResources, Amount, ExtendedResource, MemoryAmount, Missing, Phase,
+    RequestedPods, Resources, Wire, WireCondition, rfc3339,
 };
 use crate::kinds::select::{GpuResource, gpu_resource};
-use crate::quantity;
-use crate::revision::{Allocated, Outcome, Pods, Revision, RevisionStatus, RevisionType, words};
+use crate::quantity::Quantity;
+use crate::revision::{
+    Allocated, Condition, Outcome, Pods, Revision, RevisionStatus, RevisionType, words,
+};
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
 use uuid::Uuid;
 
-/// What the contract wants to know of the installation.
+/// The installation, as the contract identifies it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Value of `type`.
@@ -26,9 +29,9 @@ pub struct Identity {
     pub cluster: Uuid,
 }
 
-/// What the JSON of a Revision owes to its siblings and to its namespace.
+/// The values in the JSON of a Revision that depend on its siblings and its namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Around<'a> {
+pub(super) struct Siblings<'a> {
     pub(super) latest: bool,
     pub(super) missing: &'a [Missing],
     pub(super) department: &'a str,
@@ -44,14 +47,14 @@ pub type Etag = [u8; 16];
 pub(super) struct Rendered {
     pub(super) json: Vec<u8>,
     pub(super) etag: Etag,
-    /// Where the part begins that owes to others.
+    /// Where the part begins that depends on its siblings.
     pub(super) tail: usize,
 }
 
-/// Writes the part of a rendered Revision anew that owes to others, and begins at `at`; none when that is as it was.
-pub(super) fn rewrite_tail(json: &[u8], at: usize, around: &Around<'_>) -> Option<Rendered> {
+/// Rewrites the part of a rendered Revision that depends on its siblings, and begins at `at`; none when it is as it was.
+pub(super) fn rewrite_tail(json: &[u8], at: usize, siblings: &Siblings<'_>) -> Option<Rendered> {
     let (head, old) = json.split_at_checked(at)?;
-    let new = tail(around);
+    let new = tail(siblings);
     (old != new.as_bytes()).then(|| {
         let json = [head, new.as_bytes()].concat();
         Rendered {
@@ -62,7 +65,7 @@ pub(super) fn rewrite_tail(json: &[u8], at: usize, around: &Around<'_>) -> Optio
     })
 }
 
-/// Hash of what these parts make together.
+/// Hash of these parts, one after the other.
 pub fn etag(parts: &[&[u8]]) -> Etag {
     let mut hash = Sha256::new();
     for part in parts {
@@ -74,10 +77,14 @@ pub fn etag(parts: &[&[u8]]) -> Etag {
 }
 
 /// Renders one Revision.
-pub(super) fn render(revision: &Revision, identity: &Identity, around: &Around<'_>) -> Rendered {
+pub(super) fn render(
+    revision: &Revision,
+    identity: &Identity,
+    siblings: &Siblings<'_>,
+) -> Rendered {
     // Plain data with text keys always serializes.
-    let json = serde_json::to_vec(&wire(revision, identity, around)).unwrap_or_default();
-    let tail = json.len().saturating_sub(tail(around).len());
+    let json = serde_json::to_vec(&wire(revision, identity, siblings)).unwrap_or_default();
+    let tail = json.len().saturating_sub(tail(siblings).len());
     Rendered {
         etag: etag(&[&json]),
         json,
@@ -86,28 +93,27 @@ pub(super) fn render(revision: &Revision, identity: &Identity, around: &Around<'
 }
 
 /// The end of what [`render`] writes.
-fn tail(around: &Around<'_>) -> String {
-    let mut text = format!("\"latest\":{}", around.latest);
-    let mut add = |name: &str, value: Result<String, serde_json::Error>| {
-        text.push_str(name);
-        text.push_str(&value.unwrap_or_default());
-    };
-    if !around.missing.is_empty() {
-        add(",\"missing\":", serde_json::to_string(around.missing));
+fn tail(siblings: &Siblings<'_>) -> String {
+    let mut text = format!("\"latest\":{}", siblings.latest);
+    if !siblings.missing.is_empty() {
+        push_field(&mut text, ",\"missing\":", siblings.missing);
     }
-    add(
-        "},\"departmentId\":",
-        serde_json::to_string(around.department),
-    );
-    add(",\"projectId\":", serde_json::to_string(around.project));
-    if let Some(time) = around.deleted_at {
-        add(",\"deletedAt\":", serde_json::to_string(&rfc3339(time)));
+    push_field(&mut text, "},\"departmentId\":", siblings.department);
+    push_field(&mut text, ",\"projectId\":", siblings.project);
+    if let Some(time) = siblings.deleted_at {
+        push_field(&mut text, ",\"deletedAt\":", &rfc3339(time));
     }
     text.push('}');
     text
 }
 
-fn wire<'a>(revision: &'a Revision, identity: &'a Identity, around: &Around<'a>) -> Wire<'a> {
+fn push_field<T: Serialize + ?Sized>(text: &mut String, name: &str, value: &T) {
+    text.push_str(name);
+    // Plain data with text keys always serializes.
+    text.push_str(&serde_json::to_string(value).unwrap_or_default());
+}
+
+fn wire<'a>(revision: &'a Revision, identity: &'a Identity, siblings: &Siblings<'a>) -> Wire<'a> {
     const NONE: &RevisionStatus = &empty_status();
     let spec = &revision.spec;
     let status = revision.status.as_ref().unwrap_or(NONE);
@@ -139,11 +145,11 @@ fn wire<'a>(revision: &'a Revision, identity: &'a Identity, around: &Around<'a>)
         }),
         command: view.and_then(|view| shell(&view.command)),
         arguments: view.and_then(|view| shell(&view.args)),
-        conditions: status.conditions.iter().map(condition).collect(),
-        additional_fields: additional_fields(revision, status, around),
-        department_id: around.department,
-        project_id: around.project,
-        deleted_at: around.deleted_at,
+        conditions: status.conditions.iter().map(wire_condition).collect(),
+        additional_fields: additional_fields(revision, status, siblings),
+        department_id: siblings.department,
+        project_id: siblings.project,
+        deleted_at: siblings.deleted_at,
     }
 }
 
@@ -179,7 +185,7 @@ pub(super) fn phase_of(revision: &Revision) -> Phase {
 fn additional_fields<'a>(
     revision: &'a Revision,
     status: &'a RevisionStatus,
-    around: &Around<'a>,
+    siblings: &Siblings<'a>,
 ) -> AdditionalFields<'a> {
     let spec = &revision.spec;
     AdditionalFields {
@@ -198,8 +204,8 @@ fn additional_fields<'a>(
             .map(|ready| (ready - spec.change_time).num_seconds().max(0)),
         content_digest: spec.content_digest.as_deref(),
         serving: status.ready_pods.is_some_and(|pods| pods > 0),
-        latest: around.latest,
-        missing: around.missing,
+        latest: siblings.latest,
+        missing: siblings.missing,
     }
 }
 
@@ -212,8 +218,8 @@ pub(super) fn type_name(r#type: RevisionType) -> &'static str {
     }
 }
 
-fn condition(condition: &crate::revision::Condition) -> Condition<'_> {
-    Condition {
+fn wire_condition(condition: &Condition) -> WireCondition<'_> {
+    WireCondition {
         r#type: &condition.r#type,
         status: &condition.status,
         message: condition.message.as_deref(),
@@ -241,9 +247,9 @@ fn shell(list: &[String]) -> Option<String> {
 /// Resources by what the contract calls them.
 #[derive(Default)]
 struct Sorted {
-    gpu: Option<quantity::Quantity>,
+    gpu: Option<Quantity>,
     gpu_memory: Option<String>,
-    cpu: Option<quantity::Quantity>,
+    cpu: Option<Quantity>,
     cpu_memory: Option<String>,
     extended: Vec<ExtendedResource>,
 }
@@ -252,7 +258,7 @@ fn sorted(amounts: &BTreeMap<String, String>) -> Sorted {
     let mut all = Sorted::default();
     for (name, text) in amounts {
         // Written by Revisor; a status that somebody else wrote may hold anything.
-        let Some(amount) = quantity::Quantity::parse(text) else {
+        let Some(amount) = Quantity::parse(text) else {
             continue;
         };
         match (gpu_resource(name), name.as_str()) {
@@ -260,14 +266,11 @@ fn sorted(amounts: &BTreeMap<String, String>) -> Sorted {
             (Some(GpuResource::Memory), _) => all.gpu_memory = Some(amount.to_string()),
             (None, "cpu") => all.cpu = Some(amount),
             (None, "memory") => all.cpu_memory = Some(amount.to_string()),
-            (None, _) => {
-                let (resource, quantity) = (name.clone(), amount.to_string());
-                all.extended.push(ExtendedResource {
-                    resource,
-                    quantity,
-                    exclude: false,
-                });
-            }
+            (None, _) => all.extended.push(ExtendedResource {
+                resource: name.clone(),
+                quantity: amount.to_string(),
+                exclude: false,
+            }),
         }
     }
     all
@@ -286,10 +289,6 @@ fn resources(amounts: &BTreeMap<String, String>) -> Option<Resources> {
         (None, Some(_)) => Some("memory"),
         (None, None) => None,
     };
-    let request = |text: String| Quantity {
-        limit: None,
-        request: Some(text),
-    };
     let resources = Resources {
         gpu_request_type,
         // The API server demands that limit and request of a device are equal.
@@ -297,15 +296,22 @@ fn resources(amounts: &BTreeMap<String, String>) -> Option<Resources> {
             limit: Some(gpu.as_f64()),
             request: Some(gpu.as_f64()),
         }),
-        gpu_memory: gpu_memory.map(request),
+        gpu_memory: gpu_memory.map(requested),
         cpu: cpu.map(|cpu| Amount {
             limit: None,
             request: Some(cpu.as_f64()),
         }),
-        cpu_memory: cpu_memory.map(request),
+        cpu_memory: cpu_memory.map(requested),
         extended_resources: extended,
     };
     (resources != Resources::default()).then_some(resources)
+}
+
+fn requested(text: String) -> MemoryAmount {
+    MemoryAmount {
+        limit: None,
+        request: Some(text),
+    }
 }
 
 fn allocated(amounts: &Allocated) -> Option<AllocatedResources> {
@@ -317,9 +323,9 @@ fn allocated(amounts: &Allocated) -> Option<AllocatedResources> {
         extended,
     } = sorted(amounts);
     let resources = AllocatedResources {
-        gpu: gpu.map(quantity::Quantity::as_f64),
+        gpu: gpu.map(Quantity::as_f64),
         gpu_memory,
-        cpu: cpu.map(quantity::Quantity::as_f64),
+        cpu: cpu.map(Quantity::as_f64),
         cpu_memory,
         extended_resources: extended,
     };
@@ -376,8 +382,8 @@ pub(super) mod tests {
         .expect("a Revision")
     }
 
-    fn around<'a>() -> Around<'a> {
-        Around {
+    fn siblings<'a>() -> Siblings<'a> {
+        Siblings {
             latest: true,
             missing: &[],
             department: "default",
@@ -393,13 +399,14 @@ pub(super) mod tests {
             to: 2,
             reason: "Compacted".into(),
         }];
-        let around = Around {
+        let siblings = Siblings {
             missing: &missing,
             deleted_at: DateTime::from_timestamp(0, 0),
-            ..around()
+            ..siblings()
         };
         let value: serde_json::Value =
-            serde_json::from_slice(&render(&revision(3), &identity(), &around).json).expect("json");
+            serde_json::from_slice(&render(&revision(3), &identity(), &siblings).json)
+                .expect("json");
         let additional = json!({
             "generation": 3, "kind": "Deployment", "apiVersion": "apps/v1", "namespace": "team-a", "summary": "image",
             "via": "kubectl", "revisionType": "Change", "contentDigest": format!("sha256:{}", "ab".repeat(32)),
@@ -435,7 +442,7 @@ pub(super) mod tests {
     fn what_is_absent_is_left_out() {
         let mut bare = revision(3);
         (bare.spec.view, bare.spec.via, bare.status) = (None, None, None);
-        let json = render(&bare, &identity(), &around()).json;
+        let json = render(&bare, &identity(), &siblings()).json;
         let value: serde_json::Value = serde_json::from_slice(&json).expect("json");
         assert!(!String::from_utf8_lossy(&json).contains("null"));
         assert_eq!(
@@ -453,8 +460,9 @@ pub(super) mod tests {
         ) {
             let missing: Vec<_> = gaps.into_iter().map(|(from, to)| Missing { from, to, reason: "Ünknown".into() }).collect();
             let deleted_at = deleted.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-            let other = Around { latest, missing: &missing, department: &department, project: &project, deleted_at };
-            let (plain, anew) = (render(&revision(3), &identity(), &around()), render(&revision(3), &identity(), &other));
+            let other = Siblings { latest, missing: &missing, department: &department, project: &project, deleted_at };
+            let plain = render(&revision(3), &identity(), &siblings());
+            let anew = render(&revision(3), &identity(), &other);
             let spliced = rewrite_tail(&plain.json, plain.tail, &other).unwrap_or(plain);
             prop_assert_eq!((&spliced.json, spliced.etag), (&anew.json, anew.etag));
             prop_assert!(rewrite_tail(&anew.json, anew.tail, &other).is_none());

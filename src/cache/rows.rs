@@ -1,11 +1,11 @@
 //! The Revisions of one workload as a list shows them: newest first, their JSON one after the other. Pure.
 //!
 //! They lie in runs of a few, each run in one piece of memory: a list is written from few places, which lie together,
-//! and a change moves little. With many Revisions it is the way to the memory that costs the time of an answer, so there
-//! are few steps on it: most workloads have one run, which lies in the workload itself and is an answer as it is.
+//! and a change moves little. With many Revisions, cache misses dominate the time of an answer, so a list touches as few
+//! cache lines as possible: most workloads have one run, which lies in the workload itself and is an answer as it is.
 
 use super::Pieces;
-use super::render::{Around, Etag, Rendered, etag, rewrite_tail};
+use super::render::{Etag, Rendered, Siblings, etag, rewrite_tail};
 use crate::revision::Phase;
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 /// Revisions in a run, at most.
 const RUN: usize = 16;
-/// What is around the Revisions of a list.
+/// The text around the Revisions of a list.
 const OPEN: &[u8] = b"{\"revisions\":[";
 const CLOSE: &[u8] = b"]}";
 const NOTHING: &[u8] = b"{\"revisions\":[]}";
@@ -26,7 +26,7 @@ const NOTHING: &[u8] = b"{\"revisions\":[]}";
 pub(super) struct Rows {
     /// Oldest first.
     runs: SmallVec<[Run; 1]>,
-    /// Hash of the whole list once somebody asked for it, until something changes.
+    /// Hash of the whole list, from the first request for it until something changes.
     etag: OnceLock<Etag>,
 }
 
@@ -46,14 +46,17 @@ pub(super) struct Row {
     pub(super) id: Uuid,
     pub(super) phase: Phase,
     pub(super) etag: Etag,
-    /// Where its JSON is in that of the run, and where the part of it begins that owes to others.
+    /// Where its JSON is in that of the run, and where the part of it begins that depends on its siblings.
     start: u32,
     tail: u32,
     end: u32,
 }
 
-/// A row on its way into a run.
-type Entry<'a> = (Row, Cow<'a, [u8]>);
+/// A row on its way into a run, with its JSON.
+struct RowJson<'a> {
+    row: Row,
+    json: Cow<'a, [u8]>,
+}
 
 impl Row {
     pub(super) fn new(generation: i64, id: Uuid, phase: Phase) -> Self {
@@ -68,20 +71,26 @@ impl Row {
         }
     }
 
-    fn place(&self) -> Range<usize> {
+    /// Where its JSON is in that of the run.
+    fn range(&self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
 
-    fn rendered<'a>(self, rendered: Rendered) -> Entry<'a> {
-        (
-            Self {
+    /// Where the part that depends on its siblings begins in its own JSON.
+    fn tail_in_row(&self) -> u32 {
+        self.tail - self.start
+    }
+
+    fn with_json<'a>(self, rendered: Rendered) -> RowJson<'a> {
+        RowJson {
+            row: Self {
                 etag: rendered.etag,
                 tail: offset(rendered.tail),
                 start: 0,
                 ..self
             },
-            rendered.json.into(),
-        )
+            json: rendered.json.into(),
+        }
     }
 }
 
@@ -91,15 +100,12 @@ fn offset(at: usize) -> u32 {
 }
 
 impl Run {
-    fn new(entries: &[Entry<'_>]) -> Self {
-        let length = entries
-            .iter()
-            .map(|(_, json)| json.len() + 1)
-            .sum::<usize>();
+    fn new(entries: &[RowJson<'_>]) -> Self {
+        let length: usize = entries.iter().map(|entry| entry.json.len() + 1).sum();
         let mut all = Vec::with_capacity(OPEN.len() + length + CLOSE.len());
         all.extend_from_slice(OPEN);
         let mut rows = Vec::with_capacity(entries.len());
-        for (row, json) in entries {
+        for RowJson { row, json } in entries {
             if !rows.is_empty() {
                 all.push(b',');
             }
@@ -107,7 +113,7 @@ impl Run {
             all.extend_from_slice(json);
             rows.push(Row {
                 start,
-                tail: row.tail - row.start + start,
+                tail: row.tail_in_row() + start,
                 end: offset(all.len()),
                 ..*row
             });
@@ -130,13 +136,16 @@ impl Run {
     }
 
     fn json_of(&self, row: &Row) -> Bytes {
-        self.whole().slice(row.place())
+        self.whole().slice(row.range())
     }
 
-    fn entries(&self) -> Vec<Entry<'_>> {
+    fn entries(&self) -> Vec<RowJson<'_>> {
         self.rows
             .iter()
-            .map(|row| (*row, Cow::Borrowed(&self.json[row.place()])))
+            .map(|row| RowJson {
+                row: *row,
+                json: Cow::Borrowed(&self.json[row.range()]),
+            })
             .collect()
     }
 
@@ -160,24 +169,25 @@ impl Run {
             .and_then(|at| self.rows.get(at))
     }
 
-    fn rewrite_tail<'a>(
+    /// The run with the tails of these rows rewritten; none when all are as they were.
+    fn rewrite_tails<'a>(
         &self,
         which: &RangeInclusive<i64>,
-        around: &impl Fn(i64) -> Around<'a>,
+        siblings: &impl Fn(i64) -> Siblings<'a>,
     ) -> Option<Self> {
         let mut changed = false;
-        let entry = |(row, json): Entry<'_>| {
-            let at = (row.tail - row.start) as usize;
-            let anew = which
-                .contains(&row.generation)
-                .then(|| rewrite_tail(&json, at, &around(row.generation)));
-            let Some(anew) = anew.flatten() else {
-                return (row, json.into_owned().into());
-            };
-            changed = true;
-            row.rendered(anew)
-        };
-        let entries: Vec<Entry<'static>> = self.entries().into_iter().map(entry).collect();
+        let mut entries = self.entries();
+        for entry in &mut entries {
+            let row = entry.row;
+            if !which.contains(&row.generation) {
+                continue;
+            }
+            let tail = row.tail_in_row() as usize;
+            if let Some(rewritten) = rewrite_tail(&entry.json, tail, &siblings(row.generation)) {
+                *entry = row.with_json(rewritten);
+                changed = true;
+            }
+        }
         changed.then(|| Self::new(&entries))
     }
 }
@@ -215,25 +225,20 @@ impl Rows {
 
     /// Newest first, with their JSON.
     pub(super) fn with_json(&self) -> impl Iterator<Item = (&Row, Bytes)> {
-        let all = self
-            .runs
+        self.runs
             .iter()
             .rev()
-            .flat_map(|run| run.rows.iter().map(move |row| (run, row)));
-        all.map(|(run, row)| (row, run.json_of(row)))
+            .flat_map(|run| run.rows.iter().map(move |row| (row, run.json_of(row))))
     }
 
     /// `{"revisions":[…]}` of all, newest first; and a hash of it.
     pub(super) fn list(&self) -> (Pieces, Etag) {
-        let hash = || {
-            etag(
-                &self
-                    .iter()
-                    .map(|row| row.etag.as_slice())
-                    .collect::<Vec<_>>(),
-            )
-        };
-        (self.pieces(), *self.etag.get_or_init(hash))
+        (self.pieces(), *self.etag.get_or_init(|| self.hash()))
+    }
+
+    fn hash(&self) -> Etag {
+        let etags: Vec<_> = self.iter().map(|row| row.etag.as_slice()).collect();
+        etag(&etags)
     }
 
     fn pieces(&self) -> Pieces {
@@ -242,8 +247,9 @@ impl Rows {
             [only] => smallvec![only.whole()],
             [older @ .., newest] => {
                 let first = newest.whole().slice(..newest.inner().end);
-                let others = older.iter().rev();
-                let others = others
+                let others = older
+                    .iter()
+                    .rev()
                     .flat_map(|run| [Bytes::from_static(b","), run.whole().slice(run.inner())]);
                 [first]
                     .into_iter()
@@ -272,9 +278,10 @@ impl Rows {
 
     /// Those of these generations that are there, in no order.
     pub(super) fn within(&self, which: &RangeInclusive<i64>) -> impl Iterator<Item = i64> {
-        let runs = self.runs[self.run_of(*which.start())..].iter();
-        let runs = runs.take_while(|run| run.oldest() <= *which.end());
-        runs.flat_map(|run| &run.rows)
+        self.runs[self.run_of(*which.start())..]
+            .iter()
+            .take_while(|run| run.oldest() <= *which.end())
+            .flat_map(|run| &run.rows)
             .map(|row| row.generation)
             .filter(|generation| which.contains(generation))
     }
@@ -287,7 +294,7 @@ impl Rows {
     /// Adds or replaces one; true when it is new.
     pub(super) fn put(&mut self, row: Row, rendered: Rendered) -> bool {
         let generation = row.generation;
-        let entry = row.rendered(rendered);
+        let entry = row.with_json(rendered);
         let last = self.runs.len().checked_sub(1);
         let Some(at) = last.map(|last| self.run_of(generation).min(last)) else {
             self.change().push(Run::new(&[entry]));
@@ -309,10 +316,8 @@ impl Rows {
         } else {
             0
         };
-        let (newer, older) = (
-            (half > 0).then(|| Run::new(&entries[..half])),
-            Run::new(&entries[half..]),
-        );
+        let newer = (half > 0).then(|| Run::new(&entries[..half]));
+        let older = Run::new(&entries[half..]);
         let runs = self.change();
         runs[at] = older;
         runs.insert_many(at + 1, newer);
@@ -335,19 +340,19 @@ impl Rows {
         true
     }
 
-    /// Writes the parts of these anew that owe to others, where they changed.
-    pub(super) fn rewrite_tail<'a>(
+    /// Rewrites the tails of these rows that changed.
+    pub(super) fn rewrite_tails<'a>(
         &mut self,
         which: &RangeInclusive<i64>,
-        around: impl Fn(i64) -> Around<'a>,
+        siblings: impl Fn(i64) -> Siblings<'a>,
     ) {
         let first = self.run_of(*which.start());
         for run in self.change()[first..]
             .iter_mut()
             .take_while(|run| run.oldest() <= *which.end())
         {
-            if let Some(anew) = run.rewrite_tail(which, &around) {
-                *run = anew;
+            if let Some(rewritten) = run.rewrite_tails(which, &siblings) {
+                *run = rewritten;
             }
         }
     }

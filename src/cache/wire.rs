@@ -78,10 +78,10 @@ pub struct Wire<'a> {
     /// Aspects of the revision's state.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
-    pub conditions: Vec<Condition<'a>>,
+    pub conditions: Vec<WireCondition<'a>>,
     /// What Revisor knows beyond the contract.
     pub additional_fields: AdditionalFields<'a>,
-    // What follows, and the end of additionalFields, is rewritten by `render::rewrite_tail`.
+    // The following fields, and the end of additionalFields, are rewritten by `render::rewrite_tail`.
     /// Id of the department: a label of the namespace.
     #[schema(min_length = 1)]
     pub department_id: &'a str,
@@ -106,13 +106,13 @@ pub struct Resources {
     pub gpu: Option<Amount>,
     /// Memory of GPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub gpu_memory: Option<Quantity>,
+    pub gpu_memory: Option<MemoryAmount>,
     /// CPU cores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Amount>,
     /// Memory.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu_memory: Option<Quantity>,
+    pub cpu_memory: Option<MemoryAmount>,
     /// Everything else.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
@@ -141,7 +141,8 @@ pub struct Amount {
 
 /// An amount of memory, as a Kubernetes quantity.
 #[derive(Serialize, ToSchema, Debug, PartialEq, Eq)]
-pub struct Quantity {
+#[schema(as = Quantity)]
+pub struct MemoryAmount {
     /// At most.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(pattern = r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$")]
@@ -211,7 +212,8 @@ pub struct AllocatedResources {
 /// One aspect of the state of a revision.
 #[derive(Serialize, ToSchema, Debug)]
 #[serde(rename_all = "camelCase")]
-pub struct Condition<'a> {
+#[schema(as = Condition)]
+pub struct WireCondition<'a> {
     /// The aspect.
     pub r#type: &'a str,
     /// True, False or Unknown.

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 const DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize)]
-struct List<'a> {
+struct ObjectList<'a> {
     metadata: Meta,
     /// An empty list of metadata has null here.
     #[serde(borrow, default)]
@@ -33,7 +33,7 @@ pub struct Page {
     pub at: ResourceVersion,
     /// The objects.
     pub items: Vec<Box<RawValue>>,
-    /// What to continue with; empty on the last page.
+    /// The token of the next page; empty on the last one.
     pub token: String,
 }
 
@@ -47,7 +47,7 @@ pub async fn page(client: &Client, uri: &str, accept: Option<&str>) -> anyhow::R
         request = request.header(header::ACCEPT, accept);
     }
     let text = timeout(DEADLINE, client.request_text(request.body(Vec::new())?)).await??;
-    let list: List<'_> = serde_json::from_str(&text)?;
+    let list: ObjectList<'_> = serde_json::from_str(&text)?;
     Ok(Page {
         at: list.metadata.resource_version.parse()?,
         items: list

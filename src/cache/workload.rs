@@ -1,0 +1,338 @@
+//! One workload in the cache: its Revisions as rows, its Gaps, and its deletion. Pure.
+//!
+//! In: Revisions of the workload that come, change or go, and the labels of its namespace. Out: the rows, whose JSON is
+//! kept up to date with each other, and the [`Head`] for the workload's recorder.
+
+use super::head::{head, last_generation};
+use super::namespaces::Projects;
+use super::render::{Identity, Siblings, phase_of, render, type_name};
+use super::rows::{Row, Rows};
+use super::wire::{Missing, rfc3339};
+use super::{HistoryItem, ServedRevision, Summary, WorkloadRef};
+use crate::history::subtract;
+use crate::kinds::GroupKind;
+use crate::revision::{Gap, Revision, RevisionType};
+use crate::workload::Head;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// All generations.
+const ALL: RangeInclusive<i64> = i64::MIN..=i64::MAX;
+
+/// `departmentId` of a namespace without a label for it.
+const DEFAULT_DEPARTMENT: &str = "default";
+
+/// One workload, with its Revisions and Gaps.
+#[derive(Debug)]
+pub(super) struct CachedWorkload {
+    /// Equal to that of the reference. Every request reads it, and the reference lies elsewhere in memory.
+    namespace: Arc<str>,
+    reference: Arc<WorkloadRef>,
+    /// When the oldest of its Revisions was created; none sorts before all times.
+    created: Option<Time>,
+    group_kind: GroupKind,
+    rows: Rows,
+    /// By first and last generation.
+    gaps: BTreeMap<(i64, i64), RecordedGap>,
+    /// When the workload was deleted, by the Revision that says so. Only the newest Revision of its time does, so there
+    /// are at most a few.
+    deletions: BTreeMap<Uuid, DateTime<Utc>>,
+    head: Head,
+}
+
+/// A Gap, without its generations.
+#[derive(Debug)]
+struct RecordedGap {
+    id: Uuid,
+    reason: String,
+    time: DateTime<Utc>,
+}
+
+/// The state of a workload that the JSON of its Revisions depends on.
+#[derive(Clone, Copy)]
+struct SharedState {
+    newest: Option<i64>,
+    deleted_at: Option<DateTime<Utc>>,
+    has_gaps: bool,
+}
+
+impl CachedWorkload {
+    /// A workload without any Revisions, named as `revision` names it.
+    pub(super) fn new(revision: &Revision, namespace: Arc<str>) -> Self {
+        let workload = &revision.spec.workload;
+        Self {
+            namespace: namespace.clone(),
+            reference: Arc::new(WorkloadRef {
+                uid: workload.uid,
+                namespace,
+                name: workload.name.clone(),
+                api_version: workload.api_version.clone(),
+                kind: workload.kind.clone(),
+            }),
+            created: revision.metadata.creation_timestamp.clone(),
+            group_kind: GroupKind {
+                kind: workload.kind.clone(),
+                group: workload.group().to_owned(),
+            },
+            rows: Rows::default(),
+            gaps: BTreeMap::new(),
+            deletions: BTreeMap::new(),
+            head: Head::default(),
+        }
+    }
+
+    pub(super) fn namespace(&self) -> &Arc<str> {
+        &self.namespace
+    }
+
+    pub(super) fn reference(&self) -> &Arc<WorkloadRef> {
+        &self.reference
+    }
+
+    pub(super) fn group_kind(&self) -> &GroupKind {
+        &self.group_kind
+    }
+
+    pub(super) fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// Orders the namespaces that claim one uid from the oldest, on every replica in the same way.
+    pub(super) fn age(&self) -> (Option<&Time>, &str) {
+        (self.created.as_ref(), &self.namespace)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.gaps.is_empty()
+    }
+
+    pub(super) fn has(&self, generation: i64) -> bool {
+        self.rows.get(generation).is_some()
+    }
+
+    /// The time of its deletion. It is kept on the newest Revision of that time, and a Revision that was found later may
+    /// be newer.
+    pub(super) fn deleted_at(&self) -> Option<DateTime<Utc>> {
+        self.deletions.values().max().copied()
+    }
+
+    /// One of its Revisions.
+    pub(super) fn get(&self, generation: i64) -> Option<ServedRevision> {
+        let (row, json) = self.rows.get(generation)?;
+        Some(ServedRevision {
+            workload: self.reference.clone(),
+            generation,
+            before: self.rows.before(generation).map(|older| older.id),
+            json,
+            etag: row.etag,
+        })
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        Summary {
+            deleted_at: self.deleted_at(),
+            revisions: self.rows.len(),
+            phase: self.rows.newest().map(|row| row.phase),
+        }
+    }
+
+    /// Everything that is older than `before`, newest first, Gaps included.
+    pub(super) fn history(&self, before: Option<(i64, Uuid)>) -> Vec<HistoryItem> {
+        let revisions = self.rows.with_json().map(|(row, json)| HistoryItem {
+            generation: row.generation,
+            id: row.id,
+            json,
+        });
+        let gaps = self.gaps.iter().map(|((from, to), gap)| HistoryItem {
+            generation: *to,
+            id: gap.id,
+            json: gap.render(&self.reference, *from, *to),
+        });
+        let mut all: Vec<_> = revisions
+            .chain(gaps)
+            .filter(|item| before.is_none_or(|before| (item.generation, item.id) < before))
+            .collect();
+        all.sort_unstable_by_key(|item| Reverse((item.generation, item.id)));
+        all
+    }
+
+    /// Adds or replaces a Revision or a Gap; true when it is new. The head keeps a snapshot only if `keep_snapshot`.
+    pub(super) fn put(
+        &mut self,
+        revision: &Revision,
+        identity: &Identity,
+        projects: &Projects,
+        keep_snapshot: bool,
+    ) -> bool {
+        let spec = &revision.spec;
+        let before = self.shared_state();
+        self.created = self
+            .created
+            .take()
+            .min(revision.metadata.creation_timestamp.clone());
+        self.note_deletion(revision);
+        let is_new = match &spec.gap {
+            Some(gap) => {
+                let recorded = RecordedGap {
+                    id: spec.id,
+                    reason: gap.reason.clone(),
+                    time: spec.change_time,
+                };
+                self.gaps.insert((gap.from, gap.to), recorded).is_none()
+            }
+            None => {
+                let siblings = Siblings {
+                    latest: before.newest.is_none_or(|newest| newest <= spec.generation),
+                    ..self.siblings(projects)
+                };
+                let rendered = render(revision, identity, &siblings);
+                let row = Row::new(spec.generation, spec.id, phase_of(revision));
+                self.rows.put(row, rendered)
+            }
+        };
+        let generation = last_generation(revision);
+        if generation >= self.head.generation {
+            self.head = head(revision, generation, keep_snapshot);
+        }
+        self.settle(before, spec.generation, projects);
+        is_new
+    }
+
+    /// Takes a Revision or a Gap out; true when it was there.
+    pub(super) fn remove(&mut self, revision: &Revision, projects: &Projects) -> bool {
+        let before = self.shared_state();
+        self.deletions.remove(&revision.spec.id);
+        let removed = match revision.spec.gap {
+            Some(Gap { from, to, .. }) => self.gaps.remove(&(from, to)).is_some(),
+            None => self.rows.remove(revision.spec.generation),
+        };
+        self.settle(before, revision.spec.generation, projects);
+        removed
+    }
+
+    /// Brings all Revisions up to date with the labels of the namespace.
+    pub(super) fn relabel(&mut self, projects: &Projects) {
+        self.rewrite_tails(projects, &ALL);
+    }
+
+    /// The head, with its snapshot unless the workload is deleted. The cache keeps the head without the snapshot.
+    pub(super) fn hand_over(&mut self) -> Head {
+        let snapshot = self.head.snapshot.take();
+        // Another Revision than the newest may say that the workload is deleted.
+        let deleted = self.deleted_at().is_some();
+        Head {
+            deleted,
+            snapshot: snapshot.filter(|_| !deleted),
+            ..self.head.clone()
+        }
+    }
+
+    fn note_deletion(&mut self, revision: &Revision) {
+        let status = revision.status.as_ref();
+        match status.and_then(|status| status.workload_deletion_time) {
+            Some(time) => self.deletions.insert(revision.spec.id, time),
+            None => self.deletions.remove(&revision.spec.id),
+        };
+    }
+
+    fn newest(&self) -> Option<i64> {
+        self.rows.newest().map(|row| row.generation)
+    }
+
+    fn shared_state(&self) -> SharedState {
+        SharedState {
+            newest: self.newest(),
+            deleted_at: self.deleted_at(),
+            has_gaps: !self.gaps.is_empty(),
+        }
+    }
+
+    /// The generations of the Gaps that were not found later, by the Revision that shows them: the next newer one, or
+    /// else the newest.
+    fn missing(&self) -> BTreeMap<i64, Vec<Missing>> {
+        let mut all: BTreeMap<i64, Vec<Missing>> = BTreeMap::new();
+        let Some(newest) = self.newest() else {
+            return all;
+        };
+        for ((first, last), gap) in &self.gaps {
+            let recorded = self.rows.within(&(*first..=*last)).collect();
+            for range in subtract(*first..=*last, &recorded) {
+                let (from, to) = range.into_inner();
+                let carrier = self.rows.within(&(to..=i64::MAX)).min().unwrap_or(newest);
+                all.entry(carrier).or_default().push(Missing {
+                    from,
+                    to,
+                    reason: gap.reason.clone(),
+                });
+            }
+        }
+        all
+    }
+
+    /// Brings the Revisions up to date after Revision `generation` came, changed or went. Only those are rewritten that
+    /// this can concern; otherwise the thousandth Revision of a workload would cost a thousand times the first.
+    fn settle(&mut self, before: SharedState, generation: i64, projects: &Projects) {
+        let now = self.shared_state();
+        let which = if before.has_gaps || now.has_gaps || before.deleted_at != now.deleted_at {
+            ALL
+        } else if before.newest == now.newest {
+            generation..=generation
+        } else {
+            before.newest.min(now.newest).unwrap_or(generation)..=i64::MAX
+        };
+        self.rewrite_tails(projects, &which);
+    }
+
+    /// The part of [`Siblings`] that is the same for all Revisions of the workload.
+    fn siblings<'a>(&'a self, projects: &'a Projects) -> Siblings<'a> {
+        let labels = projects.get(&*self.namespace);
+        let department = labels.and_then(|labels| labels.department.as_deref());
+        let project = labels.and_then(|labels| labels.project.as_deref());
+        Siblings {
+            latest: false,
+            missing: &[],
+            department: department.unwrap_or(DEFAULT_DEPARTMENT),
+            project: project.unwrap_or(&self.namespace),
+            deleted_at: self.deleted_at(),
+        }
+    }
+
+    /// Brings these Revisions up to date with their siblings and their namespace.
+    fn rewrite_tails(&mut self, projects: &Projects, which: &RangeInclusive<i64>) {
+        let missing = if self.gaps.is_empty() {
+            BTreeMap::new()
+        } else {
+            self.missing()
+        };
+        let newest = self.newest();
+        let mut rows = std::mem::take(&mut self.rows);
+        let shared = self.siblings(projects);
+        rows.rewrite_tails(which, |generation| Siblings {
+            latest: Some(generation) == newest,
+            missing: missing.get(&generation).map_or(&[], Vec::as_slice),
+            ..shared
+        });
+        self.rows = rows;
+    }
+}
+
+impl RecordedGap {
+    /// The Gap in the terms of the contract, as far as they fit.
+    fn render(&self, workload: &WorkloadRef, from: i64, to: i64) -> Bytes {
+        let json = serde_json::json!({
+            "id": self.id, "name": workload.name, "workloadId": workload.uid, "createdAt": rfc3339(self.time),
+            "additionalFields": {
+                "revisionType": type_name(RevisionType::Gap), "generation": to, "kind": workload.kind,
+                "apiVersion": workload.api_version, "namespace": &*workload.namespace,
+                "missing": [Missing { from, to, reason: self.reason.clone() }],
+            },
+        });
+        Bytes::from(json.to_string())
+    }
+}
