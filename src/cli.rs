@@ -17,12 +17,12 @@ use std::path::PathBuf;
     version,
     max_term_width = 100
 )]
-pub struct Cli {
+pub struct PluginArgs {
     /// What to do.
     #[command(subcommand)]
     command: Verb,
     #[command(flatten)]
-    connection: Connection,
+    connection: ConnectionArgs,
 }
 
 #[derive(Subcommand, Debug)]
@@ -38,7 +38,7 @@ enum Verb {
 
 /// Which workload.
 #[derive(Args, Debug)]
-struct Target {
+struct WorkloadArgs {
     /// The workload, for example inferenceservice/llama-70b
     #[arg(value_name = "TYPE/NAME")]
     workload: String,
@@ -49,7 +49,7 @@ struct Target {
 
 /// Which cluster, and where in it.
 #[derive(Args, Debug)]
-struct Connection {
+struct ConnectionArgs {
     /// Namespace of the workload; the one of the current context when not given
     #[arg(short, long, global = true)]
     namespace: Option<String>,
@@ -64,28 +64,28 @@ struct Connection {
 #[derive(Args, Debug)]
 struct HistoryArgs {
     #[command(flatten)]
-    target: Target,
+    target: WorkloadArgs,
     /// How to print
-    #[arg(short, long, value_enum, default_value_t = Format::Table)]
-    output: Format,
+    #[arg(short, long, value_enum, default_value_t = HistoryFormat::Table)]
+    output: HistoryFormat,
 }
 
 #[derive(Args, Debug)]
 struct ShowArgs {
     #[command(flatten)]
-    target: Target,
+    target: WorkloadArgs,
     /// Which revision: a generation, or -1 for the newest, -2 for the one before
     #[arg(long, default_value = "-1", allow_hyphen_values = true)]
     revision: Which,
     /// How to print
-    #[arg(short, long, value_enum, default_value_t = Document::Yaml)]
-    output: Document,
+    #[arg(short, long, value_enum, default_value_t = ManifestFormat::Yaml)]
+    output: ManifestFormat,
 }
 
 #[derive(Args, Debug)]
 struct DiffArgs {
     #[command(flatten)]
-    target: Target,
+    target: WorkloadArgs,
     /// The newer of the two: a generation, or -1 for the newest
     #[arg(long, default_value = "-1", allow_hyphen_values = true)]
     to: Which,
@@ -95,7 +95,7 @@ struct DiffArgs {
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+enum HistoryFormat {
     /// Columns
     Table,
     /// Columns, and images, types and times
@@ -107,7 +107,7 @@ enum Format {
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Document {
+enum ManifestFormat {
     /// YAML, fit for kubectl apply
     Yaml,
     /// The JSON that was stored
@@ -118,25 +118,29 @@ enum Document {
 ///
 /// # Errors
 /// With a message for people.
-pub async fn run(cli: Cli) -> anyhow::Result<String> {
-    match cli.command {
+pub async fn run(args: PluginArgs) -> anyhow::Result<String> {
+    let PluginArgs {
+        command,
+        connection,
+    } = args;
+    match command {
         Verb::History(args) => print::history(
-            &fetch::history(&cli.connection, &args.target).await?,
+            &fetch::history(&connection, &args.target).await?,
             args.output,
         ),
         Verb::Show(args) => {
-            let all = fetch::history(&cli.connection, &args.target).await?;
+            let all = fetch::history(&connection, &args.target).await?;
             let revision = history::find(&all, args.revision)?;
             Ok(match args.output {
-                Document::Yaml => history::yaml(revision)?,
-                Document::Json => history::manifest(revision)? + "\n",
+                ManifestFormat::Yaml => history::yaml(revision)?,
+                ManifestFormat::Json => history::manifest(revision)? + "\n",
             })
         }
-        Verb::Diff(args) => diff(&cli.connection, &args).await,
+        Verb::Diff(args) => diff(&connection, &args).await,
     }
 }
 
-async fn diff(connection: &Connection, args: &DiffArgs) -> anyhow::Result<String> {
+async fn diff(connection: &ConnectionArgs, args: &DiffArgs) -> anyhow::Result<String> {
     let all = fetch::history(connection, &args.target).await?;
     let to = history::find(&all, args.to)?;
     let from = match args.from {
@@ -159,8 +163,8 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-        let parsed = Cli::try_parse_from([
+        PluginArgs::command().debug_assert();
+        let parsed = PluginArgs::try_parse_from([
             "kubectl-revisor",
             "diff",
             "deployment/x",

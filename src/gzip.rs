@@ -31,14 +31,16 @@ pub fn compress(data: &[u8]) -> io::Result<Vec<u8>> {
     })
 }
 
-/// What `data` was before it was compressed, if that is at most `limit` bytes.
+/// Decompresses `data`, to at most `limit` bytes.
 ///
 /// # Errors
-/// When `data` is damaged, or was longer.
+/// When `data` is damaged, or decompresses to more.
 pub fn decompress(data: &[u8], limit: usize) -> io::Result<Vec<u8>> {
-    let length = data.last_chunk().filter(|_| data.len() >= SHORTEST);
-    let length = length.map(|bytes| u32::from_le_bytes(*bytes) as usize);
-    let length = length.ok_or_else(|| damaged("it is too short for gzip"))?;
+    let length = data
+        .last_chunk()
+        .filter(|_| data.len() >= SHORTEST)
+        .map(|bytes| u32::from_le_bytes(*bytes) as usize)
+        .ok_or_else(|| damaged("it is too short for gzip"))?;
     if length > limit {
         return Err(io::Error::other(format!(
             "unpacks to {length} bytes; at most {limit} are expected"
@@ -102,9 +104,9 @@ mod tests {
         fn junk_is_an_error(data: Vec<u8>, at: prop::sample::Index, bit in 0..8_u8) {
             prop_assert!(decompress(&data, 1 << 20).is_err() || data.len() >= SHORTEST);
             let mut gzip = compress(b"some text, some text").expect("memory");
-            // What is before says only when and by what it was made.
-            let at = 10 + at.index(gzip.len() - 10);
-            gzip[at] ^= 1_u8 << bit;
+            // The first ten bytes say only when and by which program it was compressed.
+            let damaged = 10 + at.index(gzip.len() - 10);
+            gzip[damaged] ^= 1_u8 << bit;
             let read = decompress(&gzip, 1 << 20);
             // The last byte of the stream may have bits to spare.
             prop_assert!(read.is_err() || read.is_ok_and(|read| read == b"some text, some text"));

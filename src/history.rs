@@ -1,4 +1,4 @@
-//! Questions about the Revisions of one workload: which one is meant, how it read, how two differ. Pure.
+//! Queries on the Revisions of one workload: which one is meant, its content, how two differ. Pure.
 
 use crate::revision::{Gap, Revision, RevisionType};
 use crate::snapshot;
@@ -104,7 +104,7 @@ pub fn missing(gap: &Gap, history: &[Revision]) -> Vec<RangeInclusive<i64>> {
     subtract(gap.from..=gap.to, &recorded.collect())
 }
 
-/// What is left of `range` without `taken`.
+/// The parts of `range` that are left without `taken`.
 pub fn subtract(range: RangeInclusive<i64>, taken: &BTreeSet<i64>) -> Vec<RangeInclusive<i64>> {
     let (mut from, to) = range.into_inner();
     if from > to {
@@ -136,19 +136,20 @@ pub fn before<'a>(history: &'a [Revision], revision: &Revision) -> Option<&'a Re
 /// # Errors
 /// When the content is not stored, or damaged.
 pub fn manifest(revision: &Revision) -> Result<String, HistoryError> {
-    let name = || format!("revision {}", revision.spec.generation);
-    let stored = revision.spec.snapshot.as_ref();
-    let stored = stored.ok_or_else(|| {
-        HistoryError::NoContent(name(), "it stands for generations that were not seen")
-    })?;
-    let text =
-        snapshot::read(stored).map_err(|error| HistoryError::Damaged(name(), error.to_string()))?;
-    text.ok_or_else(|| {
-        HistoryError::NoContent(
-            name(),
+    let Some(stored) = &revision.spec.snapshot else {
+        return Err(HistoryError::NoContent(
+            title(revision),
+            "it stands for generations that were not seen",
+        ));
+    };
+    match snapshot::read(stored) {
+        Ok(Some(text)) => Ok(text),
+        Ok(None) => Err(HistoryError::NoContent(
+            title(revision),
             "the workload was larger than the API server stores twice",
-        )
-    })
+        )),
+        Err(error) => Err(damaged(revision, &error)),
+    }
 }
 
 /// The same as YAML.
@@ -156,12 +157,9 @@ pub fn manifest(revision: &Revision) -> Result<String, HistoryError> {
 /// # Errors
 /// When the content is not stored, damaged, or nested too deeply for YAML.
 pub fn yaml(revision: &Revision) -> Result<String, HistoryError> {
-    let damaged = |error: String| {
-        HistoryError::Damaged(format!("revision {}", revision.spec.generation), error)
-    };
     let value: serde_json::Value =
-        serde_json::from_str(&manifest(revision)?).map_err(|e| damaged(e.to_string()))?;
-    serde_saphyr::to_string(&value).map_err(|e| damaged(e.to_string()))
+        serde_json::from_str(&manifest(revision)?).map_err(|error| damaged(revision, &error))?;
+    serde_saphyr::to_string(&value).map_err(|error| damaged(revision, &error))
 }
 
 /// A unified diff of two manifests in YAML; empty when they are equal.
@@ -169,14 +167,22 @@ pub fn yaml(revision: &Revision) -> Result<String, HistoryError> {
 /// # Errors
 /// Those of [`yaml`].
 pub fn diff(from: &Revision, to: &Revision) -> Result<String, HistoryError> {
-    let (old, new) = (yaml(from)?, yaml(to)?);
+    let old = yaml(from)?;
+    let new = yaml(to)?;
     let diff = TextDiff::from_lines(&old, &new);
-    let header = |r: &Revision| format!("revision {}", r.spec.generation);
     Ok(diff
         .unified_diff()
         .context_radius(3)
-        .header(&header(from), &header(to))
+        .header(&title(from), &title(to))
         .to_string())
+}
+
+fn title(revision: &Revision) -> String {
+    format!("revision {}", revision.spec.generation)
+}
+
+fn damaged(revision: &Revision, error: &dyn std::fmt::Display) -> HistoryError {
+    HistoryError::Damaged(title(revision), error.to_string())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The vocabulary between the stages: what `watch` hands to `record`, and what `cache` tells it. Pure.
+//! The types that the stages hand to each other: changes from `watch` to `record`, heads from `cache` to `record`. Pure.
 
 use crate::revision::identity::ContentDigest;
 use crate::revision::{Observed, ObservedThrough};
@@ -116,7 +116,7 @@ pub struct Version {
     pub at: ResourceVersion,
 }
 
-/// What happened to an object.
+/// An operation on an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// It exists, and was not known to this watch before.
@@ -146,7 +146,7 @@ pub struct Change {
     pub created: Option<DateTime<Utc>>,
     /// How it was seen.
     pub seen: Observed,
-    /// What happened.
+    /// The operation that led to this state.
     pub op: Op,
     /// The object, as served.
     pub raw: Box<RawValue>,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match cli::run(cli::Cli::parse()).await {
+    match cli::run(cli::PluginArgs::parse()).await {
         Ok(text) => {
             // A reader that stops early, such as `head`, is no failure.
             let _ = std::io::stdout().write_all(text.as_bytes());

@@ -177,24 +177,21 @@ impl CachedWorkload {
             .take()
             .min(revision.metadata.creation_timestamp.clone());
         self.note_deletion(revision);
-        let is_new = match &spec.gap {
-            Some(gap) => {
-                let recorded = RecordedGap {
-                    id: spec.id,
-                    reason: gap.reason.clone(),
-                    time: spec.change_time,
-                };
-                self.gaps.insert((gap.from, gap.to), recorded).is_none()
-            }
-            None => {
-                let siblings = Siblings {
-                    latest: before.newest.is_none_or(|newest| newest <= spec.generation),
-                    ..self.siblings(projects)
-                };
-                let rendered = render(revision, identity, &siblings);
-                let row = Row::new(spec.generation, spec.id, phase_of(revision));
-                self.rows.put(row, rendered)
-            }
+        let is_new = if let Some(gap) = &spec.gap {
+            let recorded = RecordedGap {
+                id: spec.id,
+                reason: gap.reason.clone(),
+                time: spec.change_time,
+            };
+            self.gaps.insert((gap.from, gap.to), recorded).is_none()
+        } else {
+            let siblings = Siblings {
+                latest: before.newest.is_none_or(|newest| newest <= spec.generation),
+                ..self.siblings(projects)
+            };
+            let rendered = render(revision, identity, &siblings);
+            let row = Row::new(spec.generation, spec.id, phase_of(revision));
+            self.rows.put(row, rendered)
         };
         let generation = last_generation(revision);
         if generation >= self.head.generation {

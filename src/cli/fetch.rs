@@ -1,6 +1,6 @@
 //! The Revisions of one workload, from the API server.
 
-use super::{Connection, Target};
+use super::{ConnectionArgs, WorkloadArgs};
 use crate::revision::Revision;
 use anyhow::{Context, bail};
 use kube::api::ListParams;
@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 const PAGE: u32 = 200;
 
-/// What people type for a kind beside its name and plural.
-const SHORT: &[(&str, &str)] = &[
+/// Short names of kinds, beside their name and plural.
+const SHORT_NAMES: &[(&str, &str)] = &[
     ("deploy", "deployment"),
     ("sts", "statefulset"),
     ("isvc", "inferenceservice"),
@@ -21,8 +21,8 @@ const SHORT: &[(&str, &str)] = &[
 
 /// All Revisions of the workload that `target` names, oldest first.
 pub(super) async fn history(
-    connection: &Connection,
-    target: &Target,
+    connection: &ConnectionArgs,
+    target: &WorkloadArgs,
 ) -> anyhow::Result<Vec<Revision>> {
     let Some((kind, name)) = target
         .workload
@@ -35,16 +35,12 @@ pub(super) async fn history(
         );
     };
     let (client, namespace) = connect(connection).await?;
-    let all = list(&client, &namespace, name).await?;
-    let of_kind = all
-        .into_iter()
-        .filter(|r| is_kind(kind, &r.spec.workload.kind));
     let mut by_uid: BTreeMap<Uuid, Vec<Revision>> = BTreeMap::new();
-    for revision in of_kind {
-        by_uid
-            .entry(revision.spec.workload.uid)
-            .or_default()
-            .push(revision);
+    for revision in list(&client, &namespace, name).await? {
+        let workload = &revision.spec.workload;
+        if is_kind(kind, &workload.kind) {
+            by_uid.entry(workload.uid).or_default().push(revision);
+        }
     }
     let chosen = match target.uid {
         Some(uid) => by_uid.remove(&uid),
@@ -63,16 +59,16 @@ pub(super) async fn history(
     Ok(history)
 }
 
-async fn connect(connection: &Connection) -> anyhow::Result<(Client, String)> {
+async fn connect(connection: &ConnectionArgs) -> anyhow::Result<(Client, String)> {
     let options = KubeConfigOptions {
         context: connection.context.clone(),
         ..KubeConfigOptions::default()
     };
-    let config = match &connection.kubeconfig {
+    let mut config = match &connection.kubeconfig {
         Some(file) => Config::from_custom_kubeconfig(Kubeconfig::read_from(file)?, &options).await,
         None => Config::from_kubeconfig(&options).await,
-    };
-    let mut config = config.context("no kubeconfig to connect with")?;
+    }
+    .context("no kubeconfig to connect with")?;
     config.default_retry = false;
     config.read_timeout = Some(std::time::Duration::from_secs(30));
     let namespace = connection
@@ -108,15 +104,16 @@ fn explain(error: kube::Error) -> anyhow::Error {
     }
 }
 
+/// Whether a person who typed this means the kind.
 fn is_kind(typed: &str, kind: &str) -> bool {
     // `inferenceservices.serving.kserve.io` is how kubectl prints it.
-    let typed = typed.split('.').next().unwrap_or_default().to_lowercase();
-    let kind = kind.to_lowercase();
-    let long = SHORT
+    let name = typed.split('.').next().unwrap_or_default().to_lowercase();
+    let singular = kind.to_lowercase();
+    let long = SHORT_NAMES
         .iter()
-        .find(|(short, _)| *short == typed)
+        .find(|(short, _)| *short == name)
         .map(|(_, long)| *long);
-    typed == kind || typed.strip_suffix('s') == Some(&kind) || long == Some(&kind)
+    name == singular || name.strip_suffix('s') == Some(&singular) || long == Some(&singular)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Revisions as columns, JSON or YAML. Pure.
 
-use super::Format;
+use super::HistoryFormat;
 use crate::history::missing;
 use crate::revision::{Revision, RevisionType};
 use crate::table::columns;
@@ -8,12 +8,12 @@ use chrono::SecondsFormat;
 use std::ops::RangeInclusive;
 
 /// A history in the wanted format.
-pub(super) fn history(history: &[Revision], format: Format) -> anyhow::Result<String> {
+pub(super) fn history(history: &[Revision], format: HistoryFormat) -> anyhow::Result<String> {
     Ok(match format {
-        Format::Json => serde_json::to_string_pretty(history)? + "\n",
-        Format::Yaml => serde_saphyr::to_string(&history)?,
-        Format::Table => table(history, false),
-        Format::Wide => table(history, true),
+        HistoryFormat::Json => serde_json::to_string_pretty(history)? + "\n",
+        HistoryFormat::Yaml => serde_saphyr::to_string(&history)?,
+        HistoryFormat::Table => table(history, false),
+        HistoryFormat::Wide => table(history, true),
     })
 }
 
@@ -33,7 +33,8 @@ fn table(history: &[Revision], wide: bool) -> String {
 
 /// One row; none for a Gap whose generations were all found later.
 fn row(revision: &Revision, history: &[Revision], wide: bool) -> Option<Vec<String>> {
-    let (spec, status) = (&revision.spec, revision.status.as_ref());
+    let spec = &revision.spec;
+    let status = revision.status.as_ref();
     let number = match &spec.gap {
         Some(gap) => ranges(&missing(gap, history))?,
         None => spec.generation.to_string(),
@@ -79,15 +80,16 @@ fn row(revision: &Revision, history: &[Revision], wide: bool) -> Option<Vec<Stri
 
 /// `3-4,7`; none for no range.
 fn ranges(ranges: &[RangeInclusive<i64>]) -> Option<String> {
-    let one = |range: &RangeInclusive<i64>| {
-        let (from, to) = (range.start(), range.end());
-        if from == to {
-            from.to_string()
-        } else {
-            format!("{from}-{to}")
-        }
-    };
-    (!ranges.is_empty()).then(|| ranges.iter().map(one).collect::<Vec<_>>().join(","))
+    let all: Vec<_> = ranges.iter().map(range).collect();
+    (!all.is_empty()).then(|| all.join(","))
+}
+
+fn range(range: &RangeInclusive<i64>) -> String {
+    if range.start() == range.end() {
+        range.start().to_string()
+    } else {
+        format!("{}-{}", range.start(), range.end())
+    }
 }
 
 fn kind(kind: RevisionType) -> &'static str {
@@ -98,7 +100,7 @@ fn kind(kind: RevisionType) -> &'static str {
     }
 }
 
-/// What comes from a workload must not steer a terminal.
+/// Text of a workload, which must not control a terminal.
 fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '?' } else { c })
