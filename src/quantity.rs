@@ -89,10 +89,11 @@ impl Quantity {
     }
 
     /// As a number of whole units.
+    // Beyond 2^53 nano units the last digits are lost, as in every JSON reader.
+    #[allow(clippy::cast_precision_loss)]
     pub fn as_f64(self) -> f64 {
-        // Beyond 2^53 nano units the last digits are lost, as in every JSON reader.
-        #[allow(clippy::cast_precision_loss)]
-        let (whole, nano) = ((self.nano / NANO) as f64, (self.nano % NANO) as f64);
+        let whole = (self.nano / NANO) as f64;
+        let nano = (self.nano % NANO) as f64;
         whole + nano / 1e9
     }
 

@@ -216,7 +216,6 @@ impl<'a> Parser<'a> {
 
 /// RFC 8259: `-? (0 | [1-9][0-9]*) (\.[0-9]+)? ([eE][+-]?[0-9]+)?`.
 fn valid_number(text: &[u8]) -> bool {
-    let digits = |t: &[u8]| t.iter().take_while(|b| b.is_ascii_digit()).count();
     let text = text.strip_prefix(b"-").unwrap_or(text);
     let whole = digits(text);
     if whole == 0 || (whole > 1 && text[0] == b'0') {
@@ -238,4 +237,9 @@ fn valid_number(text: &[u8]) -> bool {
         .or_else(|| exponent.strip_prefix(b"-"))
         .unwrap_or(exponent);
     !exponent.is_empty() && digits(exponent) == exponent.len()
+}
+
+/// How many digits a text begins with.
+fn digits(text: &[u8]) -> usize {
+    text.iter().take_while(|b| b.is_ascii_digit()).count()
 }

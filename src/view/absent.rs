@@ -25,23 +25,26 @@ fn means_nothing(rules: &[Absent], delta: &Delta<'_>) -> bool {
 
 /// Recursion ends with the paths of the rules.
 fn is_absent(rules: &[Absent], path: &[&str], value: Value<'_>) -> bool {
-    let equals =
-        |rule: &Absent| Document::parse(&rule.when).is_ok_and(|when| when.root().same(value));
-    if rules
-        .iter()
-        .any(|rule| rule.path.keys() == path && equals(rule))
-    {
+    if rules.iter().any(|rule| applies(rule, path, value)) {
         return true;
     }
-    let leads = |rule: &Absent| {
-        rule.path.keys().len() > path.len()
-            && rule.path.keys().iter().zip(path).all(|(a, b)| a == b)
-    };
-    let all = |rules: &[Absent]| {
-        value.entries().all(|(key, field)| {
+    value.is_object()
+        && !value.is_empty()
+        && rules.iter().any(|rule| leads_below(rule, path))
+        && value.entries().all(|(key, field)| {
             let deeper: Vec<_> = path.iter().copied().chain([key]).collect();
             is_absent(rules, &deeper, field)
         })
-    };
-    value.is_object() && !value.is_empty() && rules.iter().any(leads) && all(rules)
+}
+
+/// Whether a rule says that this value at this path means no value.
+fn applies(rule: &Absent, path: &[&str], value: Value<'_>) -> bool {
+    rule.path.keys() == path
+        && Document::parse(&rule.when).is_ok_and(|when| when.root().same(value))
+}
+
+/// Whether a rule is about something below this path.
+fn leads_below(rule: &Absent, path: &[&str]) -> bool {
+    let keys = rule.path.keys();
+    keys.len() > path.len() && keys.iter().zip(path).all(|(a, b)| a == b)
 }

@@ -49,14 +49,13 @@ pub fn again(
 }
 
 fn hidden(change: &FieldChange, object: Value<'_>, names: &Names) -> FieldChange {
-    let hide = |text: &Option<String>| {
-        text.as_deref()
-            .map(|text| value(text, &change.path, object, names))
-    };
+    let path = &change.path;
+    let from = change.from.as_deref();
+    let to = change.to.as_deref();
     FieldChange {
-        path: change.path.clone(),
-        from: hide(&change.from),
-        to: hide(&change.to),
+        path: path.clone(),
+        from: from.map(|text| value(text, path, object, names)),
+        to: to.map(|text| value(text, path, object, names)),
     }
 }
 
@@ -66,15 +65,10 @@ fn value(text: &str, path: &str, object: Value<'_>, names: &Names) -> String {
         return text.to_owned();
     }
     let (parent, step) = last(path);
-    let beside = || {
-        find(object, parent)
-            .and_then(|parent| parent.get("name"))
-            .and_then(Value::as_str)
-    };
     let secret = match step {
         Step::Key("value") => {
             names.secret_name(last(parent).1.text())
-                || beside().is_some_and(|name| names.secret_name(name))
+                || name_at(object, parent).is_some_and(|name| names.secret_name(name))
         }
         Step::Key(key) => names.secret_name(key),
         Step::Item(_) => names.secret_name(last(parent).1.text()),
@@ -94,6 +88,11 @@ fn value(text: &str, path: &str, object: Value<'_>, names: &Names) -> String {
     names.argument(flag, text).into_owned()
 }
 
+/// The `name` of the object at a path.
+fn name_at<'d>(object: Value<'d>, path: &str) -> Option<&'d str> {
+    find(object, path)?.get("name")?.as_str()
+}
+
 /// An object or a list, perhaps cut off.
 fn structure(text: &str, names: &Names) -> String {
     if let Ok(given) = serde_json::from_str::<serde_json::Value>(text) {
@@ -105,11 +104,10 @@ fn structure(text: &str, names: &Names) -> String {
             value.to_string()
         };
     }
-    let name = |c: char| c.is_alphanumeric() || "_-.".contains(c);
     let mut rest = text;
-    while let Some(start) = rest.find(name) {
+    while let Some(start) = rest.find(is_of_name) {
         let end = rest[start..]
-            .find(|c| !name(c))
+            .find(|c| !is_of_name(c))
             .map_or(rest.len(), |length| start + length);
         let shown_behind = !rest[end..]
             .chars()
@@ -124,29 +122,35 @@ fn structure(text: &str, names: &Names) -> String {
     names.text(text).into_owned()
 }
 
+fn is_of_name(c: char) -> bool {
+    c.is_alphanumeric() || "_-.".contains(c)
+}
+
 /// The summary without numbers of what is called as a secret is.
 fn summary(old: &View, names: &Names) -> String {
-    let secret = |text: &str| {
-        text.split(['.', ' ', '[', ']'])
-            .any(|part| names.secret_name(part))
-    };
-    let word = |word: &str| match word.rsplit_once(' ') {
-        Some((label, values)) if values.contains('→') => {
-            let of = |change: &FieldChange| change.path.ends_with(label) && secret(&change.path);
-            let hide = secret(label) || old.changes.iter().any(of);
-            if hide {
-                label.to_owned()
-            } else {
-                word.to_owned()
-            }
+    let words = old.summary.split(", ").map(|word| {
+        let numbered = word.rsplit_once(' ').filter(|(_, end)| end.contains('→'));
+        match numbered {
+            Some((label, _)) if is_secret(label, &old.changes, names) => label,
+            _ => word,
         }
-        _ => word.to_owned(),
-    };
-    old.summary
-        .split(", ")
-        .map(word)
-        .collect::<Vec<_>>()
-        .join(", ")
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a label of the summary, or the path of a change that it stands for, names a secret.
+fn is_secret(label: &str, changes: &[FieldChange], names: &Names) -> bool {
+    let paths = changes.iter().map(|change| change.path.as_str());
+    paths
+        .filter(|path| path.ends_with(label))
+        .chain([label])
+        .any(|path| names_secret(path, names))
+}
+
+/// Whether a part of a path or a label names a secret.
+fn names_secret(path: &str, names: &Names) -> bool {
+    path.split(['.', ' ', '[', ']'])
+        .any(|part| names.secret_name(part))
 }
 
 /// The last step of a path.
@@ -179,7 +183,8 @@ fn last(path: &str) -> (&str, Step<'_>) {
 
 /// The value at a path as it is shown.
 fn find<'d>(object: Value<'d>, path: &str) -> Option<Value<'d>> {
-    let (mut at, mut rest) = (object, path);
+    let mut at = object;
+    let mut rest = path;
     while !rest.is_empty() {
         if let Some((item, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             let named = at
@@ -190,18 +195,20 @@ fn find<'d>(object: Value<'d>, path: &str) -> Option<Value<'d>> {
             continue;
         }
         rest = rest.strip_prefix('.').unwrap_or(rest);
-        let ends = |key: &str| {
-            rest.strip_prefix(key)
-                .is_some_and(|after| after.is_empty() || after.starts_with(['.', '[']))
-        };
         // A key may have dots in it.
         let (key, value) = at
             .entries()
-            .filter(|(key, _)| ends(key))
+            .filter(|(key, _)| begins_with_key(rest, key))
             .max_by_key(|(key, _)| key.len())?;
-        (at, rest) = (value, &rest[key.len()..]);
+        at = value;
+        rest = &rest[key.len()..];
     }
     Some(at)
+}
+
+fn begins_with_key(path: &str, key: &str) -> bool {
+    path.strip_prefix(key)
+        .is_some_and(|after| after.is_empty() || after.starts_with(['.', '[']))
 }
 
 #[cfg(test)]

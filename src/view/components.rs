@@ -44,13 +44,6 @@ impl<'a> Component<'a> {
     /// Anything but an object is none.
     fn read(output: &'a Value) -> Option<Self> {
         output.as_object()?;
-        let texts = |field: &str| {
-            output[field]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-        };
         Some(Self {
             name: output["name"].as_str().unwrap_or_default(),
             pod: PodTemplate::new(&output["pod"]),
@@ -58,8 +51,8 @@ impl<'a> Component<'a> {
             min: number(&output["min"]),
             max: number(&output["max"]),
             pods: number(&output["pods"]),
-            node_pools: texts("nodePools").map(str::to_owned).collect(),
-            unresolved: texts("unresolved").collect(),
+            node_pools: strings(&output["nodePools"]).map(str::to_owned).collect(),
+            unresolved: strings(&output["unresolved"]).collect(),
         })
     }
 
@@ -71,6 +64,12 @@ impl<'a> Component<'a> {
             .unwrap_or(1)
             .clamp(0, i64::from(i32::MAX))
     }
+}
+
+/// The texts of a list.
+fn strings(list: &Value) -> impl Iterator<Item = &str> {
+    let items = list.as_array().into_iter().flatten();
+    items.filter_map(Value::as_str)
 }
 
 /// How many pods a component has at least; none when any number is right: it scales to zero, or does not say.
@@ -162,11 +161,10 @@ fn unresolved(all: &[Component<'_>], main: &[String], keep: &mut Keep) -> Vec<St
             .first()
             .and_then(|container| container["image"].as_str());
         if image.is_none_or(str::is_empty) {
-            let of = format!("images of {}", component.name);
             marks.push(if i == 0 || component.name.is_empty() {
                 "images".to_owned()
             } else {
-                of
+                format!("images of {}", component.name)
             });
         }
     }
@@ -189,7 +187,6 @@ fn unresolved(all: &[Component<'_>], main: &[String], keep: &mut Keep) -> Vec<St
 /// What the workload asks for.
 fn request(view: &mut View, all: &[Component<'_>], keep: &mut Keep) {
     let main = &all[0];
-    let int = |number: Option<i64>| number.and_then(|number| i32::try_from(number).ok());
     let scaled = main.min.is_some() || main.max.is_some();
     let pods = Pods {
         number: int(main.replicas).filter(|_| !scaled),
@@ -208,11 +205,15 @@ fn request(view: &mut View, all: &[Component<'_>], keep: &mut Keep) {
     } else {
         main.node_pools.clone()
     };
-    let pools = keep.first(MAX_NAMES, pools);
-    view.node_pools = pools.iter().map(|pool| keep.text(pool, MAX_ITEM)).collect();
+    let kept = keep.first(MAX_NAMES, pools);
+    view.node_pools = kept.iter().map(|pool| keep.text(pool, MAX_ITEM)).collect();
     view.pods = (pods != Pods::default()).then_some(pods);
     view.requests_per_pod = shown(&main.pod.requests(), keep);
     view.requests_total = shown(&total, keep);
+}
+
+fn int(number: Option<i64>) -> Option<i32> {
+    number.and_then(|number| i32::try_from(number).ok())
 }
 
 fn shown(amounts: &Amounts, keep: &mut Keep) -> BTreeMap<String, String> {

@@ -20,6 +20,16 @@ pub enum Segment<'d> {
     Index(usize),
 }
 
+impl<'d> Segment<'d> {
+    /// The key, when this is a step into an object.
+    pub fn key(self) -> Option<&'d str> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Name(_) | Self::Index(_) => None,
+        }
+    }
+}
+
 /// One difference.
 #[derive(Clone, Debug)]
 pub struct Delta<'d> {
@@ -122,15 +132,15 @@ fn fields<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Delta
     keys.sort_unstable();
     keys.dedup();
     let beside = [from, to].map(|object| object.get("name").and_then(Value::as_str));
-    let both = keys
-        .into_iter()
-        .map(|key| (key, from.get(key), to.get(key)));
-    let delta = |(key, a, b)| Delta {
-        beside,
-        ..child(path, Segment::Key(key), a, b)
-    };
-    both.filter(|(_, a, b)| changed(*a, *b))
-        .map(delta)
+    keys.into_iter()
+        .filter_map(|key| {
+            let old = from.get(key);
+            let new = to.get(key);
+            changed(old, new).then(|| Delta {
+                beside,
+                ..child(path, Segment::Key(key), old, new)
+            })
+        })
         .collect()
 }
 
@@ -155,62 +165,58 @@ fn named<'d>(
 ) -> Vec<Delta<'d>> {
     let before: HashMap<_, _> = from.iter().copied().collect();
     let after: HashMap<_, _> = to.iter().copied().collect();
-    let gone = from.iter().filter(|(name, _)| !after.contains_key(name));
-    let gone = gone.map(|(name, item)| child(path, Segment::Name(name), Some(*item), None));
-    let rest = to
+    let gone = from
         .iter()
-        .map(|(name, item)| (*name, before.get(name).copied(), *item));
-    let rest = rest.filter(|(_, old, new)| changed(*old, Some(*new)));
-    let rest = rest.map(|(name, old, new)| child(path, Segment::Name(name), old, Some(new)));
-    gone.chain(rest).collect()
+        .filter(|(name, _)| !after.contains_key(name))
+        .map(|(name, item)| child(path, Segment::Name(name), Some(*item), None));
+    let stayed_or_came = to.iter().filter_map(|(name, item)| {
+        let old = before.get(name).copied();
+        changed(old, Some(*item)).then(|| child(path, Segment::Name(name), old, Some(*item)))
+    });
+    gone.chain(stayed_or_came).collect()
 }
 
 /// Items matched by place, after what is equal at both ends.
 fn placed<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Delta<'d>> {
-    let (from, to): (Vec<_>, Vec<_>) = (from.items().collect(), to.items().collect());
-    let start = from
+    let old: Vec<_> = from.items().collect();
+    let new: Vec<_> = to.items().collect();
+    let start = old
         .iter()
-        .zip(&to)
+        .zip(&new)
         .take_while(|(a, b)| a.same(**b))
         .count();
-    let (left, right) = (&from[start..], &to[start..]);
-    let end = left
+    let end = old[start..]
         .iter()
         .rev()
-        .zip(right.iter().rev())
+        .zip(new[start..].iter().rev())
         .take_while(|(a, b)| a.same(**b))
         .count();
-    let (left, right) = (&left[..left.len() - end], &right[..right.len() - end]);
-    let pair = |i: usize| {
-        let at = start + i;
-        let (old, new) = (left.get(i).copied(), right.get(i).copied());
-        let list = if new.is_some() { &to } else { &from };
-        let before = at
-            .checked_sub(1)
-            .and_then(|b| list.get(b))
-            .and_then(|v| v.as_str());
-        Delta {
-            preceded_by: before,
-            ..child(path, Segment::Index(at), old, new)
-        }
-    };
-    (0..left.len().max(right.len()))
-        .map(pair)
+    let old = &old[..old.len() - end];
+    let new = &new[..new.len() - end];
+    (start..old.len().max(new.len()))
+        .map(|at| item(path, at, old, new))
         .filter(|d| changed(d.from, d.to))
         .collect()
 }
 
+/// The items at one place.
+fn item<'d>(path: &[Segment<'d>], at: usize, old: &[Value<'d>], new: &[Value<'d>]) -> Delta<'d> {
+    let list = if at < new.len() { new } else { old };
+    let before = at.checked_sub(1).and_then(|before| list.get(before));
+    Delta {
+        preceded_by: before.and_then(|before| before.as_str()),
+        ..child(
+            path,
+            Segment::Index(at),
+            old.get(at).copied(),
+            new.get(at).copied(),
+        )
+    }
+}
+
 /// The keys of a path through objects; none when it leads through a list.
 pub fn keys<'d>(path: &[Segment<'d>]) -> Option<Vec<&'d str>> {
-    path.iter()
-        .map(|s| {
-            if let Segment::Key(key) = s {
-                Some(*key)
-            } else {
-                None
-            }
-        })
-        .collect()
+    path.iter().map(|segment| segment.key()).collect()
 }
 
 /// `spec.template.spec.containers[vllm].args[2]`.

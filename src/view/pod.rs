@@ -94,11 +94,10 @@ impl<'a> PodTemplate<'a> {
 
     /// Whether it asks for devices by claims (dynamic resource allocation): how many those are stands elsewhere.
     pub(super) fn has_claims(self) -> bool {
-        let any = |list: &Value| list.as_array().is_some_and(|items| !items.is_empty());
-        any(&self.spec()["resourceClaims"])
+        has_items(&self.spec()["resourceClaims"])
             || self
                 .listed("containers")
-                .any(|container| any(&container["resources"]["claims"]))
+                .any(|container| has_items(&container["resources"]["claims"]))
     }
 
     /// What the scheduler reserves for one pod: containers and sidecars together, or the largest init container; limits
@@ -108,7 +107,8 @@ impl<'a> PodTemplate<'a> {
         for container in self.listed("containers") {
             add(&mut running, &requests(container));
         }
-        let (mut sidecars, mut starting) = (Amounts::new(), Amounts::new());
+        let mut sidecars = Amounts::new();
+        let mut starting = Amounts::new();
         for container in self.init_containers() {
             let own = requests(container);
             if container["restartPolicy"] == "Always" {
@@ -156,28 +156,19 @@ impl<'a> PodTemplate<'a> {
             return listed.split_whitespace().map(str::to_owned).collect();
         }
         let required = &self.spec()["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
-        let terms = required["nodeSelectorTerms"]
-            .as_array()
+        let terms = required["nodeSelectorTerms"].as_array();
+        let named = terms
             .into_iter()
-            .flatten();
-        let wanted = |expression: &&Value| {
-            expression["operator"] == "In"
-                && expression["key"]
-                    .as_str()
-                    .is_some_and(|key| POOL_LABELS.contains(&key))
-        };
-        let expressions = terms
+            .flatten()
             .filter_map(|term| term["matchExpressions"].as_array())
             .flatten()
-            .filter(wanted);
-        let values = expressions
+            .filter(|expression| names_pools(expression))
             .filter_map(|expression| expression["values"].as_array())
-            .flatten();
-        let mut pools = Vec::new();
-        for pool in values
+            .flatten()
             .filter_map(Value::as_str)
-            .filter(|pool| !pool.is_empty())
-        {
+            .filter(|pool| !pool.is_empty());
+        let mut pools = Vec::new();
+        for pool in named {
             if !pools.iter().any(|known| known == pool) {
                 pools.push(pool.to_owned());
             }
@@ -190,6 +181,16 @@ impl<'a> PodTemplate<'a> {
         }
         pools
     }
+}
+
+/// Whether a node selector's expression asks for node pools.
+fn names_pools(expression: &Value) -> bool {
+    let key = expression["key"].as_str();
+    expression["operator"] == "In" && key.is_some_and(|key| POOL_LABELS.contains(&key))
+}
+
+fn has_items(list: &Value) -> bool {
+    list.as_array().is_some_and(|items| !items.is_empty())
 }
 
 fn add(to: &mut Amounts, more: &Amounts) {
@@ -217,15 +218,18 @@ fn requests(container: &Value) -> Amounts {
 
 /// A map of quantities; what is none is left out.
 fn amounts(map: &Value) -> Amounts {
-    let amount = |value: &Value| match value {
-        Value::String(text) => Quantity::parse(text),
-        Value::Number(number) => Quantity::parse(&number.to_string()),
-        _ => None,
-    };
     let entries = map.as_object().into_iter().flatten();
     entries
         .filter_map(|(name, value)| Some((name.clone(), amount(value)?)))
         .collect()
+}
+
+fn amount(value: &Value) -> Option<Quantity> {
+    match value {
+        Value::String(text) => Quantity::parse(text),
+        Value::Number(number) => Quantity::parse(&number.to_string()),
+        _ => None,
+    }
 }
 
 /// One environment variable, fit to be seen.
@@ -259,11 +263,10 @@ pub(super) fn environment<'a>(container: &'a Value, names: &Names) -> Vec<Variab
         let prefix = source["prefix"].as_str().unwrap_or_default();
         for (field, kind) in [("secretRef", "secret"), ("configMapRef", "configmap")] {
             if let Some(name) = source[field]["name"].as_str() {
-                let (name, value) = (
-                    format!("{prefix}*").into(),
-                    format!("from {kind} {name}").into(),
-                );
-                all.push(Variable { name, value });
+                all.push(Variable {
+                    name: format!("{prefix}*").into(),
+                    value: format!("from {kind} {name}").into(),
+                });
             }
         }
     }
@@ -272,19 +275,24 @@ pub(super) fn environment<'a>(container: &'a Value, names: &Names) -> Vec<Variab
 }
 
 fn reference(from: &Value) -> String {
-    let text = |field: &str, key: &str| from[field][key].as_str().unwrap_or("?").to_owned();
     for (field, kind) in [("secretKeyRef", "secret"), ("configMapKeyRef", "configmap")] {
-        if from[field].is_object() {
-            return format!("from {kind} {}/{}", text(field, "name"), text(field, "key"));
+        let key = &from[field];
+        if key.is_object() {
+            return format!("from {kind} {}/{}", text(&key["name"]), text(&key["key"]));
         }
     }
     if from["fieldRef"].is_object() {
-        return format!("from field {}", text("fieldRef", "fieldPath"));
+        return format!("from field {}", text(&from["fieldRef"]["fieldPath"]));
     }
     if from["resourceFieldRef"].is_object() {
-        return format!("from resource {}", text("resourceFieldRef", "resource"));
+        let resource = text(&from["resourceFieldRef"]["resource"]);
+        return format!("from resource {resource}");
     }
     "from elsewhere".to_owned()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("?")
 }
 
 #[cfg(test)]

@@ -3,182 +3,20 @@
 //! It goes by names (environment variables, flags, keys) and by the well-known shapes of tokens. It protects what
 //! people see at a glance; who may read a Revision at all is decided by RBAC.
 
+mod name;
+mod pattern;
 mod text;
+mod words;
 
+pub use pattern::Pattern;
+
+use name::looks_secret;
 use serde_json::Value;
 use std::borrow::Cow;
 
 /// Stands where a value was.
 pub const REDACTED: &str = "[redacted]";
 
-/// A name with one of these words holds a secret.
-const SECRET: &[&str] = &[
-    "password",
-    "passwd",
-    "passphrase",
-    "passcode",
-    "pwd",
-    "secret",
-    "secrets",
-    "credential",
-    "credentials",
-    "apikey",
-    "accesskey",
-    "secretkey",
-    "privatekey",
-    "authtoken",
-    "accesstoken",
-    "jwt",
-    "cookie",
-    "bearer",
-];
-/// A name that ends in one of these tells where a secret is, not what it is.
-const POINTER: &[&str] = &[
-    "name", "names", "ref", "refs", "path", "paths", "file", "dir", "mount", "enabled", "optional",
-];
-/// A `key` after one of these words is a secret.
-const KEY_OF: &[&str] = &[
-    "api",
-    "access",
-    "private",
-    "secret",
-    "signing",
-    "encryption",
-    "auth",
-    "license",
-    "account",
-    "ssh",
-    "master",
-    "session",
-];
-/// A `key` after one of these is that of a service; so is one that is a variable's, unless it is one of [`HARMLESS`].
-const SERVICES: &[&str] = &[
-    "openai",
-    "anthropic",
-    "hf",
-    "huggingface",
-    "aws",
-    "azure",
-    "gcp",
-    "google",
-    "gemini",
-    "nvidia",
-    "ngc",
-    "nim",
-    "mistral",
-    "cohere",
-    "groq",
-    "together",
-    "fireworks",
-    "replicate",
-    "deepseek",
-    "openrouter",
-    "wandb",
-    "comet",
-    "langchain",
-    "langsmith",
-    "pinecone",
-    "qdrant",
-    "weaviate",
-    "tavily",
-    "serper",
-    "datadog",
-    "dd",
-    "sentry",
-    "stripe",
-];
-/// Keys of these kinds find something, or are meant to be seen.
-const HARMLESS: &[&str] = &[
-    "public",
-    "cache",
-    "partition",
-    "routing",
-    "primary",
-    "foreign",
-    "sort",
-    "hash",
-    "group",
-    "index",
-    "topology",
-    "label",
-    "map",
-    "row",
-    "object",
-    "lookup",
-    "config",
-    "feature",
-    "node",
-    "shard",
-    "dedup",
-    "message",
-    "kv",
-    "any",
-    "taint",
-    "toleration",
-    "pool",
-    "unique",
-    "search",
-    "page",
-    "metric",
-    "tag",
-    "idempotency",
-    "prefix",
-    "field",
-];
-/// A `pass` after one of these words is a password.
-const PASS_OF: &[&str] = &[
-    "db", "database", "redis", "mysql", "postgres", "pg", "mongo", "smtp", "ftp", "ldap", "admin",
-    "root", "user", "proxy", "http", "basic", "auth", "registry",
-];
-/// Words that end in one of these are written without anything between: `PGPASSWORD`.
-const FUSED: &[&str] = &[
-    "password",
-    "passwd",
-    "passphrase",
-    "passcode",
-    "secret",
-    "credential",
-    "credentials",
-    "apikey",
-    "accesskey",
-    "secretkey",
-    "privatekey",
-];
-/// A `token` beside one of these words is a piece of text, not a secret.
-const TEXT: &[&str] = &[
-    "max",
-    "min",
-    "num",
-    "per",
-    "id",
-    "ids",
-    "limit",
-    "len",
-    "length",
-    "count",
-    "size",
-    "budget",
-    "batch",
-    "special",
-    "added",
-    "eos",
-    "bos",
-    "pad",
-    "unk",
-    "mask",
-    "sep",
-    "cls",
-    "stop",
-    "image",
-    "chat",
-    "think",
-    "type",
-    "rate",
-    "throughput",
-    "usage",
-];
-/// `tokens` after one of these words are secrets; otherwise they are pieces of text.
-const TOKENS_OF: &[&str] = &["auth", "access", "refresh", "api", "bearer", "secret"];
 /// Which names hold secrets: those that look like it, and what the configuration adds and takes away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
@@ -188,53 +26,10 @@ pub struct Names {
     pub plain: Vec<Pattern>,
 }
 
-/// A name with `*` for any text; letter case does not matter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(String);
-
-impl std::str::FromStr for Pattern {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let named = text.chars().any(|c| c != '*') && !text.contains(char::is_whitespace);
-        if named {
-            Ok(Self(text.to_lowercase()))
-        } else {
-            Err(format!("{text:?} is not a name or a pattern such as *_PIN"))
-        }
-    }
-}
-
-impl Pattern {
-    fn matches(&self, name: &str) -> bool {
-        let name = name.trim_start_matches('-').to_lowercase();
-        let mut parts = self.0.split('*');
-        let first = parts.next().unwrap_or_default();
-        let Some(mut rest) = name.strip_prefix(first) else {
-            return false;
-        };
-        let mut parts = parts.peekable();
-        if parts.peek().is_none() {
-            return rest.is_empty();
-        }
-        while let Some(part) = parts.next() {
-            if parts.peek().is_none() {
-                return rest.ends_with(part);
-            }
-            let Some(at) = rest.find(part) else {
-                return false;
-            };
-            rest = &rest[at + part.len()..];
-        }
-        true
-    }
-}
-
 impl Names {
     /// Whether a variable, flag or key of this name holds a secret. `MAX_TOKENS` and `TOKENIZER` do not.
     pub fn secret_name(&self, name: &str) -> bool {
-        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(name));
-        any(&self.secret) || (looks_secret(name) && !any(&self.plain))
+        Pattern::any(&self.secret, name) || (looks_secret(name) && !Pattern::any(&self.plain, name))
     }
 
     /// The value of something called `name`.
@@ -324,81 +119,6 @@ impl Names {
 fn hide(text: &mut String, how: impl for<'a> FnOnce(&'a str) -> Cow<'a, str>) {
     let hidden = how(text).into_owned();
     *text = hidden;
-}
-
-/// Every word above that makes a name secret has one of these in it.
-const HINTS: &[&str] = &[
-    "pass",
-    "pwd",
-    "secret",
-    "credential",
-    "key",
-    "token",
-    "jwt",
-    "cookie",
-    "bearer",
-    "auth",
-];
-
-/// Whether a name looks as if it held a secret.
-fn looks_secret(name: &str) -> bool {
-    let lower = name.to_lowercase();
-    if !HINTS.iter().any(|hint| lower.contains(hint)) {
-        return false;
-    }
-    let words = words(name);
-    // `CACHE_KEY` in capitals is a variable; `cacheKey` is a field of something.
-    let is_variable = words.len() > 1 && !name.chars().any(char::is_lowercase);
-    let word = |i: usize| words.get(i).map_or("", String::as_str);
-    if words
-        .last()
-        .is_some_and(|last| POINTER.contains(&last.as_str()))
-    {
-        return false;
-    }
-    let neighbour =
-        |i: usize, of: &[&str]| of.contains(&word(i + 1)) || (i > 0 && of.contains(&word(i - 1)));
-    let after = |i: usize, of: &[&str]| i > 0 && of.contains(&word(i - 1));
-    words.iter().enumerate().any(|(i, w)| match w.as_str() {
-        "token" => !neighbour(i, TEXT),
-        "tokens" => after(i, TOKENS_OF),
-        "key" | "keys" => {
-            after(i, KEY_OF)
-                || after(i, SERVICES)
-                || (i + 1 == words.len() && is_variable && !after(i, HARMLESS))
-        }
-        "pass" => i + 1 == words.len() && after(i, PASS_OF),
-        "auth" => i > 0 && i + 1 == words.len(),
-        other => SECRET.contains(&other) || fused(other),
-    })
-}
-
-/// Words that are written without anything between: `pgpassword`, `hftoken`, `openaikey`; but not `maxtoken`.
-fn fused(word: &str) -> bool {
-    let token = word
-        .strip_suffix("token")
-        .is_some_and(|of| !TEXT.contains(&of));
-    let key = word
-        .strip_suffix("key")
-        .is_some_and(|of| KEY_OF.contains(&of) || SERVICES.contains(&of));
-    token || key || FUSED.iter().any(|end| word.ends_with(end))
-}
-
-/// Lower-case words of `HF_TOKEN`, `--api-key` or `secretKey`.
-fn words(name: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut lower_before = false;
-    for c in name.chars() {
-        if !c.is_alphanumeric() || (c.is_uppercase() && lower_before) {
-            words.push(String::new());
-        }
-        if let Some(last) = words.last_mut().filter(|_| c.is_alphanumeric()) {
-            last.extend(c.to_lowercase());
-        }
-        lower_before = c.is_lowercase() || c.is_ascii_digit();
-    }
-    words.retain(|word| !word.is_empty());
-    words
 }
 
 #[cfg(test)]

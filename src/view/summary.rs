@@ -21,110 +21,115 @@ pub(super) fn summary(history: History<'_>, names: &Names) -> String {
 }
 
 /// Differences that share a label: how many items came, went or changed.
+#[derive(Default)]
 struct DeltaGroup {
     label: String,
-    list: bool,
+    /// Whether the items of a list are meant.
+    is_list: bool,
     added: usize,
     removed: usize,
     changed: usize,
     values: Option<String>,
 }
 
+impl DeltaGroup {
+    fn count(&mut self, delta: &Delta<'_>, names: &Names) {
+        match (delta.from, delta.to) {
+            (None, _) => self.added += 1,
+            (_, None) => self.removed += 1,
+            (Some(from), Some(to)) => {
+                self.changed += 1;
+                self.values = numbers(&delta.path, from, to, names);
+            }
+        }
+    }
+
+    fn words(self) -> String {
+        let Self {
+            label,
+            is_list,
+            added,
+            removed,
+            changed,
+            values,
+        } = self;
+        match (is_list, added, removed, changed, values) {
+            (false, 0, 0, 1, Some(values)) => format!("{label} {values}"),
+            (false, _, 0, 0, _) => format!("+{label}"),
+            (false, 0, _, 0, _) => format!("-{label}"),
+            (true, ..) if label == "restarted" => label,
+            (true, 1.., 0, 0, _) => format!("{label} +{added}"),
+            (true, 0, 1.., 0, _) => format!("{label} -{removed}"),
+            _ => label,
+        }
+    }
+}
+
 fn groups(deltas: &[Delta<'_>], names: &Names) -> Vec<DeltaGroup> {
     let mut groups: Vec<DeltaGroup> = Vec::new();
     for delta in deltas {
-        let (label, list) = if is_restart(delta) {
+        let (label, is_list) = if is_restart(delta) {
             ("restarted".to_owned(), true)
         } else {
             label(&delta.path)
         };
-        let at = groups
+        let known = groups
             .iter()
-            .position(|g| g.label == label && g.list == list)
-            .unwrap_or_else(|| {
-                groups.push(DeltaGroup {
-                    label,
-                    list,
-                    added: 0,
-                    removed: 0,
-                    changed: 0,
-                    values: None,
-                });
-                groups.len() - 1
+            .position(|group| group.label == label && group.is_list == is_list);
+        let at = known.unwrap_or_else(|| {
+            groups.push(DeltaGroup {
+                label,
+                is_list,
+                ..DeltaGroup::default()
             });
-        let group = &mut groups[at];
-        match (delta.from, delta.to) {
-            (None, _) => group.added += 1,
-            (_, None) => group.removed += 1,
-            (Some(from), Some(to)) => {
-                group.changed += 1;
-                group.values = numbers(&delta.path, from, to, names);
-            }
-        }
+            groups.len() - 1
+        });
+        groups[at].count(delta, names);
     }
     groups
 }
 
 /// What `kubectl rollout restart` writes: a time in an annotation of the pod template.
 fn is_restart(delta: &Delta<'_>) -> bool {
-    let time = |at: &[Segment<'_>]| {
-        at.ends_with(&[Segment::Key("annotations"), Segment::Key(RESTARTED_AT)])
-    };
-    let only_time = |v: Value<'_>| v.len() == 1 && v.get(RESTARTED_AT).is_some();
-    time(&delta.path)
-        || (delta.path.ends_with(&[Segment::Key("annotations")])
+    let annotations = Segment::Key("annotations");
+    let is_alone = |added: Value<'_>| added.len() == 1 && added.get(RESTARTED_AT).is_some();
+    delta
+        .path
+        .ends_with(&[annotations, Segment::Key(RESTARTED_AT)])
+        || (delta.path.ends_with(&[annotations])
             && delta.from.is_none()
-            && delta.to.is_some_and(only_time))
+            && delta.to.is_some_and(is_alone))
 }
 
 /// The last two keys, or the variable's name, or the name of the list; and whether the items of a list are meant.
 fn label(path: &[Segment<'_>]) -> (String, bool) {
-    let path = path.get(1..).unwrap_or_default();
-    let last_item = path.iter().rposition(|s| !matches!(s, Segment::Key(_)));
-    let keys = |path: &[Segment<'_>]| {
-        let keys: Vec<_> = path
-            .iter()
-            .filter_map(|s| {
-                if let Segment::Key(k) = s {
-                    Some(*k)
-                } else {
-                    None
-                }
-            })
-            .collect();
-        keys[keys.len().saturating_sub(2)..].join(".")
+    let below_root = path.get(1..).unwrap_or_default();
+    let last_item = below_root
+        .iter()
+        .rposition(|segment| segment.key().is_none());
+    let Some(at) = last_item else {
+        return (last_keys(below_root), false);
     };
-    let list = |at: usize| {
-        path[..at].iter().rev().find_map(|s| {
-            if let Segment::Key(k) = s {
-                Some(*k)
-            } else {
-                None
-            }
-        })
-    };
-    match last_item {
-        None => (keys(path), false),
-        Some(at) => match (path[at], list(at).unwrap_or("item")) {
-            (Segment::Name(name), "env") => (format!("env {name}"), false),
-            (Segment::Name(name), list) if at + 1 == path.len() => {
-                (format!("{list} {name}"), false)
-            }
-            (Segment::Index(_), list) => (list.to_owned(), true),
-            _ => (keys(&path[at + 1..]), false),
-        },
+    let above = below_root[..at].iter().rev();
+    let list = above
+        .filter_map(|segment| segment.key())
+        .next()
+        .unwrap_or("item");
+    match below_root[at] {
+        Segment::Name(name) if list == "env" => (format!("env {name}"), false),
+        Segment::Name(name) if at + 1 == below_root.len() => (format!("{list} {name}"), false),
+        Segment::Index(_) => (list.to_owned(), true),
+        _ => (last_keys(&below_root[at + 1..]), false),
     }
+}
+
+fn last_keys(path: &[Segment<'_>]) -> String {
+    let keys: Vec<_> = path.iter().filter_map(|segment| segment.key()).collect();
+    keys[keys.len().saturating_sub(2)..].join(".")
 }
 
 /// `1→3`, when both are numbers or quantities.
 fn numbers(path: &[Segment<'_>], from: Value<'_>, to: Value<'_>, names: &Names) -> Option<String> {
-    let text = |v: Value<'_>| {
-        let text = v
-            .as_number()
-            .map(str::to_owned)
-            .or_else(|| v.as_str().map(str::to_owned))?;
-        (text.len() <= 8 && text.starts_with(|c: char| c.is_ascii_digit())).then_some(text)
-    };
     let hidden = path.iter().any(
         |s| matches!(s, Segment::Key(k) | Segment::Name(k) if *k == "env" || names.secret_name(k)),
     );
@@ -134,34 +139,20 @@ fn numbers(path: &[Segment<'_>], from: Value<'_>, to: Value<'_>, names: &Names) 
     if hidden || !(quantity || (from.as_number().is_some() && to.as_number().is_some())) {
         return None;
     }
-    Some(format!("{}→{}", text(from)?, text(to)?))
+    Some(format!("{}→{}", short_number(from)?, short_number(to)?))
 }
 
-fn words(group: DeltaGroup) -> String {
-    let DeltaGroup {
-        label,
-        list,
-        added,
-        removed,
-        changed,
-        values,
-    } = group;
-    match (list, added, removed, changed, values) {
-        (false, 0, 0, 1, Some(values)) => format!("{label} {values}"),
-        (false, _, 0, 0, _) => format!("+{label}"),
-        (false, 0, _, 0, _) => format!("-{label}"),
-        (true, ..) if label == "restarted" => label,
-        (true, 1.., 0, 0, _) => format!("{label} +{added}"),
-        (true, 0, 1.., 0, _) => format!("{label} -{removed}"),
-        _ => label,
-    }
+/// The text of a short number or quantity.
+fn short_number(value: Value<'_>) -> Option<&str> {
+    let text = value.as_number().or_else(|| value.as_str())?;
+    (text.len() <= 8 && text.starts_with(|c: char| c.is_ascii_digit())).then_some(text)
 }
 
 fn join(groups: Vec<DeltaGroup>) -> String {
     let all = groups.len();
     let mut text = String::new();
     for (i, group) in groups.into_iter().enumerate() {
-        let words = words(group);
+        let words = group.words();
         let word = cut(&words, MAX_CHARS - 20);
         let more = format!(" and {} more", all - i);
         if i == MAX_WORDS || text.chars().count() + word.chars().count() + more.len() > MAX_CHARS {

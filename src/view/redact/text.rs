@@ -29,7 +29,8 @@ const BEARER: usize = 8;
 /// The text with [`REDACTED`] in place of every secret.
 pub(super) fn without_secrets<'a>(names: &Names, text: &'a str) -> Cow<'a, str> {
     let mut out = String::new();
-    let (mut copied, mut at) = (0, 0);
+    let mut copied = 0;
+    let mut at = 0;
     while at < text.len() {
         let end = run_end(text, at);
         if end == at {
@@ -86,7 +87,6 @@ fn skip(text: &str, from: usize, of: &[u8]) -> usize {
 
 /// The value that belongs to the name at `run`, when that is a secret's.
 fn value_of(names: &Names, text: &str, run: Range<usize>) -> Option<Range<usize>> {
-    let before = run.start.checked_sub(1).map_or(0, |at| byte(text, at));
     let name = &text[run.clone()];
     if name.eq_ignore_ascii_case("bearer") && byte(text, run.end) == b' ' {
         let value = value(text, skip(text, run.end, b" "))?;
@@ -95,37 +95,39 @@ fn value_of(names: &Names, text: &str, run: Range<usize>) -> Option<Range<usize>
     // A quote, perhaps escaped, may close a name.
     let closed = skip(text, run.end, b"\\\"'");
     let sign = skip(text, closed, b" \t");
-    match byte(text, sign) {
-        b'=' | b':' => {
-            let start = skip(text, sign, b"=:>");
-            let near = sign == closed && !byte(text, start).is_ascii_whitespace();
-            let is_url =
-                byte(text, sign) == b':' && (text[start..].starts_with("//") || before == b'/');
-            // In a shell `NAME= x` gives nothing to NAME.
-            let spaced = byte(text, sign) == b':' || sign > closed;
-            if is_url || !(near || spaced) || !names.secret_name(name) {
-                return None;
-            }
-            let start = skip(text, start, b" \t");
-            // What is inside has names of its own.
-            if byte(text, sign) == b':' && byte(text, start) == b'{' {
-                None
-            } else {
-                value(text, start)
-            }
-        }
-        _ if closed == run.end
-            && sign > closed
-            && name.starts_with('-')
-            && names.secret_name(name) =>
-        {
-            if text[sign..].starts_with("--") {
-                None
-            } else {
-                value(text, sign)
-            }
-        }
-        _ => None,
+    if matches!(byte(text, sign), b'=' | b':') {
+        return assigned(names, text, run, closed..sign);
+    }
+    let is_flag = name.starts_with('-') && closed == run.end && sign > closed;
+    if is_flag && !text[sign..].starts_with("--") && names.secret_name(name) {
+        value(text, sign)
+    } else {
+        None
+    }
+}
+
+/// The value behind a sign `=` or `:`, when the name at `run` is a secret's; `gap` is between the name and the sign.
+fn assigned(
+    names: &Names,
+    text: &str,
+    run: Range<usize>,
+    gap: Range<usize>,
+) -> Option<Range<usize>> {
+    let is_colon = byte(text, gap.end) == b':';
+    let behind = skip(text, gap.end, b"=:>");
+    let is_url = is_colon && (text[behind..].starts_with("//") || text[..run.start].ends_with('/'));
+    // In a shell `NAME= x` gives nothing to NAME.
+    let is_near = gap.is_empty() && !byte(text, behind).is_ascii_whitespace();
+    let is_spaced = is_colon || !gap.is_empty();
+    if is_url || !(is_near || is_spaced) || !names.secret_name(&text[run]) {
+        return None;
+    }
+    let start = skip(text, behind, b" \t");
+    // An object has names of its own inside.
+    if is_colon && byte(text, start) == b'{' {
+        None
+    } else {
+        value(text, start)
     }
 }
 
@@ -186,98 +188,101 @@ fn userinfo(text: &str, at: usize) -> Option<Range<usize>> {
 mod tests {
     use super::*;
 
+    /// Texts, and how they are shown.
+    const CASES: &[(&str, &str)] = &[
+        (
+            "--model=llama --max-tokens 4096",
+            "--model=llama --max-tokens 4096",
+        ),
+        ("--api-key=abc", "--api-key=[redacted]"),
+        (
+            "vllm serve --api-key abc --port 80",
+            "vllm serve --api-key [redacted] --port 80",
+        ),
+        (
+            "export HF_TOKEN=abc; vllm serve x",
+            "export HF_TOKEN=[redacted]; vllm serve x",
+        ),
+        (
+            "curl https://u:p@host/x?y",
+            "curl https://[redacted]@host/x?y",
+        ),
+        ("https://host:8080/a:b@c", "https://host:8080/a:b@c"),
+        ("s3://bucket/token/x", "s3://bucket/token/x"),
+        ("hf_abcdefghijklmnop", "[redacted]"),
+        ("--x=nvapi-abcdefghijklmnop", "--x=[redacted]"),
+        ("password:", "password:"),
+        ("sk-learn", "sk-learn"),
+        ("", ""),
+        ("é=ü TOKEN=ö", "é=ü TOKEN=[redacted]"),
+        ("password: hunter2", "password: [redacted]"),
+        (
+            "user: x\npassword: hunter2\nmax_tokens: 5",
+            "user: x\npassword: [redacted]\nmax_tokens: 5",
+        ),
+        (
+            r#"{"api_key": "x", "max_tokens": 5}"#,
+            r#"{"api_key": "[redacted]", "max_tokens": 5}"#,
+        ),
+        (
+            r#"{"model":"m","api_key":"x y","n":1}"#,
+            r#"{"model":"m","api_key":"[redacted]","n":1}"#,
+        ),
+        (
+            r#"{\"api_key\": \"x\", \"n\": 1}"#,
+            r#"{\"api_key\": \"[redacted]\", \"n\": 1}"#,
+        ),
+        (
+            r#"{"password": "a\"b", "n": 1}"#,
+            r#"{"password": "[redacted]", "n": 1}"#,
+        ),
+        (
+            r#"{"auth_token": {"file": "x"}}"#,
+            r#"{"auth_token": {"file": "x"}}"#,
+        ),
+        (
+            r#"{"credentials": ["a", "b"]}"#,
+            r#"{"credentials": [redacted]]}"#,
+        ),
+        (
+            "--password \"two words\" --x",
+            "--password \"[redacted]\" --x",
+        ),
+        ("api_key = 'x'", "api_key = '[redacted]'"),
+        ("TOKEN= serve", "TOKEN= serve"),
+        (
+            "https://host/x?api_key=abc",
+            "https://host/x?api_key=[redacted]",
+        ),
+        (
+            "registry.example.com/hf-token:1.2",
+            "registry.example.com/hf-token:1.2",
+        ),
+        (
+            "Authorization: Bearer abcdefgh",
+            "Authorization: Bearer [redacted]",
+        ),
+        ("secret://vault/x", "secret://vault/x"),
+        (r#"{"x":"hf_abcdefghijklmnop"}"#, r#"{"x":"[redacted]"}"#),
+        (
+            "models/sk-learn-something-else",
+            "models/sk-learn-something-else",
+        ),
+        (
+            "git clone https://ghp_abcdefghijklmnop@github.com/a",
+            "git clone https://[redacted]@github.com/a",
+        ),
+        (
+            "--tokenizer x --tokenizer-mode=auto",
+            "--tokenizer x --tokenizer-mode=auto",
+        ),
+        ("name: a\nsecret:\n  name: b", "name: a\nsecret:\n  name: b"),
+    ];
+
     #[test]
     fn text_loses_its_secrets_and_nothing_else() {
-        for (before, after) in [
-            (
-                "--model=llama --max-tokens 4096",
-                "--model=llama --max-tokens 4096",
-            ),
-            ("--api-key=abc", "--api-key=[redacted]"),
-            (
-                "vllm serve --api-key abc --port 80",
-                "vllm serve --api-key [redacted] --port 80",
-            ),
-            (
-                "export HF_TOKEN=abc; vllm serve x",
-                "export HF_TOKEN=[redacted]; vllm serve x",
-            ),
-            (
-                "curl https://u:p@host/x?y",
-                "curl https://[redacted]@host/x?y",
-            ),
-            ("https://host:8080/a:b@c", "https://host:8080/a:b@c"),
-            ("s3://bucket/token/x", "s3://bucket/token/x"),
-            ("hf_abcdefghijklmnop", "[redacted]"),
-            ("--x=nvapi-abcdefghijklmnop", "--x=[redacted]"),
-            ("password:", "password:"),
-            ("sk-learn", "sk-learn"),
-            ("", ""),
-            ("é=ü TOKEN=ö", "é=ü TOKEN=[redacted]"),
-            ("password: hunter2", "password: [redacted]"),
-            (
-                "user: x\npassword: hunter2\nmax_tokens: 5",
-                "user: x\npassword: [redacted]\nmax_tokens: 5",
-            ),
-            (
-                r#"{"api_key": "x", "max_tokens": 5}"#,
-                r#"{"api_key": "[redacted]", "max_tokens": 5}"#,
-            ),
-            (
-                r#"{"model":"m","api_key":"x y","n":1}"#,
-                r#"{"model":"m","api_key":"[redacted]","n":1}"#,
-            ),
-            (
-                r#"{\"api_key\": \"x\", \"n\": 1}"#,
-                r#"{\"api_key\": \"[redacted]\", \"n\": 1}"#,
-            ),
-            (
-                r#"{"password": "a\"b", "n": 1}"#,
-                r#"{"password": "[redacted]", "n": 1}"#,
-            ),
-            (
-                r#"{"auth_token": {"file": "x"}}"#,
-                r#"{"auth_token": {"file": "x"}}"#,
-            ),
-            (
-                r#"{"credentials": ["a", "b"]}"#,
-                r#"{"credentials": [redacted]]}"#,
-            ),
-            (
-                "--password \"two words\" --x",
-                "--password \"[redacted]\" --x",
-            ),
-            ("api_key = 'x'", "api_key = '[redacted]'"),
-            ("TOKEN= serve", "TOKEN= serve"),
-            (
-                "https://host/x?api_key=abc",
-                "https://host/x?api_key=[redacted]",
-            ),
-            (
-                "registry.example.com/hf-token:1.2",
-                "registry.example.com/hf-token:1.2",
-            ),
-            (
-                "Authorization: Bearer abcdefgh",
-                "Authorization: Bearer [redacted]",
-            ),
-            ("secret://vault/x", "secret://vault/x"),
-            (r#"{"x":"hf_abcdefghijklmnop"}"#, r#"{"x":"[redacted]"}"#),
-            (
-                "models/sk-learn-something-else",
-                "models/sk-learn-something-else",
-            ),
-            (
-                "git clone https://ghp_abcdefghijklmnop@github.com/a",
-                "git clone https://[redacted]@github.com/a",
-            ),
-            (
-                "--tokenizer x --tokenizer-mode=auto",
-                "--tokenizer x --tokenizer-mode=auto",
-            ),
-            ("name: a\nsecret:\n  name: b", "name: a\nsecret:\n  name: b"),
-        ] {
-            assert_eq!(Names::default().text(before), after);
+        for (before, after) in CASES {
+            assert_eq!(Names::default().text(before), *after);
         }
     }
 
