@@ -8,6 +8,7 @@ mod code;
 mod file;
 mod jq;
 mod live;
+mod names;
 mod path;
 pub mod runner;
 pub mod select;
@@ -79,14 +80,21 @@ pub enum PodLabel {
     Is(String),
 }
 
+impl PodLabel {
+    /// The part of a label selector that asks for it.
+    fn term(&self, key: &str) -> String {
+        match self {
+            Self::Name | Self::Any => key.to_owned(),
+            Self::Is(value) => format!("{key}={value}"),
+        }
+    }
+}
+
 impl PodsFile {
     /// The label selector that finds the pods of all workloads of the kind.
     pub fn selector(&self) -> String {
-        let term = |(key, label): &(String, PodLabel)| match label {
-            PodLabel::Name | PodLabel::Any => key.clone(),
-            PodLabel::Is(value) => format!("{key}={value}"),
-        };
-        self.labels.iter().map(term).collect::<Vec<_>>().join(",")
+        let terms = self.labels.iter().map(|(key, label)| label.term(key));
+        terms.collect::<Vec<_>>().join(",")
     }
 }
 

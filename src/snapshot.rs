@@ -106,24 +106,12 @@ fn canonical(resource: &Resource, object: Value<'_>, spec: &[u8]) -> Vec<u8> {
     out.extend_from_slice(b",\"kind\":");
     write_string(&resource.kind, &mut out);
     out.extend_from_slice(b",\"metadata\":{");
-    let metadata = object.get("metadata");
-    let field = |name: &str| metadata.and_then(|m| m.get(name));
     let mut comma = false;
-    if let Some(annotations) =
-        field("annotations").filter(|a| a.entries().any(|(key, _)| key != LAST_APPLIED))
-    {
-        out.extend_from_slice(b"\"annotations\":{");
-        let kept = annotations
-            .entries()
-            .filter(|(key, _)| *key != LAST_APPLIED);
-        for (i, (key, value)) in kept.enumerate() {
-            write_field(i > 0, key, value, &mut out);
-        }
-        out.push(b'}');
-        comma = true;
+    if let Some(annotations) = object.at(&["metadata", "annotations"]) {
+        comma = write_annotations(annotations, &mut out);
     }
     for name in ["labels", "name", "namespace"] {
-        if let Some(value) = field(name) {
+        if let Some(value) = object.at(&["metadata", name]) {
             write_field(comma, name, value, &mut out);
             comma = true;
         }
@@ -135,6 +123,23 @@ fn canonical(resource: &Resource, object: Value<'_>, spec: &[u8]) -> Vec<u8> {
     }
     out.push(b'}');
     out
+}
+
+/// Writes the annotations but [`LAST_APPLIED`]; false when there are none.
+fn write_annotations(annotations: Value<'_>, out: &mut Vec<u8>) -> bool {
+    let mut kept = annotations
+        .entries()
+        .filter(|(key, _)| *key != LAST_APPLIED)
+        .peekable();
+    if kept.peek().is_none() {
+        return false;
+    }
+    out.extend_from_slice(b"\"annotations\":{");
+    for (i, (key, value)) in kept.enumerate() {
+        write_field(i > 0, key, value, out);
+    }
+    out.push(b'}');
+    true
 }
 
 fn write_field(comma: bool, key: &str, value: Value<'_>, out: &mut Vec<u8>) {

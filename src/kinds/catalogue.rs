@@ -73,36 +73,36 @@ impl Catalogue {
     ) -> Result<Self, KindError> {
         let mut catalogue = Self::built_in();
         for (i, own) in own.iter().enumerate() {
-            let fail = |message| KindError {
-                file: format!("{file}: kinds[{i}] ({})", own.kind),
-                message,
-            };
-            let kind = own.validate().map_err(fail)?;
+            let kind = own.validate().map_err(|message| {
+                KindError::new(&format!("{file}: kinds[{i}] ({})", own.kind), message)
+            })?;
             catalogue.put(kind);
         }
         for name in disabled {
-            let before = catalogue.kinds.len();
             catalogue
-                .kinds
-                .retain(|kind| kind.group_kind().to_string() != *name);
-            if catalogue.kinds.len() == before {
-                let known: Vec<_> = catalogue
-                    .kinds
-                    .iter()
-                    .map(|k| k.group_kind().to_string())
-                    .collect();
-                let message = format!(
-                    "disabledKinds: {name:?} is not a known kind (known: {})",
-                    known.join(", ")
-                );
-                return Err(KindError {
-                    file: file.to_owned(),
-                    message,
-                });
-            }
+                .disable(name)
+                .map_err(|message| KindError::new(file, message))?;
         }
         catalogue.forget(disabled);
         Ok(catalogue)
+    }
+
+    fn disable(&mut self, name: &str) -> Result<(), String> {
+        let before = self.kinds.len();
+        self.kinds
+            .retain(|kind| kind.group_kind().to_string() != name);
+        if self.kinds.len() < before {
+            return Ok(());
+        }
+        let known: Vec<_> = self
+            .kinds
+            .iter()
+            .map(|kind| kind.group_kind().to_string())
+            .collect();
+        Err(format!(
+            "disabledKinds: {name:?} is not a known kind (known: {})",
+            known.join(", ")
+        ))
     }
 
     /// What belongs to a disabled kind, or stands below one that is not recorded, is a part of nothing.
@@ -111,14 +111,22 @@ impl Catalogue {
         for kind in &mut self.kinds {
             let part_of = kind.part_of.clone();
             let counts = |owner: &GroupKind| {
-                let mut below = part_of.iter().filter(|(part, _)| part == owner).peekable();
-                !disabled.contains(&owner.to_string())
-                    && (below.peek().is_none() || below.any(|(_, root)| all.has(root)))
+                !disabled.contains(&owner.to_string()) && all.is_rooted(owner, &part_of)
             };
             if !kind.owned_by.iter().all(counts) {
                 Arc::make_mut(kind).owned_by.retain(counts);
             }
         }
+    }
+
+    /// Whether an owner stands below nothing, or below a kind that is recorded.
+    fn is_rooted(&self, owner: &GroupKind, part_of: &[(GroupKind, GroupKind)]) -> bool {
+        let mut roots = part_of
+            .iter()
+            .filter(|(part, _)| part == owner)
+            .map(|(_, root)| root)
+            .peekable();
+        roots.peek().is_none() || roots.any(|root| self.has(root))
     }
 
     fn put(&mut self, kind: Kind) {
@@ -217,6 +225,63 @@ mod tests {
         ("Pod", "LeaderWorkerSet.leaderworkerset.x-k8s.io"),
     ];
 
+    /// A kind, a controller, and whether an object of the kind with that controller is a part of what is recorded.
+    const OWNERS: &[(&str, &str, bool)] = &[
+        (
+            "NIMService.apps.nvidia.com",
+            "NIMPipeline.apps.nvidia.com",
+            false,
+        ),
+        (
+            "DynamoGraphDeployment.nvidia.com",
+            "DynamoGraphDeploymentRequest.nvidia.com",
+            false,
+        ),
+        (
+            "LeaderWorkerSet.leaderworkerset.x-k8s.io",
+            "DisaggregatedSet.disaggregatedset.x-k8s.io",
+            false,
+        ),
+        (
+            "LeaderWorkerSet.leaderworkerset.x-k8s.io",
+            "DistributedInferenceWorkload.run.ai",
+            false,
+        ),
+        (
+            "Deployment.apps",
+            "SeldonDeployment.machinelearning.seldon.io",
+            false,
+        ),
+        (
+            "Deployment.apps",
+            "VLLMRuntime.production-stack.vllm.ai",
+            false,
+        ),
+        ("Deployment.apps", "ServingRuntime.serving.kserve.io", false),
+        (
+            "Service.serving.knative.dev",
+            "InferenceGraph.serving.kserve.io",
+            false,
+        ),
+        ("Deployment.apps", "Revision.serving.knative.dev", true),
+        (
+            "Deployment.apps",
+            "DynamoComponentDeployment.nvidia.com",
+            true,
+        ),
+        (
+            "Deployment.apps",
+            "InferenceService.serving.kserve.io",
+            true,
+        ),
+        (
+            "LeaderWorkerSet.leaderworkerset.x-k8s.io",
+            "NIMService.apps.nvidia.com",
+            true,
+        ),
+        ("StatefulSet.apps", "Pod", true),
+    ];
+
     #[test]
     fn an_owner_is_recorded_or_stands_below_what_is() {
         let catalogue = Catalogue::built_in();
@@ -235,64 +300,15 @@ mod tests {
                 assert!(listed && catalogue.has(root), "{pair:?}");
             }
         }
-        for (kind, controller, part) in [
-            (
-                "NIMService.apps.nvidia.com",
-                "NIMPipeline.apps.nvidia.com",
-                false,
-            ),
-            (
-                "DynamoGraphDeployment.nvidia.com",
-                "DynamoGraphDeploymentRequest.nvidia.com",
-                false,
-            ),
-            (
-                "LeaderWorkerSet.leaderworkerset.x-k8s.io",
-                "DisaggregatedSet.disaggregatedset.x-k8s.io",
-                false,
-            ),
-            (
-                "LeaderWorkerSet.leaderworkerset.x-k8s.io",
-                "DistributedInferenceWorkload.run.ai",
-                false,
-            ),
-            (
-                "Deployment.apps",
-                "SeldonDeployment.machinelearning.seldon.io",
-                false,
-            ),
-            (
-                "Deployment.apps",
-                "VLLMRuntime.production-stack.vllm.ai",
-                false,
-            ),
-            ("Deployment.apps", "ServingRuntime.serving.kserve.io", false),
-            (
-                "Service.serving.knative.dev",
-                "InferenceGraph.serving.kserve.io",
-                false,
-            ),
-            ("Deployment.apps", "Revision.serving.knative.dev", true),
-            (
-                "Deployment.apps",
-                "DynamoComponentDeployment.nvidia.com",
-                true,
-            ),
-            (
-                "Deployment.apps",
-                "InferenceService.serving.kserve.io",
-                true,
-            ),
-            (
-                "LeaderWorkerSet.leaderworkerset.x-k8s.io",
-                "NIMService.apps.nvidia.com",
-                true,
-            ),
-            ("StatefulSet.apps", "Pod", true),
-        ] {
+    }
+
+    #[test]
+    fn a_part_belongs_to_an_owner_that_is_recorded() {
+        let catalogue = Catalogue::built_in();
+        for (kind, controller, part) in OWNERS {
             assert_eq!(
                 is_part(&catalogue, kind, controller),
-                part,
+                *part,
                 "{kind} of {controller}"
             );
         }

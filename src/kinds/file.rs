@@ -1,6 +1,7 @@
 //! The format of a kind file, and its validation. Every error names the file, the field and the value. Pure.
 
 use super::live::{PhaseYaml, PodsYaml};
+use super::names::{is_dns_label, is_dns_name, is_kind, is_label_key};
 use super::{Absent, Code, GroupKind, Kind, Path, Program, Select, ViewFile};
 use crate::json::Document;
 use serde::Deserialize;
@@ -77,18 +78,25 @@ struct AnyFile {
     gpu: bool,
 }
 
+impl KindError {
+    pub(super) fn new(file: &str, message: String) -> Self {
+        Self {
+            file: file.to_owned(),
+            message,
+        }
+    }
+}
+
 impl Kind {
     /// Reads one kind file.
     ///
     /// # Errors
     /// Names `file`, the field and the value.
     pub fn parse(file: &str, yaml: &str) -> Result<Self, KindError> {
-        let fail = |message: String| KindError {
-            file: file.to_owned(),
-            message,
-        };
-        let parsed: KindFile = serde_saphyr::from_str(yaml).map_err(|e| fail(e.to_string()))?;
-        parsed.validate().map_err(fail)
+        serde_saphyr::from_str::<KindFile>(yaml)
+            .map_err(|error| error.to_string())
+            .and_then(|parsed| parsed.validate())
+            .map_err(|message| KindError::new(file, message))
     }
 }
 
@@ -182,23 +190,6 @@ fn check(field: &str, value: &str, valid: fn(&str) -> bool, expected: &str) -> R
     }
 }
 
-fn is_kind(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_uppercase())
-        && text.chars().all(|c| c.is_ascii_alphanumeric())
-}
-
-fn is_dns_label(text: &str) -> bool {
-    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (1..=63).contains(&text.len())
-        && text.chars().all(valid)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-}
-
-fn is_dns_name(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_dns_label)
-}
-
 fn group_kind(text: &str) -> Result<GroupKind, String> {
     let (kind, group) = text.split_once('.').unwrap_or((text, ""));
     if !is_kind(kind) || !(group.is_empty() || is_dns_name(group)) {
@@ -289,16 +280,6 @@ fn label(text: &str) -> Result<(String, Option<String>), String> {
         ));
     }
     Ok((key.to_owned(), value))
-}
-
-/// A name, with or without the DNS name of who owns it.
-pub(super) fn is_label_key(key: &str) -> bool {
-    let name = key.rsplit('/').next().unwrap_or_default();
-    let valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let prefix_ok = key
-        .strip_suffix(name)
-        .is_none_or(|p| p.is_empty() || p.strip_suffix('/').is_some_and(is_dns_name));
-    !name.is_empty() && name.len() <= 63 && name.chars().all(valid) && prefix_ok
 }
 
 #[cfg(test)]

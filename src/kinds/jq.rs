@@ -6,8 +6,8 @@
 //! of the object, so they never leave this file.
 
 use jaq_core::load::lex::{Lexer, StrPart, Tok, Token};
-use jaq_core::load::{Arena, Error as LoadError, File, Loader, span};
-use jaq_core::{Compiler, Ctx, Filter, Vars, data, unwrap_valr};
+use jaq_core::load::{self, Arena, Error as LoadError, File, Loader, span};
+use jaq_core::{Compiler, Ctx, Filter, Vars, compile, data, unwrap_valr};
 use jaq_json::{Val, read};
 use serde_json::Value;
 use std::fmt;
@@ -207,10 +207,6 @@ impl Shape {
 
 /// A value of jq as JSON. `left` is what it may still take.
 fn json(value: &Val, shape: &Shape, left: &mut usize) -> Result<Value, JqFailure> {
-    let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
-    };
     let size = match value {
         Val::TStr(bytes) => bytes.len(),
         // jq's own bytes are no JSON.
@@ -247,6 +243,13 @@ fn json(value: &Val, shape: &Shape, left: &mut usize) -> Result<Value, JqFailure
     })
 }
 
+fn text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
 fn compile(source: &str) -> Result<Filter<data::JustLut<Val>>, String> {
     let tokens = Lexer::new(source)
         .lex()
@@ -254,56 +257,56 @@ fn compile(source: &str) -> Result<Filter<data::JustLut<Val>>, String> {
     refuse(source, &tokens)?;
     let definitions = jaq_core::defs()
         .chain(jaq_std::defs())
-        .chain(jaq_json::defs());
+        .chain(jaq_json::defs())
+        .filter(|definition| !DEFINITIONS_OFF.contains(&definition.name));
     let natives = jaq_core::funs()
         .chain(jaq_std::funs())
-        .chain(jaq_json::funs());
+        .chain(jaq_json::funs())
+        .filter(|(name, _, _)| !NATIVES_OFF.contains(name));
     let arena = Arena::default();
-    let loader =
-        Loader::new(definitions.filter(|definition| !DEFINITIONS_OFF.contains(&definition.name)));
-    let modules = loader.load(
-        &arena,
-        File {
-            code: source,
-            path: (),
-        },
-    );
-    let modules = modules.map_err(|errors| {
-        let first = errors.into_iter().next().map(|(_, error)| error);
-        match first {
-            Some(LoadError::Lex(errors)) => lexical(source, &errors),
-            Some(LoadError::Parse(errors)) => {
-                errors
-                    .first()
-                    .map_or_else(String::new, |(expected, found)| {
-                        format!("{}: expected {}", place(source, found), expected.as_str())
-                    })
-            }
-            _ => "cannot be read".to_owned(),
-        }
-    })?;
-    let natives = natives.filter(|(name, _, _)| !NATIVES_OFF.contains(name));
+    let file = File {
+        code: source,
+        path: (),
+    };
+    let modules = Loader::new(definitions)
+        .load(&arena, file)
+        .map_err(|errors| unreadable(source, errors))?;
     Compiler::default()
         .with_funs(natives)
         .compile(modules)
-        .map_err(|errors| {
-            let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
-            first.map_or_else(String::new, |(name, undefined)| {
-                format!(
-                    "{}: undefined {} {name}",
-                    place(source, name),
-                    undefined.as_str()
-                )
-            })
-        })
+        .map_err(|errors| undefined(source, errors))
 }
 
-fn lexical(source: &str, errors: &[jaq_core::load::lex::Error<&str>]) -> String {
+fn unreadable(source: &str, errors: load::Errors<&str, ()>) -> String {
+    match errors.into_iter().next() {
+        Some((_, LoadError::Lex(errors))) => lexical(source, &errors),
+        Some((_, LoadError::Parse(errors))) => errors
+            .first()
+            .map_or_else(String::new, |(expected, found)| {
+                unexpected(source, found, expected.as_str())
+            }),
+        _ => "cannot be read".to_owned(),
+    }
+}
+
+fn lexical(source: &str, errors: &[load::lex::Error<&str>]) -> String {
     errors
         .first()
         .map_or_else(String::new, |(expected, found)| {
-            format!("{}: expected {}", place(source, found), expected.as_str())
+            unexpected(source, found, expected.as_str())
         })
+}
+
+fn unexpected(source: &str, found: &str, expected: &str) -> String {
+    format!("{}: expected {expected}", place(source, found))
+}
+
+fn undefined(source: &str, errors: compile::Errors<&str, ()>) -> String {
+    let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
+    first.map_or_else(String::new, |(name, undefined)| {
+        let what = undefined.as_str();
+        format!("{}: undefined {what} {name}", place(source, name))
+    })
 }
 
 /// Looks at every word of a program, also within strings.

@@ -1,6 +1,6 @@
 //! The part of a kind file that is about what lives: pods and phases. Pure.
 
-use super::file::is_label_key;
+use super::names::is_label_key;
 use super::{PhaseRule, PodLabel, PodsFile, Program};
 use crate::revision::Phase;
 use serde::Deserialize;
@@ -40,31 +40,19 @@ pub(super) struct PhaseYaml {
 
 impl PodsYaml {
     pub(super) fn validate(&self) -> Result<PodsFile, String> {
-        let labels = self.labels.iter().map(|(key, value)| {
-            let label = match value.as_str() {
-                NAME => PodLabel::Name,
-                ANY => PodLabel::Any,
-                value if value.contains(['{', '}']) => {
-                    return Err(format!(
-                        "pods.labels: {value:?} is neither a value, \"{NAME}\" nor \"{ANY}\""
-                    ));
-                }
-                value => PodLabel::Is(value.to_owned()),
-            };
-            Ok((label_key("pods.labels", key)?, label))
-        });
-        let keys: Vec<&str> = self.revision_key.iter().map(String::as_str).collect();
-        let keys = if keys.is_empty() {
+        let given: Vec<&str> = self.revision_key.iter().map(String::as_str).collect();
+        let revision_key = if given.is_empty() {
             REVISION_KEYS
         } else {
-            &keys
-        };
-        let compile = |program: &String| {
-            Program::compile(program).map_err(|error| format!("pods.current: {error}"))
+            &given
         };
         Ok(PodsFile {
-            labels: labels.collect::<Result<_, _>>()?,
-            revision_key: keys
+            labels: self
+                .labels
+                .iter()
+                .map(|(key, value)| Ok((label_key("pods.labels", key)?, pod_label(value)?)))
+                .collect::<Result<_, String>>()?,
+            revision_key: revision_key
                 .iter()
                 .map(|key| label_key("pods.revisionKey", key))
                 .collect::<Result<_, _>>()?,
@@ -73,8 +61,24 @@ impl PodsYaml {
                 .as_deref()
                 .map(|key| label_key("pods.component", key))
                 .transpose()?,
-            current: self.current.as_ref().map(compile).transpose()?,
+            current: self
+                .current
+                .as_deref()
+                .map(Program::compile)
+                .transpose()
+                .map_err(|error| format!("pods.current: {error}"))?,
         })
+    }
+}
+
+fn pod_label(value: &str) -> Result<PodLabel, String> {
+    match value {
+        NAME => Ok(PodLabel::Name),
+        ANY => Ok(PodLabel::Any),
+        value if value.contains(['{', '}']) => Err(format!(
+            "pods.labels: {value:?} is neither a value, \"{NAME}\" nor \"{ANY}\""
+        )),
+        value => Ok(PodLabel::Is(value.to_owned())),
     }
 }
 

@@ -36,8 +36,8 @@ const GPUS: &[&str] = &[
 /// Decides for one whole object of `kind`.
 pub fn select(catalogue: &Catalogue, kind: &Kind, object: Value<'_>) -> Selection {
     let labels = object.at(&["metadata", "labels"]);
-    let label = |key: &str| labels.and_then(|l| l.get(key)).and_then(Value::as_str);
-    if label(LABEL_RECORD) == Some("false") {
+    let record = text_of(labels, LABEL_RECORD);
+    if record == Some("false") {
         return Selection::Refused;
     }
     if let Some(owner) = recorded_owner(catalogue, kind, object) {
@@ -45,13 +45,12 @@ pub fn select(catalogue: &Catalogue, kind: &Kind, object: Value<'_>) -> Selectio
     }
     let matched = match &kind.select {
         Select::Always => true,
-        Select::Any { labels, gpu } => {
-            label(LABEL_RECORD) == Some("true")
-                || labels.iter().any(|(key, value)| match (label(key), value) {
-                    (Some(has), Some(wanted)) => has == wanted,
-                    (has, None) => has.is_some(),
-                    (None, Some(_)) => false,
-                })
+        Select::Any {
+            labels: wanted,
+            gpu,
+        } => {
+            record == Some("true")
+                || wanted.iter().any(|label| has_label(labels, label))
                 || (*gpu && wants_gpu(kind, object))
         }
     };
@@ -59,6 +58,19 @@ pub fn select(catalogue: &Catalogue, kind: &Kind, object: Value<'_>) -> Selectio
         Selection::Selected
     } else {
         Selection::Unmatched
+    }
+}
+
+fn text_of<'d>(labels: Option<Value<'d>>, key: &str) -> Option<&'d str> {
+    labels?.get(key)?.as_str()
+}
+
+/// Whether an object has a label, of that value where one is given.
+fn has_label(labels: Option<Value<'_>>, (key, value): &(String, Option<String>)) -> bool {
+    let has = text_of(labels, key);
+    match value {
+        Some(wanted) => has == Some(wanted),
+        None => has.is_some(),
     }
 }
 

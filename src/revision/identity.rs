@@ -79,13 +79,16 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Appends two lower-case digits for each byte.
 pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
     text.extend(
         bytes
             .iter()
-            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]),
+            .flat_map(|byte| [hex_digit(byte >> 4), hex_digit(byte & 15)]),
     );
+}
+
+fn hex_digit(nibble: u8) -> char {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    char::from(DIGITS[usize::from(nibble)])
 }
 
 #[cfg(test)]

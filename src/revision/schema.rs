@@ -26,20 +26,14 @@ pub const IMMUTABLE: &[&str] = &[
 
 /// One rule over all of spec. The `has()` form, because `self.?x == oldSelf.?x` exceeds the API server's cost budget.
 pub(super) fn immutable() -> Rule {
-    let unchanged = |field: &&str| {
+    let unchanged = IMMUTABLE.iter().map(|field| {
         format!(
             "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
         )
-    };
-    Rule::new(
-        IMMUTABLE
-            .iter()
-            .map(unchanged)
-            .collect::<Vec<_>>()
-            .join(" && "),
-    )
-    .message("spec is immutable, except spec.view")
-    .reason(Reason::FieldValueForbidden)
+    });
+    Rule::new(unchanged.collect::<Vec<_>>().join(" && "))
+        .message("spec is immutable, except spec.view")
+        .reason(Reason::FieldValueForbidden)
 }
 
 /// The CustomResourceDefinition as JSON.

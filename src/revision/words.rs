@@ -62,40 +62,40 @@ pub(super) mod quantities {
         deserializer: D,
     ) -> Result<Quantities, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let pair = |part: &str| {
-            let (name, quantity) = part
-                .split_once('=')
-                .ok_or_else(|| D::Error::custom(format!("{part:?} is not NAME=QUANTITY")))?;
-            Ok((name.to_owned(), quantity.to_owned()))
-        };
         text.split(',')
             .filter(|part| !part.is_empty())
             .map(pair)
             .collect()
     }
+
+    fn pair<E: Error>(part: &str) -> Result<(String, String), E> {
+        let (name, quantity) = part
+            .split_once('=')
+            .ok_or_else(|| E::custom(format!("{part:?} is not NAME=QUANTITY")))?;
+        Ok((name.to_owned(), quantity.to_owned()))
+    }
 }
 
 /// Words on one line, as a shell would read them.
 pub fn join(words: &[String]) -> String {
-    // An assignment where a shell may take it for one is quoted as a whole.
-    let quote = |word: &String| {
-        if word.starts_with('-') {
-            quote(word)
-        } else {
-            shell_words::quote(word).into()
-        }
-    };
-    words.iter().map(quote).collect::<Vec<_>>().join(" ")
+    let quoted: Vec<_> = words
+        .iter()
+        .map(|word| {
+            // An assignment where a shell may take it for one is quoted as a whole.
+            if word.starts_with('-') {
+                quote(word)
+            } else {
+                shell_words::quote(word).into()
+            }
+        })
+        .collect();
+    quoted.join(" ")
 }
 
 /// `NAME=value` and `--flag=value` with quotes around what needs them only.
 fn quote(word: &str) -> String {
-    let plain = |name: &str| {
-        name.chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    };
     match word.split_once('=') {
-        Some((name, value)) if !name.is_empty() && plain(name) => {
+        Some((name, value)) if is_plain_name(name) => {
             // Nothing at all is quoted alone, and needs no quotes after the sign.
             let value = if value.is_empty() {
                 "".into()
@@ -108,10 +108,18 @@ fn quote(word: &str) -> String {
     }
 }
 
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
 /// How many pods: `2`, or `1..4`, `1..` and `..4` where an autoscaler decides.
 pub(super) mod range {
     use crate::revision::Pods;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use std::num::ParseIntError;
 
     // Serde hands over a reference to the field.
     #[allow(clippy::ref_option)]
@@ -120,8 +128,6 @@ pub(super) mod range {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         let Pods { number, min, max } = pods.unwrap_or_default();
-        let text =
-            |number: Option<i32>| number.map(|number| number.to_string()).unwrap_or_default();
         let range = if min.is_some() || max.is_some() {
             format!("{}..{}", text(min), text(max))
         } else {
@@ -130,25 +136,40 @@ pub(super) mod range {
         serializer.serialize_str(&range)
     }
 
+    fn text(number: Option<i32>) -> String {
+        number.map(|number| number.to_string()).unwrap_or_default()
+    }
+
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Pods>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let number = |part: &str| {
-            let number = part.parse().map_err(|error| {
-                D::Error::custom(format!("{text:?} is not a number or MIN..MAX: {error}"))
-            });
-            if part.is_empty() {
-                Ok(None)
-            } else {
-                number.map(Some)
-            }
-        };
-        let (number, min, max) = match text.split_once("..") {
-            Some((min, max)) => (None, number(min)?, number(max)?),
-            None => (number(&text)?, None, None),
-        };
-        Ok(Some(Pods { number, min, max }).filter(|pods| *pods != Pods::default()))
+        let pods = read(&text).map_err(|error| {
+            D::Error::custom(format!("{text:?} is not a number or MIN..MAX: {error}"))
+        })?;
+        Ok(Some(pods).filter(|pods| *pods != Pods::default()))
+    }
+
+    fn read(text: &str) -> Result<Pods, ParseIntError> {
+        Ok(match text.split_once("..") {
+            Some((min, max)) => Pods {
+                min: number(min)?,
+                max: number(max)?,
+                ..Pods::default()
+            },
+            None => Pods {
+                number: number(text)?,
+                ..Pods::default()
+            },
+        })
+    }
+
+    /// Nothing is no number.
+    fn number(part: &str) -> Result<Option<i32>, ParseIntError> {
+        Some(part)
+            .filter(|part| !part.is_empty())
+            .map(str::parse)
+            .transpose()
     }
 }
 
