@@ -51,12 +51,13 @@ impl Catalogue {
     pub fn built_in() -> Self {
         // Compiling their programs takes a while.
         static BUILT_IN: OnceLock<Catalogue> = OnceLock::new();
-        let parse = |(file, yaml): &(&str, &str)| {
-            Arc::new(Kind::parse(file, yaml).expect("built-in kind files are tested"))
-        };
         BUILT_IN
             .get_or_init(|| Self {
-                kinds: FILES.iter().map(parse).collect(),
+                kinds: FILES
+                    .iter()
+                    .map(|(file, yaml)| Kind::parse(file, yaml))
+                    .map(|kind| Arc::new(kind.expect("built-in kind files are tested")))
+                    .collect(),
             })
             .clone()
     }
@@ -109,12 +110,15 @@ impl Catalogue {
     fn forget(&mut self, disabled: &[String]) {
         let all = self.clone();
         for kind in &mut self.kinds {
-            let part_of = kind.part_of.clone();
-            let counts = |owner: &GroupKind| {
-                !disabled.contains(&owner.to_string()) && all.is_rooted(owner, &part_of)
-            };
-            if !kind.owned_by.iter().all(counts) {
-                Arc::make_mut(kind).owned_by.retain(counts);
+            let kept: Vec<_> = kind
+                .owned_by
+                .iter()
+                .filter(|owner| !disabled.contains(&owner.to_string()))
+                .filter(|owner| all.is_rooted(owner, &kind.part_of))
+                .cloned()
+                .collect();
+            if kept.len() < kind.owned_by.len() {
+                Arc::make_mut(kind).owned_by = kept;
             }
         }
     }

@@ -239,16 +239,15 @@ mod tests {
             .iter()
             .find(|kind| kind.kind == "Deployment")
             .expect("built in");
-        let (before, after) = (deployment("1234"), deployment("5678"));
-        let before = Document::parse(&before).expect("JSON");
-        let after = Document::parse(&after).expect("JSON");
-        let spec = |document: &Document<'_>| document.root().get("spec").expect("spec").canonical();
-        let (old, new) = (spec(&before), spec(&after));
-        let (old, new) = (
-            Document::parse(&old).expect("JSON"),
-            Document::parse(&new).expect("JSON"),
+        let old = deployment("1234");
+        let new = deployment("5678");
+        let before = Document::parse(&old).expect("JSON");
+        let after = Document::parse(&new).expect("JSON");
+        let deltas = diff(
+            "spec",
+            before.root().get("spec").expect("spec"),
+            after.root().get("spec").expect("spec"),
         );
-        let deltas = diff("spec", old.root(), new.root());
         let shown = view(kind, after.root(), History::Changed(&deltas), first).expect("a view");
         let from = from.map(|text| Document::parse(text).expect("JSON"));
         again(
@@ -263,7 +262,8 @@ mod tests {
 
     #[test]
     fn further_secrets_go_with_and_without_the_generation_before() {
-        let (none, before) = (Names::default(), deployment("1234"));
+        let none = Names::default();
+        let before = deployment("1234");
         let shown = made_anew(None, &none, &none);
         assert_eq!(shown.summary, "scale_pin 1234→5678, args, env DOOR_PIN");
         assert!(

@@ -247,10 +247,8 @@ mod tests {
     use crate::json::Document;
 
     fn paths(from: &str, to: &str) -> Vec<String> {
-        let (from, to) = (
-            Document::parse(from).expect("valid"),
-            Document::parse(to).expect("valid"),
-        );
+        let from = Document::parse(from).expect("valid");
+        let to = Document::parse(to).expect("valid");
         let mark = |d: &Delta<'_>| match (d.from, d.to) {
             (None, _) => "+",
             (_, None) => "-",

@@ -36,11 +36,10 @@ fn scalar<'a>(delta: &'a Delta<'_>, text: &'a str, names: &Names) -> Cow<'a, str
 /// Whether this is the value of something, an environment variable, whose name looks secret; the name is beside it, or
 /// above it where every value is wrapped. So is what stands in a list of that name.
 fn in_secret(delta: &Delta<'_>, names: &Names) -> bool {
-    let above = delta.path.iter().rev().nth(1).and_then(|step| match step {
-        Segment::Key(name) | Segment::Name(name) => Some(*name),
-        Segment::Index(_) => None,
-    });
-    let above = above.is_some_and(|name| names.secret_name(name));
+    let above = match delta.path.iter().rev().nth(1) {
+        Some(Segment::Key(name) | Segment::Name(name)) => names.secret_name(name),
+        Some(Segment::Index(_)) | None => false,
+    };
     match delta.path.last() {
         Some(Segment::Key("value")) => {
             above

@@ -110,11 +110,8 @@ fn label(path: &[Segment<'_>]) -> (String, bool) {
     let Some(at) = last_item else {
         return (last_keys(below_root), false);
     };
-    let above = below_root[..at].iter().rev();
-    let list = above
-        .filter_map(|segment| segment.key())
-        .next()
-        .unwrap_or("item");
+    let mut above = below_root[..at].iter().rev();
+    let list = above.find_map(|segment| segment.key()).unwrap_or("item");
     match below_root[at] {
         Segment::Name(name) if list == "env" => (format!("env {name}"), false),
         Segment::Name(name) if at + 1 == below_root.len() => (format!("{list} {name}"), false),

@@ -120,96 +120,95 @@ fn pods_of(manifest: &Value) -> Vec<Value> {
         .collect()
 }
 
+/// A case of the table, a field of it, another value of that as JSON, and whether that makes new pods.
+const FIELDS: &[(&str, &str, &str, bool)] = &[
+    (PREDICTOR, "/spec/predictor/minReplicas", "7", false),
+    (PREDICTOR, "/spec/predictor/maxReplicas", "7", false),
+    (PREDICTOR, "/spec/predictor/scaleTarget", "7", false),
+    (PREDICTOR, "/spec/predictor/scaleMetric", r#""rps""#, false),
+    (
+        PREDICTOR,
+        "/spec/predictor/scaleMetricType",
+        r#""Utilization""#,
+        false,
+    ),
+    (
+        PREDICTOR,
+        "/spec/predictor/autoScaling",
+        r#"{"metrics": []}"#,
+        false,
+    ),
+    (
+        PREDICTOR,
+        "/spec/predictor/canaryTrafficPercent",
+        "10",
+        false,
+    ),
+    (PREDICTOR, "/spec/transformer/minReplicas", "3", false),
+    (PREDICTOR, "/spec/explainer/maxReplicas", "3", false),
+    (
+        PREDICTOR,
+        "/spec/predictor/model/storageUri",
+        r#""s3://other""#,
+        true,
+    ),
+    (PREDICTOR, "/metadata/labels", r#"{"team": "x"}"#, true),
+    (LEADER, "/spec/replicas", "9", false),
+    (LEADER, "/spec/leaderWorkerTemplate/size", "9", true),
+    (
+        LEADER,
+        "/spec/leaderWorkerTemplate/restartPolicy",
+        r#""None""#,
+        true,
+    ),
+    (
+        LEADER,
+        "/spec/networkConfig",
+        r#"{"subdomainPolicy": "Shared"}"#,
+        true,
+    ),
+    (NIM, "/spec/replicas", "9", false),
+    (
+        NIM,
+        "/spec/scale",
+        r#"{"enabled": true, "hpa": {"minReplicas": 2, "maxReplicas": 3}}"#,
+        false,
+    ),
+    (NIM, "/spec/livenessProbe", "{}", false),
+    (NIM, "/spec/expose", r#"{"ingress": {"spec": {}}}"#, false),
+    (NIM, "/spec/metrics", r#"{"serviceMonitor": {}}"#, false),
+    (NIM, "/spec/storage", r#"{"nimCache": {}}"#, false),
+    (NIM, "/spec/storage", r#"{"pvc": {"name": "x"}}"#, true),
+    (LLM, "/spec/replicas", "9", false),
+    (LLM, "/spec/scaling", r#"{"minReplicas": 3}"#, false),
+    (LLM, "/spec/parallelism", r#"{"tensor": 2}"#, true),
+    (LLM, "/spec/baseRefs", r#"[{"name": "x"}]"#, true),
+    (LLM, "/spec/model", r#"{"uri": "hf://other"}"#, true),
+    (GRAPH, "/spec/components/1/replicas", "9", false),
+    (GRAPH, "/spec/components/1/scalingAdapter", "{}", false),
+    (
+        GRAPH,
+        "/spec/components/1/multinode",
+        r#"{"nodeCount": 4}"#,
+        true,
+    ),
+    (GRAPH, "/spec/restart", r#"{"id": "2"}"#, true),
+    (RUN_AI, "/spec/minScale", r#"{"value": 9}"#, false),
+    (RUN_AI, "/spec/maxScale", r#"{"value": 9}"#, false),
+    (RUN_AI, "/spec/nodeType", r#"{"value": "x"}"#, true),
+];
+
 #[test]
 fn pods_are_told_apart_by_what_makes_them_new_and_not_by_their_number() {
-    for (name, field, value, new) in [
-        (PREDICTOR, "/spec/predictor/minReplicas", json!(7), false),
-        (PREDICTOR, "/spec/predictor/maxReplicas", json!(7), false),
-        (PREDICTOR, "/spec/predictor/scaleTarget", json!(7), false),
-        (
-            PREDICTOR,
-            "/spec/predictor/scaleMetric",
-            json!("rps"),
-            false,
-        ),
-        (
-            PREDICTOR,
-            "/spec/predictor/scaleMetricType",
-            json!("Utilization"),
-            false,
-        ),
-        (
-            PREDICTOR,
-            "/spec/predictor/autoScaling",
-            json!({"metrics": []}),
-            false,
-        ),
-        (
-            PREDICTOR,
-            "/spec/predictor/canaryTrafficPercent",
-            json!(10),
-            false,
-        ),
-        (PREDICTOR, "/spec/transformer/minReplicas", json!(3), false),
-        (PREDICTOR, "/spec/explainer/maxReplicas", json!(3), false),
-        (
-            PREDICTOR,
-            "/spec/predictor/model/storageUri",
-            json!("s3://other"),
-            true,
-        ),
-        (PREDICTOR, "/metadata/labels", json!({"team": "x"}), true),
-        (LEADER, "/spec/replicas", json!(9), false),
-        (LEADER, "/spec/leaderWorkerTemplate/size", json!(9), true),
-        (
-            LEADER,
-            "/spec/leaderWorkerTemplate/restartPolicy",
-            json!("None"),
-            true,
-        ),
-        (
-            LEADER,
-            "/spec/networkConfig",
-            json!({"subdomainPolicy": "Shared"}),
-            true,
-        ),
-        (NIM, "/spec/replicas", json!(9), false),
-        (
-            NIM,
-            "/spec/scale",
-            json!({"enabled": true, "hpa": {"minReplicas": 2, "maxReplicas": 3}}),
-            false,
-        ),
-        (NIM, "/spec/livenessProbe", json!({}), false),
-        (NIM, "/spec/expose", json!({"ingress": {"spec": {}}}), false),
-        (NIM, "/spec/metrics", json!({"serviceMonitor": {}}), false),
-        (NIM, "/spec/storage", json!({"nimCache": {}}), false),
-        (NIM, "/spec/storage", json!({"pvc": {"name": "x"}}), true),
-        (LLM, "/spec/replicas", json!(9), false),
-        (LLM, "/spec/scaling", json!({"minReplicas": 3}), false),
-        (LLM, "/spec/parallelism", json!({"tensor": 2}), true),
-        (LLM, "/spec/baseRefs", json!([{"name": "x"}]), true),
-        (LLM, "/spec/model", json!({"uri": "hf://other"}), true),
-        (GRAPH, "/spec/components/1/replicas", json!(9), false),
-        (GRAPH, "/spec/components/1/scalingAdapter", json!({}), false),
-        (
-            GRAPH,
-            "/spec/components/1/multinode",
-            json!({"nodeCount": 4}),
-            true,
-        ),
-        (GRAPH, "/spec/restart", json!({"id": "2"}), true),
-        (RUN_AI, "/spec/minScale", json!({"value": 9}), false),
-        (RUN_AI, "/spec/maxScale", json!({"value": 9}), false),
-        (RUN_AI, "/spec/nodeType", json!({"value": "x"}), true),
-    ] {
+    for (name, field, value, new) in FIELDS {
         let before = case(name);
         let mut after = before.clone();
         let (parent, key) = field.rsplit_once('/').expect("a path");
+        let value: Value = serde_json::from_str(value).expect("JSON");
         after.pointer_mut(parent).expect(field)[key] = value.clone();
         assert_eq!(
             pods_of(&before) != pods_of(&after),
-            new,
+            *new,
             "{name}: {field} {value}"
         );
     }

@@ -25,11 +25,11 @@ struct Job {
 /// A running thread.
 struct Worker {
     jobs: mpsc::Sender<Job>,
-    progress: Arc<Progress>,
+    progress: Arc<JobProgress>,
 }
 
 #[derive(Default)]
-struct Progress {
+struct JobProgress {
     /// The number of the job that runs, and when it began.
     running: Mutex<Option<(u64, Instant)>>,
     /// The thread is in a job that takes too long; another thread takes the jobs behind it.
@@ -114,7 +114,7 @@ impl JobThread {
 /// Starts a thread. It ends when its sender is dropped, or after the job that it was left behind with.
 fn start() -> Option<Worker> {
     let (jobs, received) = mpsc::channel();
-    let progress = Arc::<Progress>::default();
+    let progress = Arc::<JobProgress>::default();
     let worker = Worker {
         jobs,
         progress: progress.clone(),
@@ -127,7 +127,7 @@ fn start() -> Option<Worker> {
     Some(worker)
 }
 
-fn work(jobs: mpsc::Receiver<Job>, progress: &Progress) {
+fn work(jobs: mpsc::Receiver<Job>, progress: &JobProgress) {
     for Job { number, work } in jobs {
         if progress.left_behind.load(Ordering::Relaxed) {
             return;

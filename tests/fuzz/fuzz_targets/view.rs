@@ -12,9 +12,18 @@ fuzz_target!(|input: (u8, &str)| {
     let (which, text) = input;
     let catalogue = Catalogue::built_in();
     let kind = &catalogue.kinds()[usize::from(which) % catalogue.kinds().len()];
-    let Ok(document) = Document::parse(text) else { return };
+    let Ok(document) = Document::parse(text) else {
+        return;
+    };
     let names = Names::default();
-    let Some(mut view) = view(kind, document.root(), History::First { generation: 1 }, &names) else { return };
+    let Some(mut view) = view(
+        kind,
+        document.root(),
+        History::First { generation: 1 },
+        &names,
+    ) else {
+        return;
+    };
     if let Some(file) = &kind.view
         && let Ok(outputs) = components(file, text)
     {
