@@ -1,7 +1,7 @@
-//! Which replica does the work that one is enough for: the holder of a Lease.
+//! The election of the replica that does the work for which one is enough: the holder of a Lease.
 //!
 //! Leadership saves work; nothing is wrong when two lead for a moment. The algorithm is client-go's: a Lease is taken
-//! by a PUT with its resourceVersion, it has expired when nobody was seen to renew it for its duration (by this
+//! by a PUT with its resourceVersion, it has expired when it was not seen to be renewed for its duration (by this
 //! process' own clock; the times in it are never trusted), and a leader that cannot renew in time stops by itself.
 
 mod election;
@@ -12,7 +12,8 @@ pub use task::Elector;
 /// Name of the Lease.
 pub const LEASE: &str = "revisor";
 
-/// The name of the host, which in a pod is the pod's: the same after a restart. Elsewhere several may run on one host.
+/// The name of this process in the Lease: in a pod the pod's name, which is the same after a restart. Elsewhere several
+/// processes may run on one host, so the process id is appended.
 pub fn identity() -> String {
     let host = host().unwrap_or_else(|| "revisor".to_owned());
     let in_a_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();

@@ -1,7 +1,8 @@
 //! Takes, renews and gives up the Lease.
 
 use super::LEASE;
-use super::election::{DEADLINE, DURATION, PERIOD, Seen, held};
+use super::election::{DEADLINE, DURATION, ObservedLease, PERIOD, held};
+use crate::clock;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
@@ -10,14 +11,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// How long giving it up may take.
+/// The deadline of giving the Lease up.
 const RELEASE: Duration = Duration::from_secs(2);
 
-/// Stands for election as long as it runs.
+/// Stands for election for as long as it runs.
 pub struct Elector {
     api: Api<Lease>,
     identity: String,
-    seen: Option<Seen>,
+    observed: Option<ObservedLease>,
     version: Option<String>,
     leads: watch::Sender<bool>,
 }
@@ -27,20 +28,17 @@ impl Elector {
     /// returned side tells whether this process leads.
     pub fn new(client: Client, namespace: &str, identity: &str) -> (Self, watch::Receiver<bool>) {
         let (leads, told) = watch::channel(false);
-        let api = Api::namespaced(client, namespace);
-        (
-            Self {
-                api,
-                identity: identity.to_owned(),
-                seen: None,
-                version: None,
-                leads,
-            },
-            told,
-        )
+        let elector = Self {
+            api: Api::namespaced(client, namespace),
+            identity: identity.to_owned(),
+            observed: None,
+            version: None,
+            leads,
+        };
+        (elector, told)
     }
 
-    /// Runs until it is told to stop; then gives the Lease up.
+    /// Runs until `stop`; then gives the Lease up.
     pub async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
@@ -77,18 +75,13 @@ impl Elector {
     async fn release(&mut self) {
         let led = *self.leads.borrow();
         self.tell(false);
-        let Some(seen) = self.seen.take().filter(|_| led) else {
+        let Some(observed) = self.observed.take().filter(|_| led) else {
             return;
         };
-        let lease = self.lease(seen.release());
-        if !matches!(
-            timeout(
-                RELEASE,
-                self.api.replace(LEASE, &PostParams::default(), &lease)
-            )
-            .await,
-            Ok(Ok(_))
-        ) {
+        let lease = self.lease(observed.release(clock::timestamp()));
+        let params = PostParams::default();
+        let answer = timeout(RELEASE, self.api.replace(LEASE, &params, &lease)).await;
+        if !matches!(answer, Ok(Ok(_))) {
             tracing::info!(
                 "the lease was not given up; it expires in {} s",
                 DURATION.as_secs()
@@ -109,31 +102,33 @@ impl Elector {
     async fn attempt(&mut self) -> kube::Result<bool> {
         let Some(present) = self.api.get_opt(LEASE).await? else {
             self.version = None;
-            let lease = self.lease(held(&self.identity, 0));
-            let made = self.api.create(&PostParams::default(), &lease).await;
-            return self.written(made);
+            let lease = self.lease(held(&self.identity, 0, clock::timestamp()));
+            let created = self.api.create(&PostParams::default(), &lease).await;
+            return self.written(created);
         };
         let now = Instant::now();
         self.version.clone_from(&present.metadata.resource_version);
-        let seen = Seen::update(self.seen.take(), present.spec.unwrap_or_default(), now);
-        let claim = seen.claim(&self.identity, now);
-        self.seen = Some(seen);
+        let record = present.spec.unwrap_or_default();
+        let observed = ObservedLease::update(self.observed.take(), record, now);
+        let claim = observed.claim(&self.identity, now, clock::timestamp());
+        self.observed = Some(observed);
         let Some(claim) = claim else { return Ok(false) };
         let lease = self.lease(claim);
-        let made = self
+        let replaced = self
             .api
             .replace(LEASE, &PostParams::default(), &lease)
             .await;
-        self.written(made)
+        self.written(replaced)
     }
 
-    /// A conflict says that somebody else was faster.
+    /// Whether this process leads after the answer to a write. A conflict means that another process was faster.
     fn written(&mut self, answer: kube::Result<Lease>) -> kube::Result<bool> {
         match answer {
             Ok(lease) => {
                 self.version = lease.metadata.resource_version;
                 let record = lease.spec.unwrap_or_default();
-                self.seen = Some(Seen::update(self.seen.take(), record, Instant::now()));
+                let observed = self.observed.take();
+                self.observed = Some(ObservedLease::update(observed, record, Instant::now()));
                 Ok(true)
             }
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
@@ -159,38 +154,36 @@ mod tests {
     use super::*;
     use http::{Method, Request, Response, StatusCode};
     use kube::client::Body;
+    use parking_lot::Mutex;
     use serde_json::{Value, json};
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Arc, Mutex};
     use tokio::task::JoinHandle;
 
     /// One Lease as the API server keeps it: with a resourceVersion that a PUT has to name.
     #[derive(Clone, Default)]
     struct Server(Arc<Mutex<Option<Value>>>);
 
+    fn version(lease: &Value) -> Option<&str> {
+        lease["metadata"]["resourceVersion"].as_str()
+    }
+
+    fn failed(code: u16, reason: &str) -> (u16, Value) {
+        let status = json!({
+            "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": "x",
+        });
+        (code, status)
+    }
+
     impl Server {
         fn answer(&self, method: &Method, body: &[u8]) -> (u16, Value) {
-            let mut kept = self.0.lock().expect("no panic");
+            let mut kept = self.0.lock();
             let sent: Value = serde_json::from_slice(body).unwrap_or_default();
-            let version = |lease: &Value| {
-                lease["metadata"]["resourceVersion"]
-                    .as_str()
-                    .map(str::to_owned)
-            };
-            let failed = |code: u16| {
-                (
-                    code,
-                    json!({"kind": "Status", "status": "Failure", "code": code, "reason": "x", "message": "x"}),
-                )
-            };
             match (method, kept.as_ref()) {
-                (&Method::GET, None) => (
-                    404,
-                    json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": "x"}),
-                ),
+                (&Method::GET, None) => failed(404, "NotFound"),
                 (&Method::GET, Some(lease)) => (200, lease.clone()),
-                (&Method::POST, Some(_)) => failed(409),
-                (&Method::PUT, Some(lease)) if version(lease) != version(&sent) => failed(409),
+                (&Method::POST, Some(_)) => failed(409, "x"),
+                (&Method::PUT, Some(lease)) if version(lease) != version(&sent) => failed(409, "x"),
                 _ => {
                     let next = kept
                         .as_ref()
@@ -208,7 +201,8 @@ mod tests {
         fn client(&self, cut: Arc<AtomicBool>) -> Client {
             let server = self.clone();
             let service = tower::service_fn(move |request: Request<Body>| {
-                let (server, cut) = (server.clone(), cut.clone());
+                let server = server.clone();
+                let cut = cut.clone();
                 async move {
                     let method = request.method().clone();
                     let body = http_body_util::BodyExt::collect(request.into_body())
@@ -238,7 +232,8 @@ mod tests {
     }
 
     fn start(server: &Server, identity: &str) -> Replica {
-        let (cut, stop) = (Arc::<AtomicBool>::default(), CancellationToken::new());
+        let cut = Arc::<AtomicBool>::default();
+        let stop = CancellationToken::new();
         let (elector, leads) = Elector::new(server.client(cut.clone()), "default", identity);
         let task = tokio::spawn(elector.run(stop.clone()));
         Replica {
@@ -249,7 +244,7 @@ mod tests {
         }
     }
 
-    /// Lets time pass; who led in each tenth of a second, and never two at once.
+    /// Lets time pass. Returns the leader in each tenth of a second; two at once fail the test.
     async fn pass(seconds: u64, replicas: &[&Replica]) -> Vec<Option<usize>> {
         let mut led = Vec::new();
         for _ in 0..seconds * 10 {

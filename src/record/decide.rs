@@ -5,19 +5,19 @@ use crate::kinds::{Kind, Path};
 use crate::view::absent;
 use crate::view::diff::{Delta, Deltas, Segment, keys};
 
-/// What is known of the generation before this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The knowledge about the generation before this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Before {
     /// Nothing: the workload is seen for the first time.
     Nothing,
     /// Generation g-1 is known.
     Adjacent,
-    /// What is known is older than that.
+    /// Only an older generation is known.
     Apart,
 }
 
 /// How the spec compares with the last known one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Comparison {
     /// It is the same.
     Same,
@@ -29,8 +29,8 @@ pub enum Comparison {
     Unknown,
 }
 
-/// What becomes of a generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The decision about a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// Recorded as the first sight of the workload.
     Baseline,
@@ -58,7 +58,7 @@ pub fn decide(before: Before, comparison: Comparison) -> Verdict {
     }
 }
 
-/// Compares by the differences, after what the kind file says means nothing is taken away.
+/// Compares by the differences, without those that mean nothing according to the kind file.
 pub fn compare(
     kind: &Kind,
     deltas: &mut Deltas<'_>,
@@ -69,15 +69,27 @@ pub fn compare(
     if deltas.list.is_empty() {
         return Comparison::Same;
     }
-    let autoscaled = |delta: &Delta<'_>| {
-        kind.replicas.iter().any(|path| at(&delta.path, path))
-            && managed::autoscaled(entries, &delta.path, autoscalers)
-    };
-    if !deltas.truncated && deltas.list.iter().all(autoscaled) {
+    let is_autoscaled = !deltas.truncated
+        && deltas
+            .list
+            .iter()
+            .all(|delta| autoscaled(kind, delta, entries, autoscalers));
+    if is_autoscaled {
         Comparison::Autoscaled
     } else {
         Comparison::Different
     }
+}
+
+/// Whether a difference is one of replicas, and an autoscaler made it.
+fn autoscaled(
+    kind: &Kind,
+    delta: &Delta<'_>,
+    entries: &[ManagedFieldsEntry<'_>],
+    autoscalers: &[String],
+) -> bool {
+    kind.replicas.iter().any(|path| at(&delta.path, path))
+        && managed::autoscaled(entries, &delta.path, autoscalers)
 }
 
 fn at(path: &[Segment<'_>], expected: &Path) -> bool {
@@ -101,20 +113,16 @@ mod tests {
 
     fn comparison(from: &str, to: &str, owner: &str) -> Comparison {
         let kind = Kind::parse("thing", KIND).expect("valid");
-        let (from, to) = (object(from, owner), object(to, owner));
-        let (from, to) = (
-            Document::parse(&from).expect("valid"),
-            Document::parse(&to).expect("valid"),
-        );
-        let (before, after) = (
-            from.root().get("spec").expect("spec"),
-            to.root().get("spec").expect("spec"),
-        );
-        let entries = managed::entries(to.root());
+        let old_json = object(from, owner);
+        let new_json = object(to, owner);
+        let old = Document::parse(&old_json).expect("valid");
+        let new = Document::parse(&new_json).expect("valid");
+        let before = old.root().get("spec").expect("spec");
+        let after = new.root().get("spec").expect("spec");
         compare(
             &kind,
             &mut diff("spec", before, after),
-            &entries,
+            &managed::entries(new.root()),
             &["hpa".to_owned()],
         )
     }

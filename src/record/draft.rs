@@ -1,7 +1,7 @@
 //! One decided generation as a Revision that is ready to be written. Pure.
 
 use super::decide::Verdict;
-use super::managed::{Fingerprint, ManagedFieldsEntry, author};
+use super::managed::{Author, Fingerprint, ManagedFieldsEntry, author};
 use crate::json::Value;
 use crate::kinds::Kind;
 use crate::revision::{
@@ -22,7 +22,7 @@ use std::io;
 /// Annotations may hold 256 KiB; the snapshot keeps them whole.
 const MAX_TEXT: usize = 1024;
 
-/// What a Revision is made of.
+/// The parts of which a Revision is made.
 pub(super) struct Draft<'a> {
     pub(super) kind: &'a Kind,
     pub(super) change: &'a Change,
@@ -66,7 +66,7 @@ impl Draft<'_> {
     fn spec(&self) -> io::Result<RevisionSpec> {
         let change = self.change;
         let author = self.author();
-        let (change_time, change_time_source) = match author.as_ref().and_then(|(_, time)| *time) {
+        let (change_time, change_time_source) = match author.as_ref().and_then(|a| a.time) {
             Some(time) => (time, TimeSource::ManagedFields),
             None => (self.now, TimeSource::Observed),
         };
@@ -88,7 +88,7 @@ impl Draft<'_> {
             observed_via: change.seen,
             change_time,
             change_time_source,
-            via: author.map(|(via, _)| via),
+            via: author.map(|author| author.via),
             change_cause: annotation(self.object, "kubernetes.io/change-cause")
                 .map(|text| prefix(text, MAX_TEXT).to_owned()),
             source: source(self.object),
@@ -109,8 +109,8 @@ impl Draft<'_> {
         }
     }
 
-    /// Who changed what is told; when nothing is, who wrote spec last.
-    fn author(&self) -> Option<(crate::revision::Via, Option<DateTime<Utc>>)> {
+    /// The author of the changes that are listed; when none are, the last writer of spec.
+    fn author(&self) -> Option<Author> {
         const SPEC: &[Segment<'static>] = &[Segment::Key("spec")];
         let told = self.verdict == Verdict::Change { told: true };
         if !told {
@@ -132,25 +132,35 @@ fn annotation<'d>(object: Value<'d>, key: &str) -> Option<&'d str> {
     object.at(&["metadata", "annotations", key])?.as_str()
 }
 
+fn label<'d>(object: Value<'d>, key: &str) -> Option<&'d str> {
+    object.at(&["metadata", "labels", key])?.as_str()
+}
+
 /// The delivery tool that marked the workload: Argo CD's tracking id or label, Flux' labels, Helm's annotation.
 fn source(object: Value<'_>) -> Option<Source> {
-    let label = |key: &str| object.at(&["metadata", "labels", key])?.as_str();
-    let tracked =
-        annotation(object, "argocd.argoproj.io/tracking-id").and_then(|id| id.split(':').next());
-    let flux = || {
-        label("kustomize.toolkit.fluxcd.io/name").or_else(|| label("helm.toolkit.fluxcd.io/name"))
-    };
-    let helm = || annotation(object, "meta.helm.sh/release-name");
-    let argo = tracked
-        .or_else(|| label("argocd.argoproj.io/instance"))
-        .map(|name| ("ArgoCD", name));
-    let found = argo
-        .or_else(|| flux().map(|name| ("Flux", name)))
-        .or_else(|| helm().map(|name| ("Helm", name)));
-    found.map(|(tool, name)| Source {
+    let (tool, name) = argo_cd(object)
+        .map(|name| ("ArgoCD", name))
+        .or_else(|| flux(object).map(|name| ("Flux", name)))
+        .or_else(|| helm(object).map(|name| ("Helm", name)))?;
+    Some(Source {
         tool: tool.to_owned(),
-        name: prefix(name, MAX_TEXT).to_owned(),
+        name: name.chars().take(MAX_TEXT).collect(),
     })
+}
+
+fn argo_cd(object: Value<'_>) -> Option<&str> {
+    annotation(object, "argocd.argoproj.io/tracking-id")
+        .and_then(|id| id.split(':').next())
+        .or_else(|| label(object, "argocd.argoproj.io/instance"))
+}
+
+fn flux(object: Value<'_>) -> Option<&str> {
+    label(object, "kustomize.toolkit.fluxcd.io/name")
+        .or_else(|| label(object, "helm.toolkit.fluxcd.io/name"))
+}
+
+fn helm(object: Value<'_>) -> Option<&str> {
+    annotation(object, "meta.helm.sh/release-name")
 }
 
 #[cfg(test)]

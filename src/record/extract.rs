@@ -1,4 +1,4 @@
-//! Completes views with what the jq of kind files finds, off the path of recording.
+//! Completes views with the components that the jq of kind files finds, off the path of recording.
 //!
 //! When it fails, a Revision is recorded without that part of its view.
 
@@ -38,7 +38,7 @@ impl Extractor {
         }
     }
 
-    /// What runs the programs.
+    /// The runner of the programs.
     pub fn runner(&self) -> &Runner {
         &self.runner
     }
@@ -53,7 +53,7 @@ impl Extractor {
         }))
     }
 
-    /// Adds to a view what the kind file's jq finds in the workload.
+    /// Adds to a view the components that the kind file's jq finds in the workload.
     ///
     /// # Errors
     /// Why the view stays as it is; see [`Runner::run`].
@@ -62,11 +62,11 @@ impl Extractor {
         let Some(file) = &kind.view else {
             return Ok(());
         };
-        let work = {
-            let unviewed = unviewed.clone();
-            move || outputs(&unviewed)
-        };
-        let outputs = self.runner.run(&kind, PART, work).await?;
+        let source = unviewed.clone();
+        let outputs = self
+            .runner
+            .run(&kind, PART, move || outputs(&source))
+            .await?;
         complete(view, file, &outputs, &self.names);
         Ok(())
     }
@@ -80,7 +80,7 @@ fn outputs(unviewed: &Unviewed) -> Result<Vec<Value>, JqFailure> {
     components(file, &text)
 }
 
-/// The components of one workload, from its JSON; of each what a view reads.
+/// The components of one workload, from its JSON, each cut to the fields that a view reads.
 ///
 /// # Errors
 /// Without any value of the object.

@@ -1,4 +1,4 @@
-//! Generations that cannot be had, as a Revision of type Gap. Pure.
+//! Generations that were lost, as a Revision of type Gap.
 
 use crate::revision::{
     Gap, LABEL_WORKLOAD_KIND, LABEL_WORKLOAD_UID, Observed, Revision, RevisionSpec, RevisionType,

@@ -1,8 +1,9 @@
-//! metadata.managedFields: who owns a field, and when it was last written. Pure.
+//! metadata.managedFields: the owners of a field, and the time at which it was last written.
 //!
 //! An entry names a program (its field manager), never a person. Its `time` has whole seconds and moves when the
-//! entry's set of fields or one of their values changes; entries of the subresource `scale` have none. The format of `fieldsV1` is that of Kubernetes'
-//! structured-merge-diff: `f:` a field, `k:` a list item by its keys, `v:` by its value, `i:` by its index.
+//! entry's set of fields or one of their values changes; entries of the subresource `scale` have none. The format of
+//! `fieldsV1` is that of Kubernetes' structured-merge-diff: `f:` a field, `k:` a list item by its keys, `v:` by its
+//! value, `i:` by its index.
 
 use crate::json::Value;
 use crate::revision::Via;
@@ -10,7 +11,7 @@ use crate::view::diff::Segment;
 use chrono::{DateTime, Utc};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// One entry.
+/// One entry of metadata.managedFields.
 #[derive(Clone, Copy, Debug)]
 pub struct ManagedFieldsEntry<'d> {
     manager: &'d str,
@@ -20,7 +21,7 @@ pub struct ManagedFieldsEntry<'d> {
     fields: Option<Value<'d>>,
 }
 
-/// Whose entry it was and when it was last written, to tell later who wrote since.
+/// The owner of an entry and the time at which it was last written, to find later the entries that were written since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     owner: u64,
@@ -28,23 +29,12 @@ pub struct Fingerprint {
 }
 
 /// The entries of one object, without those that only own status.
-pub fn entries<'d>(object: Value<'d>) -> Vec<ManagedFieldsEntry<'d>> {
+pub fn entries(object: Value<'_>) -> Vec<ManagedFieldsEntry<'_>> {
     let Some(list) = object.at(&["metadata", "managedFields"]) else {
         return Vec::new();
     };
-    let text =
-        |entry: Value<'d>, key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
-    let read = |entry: Value<'d>| ManagedFieldsEntry {
-        manager: text(entry, "manager"),
-        operation: text(entry, "operation"),
-        subresource: text(entry, "subresource"),
-        time: DateTime::parse_from_rfc3339(text(entry, "time"))
-            .ok()
-            .map(|t| t.to_utc()),
-        fields: entry.get("fieldsV1"),
-    };
     list.items()
-        .map(read)
+        .map(ManagedFieldsEntry::read)
         .filter(|entry| entry.subresource != "status")
         .collect()
 }
@@ -73,15 +63,24 @@ pub fn autoscaled(
         })
 }
 
-/// Through whom and when a change was made: the newest entry that owns one of the `present` paths, or, for a
-/// removal, the newest entry that was written since `before`. Of a removal within the second of the last write nobody
-/// can say: an entry that only lost a field belongs to the one it was taken from.
+/// The field manager through which a change was made, and the time of its last write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Author {
+    /// The field manager.
+    pub via: Via,
+    /// The time of its last write, if its entry has one.
+    pub time: Option<DateTime<Utc>>,
+}
+
+/// The author of a change: the newest entry that owns one of the `present` paths, or, for a removal, the newest entry
+/// that was written since `before`. A removal within the second of the last write has no known author: an entry that
+/// only lost a field belongs to the program from which it was taken.
 pub fn author(
     entries: &[ManagedFieldsEntry<'_>],
     before: &[Fingerprint],
     present: &[&[Segment<'_>]],
     removed: bool,
-) -> Option<(Via, Option<DateTime<Utc>>)> {
+) -> Option<Author> {
     let mut authors: Vec<&ManagedFieldsEntry<'_>> = present
         .iter()
         .flat_map(|path| owners(entries, path))
@@ -96,33 +95,46 @@ pub fn author(
     authors
         .into_iter()
         .map(ManagedFieldsEntry::author)
-        .max_by_key(|(_, time)| *time)
+        .max_by_key(|author| author.time)
 }
 
-/// The entries that own `path` most exactly. Whoever owns only the map around a field has the same empty set there as
-/// whoever owns all of a list, so that counts only when nobody owns the field itself.
+/// The entries that own `path` most exactly. The owner of only the map around a field has the same empty set there as
+/// the owner of a whole list, so that counts only when no entry owns the field itself.
 fn owners<'a, 'd>(
     entries: &'a [ManagedFieldsEntry<'d>],
     path: &[Segment<'_>],
 ) -> Vec<&'a ManagedFieldsEntry<'d>> {
-    let depth = |entry: &ManagedFieldsEntry<'_>| entry.owns(path);
-    let Some(deepest) = entries.iter().filter_map(depth).max() else {
+    let Some(deepest) = entries.iter().filter_map(|entry| entry.owns(path)).max() else {
         return Vec::new();
     };
     entries
         .iter()
-        .filter(|entry| depth(entry) == Some(deepest))
+        .filter(|entry| entry.owns(path) == Some(deepest))
         .collect()
 }
 
-impl ManagedFieldsEntry<'_> {
-    fn author(&self) -> (Via, Option<DateTime<Utc>>) {
-        let via = Via {
-            manager: self.manager.to_owned(),
-            operation: self.operation.to_owned(),
-            subresource: self.subresource.to_owned(),
-        };
-        (via, self.time)
+impl<'d> ManagedFieldsEntry<'d> {
+    fn read(entry: Value<'d>) -> Self {
+        Self {
+            manager: text(entry, "manager"),
+            operation: text(entry, "operation"),
+            subresource: text(entry, "subresource"),
+            time: DateTime::parse_from_rfc3339(text(entry, "time"))
+                .ok()
+                .map(|time| time.to_utc()),
+            fields: entry.get("fieldsV1"),
+        }
+    }
+
+    fn author(&self) -> Author {
+        Author {
+            via: Via {
+                manager: self.manager.to_owned(),
+                operation: self.operation.to_owned(),
+                subresource: self.subresource.to_owned(),
+            },
+            time: self.time,
+        }
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -134,7 +146,7 @@ impl ManagedFieldsEntry<'_> {
         }
     }
 
-    /// How much of `path` this entry names, when it owns the field there, something in it, or what it is a part of.
+    /// The number of segments of `path` that this entry names, when it owns the field there, a part of it, or a parent.
     fn owns(&self, path: &[Segment<'_>]) -> Option<usize> {
         let mut at = self.fields.filter(|fields| fields.is_object())?;
         for (depth, segment) in path.iter().enumerate() {
@@ -154,6 +166,11 @@ impl ManagedFieldsEntry<'_> {
     }
 }
 
+/// A text of an entry; empty when there is none.
+fn text<'d>(entry: Value<'d>, key: &str) -> &'d str {
+    entry.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
 fn is_item(key: &str) -> bool {
     ["k:", "v:", "i:"]
         .iter()
@@ -161,16 +178,17 @@ fn is_item(key: &str) -> bool {
 }
 
 fn item_named<'d>(items: Value<'d>, name: &str) -> Option<Value<'d>> {
-    let named = |key: &str| {
-        let keys = key
-            .strip_prefix("k:")
-            .and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok());
-        keys.is_some_and(|keys| keys.get("name").and_then(serde_json::Value::as_str) == Some(name))
-    };
     items
         .entries()
-        .find(|(key, _)| named(key))
+        .find(|(key, _)| names(key, name))
         .map(|(_, item)| item)
+}
+
+/// Whether `key` selects the list item called `name`.
+fn names(key: &str, name: &str) -> bool {
+    key.strip_prefix("k:")
+        .and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok())
+        .is_some_and(|keys| keys.get("name").and_then(serde_json::Value::as_str) == Some(name))
 }
 
 #[cfg(test)]
@@ -193,7 +211,7 @@ mod tests {
 
     fn manager(path: &[Segment<'_>], removed: bool, before: &[Fingerprint]) -> Option<String> {
         with(OBJECT, |entries| {
-            author(entries, before, &[path], removed).map(|(via, _)| via.manager)
+            author(entries, before, &[path], removed).map(|author| author.via.manager)
         })
     }
 
@@ -231,7 +249,7 @@ mod tests {
             {"manager":"edit","operation":"Update","time":"2026-01-01T00:00:01Z","fieldsV1":{"f:spec":{"f:limits":{"f:gpu":{}}}}}]}}"#;
         let name = |path: &[Segment<'_>]| {
             with(object, |e| {
-                author(e, &[], &[path], false).map(|(via, _)| via.manager)
+                author(e, &[], &[path], false).map(|author| author.via.manager)
             })
         };
         assert_eq!(
@@ -272,7 +290,7 @@ mod tests {
             author(e, &[], &[&[Key("spec"), Key("other")]], false)
         })
         .expect("an owner");
-        assert_eq!((found.0.manager.as_str(), found.1), ("edit", None));
+        assert_eq!((found.via.manager.as_str(), found.time), ("edit", None));
     }
 
     #[test]

@@ -7,8 +7,9 @@ use super::ledger::Ledger;
 use super::queue::{Item, Queue, StatusPatch, Write};
 use crate::revision::ObservedThrough;
 use crate::workload::ResourceVersion;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -18,14 +19,15 @@ const DEBOUNCE: Duration = Duration::from_secs(5);
 /// The quiet generations of all kinds. Cloning shares them.
 #[derive(Clone, Debug)]
 pub struct Quiet {
-    waiting: Arc<Mutex<HashMap<Uuid, Waiting>>>,
+    /// By workload, so that patches that are due together are handed in in one order.
+    waiting: Arc<Mutex<BTreeMap<Uuid, Waiting>>>,
     queue: Queue,
 }
 
 #[derive(Debug)]
 struct Waiting {
     patch: StatusPatch,
-    /// Where the first of them was seen.
+    /// The resourceVersion at which the first of them was seen.
     first: ResourceVersion,
     due: Instant,
     ledger: Ledger,
@@ -40,10 +42,6 @@ impl Quiet {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A generation changed nothing; `patch` says so of its workload's newest Revision.
     pub(super) fn note(
         &self,
@@ -52,7 +50,7 @@ impl Quiet {
         at: ResourceVersion,
         ledger: &Ledger,
     ) {
-        let mut all = self.waiting();
+        let mut all = self.waiting.lock();
         if let Some(waiting) = all.get_mut(&workload) {
             waiting.patch = patch;
             return;
@@ -70,10 +68,11 @@ impl Quiet {
         );
     }
 
-    /// A later Revision makes the quiet generations before it unimportant. Returns where the first was seen: that place
-    /// is still pending.
+    /// A later Revision makes the quiet generations before it unimportant. Returns the resourceVersion at which the
+    /// first was seen, which is still pending.
     pub(super) fn overtaken(&self, workload: Uuid) -> Option<ResourceVersion> {
-        self.waiting()
+        self.waiting
+            .lock()
             .remove(&workload)
             .map(|waiting| waiting.first)
     }
@@ -93,34 +92,31 @@ impl Quiet {
 
     /// Forgets everything: it was of another history.
     pub fn clear(&self) {
-        self.waiting().clear();
+        self.waiting.lock().clear();
     }
 
     async fn hand_in(&self, now: Instant) {
         let due: Vec<_> = self
-            .waiting()
-            .extract_if(|_, waiting| waiting.due <= now)
+            .waiting
+            .lock()
+            .extract_if(.., |_, waiting| waiting.due <= now)
             .collect();
-        for (
+        for (workload, waiting) in due {
+            self.queue.push_pending(waiting.into_item(workload)).await;
+        }
+    }
+}
+
+impl Waiting {
+    /// The write. It is pending from before, so that the checkpoint never passes it.
+    fn into_item(self, workload: Uuid) -> Item {
+        Item {
+            write: Write::Status(self.patch),
             workload,
-            Waiting {
-                patch,
-                first,
-                ledger,
-                ..
-            },
-        ) in due
-        {
-            // Still pending from before, so that the checkpoint never passes it.
-            let item = Item {
-                write: Write::Status(patch),
-                workload,
-                seen: Instant::now(),
-                at: first,
-                also: None,
-                ledger,
-            };
-            self.queue.push_pending(item).await;
+            seen: Instant::now(),
+            at: self.first,
+            also: None,
+            ledger: self.ledger,
         }
     }
 }

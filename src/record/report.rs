@@ -1,4 +1,4 @@
-//! Tells people, as Kubernetes Events on the workload, when something could not be recorded. Best effort.
+//! Reports, as Kubernetes Events on the workload, what could not be recorded. Best effort.
 
 use crate::metrics::Metrics;
 use crate::revision::Revision;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 const WAITING: usize = 256;
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// What is told.
+/// One Event, and the object that it is about.
 struct Report {
     workload: ObjectReference,
     event: Event,
@@ -37,15 +37,12 @@ impl Reporter {
         metrics: &Metrics,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (reports, received) = mpsc::channel(WAITING);
-        let metrics = metrics.clone();
-        (
-            Self {
-                reports,
-                namespace: namespace.into(),
-                metrics: metrics.clone(),
-            },
-            send(client, received, metrics),
-        )
+        let reporter = Self {
+            reports,
+            namespace: namespace.into(),
+            metrics: metrics.clone(),
+        };
+        (reporter, send(client, received, metrics.clone()))
     }
 
     /// Warns about a Revision of a workload. `reason` is one CamelCase word.
@@ -70,7 +67,7 @@ impl Reporter {
     }
 }
 
-/// What Events that belong to no workload are about.
+/// The object of Events that belong to no workload.
 fn installation(namespace: &str) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".to_owned()),

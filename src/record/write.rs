@@ -1,4 +1,4 @@
-//! What is written: a new Revision, or two fields in the status of one. Pure.
+//! One write to the API server: a new Revision, or two fields in the status of one.
 
 use crate::kinds::Kind;
 use crate::revision::{ObservedThrough, Revision, View};
@@ -12,13 +12,13 @@ use uuid::Uuid;
 /// One write.
 #[derive(Debug)]
 pub enum Write {
-    /// A Revision that is not there yet.
+    /// A Revision that does not exist yet.
     Create(Box<Revision>, Option<Viewing>),
-    /// What becomes known of a workload after its newest Revision.
+    /// Facts about a workload that are newer than its newest Revision.
     Status(StatusPatch),
 }
 
-/// What the rest of a Revision's view is made from, off the path of recording.
+/// The source of the rest of a Revision's view, which is made off the path of recording.
 #[derive(Clone, Debug)]
 pub struct Unviewed {
     /// The kind of its workload.
@@ -48,13 +48,13 @@ pub struct StatusPatch {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
-    status: Fields<'a>,
+struct MergePatch<'a> {
+    status: StatusFields<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Fields<'a> {
+struct StatusFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     observed_through: &'a Option<ObservedThrough>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,11 +64,10 @@ struct Fields<'a> {
 impl StatusPatch {
     /// A patch of nothing yet.
     pub(super) fn new(namespace: &str, name: &str, kind: &str, workload: Uuid) -> Self {
-        let (namespace, name, kind) = (namespace.to_owned(), name.to_owned(), kind.to_owned());
         Self {
-            namespace,
-            name,
-            kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            kind: kind.to_owned(),
             workload,
             observed_through: None,
             deletion_time: None,
@@ -80,11 +79,11 @@ impl StatusPatch {
         let time = self
             .deletion_time
             .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
-        let status = Fields {
+        let status = StatusFields {
             observed_through: &self.observed_through,
             workload_deletion_time: time,
         };
-        serde_json::to_vec(&Body { status })
+        serde_json::to_vec(&MergePatch { status })
     }
 }
 
@@ -105,8 +104,8 @@ impl Write {
         }
     }
 
-    /// Bytes of the parts that may be large. A view that is still being made counts as large as it may become, or what
-    /// waits would outgrow the queue's bound.
+    /// Bytes of the parts that may be large. A view that is still being made counts as large as it may become, or the
+    /// waiting writes would outgrow the queue's bound.
     pub(super) fn data(&self) -> usize {
         match self {
             Self::Create(revision, viewing) => {
@@ -130,11 +129,13 @@ mod tests {
     use crate::clock;
     use crate::watch::{Lost, Reason};
 
+    fn text(patch: &StatusPatch) -> String {
+        String::from_utf8(patch.body().expect("json")).expect("text")
+    }
+
     #[test]
     fn a_patch_names_its_own_fields_only() {
         let mut patch = StatusPatch::new("n", "r", "Thing", Uuid::nil());
-        let text =
-            |patch: &StatusPatch| String::from_utf8(patch.body().expect("json")).expect("text");
         assert_eq!(text(&patch), r#"{"status":{}}"#);
         patch = patch.through(7, "12".parse().expect("a number"));
         assert_eq!(

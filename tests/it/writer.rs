@@ -40,14 +40,9 @@ impl Run {
     /// The names of the Revisions that were posted, in order.
     fn posts(&self) -> Vec<String> {
         let log = self.log.lock().expect("no panic");
-        let post = |(line, body): &(String, String)| {
-            let value: serde_json::Value = serde_json::from_str(body).ok()?;
-            line.contains("/revisions")
-                .then(|| value["metadata"]["name"].as_str().map(str::to_owned))?
-        };
         log.iter()
-            .filter(|(line, _)| line.starts_with("POST"))
-            .filter_map(post)
+            .filter(|(line, _)| line.starts_with("POST") && line.contains("/revisions"))
+            .filter_map(|(_, body)| name(body))
             .collect()
     }
 
@@ -62,6 +57,12 @@ impl Run {
     fn count(&self, pick: impl Fn(&Metrics) -> u64) -> u64 {
         pick(&self.metrics)
     }
+}
+
+/// The name of the object in a body.
+fn name(body: &str) -> Option<String> {
+    let object: serde_json::Value = serde_json::from_str(body).ok()?;
+    object["metadata"]["name"].as_str().map(str::to_owned)
 }
 
 /// Writes `revisions` with four writers to a server that answers as told, until everything is settled.
@@ -247,7 +248,8 @@ async fn an_object_that_always_fails_does_not_hold_the_others() {
     let mut revisions: Vec<_> = (2..=200).map(|workload| revision(workload, 1)).collect();
     revisions.insert(0, revision(1, 1));
     let done = std::sync::Arc::new(std::sync::Mutex::new(None));
-    let (noted, started) = (done.clone(), Instant::now());
+    let noted = done.clone();
+    let started = Instant::now();
     let count = std::sync::atomic::AtomicUsize::new(0);
     let run = write(revisions, move |_, body, _| {
         if body.contains("\"w1-00001\"") && Instant::now() < gives_in {
@@ -323,10 +325,8 @@ async fn an_outage_that_lasts_is_told_once_until_it_is_over() {
     ] {
         let started = Instant::now();
         let metrics = Metrics::new();
-        let (seen, revisions) = (
-            metrics.clone(),
-            (1..=20).map(|workload| revision(workload, 1)).collect(),
-        );
+        let seen = metrics.clone();
+        let revisions = (1..=20).map(|workload| revision(workload, 1)).collect();
         let run = write_counted(&metrics, revisions, move |line, _, _| {
             let outage = started.elapsed();
             if line.contains("/events") {

@@ -1,5 +1,7 @@
-//! A door that a failure closes. When its time is up one item goes through as a probe, and the others follow only when
-//! something has shown that the failure is over. Pure; time is passed in.
+//! A gate that a failure closes. When its time is up one item goes through as a probe, and the others follow only when
+//! something has shown that the failure is over.
+//!
+//! In: failures, answers and the time. Out: whether an item may pass. A plain value, which can be copied and compared.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -14,23 +16,24 @@ pub(super) fn later(now: Instant, delay: Duration) -> Instant {
 }
 
 /// Failures in a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Streak {
-    /// How many.
+    /// The number of failures.
     pub(super) failures: u32,
-    /// When the first of them was.
+    /// The time of the first failure.
     pub(super) since: Option<Instant>,
 }
 
 impl Streak {
-    /// One more.
+    /// Counts one more failure.
     pub(super) fn grow(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         self.since.get_or_insert(now);
     }
 }
 
-#[derive(Debug, Default)]
+/// The gate. It is open until something fails.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Gate {
     until: Option<Instant>,
     probe: Option<Uuid>,
@@ -44,12 +47,12 @@ impl Gate {
         self.until.is_some()
     }
 
-    /// Whether somebody may pass now; when it is closed, as a probe.
+    /// Whether an item may pass now; while the gate is closed, as a probe.
     pub(super) fn lets(&self, now: Instant) -> bool {
         self.probe.is_none() && self.until.is_none_or(|until| until <= now)
     }
 
-    /// When the next probe may go, if none is on its way.
+    /// The time at which the next probe may go, if none is on its way.
     pub(super) fn until(&self) -> Option<Instant> {
         self.until.filter(|_| self.probe.is_none())
     }
@@ -84,12 +87,12 @@ impl Gate {
         self.give_back(workload);
     }
 
-    /// The probe is back and tells nothing: the next may go at once.
+    /// The probe is back and shows nothing: the next one may go at once.
     pub(super) fn give_back(&mut self, workload: Uuid) {
         self.probe = self.probe.filter(|probe| *probe != workload);
     }
 
-    /// `workload` had an answer, though not that it was created. True when that opened the gate.
+    /// A write of `workload` was answered, though it created nothing. True when that opened the gate.
     pub(super) fn answered(&mut self, workload: Uuid) -> bool {
         if self.strict {
             self.give_back(workload);
@@ -98,14 +101,14 @@ impl Gate {
         self.open()
     }
 
-    /// True when it was closed.
+    /// Opens the gate. True when it was closed.
     pub(super) fn open(&mut self) -> bool {
         let closed = self.is_closed();
         *self = Self::default();
         closed
     }
 
-    /// What closed it is probably over: the next probe need not wait.
+    /// The failure is probably over: the next probe need not wait.
     pub(super) fn hurry(&mut self, now: Instant) {
         self.until = self.until.map(|until| until.min(now));
     }

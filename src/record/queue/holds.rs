@@ -1,84 +1,135 @@
-//! What holds writing at the moment, and whom. Pure.
+//! The failures that hold writing at the moment.
+//!
+//! In: failures and settled writes. Out: the holds that begin or end with them. A plain value, which can be copied and
+//! compared; its order is that of reasons and scopes.
 
-use std::collections::HashMap;
+use super::evidence::{Cause, Proof, Scope};
+use super::gate::Streak;
+use super::lanes::Failed;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Whom something holds.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Place {
+/// A transient failure is reported like a lasting one after this many attempts.
+const LASTING_ATTEMPTS: u32 = 5;
+/// A transient failure is reported like a lasting one after this time.
+const LASTING_TIME: Duration = Duration::from_secs(30);
+
+/// The writes that are held.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum HoldScope {
     All,
     Namespace(String),
     Workload(Uuid),
 }
 
-/// What a write that is settled shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Proof {
-    /// Revisions can be created in its namespace: one was, or one was found to be there.
-    Created,
-    /// The API server answers, no more: it has refused the Revision, or the write was none of a Revision.
-    Answered,
-    /// Its namespace is gone.
-    NamespaceGone,
+impl HoldScope {
+    /// The writes that a failure of `workload` in `namespace` holds; none when it will probably have passed soon.
+    pub(super) fn of(
+        cause: Cause,
+        failed: &Failed,
+        workload: Uuid,
+        namespace: &str,
+        now: Instant,
+    ) -> Option<Self> {
+        match failed.scope {
+            Scope::All | Scope::Unclear if lasts(cause, failed.gate, now) => Some(Self::All),
+            Scope::Namespace if lasts(cause, failed.lane, now) => {
+                Some(Self::Namespace(namespace.to_owned()))
+            }
+            _ if lasts(cause, failed.lane, now) => Some(Self::Workload(workload)),
+            _ => None,
+        }
+    }
 }
 
-#[derive(Debug, Default)]
+/// Whether failures in a row hold writing.
+fn lasts(cause: Cause, streak: Streak, now: Instant) -> bool {
+    let is_long = streak
+        .since
+        .is_some_and(|since| now.duration_since(since) >= LASTING_TIME);
+    !cause.passing || streak.failures >= LASTING_ATTEMPTS || is_long
+}
+
+/// A reason for which writing is held, and the writes that are held for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Hold {
+    pub(super) reason: &'static str,
+    pub(super) scope: HoldScope,
+}
+
+impl Hold {
+    /// Whether a settled write of `workload` in `namespace` shows that the hold is over.
+    fn ends_with(&self, passing: bool, proof: Proof, workload: Uuid, namespace: &str) -> bool {
+        match &self.scope {
+            HoldScope::All => proof == Proof::Created || passing,
+            HoldScope::Namespace(held) => proof != Proof::Answered && held == namespace,
+            HoldScope::Workload(held) => *held == workload,
+        }
+    }
+}
+
+/// All holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Holds {
-    /// Whether it passes by itself.
-    present: HashMap<(&'static str, Place), bool>,
+    /// Whether each of them is transient.
+    present: BTreeMap<Hold, bool>,
 }
 
 impl Holds {
-    /// True when that is news.
-    pub(super) fn raise(&mut self, reason: &'static str, place: Place, passing: bool) -> bool {
-        self.present.insert((reason, place), passing).is_none()
-    }
-
-    /// Whether it is known that `workload` fails by itself.
-    pub(super) fn knows(&self, reason: &'static str, workload: Uuid) -> bool {
+    /// Adds a hold, unless `workload`, which failed, is known to fail by itself. True when the hold is new.
+    pub(super) fn raise(
+        &mut self,
+        reason: &'static str,
+        scope: &HoldScope,
+        workload: Uuid,
+        passing: bool,
+    ) -> bool {
+        let own = Hold {
+            reason,
+            scope: HoldScope::Workload(workload),
+        };
+        if self.present.contains_key(&own) {
+            return false;
+        }
+        let scope = scope.clone();
         self.present
-            .contains_key(&(reason, Place::Workload(workload)))
+            .insert(Hold { reason, scope }, passing)
+            .is_none()
     }
 
     /// Whether anything is held for `reason`.
     pub(super) fn holds(&self, reason: &str) -> bool {
-        self.present.keys().any(|(held, _)| *held == reason)
+        self.present.keys().any(|hold| hold.reason == reason)
     }
 
-    /// A write of `workload` was settled: returns what is over with it. `idle`: nothing waits any more.
+    /// A write of `workload` was settled. Returns the holds that are over with it; all of them when the queue is idle.
     pub(super) fn settle(
         &mut self,
         proof: Proof,
         workload: Uuid,
         namespace: &str,
         idle: bool,
-    ) -> Vec<(&'static str, Place)> {
-        let over = |(_, place): &(&'static str, Place), passing: &mut bool| match place {
-            _ if idle => true,
-            Place::All => proof == Proof::Created || *passing,
-            Place::Namespace(held) => proof != Proof::Answered && held == namespace,
-            Place::Workload(held) => *held == workload,
-        };
-        self.present
-            .extract_if(over)
-            .map(|(hold, _)| hold)
-            .collect()
+    ) -> Vec<Hold> {
+        self.end(|hold, passing| idle || hold.ends_with(passing, proof, workload, namespace))
     }
 
-    /// A write failed, but was answered: what was held because nothing answered goes on.
-    pub(super) fn answered(&mut self) -> Vec<(&'static str, Place)> {
-        let over = |(_, place): &(&'static str, Place), passing: &mut bool| {
-            *passing && *place == Place::All
-        };
-        self.present
-            .extract_if(over)
-            .map(|(hold, _)| hold)
-            .collect()
+    /// A write failed, but was answered. Returns the holds that are over with it: those because nothing answered.
+    pub(super) fn answered(&mut self) -> Vec<Hold> {
+        self.end(|hold, passing| passing && hold.scope == HoldScope::All)
     }
 
     /// Everything is over.
-    pub(super) fn clear(&mut self) -> Vec<(&'static str, Place)> {
-        self.present.drain().map(|(hold, _)| hold).collect()
+    pub(super) fn clear(&mut self) -> Vec<Hold> {
+        self.end(|_, _| true)
+    }
+
+    fn end(&mut self, is_over: impl Fn(&Hold, bool) -> bool) -> Vec<Hold> {
+        self.present
+            .extract_if(.., |hold, passing| is_over(hold, *passing))
+            .map(|(hold, _)| hold)
+            .collect()
     }
 }
 
@@ -86,72 +137,93 @@ impl Holds {
 mod tests {
     use super::*;
 
+    const ONE: Uuid = Uuid::from_u128(1);
+    const TWO: Uuid = Uuid::from_u128(2);
+
+    /// The reasons of the holds that a write settles: its proof, workload, namespace, whether the queue is idle.
+    const CASES: &[(Proof, Uuid, &str, bool, &[&str])] = &[
+        (
+            Proof::Created,
+            ONE,
+            "free",
+            false,
+            &["Forbidden", "Network"],
+        ),
+        (
+            Proof::Created,
+            ONE,
+            "full",
+            false,
+            &["QuotaExceeded", "Forbidden", "Network"],
+        ),
+        (Proof::Answered, ONE, "full", false, &["Network"]),
+        (
+            Proof::Answered,
+            TWO,
+            "free",
+            false,
+            &["Network", "ServerError"],
+        ),
+        (
+            Proof::NamespaceGone,
+            ONE,
+            "full",
+            false,
+            &["QuotaExceeded", "Network"],
+        ),
+        (
+            Proof::Answered,
+            ONE,
+            "free",
+            true,
+            &["QuotaExceeded", "Forbidden", "Network", "ServerError"],
+        ),
+    ];
+
+    fn scope(reason: &str) -> HoldScope {
+        match reason {
+            "QuotaExceeded" => HoldScope::Namespace("full".to_owned()),
+            "ServerError" => HoldScope::Workload(TWO),
+            _ => HoldScope::All,
+        }
+    }
+
+    fn start() -> Holds {
+        let mut holds = Holds::default();
+        let mut raise = |reason, passing| holds.raise(reason, &scope(reason), TWO, passing);
+        assert!(raise("QuotaExceeded", false));
+        assert!(!raise("QuotaExceeded", false), "told once");
+        assert!(raise("Forbidden", false));
+        assert!(raise("Network", true));
+        assert!(raise("ServerError", true));
+        holds
+    }
+
     #[test]
     fn a_hold_ends_only_by_what_shows_that_it_is_over() {
-        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let full = || Place::Namespace("full".to_owned());
-        let start = || {
-            let mut holds = Holds::default();
-            assert!(holds.raise("QuotaExceeded", full(), false));
-            assert!(!holds.raise("QuotaExceeded", full(), false), "told once");
-            assert!(holds.raise("Forbidden", Place::All, false));
-            assert!(holds.raise("Network", Place::All, true));
-            assert!(holds.raise("ServerError", Place::Workload(two), true));
-            holds
-        };
-        let quota = || ("QuotaExceeded", full());
-        let (forbidden, network) = (("Forbidden", Place::All), ("Network", Place::All));
-        let own = || ("ServerError", Place::Workload(two));
-        for (proof, workload, namespace, idle, expected) in [
-            (
-                Proof::Created,
-                one,
-                "free",
-                false,
-                vec![forbidden.clone(), network.clone()],
-            ),
-            (
-                Proof::Created,
-                one,
-                "full",
-                false,
-                vec![quota(), forbidden.clone(), network.clone()],
-            ),
-            (Proof::Answered, one, "full", false, vec![network.clone()]),
-            (
-                Proof::Answered,
-                two,
-                "free",
-                false,
-                vec![network.clone(), own()],
-            ),
-            (
-                Proof::NamespaceGone,
-                one,
-                "full",
-                false,
-                vec![quota(), network.clone()],
-            ),
-            (
-                Proof::Answered,
-                one,
-                "free",
-                true,
-                vec![quota(), forbidden, network, own()],
-            ),
-        ] {
+        for (proof, workload, namespace, idle, expected) in CASES {
             let mut holds = start();
-            let over = holds.settle(proof, workload, namespace, idle);
+            let over = holds.settle(*proof, *workload, namespace, *idle);
             assert_eq!(
                 over.len(),
                 expected.len(),
                 "{proof:?} {namespace}: {over:?}"
             );
-            assert!(
-                expected.iter().all(|hold| over.contains(hold)),
-                "{proof:?} {namespace}: {over:?}"
-            );
-            assert!(over.iter().all(|(reason, _)| !holds.holds(reason)));
+            for reason in *expected {
+                let scope = scope(reason);
+                assert!(
+                    over.contains(&Hold { reason, scope }),
+                    "{proof:?} {namespace}: {over:?}"
+                );
+            }
+            assert!(over.iter().all(|hold| !holds.holds(hold.reason)));
         }
+    }
+
+    #[test]
+    fn a_workload_that_fails_by_itself_raises_no_other_hold_for_the_same_reason() {
+        let mut holds = start();
+        assert!(!holds.raise("ServerError", &HoldScope::All, TWO, true));
+        assert!(holds.raise("ServerError", &HoldScope::All, ONE, true));
     }
 }

@@ -1,11 +1,14 @@
-//! Which item is written next: in order within a workload, side by side across workloads. Pure; time is passed in.
+//! The order of writes: in sequence within a workload, side by side across workloads.
 //!
 //! A failure delays one lane (a workload), one namespace, or everything. The last two are delayed behind a gate: when
 //! its time is up one item goes through as a probe, and only what shows that the failure is over lets the others follow.
+//!
+//! In: items, the fates of those that were given out, and the time. Out: the next item, or how long to wait. A plain
+//! value: where its items can be copied, compared and hashed, it can be too, and no order depends on a hash.
 
+use super::evidence::{Cause, Proof, Scope};
 use super::gate::{Gate, Streak, later};
-use super::holds::Proof;
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -13,28 +16,10 @@ use uuid::Uuid;
 /// A lane that failed this often waits on its own too, so that one object that always fails does not hold the rest.
 const PATIENCE: u32 = 2;
 
-/// What a failure delays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
-    Workload,
-    Namespace,
-    All,
-    /// Everything, unless Revisions of other namespaces were created since the last such failure: then the namespace.
-    Unclear,
-}
-
-/// What a failure means for others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cause {
-    pub(crate) scope: Scope,
-    /// Whether it passes by itself: any answer shows that it is over. Otherwise only a Revision that is created does.
-    pub(crate) passing: bool,
-}
-
-/// What a failure came to.
-#[derive(Debug, PartialEq, Eq)]
+/// The effect of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Failed {
-    /// Never [`Scope::Unclear`].
+    /// The writes that are delayed; never [`Scope::Unclear`].
     pub(super) scope: Scope,
     /// Failures in a row of its lane.
     pub(super) lane: Streak,
@@ -42,36 +27,38 @@ pub(super) struct Failed {
     pub(super) gate: Streak,
 }
 
-/// An answer to "what next".
-#[derive(Debug, PartialEq, Eq)]
+/// The next thing to do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Next<T> {
+    /// Write this item.
     Item(T),
-    /// Nothing until then, or until something changes.
+    /// Wait until then, or until something changes.
     Wait(Option<Instant>),
 }
 
-/// What the lanes need to know of an item.
-pub(super) trait Item {
+/// The properties of an item that decide about its order.
+pub(super) trait LaneItem {
     fn workload(&self) -> Uuid;
     fn namespace(&self) -> &str;
 }
 
-#[derive(Debug)]
+/// The lanes of all workloads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Lanes<T> {
-    workloads: HashMap<Uuid, Lane<T>>,
+    workloads: BTreeMap<Uuid, Lane<T>>,
     /// A lane that has items and is not busy is in one of `ready`, `delayed` and the `waiting` of its namespace.
     ready: VecDeque<Uuid>,
     delayed: BTreeSet<(Instant, Uuid)>,
-    parked: HashMap<String, Parked>,
+    parked: BTreeMap<String, ParkedNamespace>,
     gate: Gate,
-    /// Whether the gate is closed by a failure of which it is not clear whom it concerns.
+    /// Whether the gate is closed by a failure of unclear scope.
     unclear: bool,
-    /// Namespaces in which Revisions were created since the last failure of which it is not clear whom it concerns.
-    created: HashSet<String>,
+    /// Namespaces in which Revisions were created since the last failure of unclear scope.
+    created: BTreeSet<String>,
     len: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Lane<T> {
     items: VecDeque<T>,
     busy: bool,
@@ -79,31 +66,41 @@ struct Lane<T> {
 }
 
 /// A namespace that is delayed.
-#[derive(Debug, Default)]
-struct Parked {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct ParkedNamespace {
     gate: Gate,
     waiting: VecDeque<Uuid>,
-    /// Whether it is known that others are not concerned.
+    /// Whether it is known that other namespaces are not concerned.
     alone: bool,
+}
+
+impl<T> Default for Lane<T> {
+    fn default() -> Self {
+        Self {
+            items: VecDeque::new(),
+            busy: false,
+            streak: Streak::default(),
+        }
+    }
 }
 
 impl<T> Default for Lanes<T> {
     fn default() -> Self {
         Self {
-            workloads: HashMap::new(),
+            workloads: BTreeMap::new(),
             ready: VecDeque::new(),
             delayed: BTreeSet::new(),
-            parked: HashMap::new(),
+            parked: BTreeMap::new(),
             gate: Gate::default(),
             unclear: false,
-            created: HashSet::new(),
+            created: BTreeSet::new(),
             len: 0,
         }
     }
 }
 
-impl<T: Item> Lanes<T> {
-    /// Items that are waiting or being written.
+impl<T: LaneItem> Lanes<T> {
+    /// The number of items that are waiting or being written.
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -121,16 +118,12 @@ impl<T: Item> Lanes<T> {
         let workload = item.workload();
         let lane = self.workloads.entry(workload).or_insert_with(|| {
             self.ready.push_back(workload);
-            Lane {
-                items: VecDeque::new(),
-                busy: false,
-                streak: Streak::default(),
-            }
+            Lane::default()
         });
         lane.items.push_back(item);
     }
 
-    /// Takes out everything that was not given out.
+    /// Takes out all items that are not being written.
     pub(super) fn clear(&mut self) -> Vec<T> {
         let dropped: Vec<T> = self
             .workloads
@@ -157,16 +150,22 @@ impl<T: Item> Lanes<T> {
                     return Next::Item(item);
                 }
             }
-            // Nothing else is there: those whose namespace may be tried again.
+            // Nothing else is there: the namespaces that may be tried again.
             if !self.elect(now) {
-                let parked = self
-                    .parked
-                    .values()
-                    .filter(|parked| !parked.waiting.is_empty());
-                let next = parked.filter_map(|parked| parked.gate.until());
-                return Next::Wait(next.chain(self.delayed.first().map(|(at, _)| *at)).min());
+                return Next::Wait(self.next_release());
             }
         }
+    }
+
+    /// The time at which a namespace may be tried again, or the delay of a lane is over.
+    fn next_release(&self) -> Option<Instant> {
+        let probes = self
+            .parked
+            .values()
+            .filter(|parked| !parked.waiting.is_empty())
+            .filter_map(|parked| parked.gate.until());
+        let delayed = self.delayed.first().map(|(at, _)| *at);
+        probes.chain(delayed).min()
     }
 
     /// The next item of a lane, unless its namespace is delayed.
@@ -242,7 +241,7 @@ impl<T: Item> Lanes<T> {
         opened
     }
 
-    /// Opens what `proof` opens.
+    /// Opens the gates that `proof` opens.
     fn shown(&mut self, workload: Uuid, namespace: &str, proof: Proof, now: Instant) -> bool {
         if proof == Proof::Created && !self.created.contains(namespace) {
             self.created.insert(namespace.to_owned());
@@ -267,7 +266,7 @@ impl<T: Item> Lanes<T> {
         opened
     }
 
-    /// `workload` was perhaps the probe of its namespace, and tells nothing of that.
+    /// `workload` was perhaps the probe of its namespace, and shows nothing about that.
     fn give_back(&mut self, workload: Uuid, namespace: &str) {
         if let Some(parked) = self.parked.get_mut(namespace) {
             parked.gate.give_back(workload);
@@ -282,20 +281,12 @@ impl<T: Item> Lanes<T> {
         now: Instant,
         delay: impl Fn(u32) -> Duration,
     ) -> Failed {
-        let (workload, namespace) = (item.workload(), item.namespace().to_owned());
+        let workload = item.workload();
+        let namespace = item.namespace().to_owned();
         let scope = self.resolve(cause.scope, &namespace);
-        let lane = self.workloads.entry(workload).or_insert_with(|| Lane {
-            items: VecDeque::new(),
-            busy: true,
-            streak: Streak::default(),
-        });
-        lane.busy = false;
-        lane.items.push_front(item);
-        lane.streak.grow(now);
-        let own = lane.streak;
-        let parks = matches!(cause.scope, Scope::Namespace | Scope::Unclear);
-        if parks {
-            let parked = self.parked.entry(namespace.clone()).or_default();
+        let streak = self.put_back(item, now);
+        if matches!(cause.scope, Scope::Namespace | Scope::Unclear) {
+            let parked = self.parked.entry(namespace).or_default();
             parked.gate.close(workload, true, now, &delay);
             parked.alone |= scope == Scope::Namespace;
         } else {
@@ -309,17 +300,26 @@ impl<T: Item> Lanes<T> {
             _ if cause.passing => self.gate.give_back(workload),
             _ => drop(self.gate.answered(workload)),
         }
-        if scope == Scope::Workload || own.failures > PATIENCE {
-            self.delayed
-                .insert((later(now, delay(own.failures)), workload));
+        if scope == Scope::Workload || streak.failures > PATIENCE {
+            let until = later(now, delay(streak.failures));
+            self.delayed.insert((until, workload));
         } else {
             self.ready.push_back(workload);
         }
         Failed {
             scope,
-            lane: own,
+            lane: streak,
             gate: self.gate.streak(),
         }
+    }
+
+    /// Puts an item that failed before all others of its lane. Returns the failures in a row of the lane.
+    fn put_back(&mut self, item: T, now: Instant) -> Streak {
+        let lane = self.workloads.entry(item.workload()).or_default();
+        lane.busy = false;
+        lane.items.push_front(item);
+        lane.streak.grow(now);
+        lane.streak
     }
 
     fn resolve(&mut self, scope: Scope, namespace: &str) -> Scope {
@@ -347,10 +347,10 @@ impl<T: Item> Lanes<T> {
 mod tests {
     use super::*;
 
-    #[derive(Debug, PartialEq, Eq, Clone, Copy)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     struct Edit(u128, &'static str, u32);
 
-    impl Item for Edit {
+    impl LaneItem for Edit {
         fn workload(&self) -> Uuid {
             Uuid::from_u128(self.0)
         }
@@ -395,7 +395,7 @@ mod tests {
 
     #[test]
     fn in_order_within_a_workload_side_by_side_across() {
-        let (a1, a2, b1) = (Edit(1, "n", 1), Edit(1, "n", 2), Edit(2, "n", 1));
+        let [a1, a2, b1] = [Edit(1, "n", 1), Edit(1, "n", 2), Edit(2, "n", 1)];
         let (mut lanes, now) = lanes(&[a1, a2, b1]);
         assert_eq!(lanes.take(now), Next::Item(a1));
         assert_eq!(lanes.take(now), Next::Item(b1));
@@ -409,7 +409,7 @@ mod tests {
 
     #[test]
     fn a_failed_item_comes_again_first_and_later() {
-        let (a1, a2, b1) = (Edit(1, "n", 1), Edit(1, "n", 2), Edit(2, "n", 1));
+        let [a1, a2, b1] = [Edit(1, "n", 1), Edit(1, "n", 2), Edit(2, "n", 1)];
         let (mut lanes, now) = lanes(&[a1, a2, b1]);
         let own = held(Scope::Workload);
         assert_eq!(lanes.take(now), Next::Item(a1));
@@ -434,70 +434,70 @@ mod tests {
 
     #[test]
     fn a_parked_namespace_holds_no_other_and_lets_one_probe_for_all_of_it() {
-        let (a, b, c) = (Edit(1, "full", 1), Edit(2, "full", 1), Edit(3, "n", 1));
+        let [a, b, c] = [Edit(1, "full", 1), Edit(2, "full", 1), Edit(3, "n", 1)];
         let (mut lanes, now) = lanes(&[a, b, c]);
         let full = held(Scope::Namespace);
         assert_eq!(lanes.take(now), Next::Item(a));
         lanes.failed(a, full, now, second);
         assert_eq!(lanes.take(now), Next::Item(c));
         lanes.created(c, now);
-        assert_eq!(lanes.take(now), Next::Wait(Some(now + second(1))));
-        let later = now + second(1);
+        let probe = now + second(1);
+        assert_eq!(lanes.take(now), Next::Wait(Some(probe)));
         assert_eq!(
-            lanes.take(later),
+            lanes.take(probe),
             Next::Item(b),
             "the one that failed is behind"
         );
-        assert_eq!(lanes.take(later), Next::Wait(None), "only one probe");
-        lanes.failed(b, full, later, second);
+        assert_eq!(lanes.take(probe), Next::Wait(None), "only one probe");
+        lanes.failed(b, full, probe, second);
+        let next_probe = probe + second(2);
         assert_eq!(
-            lanes.take(later),
-            Next::Wait(Some(later + second(2))),
+            lanes.take(probe),
+            Next::Wait(Some(next_probe)),
             "the namespace's failures count"
         );
-        let later = later + second(2);
-        assert_eq!(lanes.take(later), Next::Item(a));
-        assert!(lanes.created(a, later));
-        assert_eq!(lanes.take(later), Next::Item(b));
+        assert_eq!(lanes.take(next_probe), Next::Item(a));
+        assert!(lanes.created(a, next_probe));
+        assert_eq!(lanes.take(next_probe), Next::Item(b));
     }
 
     #[test]
     fn behind_the_gate_one_probes_for_all() {
-        let (a, b, c) = (Edit(1, "n", 1), Edit(2, "n", 1), Edit(3, "n", 1));
+        let [a, b, c] = [Edit(1, "n", 1), Edit(2, "n", 1), Edit(3, "n", 1)];
         let (mut lanes, now) = lanes(&[a, b, c]);
         assert_eq!(lanes.take(now), Next::Item(a));
         assert_eq!(lanes.take(now), Next::Item(b));
         lanes.failed(a, PASSING, now, second);
         lanes.failed(b, PASSING, now, second);
+        let probe = now + second(1);
         assert_eq!(
             lanes.take(now),
-            Next::Wait(Some(now + second(1))),
+            Next::Wait(Some(probe)),
             "one outage, one failure"
         );
-        let later = now + second(1);
-        assert_eq!(lanes.take(later), Next::Item(c));
-        assert_eq!(lanes.take(later), Next::Wait(None), "only one probe");
-        assert_eq!(lanes.failed(c, PASSING, later, second).gate.failures, 2);
-        assert_eq!(lanes.take(later), Next::Wait(Some(later + second(2))));
-        let later = later + second(2);
-        assert_eq!(lanes.take(later), Next::Item(a));
+        assert_eq!(lanes.take(probe), Next::Item(c));
+        assert_eq!(lanes.take(probe), Next::Wait(None), "only one probe");
+        assert_eq!(lanes.failed(c, PASSING, probe, second).gate.failures, 2);
+        let next_probe = probe + second(2);
+        assert_eq!(lanes.take(probe), Next::Wait(Some(next_probe)));
+        assert_eq!(lanes.take(next_probe), Next::Item(a));
         assert!(
-            lanes.answered(a, later),
+            lanes.answered(a, next_probe),
             "any answer shows that the API server is back"
         );
-        assert_eq!(lanes.take(later), Next::Item(b));
-        assert_eq!(lanes.take(later), Next::Item(c));
+        assert_eq!(lanes.take(next_probe), Next::Item(b));
+        assert_eq!(lanes.take(next_probe), Next::Item(c));
     }
 
     #[test]
     fn what_must_be_mended_ends_only_when_a_revision_is_created() {
         for scope in [Scope::All, Scope::Unclear] {
-            let (a, status, b, c) = (
+            let [a, status, b, c] = [
                 Edit(1, "n", 1),
                 Edit(2, "m", 1),
                 Edit(3, "o", 1),
                 Edit(4, "p", 1),
-            );
+            ];
             let (mut lanes, now) = lanes(&[a, status, b, c]);
             assert_eq!(lanes.take(now), Next::Item(a));
             assert_eq!(
@@ -548,18 +548,18 @@ mod tests {
         );
         lanes.created(good[1], later);
         lanes.created(good[2], later);
-        // Nothing is created for a while: it is still known whom it concerns.
-        let later = later + second(5);
-        let Next::Item(again) = lanes.take(later) else {
+        // Nothing is created for a while: it is still known which namespace is concerned.
+        let much_later = later + second(5);
+        let Next::Item(once_more) = lanes.take(much_later) else {
             panic!("the denied namespace is tried")
         };
         assert_eq!(
-            lanes.failed(again, denied, later, second).scope,
+            lanes.failed(once_more, denied, much_later, second).scope,
             Scope::Namespace
         );
         let new = Edit(7, "good", 1);
-        lanes.push(new, later);
-        assert_eq!(lanes.take(later), Next::Item(new));
+        lanes.push(new, much_later);
+        assert_eq!(lanes.take(much_later), Next::Item(new));
     }
 
     #[test]
@@ -569,7 +569,7 @@ mod tests {
             panic!("there is one")
         };
         lanes.failed(bad, held(Scope::Unclear), now, |_| second(10));
-        let (same, other) = (Edit(2, "bad", 1), Edit(3, "good", 1));
+        let [same, other] = [Edit(2, "bad", 1), Edit(3, "good", 1)];
         lanes.push(same, now);
         assert_eq!(lanes.take(now), Next::Wait(Some(now + second(10))));
         lanes.push(other, now);
@@ -593,6 +593,29 @@ mod tests {
             matches!(lanes.take(later), Next::Item(_))
                 && matches!(lanes.take(later), Next::Item(_))
         );
+    }
+
+    #[test]
+    fn a_copy_is_equal_and_goes_on_in_the_same_way() {
+        let all: Vec<_> = ["z", "y", "x", "w"]
+            .into_iter()
+            .zip(1..)
+            .map(|(namespace, workload)| Edit(workload, namespace, 1))
+            .collect();
+        let (mut lanes, now) = lanes(&all);
+        for edit in &all {
+            assert_eq!(lanes.take(now), Next::Item(*edit));
+        }
+        for edit in &all {
+            lanes.failed(*edit, held(Scope::Namespace), now, second);
+        }
+        let mut copy = lanes.clone();
+        assert_eq!(copy, lanes);
+        assert_eq!(copy.take(now), Next::Wait(Some(now + second(1))));
+        let probes: Vec<_> = all.iter().map(|_| copy.take(now + second(1))).collect();
+        let by_namespace = all.iter().rev().map(|edit| Next::Item(*edit));
+        assert_eq!(probes, by_namespace.collect::<Vec<_>>());
+        assert_ne!(copy, lanes, "the copy alone went on");
     }
 
     #[test]

@@ -1,0 +1,31 @@
+//! What one attempt to write shows about other writes: the cause of a failure, and the proof of a success.
+
+/// The writes that a failure delays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Scope {
+    Workload,
+    Namespace,
+    All,
+    /// Everything, unless Revisions of other namespaces were created since the last such failure: then the namespace.
+    Unclear,
+}
+
+/// The meaning of a failure for other writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Cause {
+    pub(crate) scope: Scope,
+    /// Whether the failure is transient: any answer shows that it is over. Otherwise only a Revision that is created
+    /// does.
+    pub(crate) passing: bool,
+}
+
+/// What a settled write shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Proof {
+    /// Revisions can be created in its namespace: one was created, or one was found to exist.
+    Created,
+    /// The API server answers, no more: it refused the Revision, or the write was none of a Revision.
+    Answered,
+    /// Its namespace is gone.
+    NamespaceGone,
+}
