@@ -127,7 +127,7 @@ pub struct Config {
     pub cluster_id: Option<Uuid>,
     /// Labels of namespaces that say `departmentId` and `projectId`.
     pub project_labels: ProjectLabels,
-    /// Makes what runs the programs of kind files. It is no part of the file.
+    /// Makes the runner of the programs of kind files. A simulator sets one that needs no thread; the file cannot.
     pub runner: fn(&Metrics) -> Runner,
 }
 

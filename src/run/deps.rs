@@ -1,4 +1,4 @@
-//! What the tasks of a replica share.
+//! The dependencies that the tasks of a replica share, made of flags, the configuration and clients.
 
 use super::RunArgs;
 use crate::cache::{Cache, Identity, ProjectLabels};
@@ -24,7 +24,7 @@ use uuid::Uuid;
 /// How long the start may wait for the cluster's id.
 const CLUSTER_ID_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What the tasks of a replica share.
+/// The dependencies that the tasks of a replica share.
 pub(super) struct Deps {
     pub(super) clients: Clients,
     pub(super) cache: Cache,

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 /// A kind and what records it.
 type Recording = (Arc<Kind>, KindRecorder);
 
-/// Starts all of them. The cache comes first: a kind is read only when it is known what is recorded already.
+/// Starts them. The cache is filled first, because a kind is read only when its recorded Revisions are known.
 pub(super) fn start(replica: &mut Replica) {
     let deps = &replica.deps;
     let tasks = &mut replica.reading;

@@ -8,7 +8,7 @@ use tokio::task::{JoinError, JoinSet};
 pub(super) struct Tasks(JoinSet<&'static str>);
 
 impl Tasks {
-    /// Starts `task`; `name` is what says which one ended.
+    /// Starts `task`. `name` tells it apart where a task that ended is reported.
     pub(super) fn spawn(
         &mut self,
         name: &'static str,
@@ -36,7 +36,7 @@ impl Tasks {
     }
 }
 
-/// Waits until a flag is raised, or nobody is left to raise it.
+/// Waits until a flag is raised, or its sender is gone.
 pub(super) async fn raised(mut flag: watch::Receiver<bool>) {
     let _ = flag.wait_for(|raised| *raised).await;
 }
