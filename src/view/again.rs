@@ -66,12 +66,12 @@ fn value(text: &str, path: &str, object: Value<'_>, names: &Names) -> String {
     }
     let (parent, step) = last(path);
     let secret = match step {
-        Step::Key("value") => {
+        PathStep::Key("value") => {
             names.secret_name(last(parent).1.text())
                 || name_at(object, parent).is_some_and(|name| names.secret_name(name))
         }
-        Step::Key(key) => names.secret_name(key),
-        Step::Item(_) => names.secret_name(last(parent).1.text()),
+        PathStep::Key(key) => names.secret_name(key),
+        PathStep::Item(_) => names.secret_name(last(parent).1.text()),
     };
     if secret {
         return REDACTED.to_owned();
@@ -155,13 +155,13 @@ fn names_secret(path: &str, names: &Names) -> bool {
 
 /// The last step of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step<'a> {
+enum PathStep<'a> {
     Key(&'a str),
     /// A list item, by its name or its number.
     Item(&'a str),
 }
 
-impl<'a> Step<'a> {
+impl<'a> PathStep<'a> {
     fn text(self) -> &'a str {
         let (Self::Key(text) | Self::Item(text)) = self;
         text
@@ -170,15 +170,15 @@ impl<'a> Step<'a> {
 
 /// A path without its last step, and that step. Of a key with dots in it only the end is found, which is enough to
 /// tell whether it looks secret.
-fn last(path: &str) -> (&str, Step<'_>) {
+fn last(path: &str) -> (&str, PathStep<'_>) {
     if let Some((parent, item)) = path
         .strip_suffix(']')
         .and_then(|path| path.rsplit_once('['))
     {
-        return (parent, Step::Item(item));
+        return (parent, PathStep::Item(item));
     }
     let (parent, key) = path.rsplit_once('.').unwrap_or(("", path));
-    (parent, Step::Key(key))
+    (parent, PathStep::Key(key))
 }
 
 /// The value at a path as it is shown.
