@@ -15,7 +15,7 @@ const KEEP: usize = 256 << 10;
 
 /// The past of one object, by generation.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(super) struct ObjectPast {
     states: BTreeMap<i64, FoundState>,
     lost: Vec<Hole>,
     kept: usize,
@@ -39,7 +39,7 @@ pub(super) enum Piece {
     Hole(Hole, ResourceVersion),
 }
 
-impl History {
+impl ObjectPast {
     /// Keeps a state. The oldest are the first that compaction takes, so the youngest are dropped.
     fn keep(&mut self, generation: i64, at: ResourceVersion, listed: bool, raw: Box<RawValue>) {
         self.kept += raw.get().len();
@@ -88,8 +88,8 @@ impl Exact {
         &self,
         resource: &Arc<Resource>,
         behind: &Behind,
-    ) -> Result<History, Unserved> {
-        let mut history = History::default();
+    ) -> Result<ObjectPast, Unserved> {
+        let mut history = ObjectPast::default();
         let to = behind.to.generation;
         if let Some(listed) = behind.listed {
             match self.shown(resource, &behind.of, to, listed).await? {

@@ -2,7 +2,7 @@
 
 use super::super::exact::Past;
 use super::super::join::{Behind, Join, ObjectName};
-use super::super::repair::{FoundState, History, Piece};
+use super::super::repair::{FoundState, ObjectPast, Piece};
 use super::super::walk::Hole;
 use super::Stream;
 use crate::revision::Observed;
@@ -77,7 +77,7 @@ impl<S: Sink> Stream<S> {
         &mut self,
         resource: &Arc<Resource>,
         behind: &Behind,
-        history: History,
+        history: ObjectPast,
     ) -> Result<(), Unserved> {
         for piece in history.pieces(behind) {
             match piece {
