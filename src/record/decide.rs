@@ -16,7 +16,7 @@ pub enum Before {
     Apart,
 }
 
-/// How the spec compares with the last known one.
+/// The result of comparing the spec with the last known one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Comparison {
     /// It is the same.

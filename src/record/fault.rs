@@ -67,7 +67,7 @@ impl FaultReason {
     }
 }
 
-/// How etcd, and the API server's client of it, say that something is too large.
+/// The words by which etcd, and the API server's client of it, say that an object is too large.
 const TOO_LARGE: [&str; 2] = [
     "request is too large",
     "trying to send message larger than max",

@@ -247,19 +247,11 @@ mod tests {
         let object = r#"{"metadata":{"managedFields":[
             {"manager":"apply","operation":"Update","time":"2026-01-01T00:00:01Z","fieldsV1":{"f:spec":{"f:limits":{}}}},
             {"manager":"edit","operation":"Update","time":"2026-01-01T00:00:01Z","fieldsV1":{"f:spec":{"f:limits":{"f:gpu":{}}}}}]}}"#;
-        let name = |path: &[Segment<'_>]| {
-            with(object, |e| {
-                author(e, &[], &[path], false).map(|author| author.via.manager)
-            })
-        };
-        assert_eq!(
-            name(&[Key("spec"), Key("limits"), Key("gpu")]).as_deref(),
-            Some("edit")
-        );
-        assert_eq!(
-            name(&[Key("spec"), Key("limits"), Key("cpu")]).as_deref(),
-            Some("apply")
-        );
+        for (field, manager) in [("gpu", "edit"), ("cpu", "apply")] {
+            let path = [Key("spec"), Key("limits"), Key(field)];
+            let author = with(object, |entries| author(entries, &[], &[&path], false));
+            assert_eq!(author.expect("an owner").via.manager, manager, "{field}");
+        }
     }
 
     #[test]
@@ -293,19 +285,25 @@ mod tests {
         assert_eq!((found.via.manager.as_str(), found.time), ("edit", None));
     }
 
+    /// Whether the replicas of an object belong to an autoscaler alone.
+    fn are_autoscaled(object: &str) -> bool {
+        let autoscalers = ["kube-controller-manager".to_owned()];
+        with(object, |entries| {
+            autoscaled(entries, &[Key("spec"), Key("replicas")], &autoscalers)
+        })
+    }
+
     #[test]
     fn only_a_sole_autoscaler_counts() {
-        let autoscalers = ["kube-controller-manager".to_owned()];
-        let is = |json: &str| {
-            with(json, |e| {
-                autoscaled(e, &[Key("spec"), Key("replicas")], &autoscalers)
-            })
-        };
-        assert!(!is(OBJECT), "shared with kubectl");
+        assert!(!are_autoscaled(OBJECT), "shared with kubectl");
         let sole = OBJECT.replace(r#""f:replicas":{},"f:template""#, r#""f:template""#);
-        assert!(is(&sole));
-        assert!(!is(&sole.replace(r#""subresource":"scale","#, "")));
-        assert!(!is(&sole.replace("kube-controller-manager", "kubectl")));
+        assert!(are_autoscaled(&sole));
+        assert!(!are_autoscaled(
+            &sole.replace(r#""subresource":"scale","#, "")
+        ));
+        assert!(!are_autoscaled(
+            &sole.replace("kube-controller-manager", "kubectl")
+        ));
     }
 
     #[test]

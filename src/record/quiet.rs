@@ -1,6 +1,6 @@
 //! Generations that changed nothing, on their way into the status of the Revision before them.
 //!
-//! A restart must not mistake them for generations that nobody saw. An autoscaler makes hundreds of them, so they are
+//! A restart must not mistake them for generations that were not seen. An autoscaler makes hundreds of them, so they are
 //! written some seconds later and only the last one; the checkpoint waits for that.
 
 use super::ledger::Ledger;

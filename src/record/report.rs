@@ -21,7 +21,7 @@ struct Report {
     event: Event,
 }
 
-/// Where Events are handed in. Cloning shares it.
+/// The inlet of Events. Cloning shares it.
 #[derive(Clone)]
 pub struct Reporter {
     reports: mpsc::Sender<Report>,

@@ -43,7 +43,7 @@ pub struct StatusPatch {
     pub workload: Uuid,
     /// Later generations that changed nothing.
     pub observed_through: Option<ObservedThrough>,
-    /// When the workload was deleted.
+    /// The time at which the workload was deleted.
     pub deletion_time: Option<DateTime<Utc>>,
 }
 

@@ -46,7 +46,7 @@ impl Run {
             .collect()
     }
 
-    /// How many Events with this reason were sent.
+    /// The number of Events with this reason that were sent.
     fn events(&self, reason: &str) -> usize {
         let log = self.log.lock().expect("no panic");
         log.iter()
@@ -95,7 +95,7 @@ async fn write_counted(
         (0, 0)
     );
     let elapsed = started.elapsed();
-    // What is told is on its way.
+    // The last Events are on their way.
     tokio::time::sleep(Duration::from_secs(30)).await;
     Run {
         metrics,

@@ -1,4 +1,4 @@
-//! What one attempt to write shows about other writes: the cause of a failure, and the proof of a success.
+//! The evidence of one attempt to write about other writes: the cause of a failure, or the proof of a settled write.
 
 /// The writes that a failure delays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub(crate) struct Cause {
     pub(crate) passing: bool,
 }
 
-/// What a settled write shows.
+/// The evidence of a settled write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Proof {
     /// Revisions can be created in its namespace: one was created, or one was found to exist.
