@@ -23,6 +23,10 @@ test: tools ## Everything that has to hold: format, lints, dependencies, generat
 	cargo test --locked -p devcluster
 	cargo test --locked -p revisor
 
+.PHONY: test-long
+test-long: tools ## Long forms of end-to-end scenarios, 45 minutes in all (ONLY=NAME runs one, LIST=1 says which there are)
+	@tests/long.sh $(if $(LIST),--list,$(ONLY))
+
 .PHONY: lint
 lint: ## Format and lints only
 	cargo fmt --all --check
@@ -38,10 +42,15 @@ else
 	@cargo fetch --quiet --locked && cargo deny --offline --locked --log-level error check bans licenses sources
 endif
 
+# Only a BASE that is typed here counts: the name is one that many a shell has exported for something else.
 .PHONY: bench
-bench: ## Speed, as ratios against a floor measured in the same run; fails when a target is missed (needs wrk)
+bench: ## Speed, as ratios against a floor measured in the same run; fails when a target is missed (BASE=REF: against that commit)
+ifeq ($(origin BASE),command line)
+	@benches/compare.sh '$(BASE)'
+else
 	cargo bench --locked --bench view
 	cargo bench --locked --bench end_to_end
+endif
 
 # Not part of the tests: it fetches crates of its own, and needs a C++ compiler.
 .PHONY: fuzz-check

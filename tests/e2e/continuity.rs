@@ -9,6 +9,8 @@ use devcluster::{Component, Options};
 use http::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -21,10 +23,7 @@ async fn assert_complete(
     namespace: &str,
     last: &crate::support::Meta,
 ) -> usize {
-    world
-        .oracle
-        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
-    revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    world.wait_recorded(revisor, INFERENCE_SERVICE, last);
     for metric in [
         "revisor_generations_lost_total",
         "revisor_revisions_drift_total",
@@ -46,6 +45,11 @@ async fn assert_complete(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_every_two_seconds_under_load() {
+    killed_under_load(Duration::from_secs(30), 1000).await;
+}
+
+/// Killed every two seconds for so long; more than `least` edits are recorded.
+pub async fn killed_under_load(time: Duration, least: usize) {
     let own = World::start(&Options::minimal());
     let namespace = own.namespace("kill").await;
     create(&own.client().await, &namespace, 5).await;
@@ -58,7 +62,7 @@ async fn killed_every_two_seconds_under_load() {
     let client = own.client().await;
     let started = Instant::now();
     let mut lives = 0;
-    while started.elapsed() < Duration::from_secs(30) {
+    while started.elapsed() < time {
         let revisor = Revisor::launch(own.cluster.kubeconfig(), &[]);
         sleep(Duration::from_millis(1700)).await;
         // The last that it sees is the end of a workload.
@@ -71,7 +75,7 @@ async fn killed_every_two_seconds_under_load() {
     let last = traffic.stop().await;
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let recorded = assert_complete(&own, &revisor, &namespace, &last).await;
-    assert!(recorded > 1000, "{recorded} of {edits} edits");
+    assert!(recorded > least, "{recorded} of {edits} edits");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,6 +126,11 @@ async fn a_deletion_before_a_crash_is_no_new_beginning() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn edits_on_both_sides_of_a_restart_of_the_api_server_while_away() {
+    away_over_a_restart(30).await;
+}
+
+/// Two workloads are edited `edits` times each before and after a restart of the API server, while nobody looks.
+pub async fn away_over_a_restart(edits: usize) {
     let own = World::start(&Options::minimal());
     let client = own.client().await;
     let namespace = own.namespace("away").await;
@@ -131,30 +140,37 @@ async fn edits_on_both_sides_of_a_restart_of_the_api_server_while_away() {
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
     drop(revisor);
     for name in ["w0", "w1"] {
-        edit(&client, &path(&namespace, name), 30, |i| uri(100 + i)).await;
+        edit(&client, &path(&namespace, name), edits, |i| uri(100 + i)).await;
         status(&client, &path(&namespace, name), 1).await;
     }
     own.cluster.restart(API_SERVER).expect("an API server");
     for name in ["w1", "w0"] {
-        edit(&client, &path(&namespace, name), 30, |i| uri(200 + i)).await;
+        let after = |i| uri(100_000 + i);
+        edit(&client, &path(&namespace, name), edits, after).await;
     }
-    let last = patch(&client, &path(&namespace, "w1"), &uri(300)).await;
+    let last = patch(&client, &path(&namespace, "w1"), &uri(300_000)).await;
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     assert_eq!(
         assert_complete(&own, &revisor, &namespace, &last).await,
-        2 + 10 + 121
+        2 + 10 + 4 * edits + 1
     );
-    assert!(revisor.metric("revisor_generations_repaired_total", "InferenceService") > 60.0);
+    let least = f64::from(u32::try_from(2 * edits).expect("small"));
+    assert!(revisor.metric("revisor_generations_repaired_total", "InferenceService") > least);
     // What is read back knows what changed, as if it had been seen.
     let all = revisions(&client, &namespace).await;
     let told =
         |r: &&Value| r["spec"]["type"] == "Change" && r["spec"]["view"]["changes"].is_array();
-    assert_eq!(all.iter().filter(told).count(), 131);
+    assert_eq!(all.iter().filter(told).count(), 10 + 4 * edits + 1);
     assert!(all.iter().any(|r| r["spec"]["observedVia"] == "Repair"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn away_for_one_minute_and_for_three() {
+    away_for(&[60, 200], 600).await;
+}
+
+/// Away for so many seconds each time, under three edits a second; more than `least` are recorded.
+pub async fn away_for(absences: &[u64], least: usize) {
     let own = World::start(&Options::minimal());
     let namespace = own.namespace("long").await;
     create(&own.client().await, &namespace, 3).await;
@@ -162,42 +178,53 @@ async fn away_for_one_minute_and_for_three() {
     let seen = patch(&own.client().await, &path(&namespace, "w0"), &uri(0)).await;
     revisor.wait_recorded(INFERENCE_SERVICE, seen.version());
     let traffic = Traffic::start(&own.cluster, &namespace, 3, 3).await;
-    for away in [60, 200] {
+    for away in absences {
         sleep(Duration::from_secs(15)).await;
         drop(revisor);
-        sleep(Duration::from_secs(away)).await;
+        sleep(Duration::from_secs(*away)).await;
         revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     }
     let last = traffic.stop().await;
-    assert!(assert_complete(&own, &revisor, &namespace, &last).await > 600);
+    assert!(assert_complete(&own, &revisor, &namespace, &last).await > least);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn etcd_and_the_api_server_restart_during_edits() {
+    restarts_during_edits(1).await;
+}
+
+/// The API server, etcd and the API server restart in turn, so many times, under fifty edits a second.
+pub async fn restarts_during_edits(times: usize) {
     let own = World::start(&Options::minimal());
     let namespace = own.namespace("restarts").await;
     create(&own.client().await, &namespace, 3).await;
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let traffic = Traffic::start(&own.cluster, &namespace, 3, 50).await;
-    for component in [API_SERVER, Component::Etcd, API_SERVER] {
+    let turn = [API_SERVER, Component::Etcd, API_SERVER];
+    for component in turn.repeat(times) {
         sleep(Duration::from_secs(4)).await;
         own.cluster.restart(component).expect("a restart");
     }
     sleep(Duration::from_secs(4)).await;
     let last = traffic.stop().await;
-    assert!(assert_complete(&own, &revisor, &namespace, &last).await > 300);
+    assert!(assert_complete(&own, &revisor, &namespace, &last).await > 300 * times);
     assert!(revisor.metric("revisor_watch_expired_total", "InferenceService") > 0.5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_that_freezes_in_the_midst_of_edits_loses_nothing() {
+    freezes(1).await;
+}
+
+/// The API server freezes for four seconds and for fourteen, so many times, under a hundred edits a second.
+pub async fn freezes(times: usize) {
     let own = World::start(&Options::minimal());
     let namespace = own.namespace("frozen").await;
     create(&own.client().await, &namespace, 5).await;
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let traffic = Traffic::start(&own.cluster, &namespace, 5, 100).await;
     // Shorter than every deadline, then longer than that of a create: it accepts connections and never answers.
-    for frozen in [4, 14] {
+    for frozen in [4, 14].repeat(times) {
         sleep(Duration::from_secs(3)).await;
         // Revisor finds events that were sent before, and writes what nobody answers.
         revisor.signal("STOP");
@@ -209,7 +236,7 @@ async fn an_api_server_that_freezes_in_the_midst_of_edits_loses_nothing() {
     }
     sleep(Duration::from_secs(3)).await;
     let last = traffic.stop().await;
-    assert!(assert_complete(&own, &revisor, &namespace, &last).await > 200);
+    assert!(assert_complete(&own, &revisor, &namespace, &last).await > 200 * times);
     assert!(
         revisor.metric("revisor_write_retries_total", "Network") > 0.5,
         "no create met its deadline"
@@ -245,23 +272,36 @@ async fn what_is_compacted_becomes_gaps_with_exact_ranges() {
     edit(&client, &path(&namespace, "late"), 3, |i| uri(100 + i)).await;
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let last = traffic.stop().await;
-    own.oracle
-        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
-    revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    own.wait_recorded(&revisor, INFERENCE_SERVICE, &last);
     let (recorded, lost) = own
         .assert_recorded_or_gap(&namespace, INFERENCE_SERVICE)
         .await;
     assert_only_the_forgotten_is_lost(&own, &namespace).await;
+    assert_gaps_are_told(&own, &revisor, &namespace, lost).await;
     assert!(
         recorded > 100 && lost > 200,
         "{recorded} recorded, {lost} lost"
     );
+    // A second restart finds nothing new.
+    drop(revisor);
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    let last = patch(&client, &path(&namespace, "w2"), &uri(1)).await;
+    own.wait_recorded(&revisor, INFERENCE_SERVICE, &last);
+    assert_eq!(
+        own.assert_recorded_or_gap(&namespace, INFERENCE_SERVICE)
+            .await,
+        (recorded + 1, lost)
+    );
+}
+
+/// The Gaps say why they are there, and so do the metric, kubectl and an event.
+async fn assert_gaps_are_told(own: &World, revisor: &Revisor, namespace: &str, lost: usize) {
     let counted = revisor.metric("revisor_generations_lost_total", "RecorderAway");
     assert!(
         (counted - f64::from(u32::try_from(lost).expect("small"))).abs() < 0.5,
         "{counted} of {lost}"
     );
-    let all = revisions(&client, &namespace).await;
+    let all = revisions(&own.client().await, namespace).await;
     let gaps: Vec<_> = all.iter().filter(|r| r["spec"]["type"] == "Gap").collect();
     assert_eq!(
         gaps.len(),
@@ -273,22 +313,10 @@ async fn what_is_compacted_becomes_gaps_with_exact_ranges() {
             .all(|gap| gap["spec"]["gap"]["reason"] == "RecorderAway"),
         "{gaps:?}"
     );
-    let shown = own.kubectl(&["-n", &namespace, "get", "revisions"]);
+    let shown = own.kubectl(&["-n", namespace, "get", "revisions"]);
     assert!(shown.contains("not recorded (RecorderAway)"), "{shown}");
-    let events = own.kubectl(&["-n", &namespace, "get", "events"]);
+    let events = own.kubectl(&["-n", namespace, "get", "events"]);
     assert!(events.contains("GenerationsLost"), "{events}");
-    // A second restart finds nothing new.
-    drop(revisor);
-    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
-    let last = patch(&client, &path(&namespace, "w2"), &uri(1)).await;
-    own.oracle
-        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
-    revisor.wait_recorded(INFERENCE_SERVICE, last.version());
-    assert_eq!(
-        own.assert_recorded_or_gap(&namespace, INFERENCE_SERVICE)
-            .await,
-        (recorded + 1, lost)
-    );
 }
 
 /// No Gap holds a generation that etcd still knew when it was read back.
@@ -414,6 +442,11 @@ async fn deletion_times(client: &kube::Client, namespace: &str, name: &str) -> V
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workloads_that_come_and_go_while_away() {
+    come_and_go(30).await;
+}
+
+/// Workloads begin, are edited `edits` times, and end while nobody looks, once over a restart of the API server.
+pub async fn come_and_go(edits: usize) {
     let own = World::start(&Options::minimal());
     let client = own.client().await;
     let namespace = own.namespace("gone").await;
@@ -421,6 +454,7 @@ async fn workloads_that_come_and_go_while_away() {
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let last = edit(&client, &path(&namespace, "w0"), 3, uri).await;
     revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    let newest = i64::try_from(edits + 1).expect("small");
     for restart in [false, true] {
         revisor.signal("STOP");
         let old = if restart { "w1" } else { "w0" };
@@ -428,7 +462,7 @@ async fn workloads_that_come_and_go_while_away() {
         edit(&client, &path(&namespace, old), 5, |i| uri(50 + i)).await;
         delete(&client, &path(&namespace, old)).await;
         create_named(&client, &namespace, &brief).await;
-        edit(&client, &path(&namespace, &brief), 30, |i| uri(70 + i)).await;
+        edit(&client, &path(&namespace, &brief), edits, |i| uri(70 + i)).await;
         delete(&client, &path(&namespace, &brief)).await;
         create_named(&client, &namespace, old).await;
         if restart {
@@ -436,16 +470,14 @@ async fn workloads_that_come_and_go_while_away() {
         }
         let last = edit(&client, &path(&namespace, old), 2, |i| uri(90 + i)).await;
         revisor.signal("CONT");
-        own.oracle
-            .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
-        revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+        own.wait_recorded(&revisor, INFERENCE_SERVICE, &last);
         own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await;
         let marked = || async {
             let times = deletion_times(&client, &namespace, &brief).await;
-            times.len() == 31
+            times.len() == edits + 1
                 && times
                     .iter()
-                    .all(|(generation, deleted)| *deleted == (*generation == 31))
+                    .all(|(generation, deleted)| *deleted == (*generation == newest))
         };
         let deadline = Instant::now() + Duration::from_secs(10);
         while !marked().await {
@@ -467,11 +499,16 @@ async fn workloads_that_come_and_go_while_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_lives_of_one_name() {
+    lives_of_one_name(200).await;
+}
+
+/// A workload is made, edited and deleted `count` times under the same name.
+pub async fn lives_of_one_name(count: usize) {
     let own = World::start(&Options::minimal());
     let client = own.client().await;
     let namespace = own.namespace("lives").await;
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
-    for i in 0..200 {
+    for i in 0..count {
         if i % 4 == 0 {
             live_and_go(&client, &namespace, "w", i).await;
         } else {
@@ -484,7 +521,7 @@ async fn two_hundred_lives_of_one_name() {
     let last = patch(&client, &path(&namespace, "w0"), &uri(1)).await;
     assert_eq!(
         assert_complete(&own, &revisor, &namespace, &last).await,
-        200 * 4 + 2
+        count * 4 + 2
     );
     let deleted = || {
         let shown = own.kubectl(&[
@@ -495,7 +532,7 @@ async fn two_hundred_lives_of_one_name() {
             "-o",
             "jsonpath={range .items[*]}{.status.workloadDeletionTime}{\"\\n\"}{end}",
         ]);
-        shown.lines().filter(|line| !line.is_empty()).count() == 200
+        shown.lines().filter(|line| !line.is_empty()).count() == count
     };
     assert!(
         eventually(Duration::from_secs(20), deleted),
@@ -504,8 +541,35 @@ async fn two_hundred_lives_of_one_name() {
     );
 }
 
+/// The resourceVersion of a collection.
+async fn version(client: &kube::Client, collection: &str) -> u64 {
+    let list = read(client, &format!("{collection}?limit=1")).await;
+    let version = list["metadata"]["resourceVersion"].as_str();
+    version.and_then(|v| v.parse().ok()).expect("a number")
+}
+
+/// Does something with the data of etcd and the place of its copy while neither etcd nor the API server runs.
+fn while_down(own: &World, work: impl FnOnce(&Path, &Path)) {
+    own.cluster.kill(API_SERVER).expect("killed");
+    own.cluster.kill(Component::Etcd).expect("killed");
+    let folder = own.cluster.directory();
+    work(&folder.join("etcd"), &folder.join("etcd-copy"));
+    own.cluster.restart(Component::Etcd).expect("etcd");
+    own.cluster.restart(API_SERVER).expect("an API server");
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(copied.expect("cp").success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn etcd_goes_back_to_a_copy() {
+    goes_back_to_a_copy(300, 20).await;
+}
+
+/// etcd loses a history of `lost` edits, and then there are `after` others.
+pub async fn goes_back_to_a_copy(lost: usize, after: usize) {
     let own = World::start(&Options::minimal());
     let client = own.client().await;
     let namespace = own.namespace("rewind").await;
@@ -513,43 +577,23 @@ async fn etcd_goes_back_to_a_copy() {
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     let last = edit(&client, &path(&namespace, "w0"), 10, uri).await;
     assert_complete(&own, &revisor, &namespace, &last).await;
-    let copied = read(
+    let copied = version(&client, &INFERENCE_SERVICE.path(&namespace)).await;
+    while_down(&own, copy_folder);
+    // A history that will never have been.
+    let last = edit(&client, &path(&namespace, "w0"), lost, |i| uri(100 + i)).await;
+    assert_complete(&own, &revisor, &namespace, &last).await;
+    while_down(&own, |data, copy| {
+        std::fs::remove_dir_all(data).expect("removed");
+        copy_folder(copy, data);
+        own.oracle.restored(copied);
+    });
+    let last = edit(
         &client,
-        &format!("{}?limit=1", INFERENCE_SERVICE.path(&namespace)),
+        &path(&namespace, "w0"),
+        after,
+        |i| uri(900_000 + i),
     )
     .await;
-    let copied: u64 = copied["metadata"]["resourceVersion"]
-        .as_str()
-        .and_then(|v| v.parse().ok())
-        .expect("a number");
-    own.cluster.kill(API_SERVER).expect("killed");
-    own.cluster.kill(Component::Etcd).expect("killed");
-    let data = own.cluster.directory().join("etcd");
-    let copy = own.cluster.directory().join("etcd-copy");
-    let cp = |from: &std::path::Path, to: &std::path::Path| {
-        assert!(
-            std::process::Command::new("cp")
-                .arg("-a")
-                .args([from, to])
-                .status()
-                .expect("cp")
-                .success()
-        );
-    };
-    cp(&data, &copy);
-    own.cluster.restart(Component::Etcd).expect("etcd");
-    own.cluster.restart(API_SERVER).expect("an API server");
-    // A history that will never have been.
-    let last = edit(&client, &path(&namespace, "w0"), 300, |i| uri(100 + i)).await;
-    assert_complete(&own, &revisor, &namespace, &last).await;
-    own.cluster.kill(API_SERVER).expect("killed");
-    own.cluster.kill(Component::Etcd).expect("killed");
-    std::fs::remove_dir_all(&data).expect("removed");
-    cp(&copy, &data);
-    own.oracle.restored(copied);
-    own.cluster.restart(Component::Etcd).expect("etcd");
-    own.cluster.restart(API_SERVER).expect("an API server");
-    let last = edit(&client, &path(&namespace, "w0"), 20, |i| uri(900 + i)).await;
     own.oracle
         .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     let found = || revisor.metric("revisor_etcd_rewinds_total", "") > 0.5;
@@ -565,7 +609,7 @@ async fn etcd_goes_back_to_a_copy() {
         own.kubectl(&["-n", &namespace, "get", "revisions"])
             .lines()
             .count()
-            == 1 + 2 + 10 + 20 + 1
+            == 1 + 2 + 10 + after + 1
     };
     assert!(
         eventually(Duration::from_secs(30), recorded),

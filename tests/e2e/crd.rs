@@ -130,10 +130,7 @@ async fn everything_but_the_view_is_immutable() {
         }
         if !required.contains(&field.as_str()) {
             let remove = |spec: &mut Value| {
-                spec.as_object_mut()
-                    .expect("an object")
-                    .remove(field)
-                    .map_or((), drop);
+                drop(spec.as_object_mut().expect("an object").remove(field));
             };
             stored
                 .assert_refused(&format!("{field} removed"), remove)
@@ -296,8 +293,28 @@ async fn kubectl_shows_what_changed() {
         .parse()
         .expect("a number");
     revisor().wait_recorded(DEPLOYMENT, at);
+    assert_tables(&namespace);
+    let all = revisions(&client, &namespace).await;
+    let name = all[1]["metadata"]["name"]
+        .as_str()
+        .expect("a name")
+        .to_owned();
+    let described = world().kubectl(&["-n", &namespace, "describe", "revision", &name]);
+    for line in [
+        "From:",
+        "vllm/vllm-openai:v0.11.0",
+        "To:",
+        "vllm/vllm-openai:v0.12.0",
+        "spec.template.spec.containers[vllm].image",
+    ] {
+        assert!(described.contains(line), "{line} is not in:\n{described}");
+    }
+}
+
+/// What `kubectl get` shows of one edit, by every name that it knows Revisions by.
+fn assert_tables(namespace: &str) {
     let get =
-        |arguments: &[&str]| world().kubectl(&[&["-n", &namespace, "get"], arguments].concat());
+        |arguments: &[&str]| world().kubectl(&[&["-n", namespace, "get"], arguments].concat());
     let header = |text: &str| {
         text.lines()
             .next()
@@ -334,34 +351,13 @@ async fn kubectl_shows_what_changed() {
         get(&["revisor", "-o", "name"]),
         "short name and category"
     );
-    let all = revisions(&client, &namespace).await;
-    let name = all[1]["metadata"]["name"]
-        .as_str()
-        .expect("a name")
-        .to_owned();
-    let described = world().kubectl(&["-n", &namespace, "describe", "revision", &name]);
-    for line in [
-        "From:",
-        "vllm/vllm-openai:v0.11.0",
-        "To:",
-        "vllm/vllm-openai:v0.12.0",
-        "spec.template.spec.containers[vllm].image",
-    ] {
-        assert!(described.contains(line), "{line} is not in:\n{described}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ours_answers_to_its_name_beside_that_of_knative() {
     let own = World::start(&Options::minimal());
     let knative = include_str!("../fixtures/crds/knative-revisions.yaml");
-    own.cluster.apply(knative).expect("a CRD");
-    own.kubectl(&[
-        "wait",
-        "--for=condition=Established",
-        "crd/revisions.serving.knative.dev",
-        "--timeout=20s",
-    ]);
+    own.define(knative);
     let stored = Stored::create(&own, "beside", &full()).await;
     let namespace = stored.path.split('/').nth(5).expect("a namespace");
     assert_eq!(

@@ -104,11 +104,36 @@ async fn a_right_that_is_taken_away_holds_recording_until_it_is_back() {
         events()
     );
     own.cluster.apply(&role(true)).expect("a role");
-    own.oracle
-        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
-    revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    own.wait_recorded(&revisor, INFERENCE_SERVICE, &last);
     own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await;
     assert!(!held(), "the metric says that recording goes on");
+}
+
+/// Three Revisions and no more, once the quota is enforced.
+fn set_quota(own: &World, namespace: &str) {
+    own.kubectl(&[
+        "-n",
+        namespace,
+        "create",
+        "quota",
+        "q",
+        "--hard=count/revisions.revisor.dev=3",
+    ]);
+    let used = || {
+        own.kubectl(&[
+            "-n",
+            namespace,
+            "get",
+            "quota",
+            "q",
+            "-o",
+            "jsonpath={.status.hard}",
+        ])
+    };
+    assert!(
+        eventually(Duration::from_secs(20), || used().contains("revisions")),
+        "the quota is not enforced"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,29 +146,7 @@ async fn a_quota_parks_its_namespace_only() {
     let client = own.client().await;
     let full = own.namespace("full").await;
     let free = own.namespace("free").await;
-    own.kubectl(&[
-        "-n",
-        &full,
-        "create",
-        "quota",
-        "q",
-        "--hard=count/revisions.revisor.dev=3",
-    ]);
-    let used = || {
-        own.kubectl(&[
-            "-n",
-            &full,
-            "get",
-            "quota",
-            "q",
-            "-o",
-            "jsonpath={.status.hard}",
-        ])
-    };
-    assert!(
-        eventually(Duration::from_secs(20), || used().contains("revisions")),
-        "the quota is not enforced"
-    );
+    set_quota(&own, &full);
     let mut last = Vec::new();
     for namespace in [&full, &free] {
         post(
@@ -152,15 +155,8 @@ async fn a_quota_parks_its_namespace_only() {
             &INFERENCE_SERVICE.example(),
         )
         .await;
-        last.push(
-            edit(
-                &client,
-                &format!("{}/llama-70b", INFERENCE_SERVICE.path(namespace)),
-                10,
-                uri,
-            )
-            .await,
-        );
+        let path = format!("{}/llama-70b", INFERENCE_SERVICE.path(namespace));
+        last.push(edit(&client, &path, 10, uri).await);
     }
     let held = || revisor.metric("revisor_write_held", "QuotaExceeded") > 0.5;
     assert!(
@@ -196,9 +192,7 @@ async fn a_quota_parks_its_namespace_only() {
     assert!(held(), "{}", revisor.log());
     own.kubectl(&["-n", &full, "delete", "quota", "q"]);
     for last in &last {
-        own.oracle
-            .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
-        revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+        own.wait_recorded(&revisor, INFERENCE_SERVICE, last);
     }
     own.assert_recorded(&full, &[INFERENCE_SERVICE]).await;
     own.assert_recorded(&free, &[INFERENCE_SERVICE]).await;
@@ -299,9 +293,7 @@ async fn an_old_definition_holds_recording_instead_of_losing_a_field() {
     assert_eq!(revisions(&client, &namespace).await.len(), 0);
     let new = String::from_utf8(command(&["crds"]).stdout).expect("text");
     own.cluster.apply(&new).expect("the new definition");
-    own.oracle
-        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
-    revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    own.wait_recorded(&revisor, INFERENCE_SERVICE, &last);
     assert_eq!(
         own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await,
         6
@@ -310,6 +302,11 @@ async fn an_old_definition_holds_recording_instead_of_losing_a_field() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_pauses_reading_and_loses_nothing() {
+    full_queue(60).await;
+}
+
+/// The queue holds 1 MiB, nothing can be written, and there are so many edits of 50 KB.
+pub async fn full_queue(edits: usize) {
     let own = World::start(&Options::minimal());
     let kubeconfig = service_account(&own);
     let revisor = Revisor::start(&kubeconfig, &["--queue-bytes=1MiB"]);
@@ -333,7 +330,7 @@ async fn a_full_queue_pauses_reading_and_loses_nothing() {
     .await;
     let path = format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace));
     let mut last = None;
-    for _ in 0..60 {
+    for _ in 0..edits {
         let text = blob();
         file.write_all(text.as_bytes()).expect("written");
         last = Some(patch(&client, &path, &json!({"spec": {"blob": text}})).await);
@@ -347,11 +344,9 @@ async fn a_full_queue_pauses_reading_and_loses_nothing() {
     );
     assert!(bytes() <= 1_048_576.0, "{} bytes are waiting", bytes());
     own.cluster.apply(&role(true)).expect("a role");
-    own.oracle
-        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
-    revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    own.wait_recorded(&revisor, INFERENCE_SERVICE, &last);
     assert_eq!(
         own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await,
-        61
+        edits + 1
     );
 }

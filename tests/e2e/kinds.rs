@@ -6,6 +6,7 @@ use crate::support::{
 };
 use devcluster::Options;
 use http::Method;
+use kube::Client;
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -36,79 +37,52 @@ fn manifest(kind: Kind, name: &str, owner: Option<(Kind, &str, &Meta)>, spec: &V
     json!({"apiVersion": version(kind), "kind": kind.kind, "metadata": {"name": name, "ownerReferences": owners}, "spec": spec})
 }
 
+/// A NIMService and an LLMInferenceService, and what their controllers make of them; all but the NIMService.
+async fn make_nested(client: &Client, namespace: &str) -> [(Kind, Meta); 4] {
+    let make = async |kind: Kind, name: &str, owner: Option<(Kind, &Meta)>, spec: Value| {
+        let owner = owner.map(|(kind, meta)| (kind, name, meta));
+        post(
+            client,
+            &kind.path(namespace),
+            &manifest(kind, name, owner, &spec),
+        )
+        .await
+    };
+    let image = json!({"image": {"repository": "nvcr.io/nim/llama", "tag": "1"}, "resources": {"limits": {"nvidia.com/gpu": "2"}}});
+    let nim = make(NIM, "llama", None, image).await;
+    let predictor =
+        json!({"predictor": {"containers": [{"name": "kserve-container", "image": "x"}]}});
+    let isvc = make(INFERENCE_SERVICE, "llama", Some((NIM, &nim)), predictor).await;
+    let template = json!({"template": {"spec": {"containers": [{"image": "x"}]}}});
+    let ksvc = make(KSVC, "llama", Some((INFERENCE_SERVICE, &isvc)), template).await;
+    let main = json!({"template": {"containers": [{"name": "main", "image": "m:1"}]}});
+    let llm = make(LLM, "big", None, main).await;
+    let group = json!({"leaderWorkerTemplate": {"size": 2, "workerTemplate": {"spec": {"containers": [{"name": "w", "image": "x"}]}}}});
+    let lws = make(LEADER_WORKER_SET, "big", Some((LLM, &llm)), group).await;
+    [
+        (INFERENCE_SERVICE, isvc),
+        (KSVC, ksvc),
+        (LLM, llm),
+        (LEADER_WORKER_SET, lws),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_topmost_of_nested_kinds_is_recorded() {
     let own = World::start(&Options::minimal());
     let others = std::fs::read_to_string(fixtures().join("crds/others.yaml")).expect("a fixture");
-    own.cluster.apply(&others).expect("definitions");
-    own.kubectl(&[
-        "wait",
-        "--for=condition=Established",
-        "crd",
-        "--all",
-        "--timeout=20s",
-    ]);
+    own.define(&others);
     let client = own.client().await;
     let namespace = own.namespace("nested").await;
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
-    let made = |kind: Kind, body: Value| {
-        let client = client.clone();
-        let path = kind.path(&namespace);
-        async move { post(&client, &path, &body).await }
-    };
-    let image = json!({"image": {"repository": "nvcr.io/nim/llama", "tag": "1"}, "resources": {"limits": {"nvidia.com/gpu": "2"}}});
-    let nim = made(NIM, manifest(NIM, "llama", None, &image)).await;
-    let predictor =
-        json!({"predictor": {"containers": [{"name": "kserve-container", "image": "x"}]}});
-    let isvc = made(
-        INFERENCE_SERVICE,
-        manifest(
-            INFERENCE_SERVICE,
-            "llama",
-            Some((NIM, "llama", &nim)),
-            &predictor,
-        ),
-    )
-    .await;
-    let template = json!({"template": {"spec": {"containers": [{"image": "x"}]}}});
-    let ksvc = made(
-        KSVC,
-        manifest(
-            KSVC,
-            "llama",
-            Some((INFERENCE_SERVICE, "llama", &isvc)),
-            &template,
-        ),
-    )
-    .await;
-    let llm = made(
-        LLM,
-        manifest(
-            LLM,
-            "big",
-            None,
-            &json!({"template": {"containers": [{"name": "main", "image": "m:1"}]}}),
-        ),
-    )
-    .await;
-    let group = json!({"leaderWorkerTemplate": {"size": 2, "workerTemplate": {"spec": {"containers": [{"name": "w", "image": "x"}]}}}});
-    let lws = made(
-        LEADER_WORKER_SET,
-        manifest(LEADER_WORKER_SET, "big", Some((LLM, "big", &llm)), &group),
-    )
-    .await;
+    let parts = make_nested(&client, &namespace).await;
     // What the operator fills in a moment later, and a real edit.
     let filled = json!({"spec": {"livenessProbe": {}, "scale": {"hpa": {"maxReplicas": 0, "minReplicas": 1}}, "storage": {"nimCache": {}}}});
     patch(&client, &format!("{}/llama", NIM.path(&namespace)), &filled).await;
     let edited = json!({"spec": {"image": {"tag": "2"}}});
     let last = patch(&client, &format!("{}/llama", NIM.path(&namespace)), &edited).await;
-    for (kind, meta) in [
-        (NIM, &last),
-        (INFERENCE_SERVICE, &isvc),
-        (KSVC, &ksvc),
-        (LLM, &llm),
-        (LEADER_WORKER_SET, &lws),
-    ] {
+    revisor.wait_recorded(NIM, last.version());
+    for (kind, meta) in parts {
         revisor.wait_recorded(kind, meta.version());
     }
     let all = revisions(&client, &namespace).await;
@@ -156,16 +130,8 @@ async fn views_are_made_anew_and_nothing_else_changes() {
     .await;
     revisor.wait_recorded(INFERENCE_SERVICE, made.version());
     let kubeconfig = own.cluster.kubeconfig().display().to_string();
-    let reindex = |more: &[&str]| {
-        let arguments = [&["reindex", "--kubeconfig", &kubeconfig], more].concat();
-        let out = command(&arguments);
-        assert!(
-            out.status.success(),
-            "{}",
-            String::from_utf8_lossy(&out.stderr)
-        );
-        String::from_utf8(out.stdout).expect("text")
-    };
+    let reindex =
+        |more: &[&str]| printed(&[&["reindex", "--kubeconfig", &kubeconfig], more].concat());
     assert!(
         reindex(&[]).starts_with("1 Revisions: 0 rewritten, 1 up to date"),
         "{}",
@@ -180,15 +146,7 @@ async fn views_are_made_anew_and_nothing_else_changes() {
         .expect("a name")
         .to_owned();
     let path = format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions/{name}");
-    let (code, body) = send(
-        &client,
-        Method::PUT,
-        &path,
-        "application/json",
-        &old.to_string(),
-    )
-    .await;
-    assert_eq!(code, 200, "{body}");
+    put(&client, &path, &old).await;
     assert!(reindex(&["--dry-run"]).starts_with("1 Revisions: 1 would be rewritten"));
     assert_eq!(
         read(&client, &path).await["spec"]["view"]["images"],
@@ -196,31 +154,55 @@ async fn views_are_made_anew_and_nothing_else_changes() {
     );
     assert!(reindex(&[]).starts_with("1 Revisions: 1 rewritten"));
     assert_eq!(read(&client, &path).await["spec"], before["spec"]);
-    // With other names of secrets the changes hide them too.
+    hidden_by_other_names(&client, &namespace, &path, &revisor, &reindex).await;
+}
+
+/// With other names of secrets the changes hide them too.
+async fn hidden_by_other_names(
+    client: &Client,
+    namespace: &str,
+    first: &str,
+    revisor: &Revisor,
+    reindex: &dyn Fn(&[&str]) -> String,
+) {
     let setting = |tokens: &str| json!({"spec": {"predictor": {"model": {"env": [{"name": "MAX_TOKENS", "value": tokens}]}}}});
     let workload = format!(
         "{}/{}",
-        INFERENCE_SERVICE.path(&namespace),
+        INFERENCE_SERVICE.path(namespace),
         INFERENCE_SERVICE.example()["metadata"]["name"]
             .as_str()
             .expect("a name")
     );
-    let edited = patch(&client, &workload, &setting("4321")).await;
+    let edited = patch(client, &workload, &setting("4321")).await;
     revisor.wait_recorded(INFERENCE_SERVICE, edited.version());
     let mut config = tempfile::NamedTempFile::new().expect("a file");
     let own_file = "redaction: {secretNames: [MAX_*]}\n";
     config.write_all(own_file.as_bytes()).expect("written");
     reindex(&["--config", &config.path().display().to_string()]);
-    let env = read(&client, &path).await["spec"]["view"]["env"].clone();
+    let env = read(client, first).await["spec"]["view"]["env"].clone();
     let shown = env.as_str().and_then(|env| env.lines().nth(1));
     assert_eq!(shown, Some("MAX_TOKENS='[redacted]'"));
-    let all = revisions(&client, &namespace).await;
+    let all = revisions(client, namespace).await;
     let view = &all
         .iter()
         .find(|r| r["spec"]["generation"] == 2)
         .expect("recorded")["spec"]["view"];
     assert!(view["changes"].to_string().contains("[redacted]"), "{view}");
     assert!(!view.to_string().contains("4321"), "{view}");
+}
+
+/// What a command of `revisor` prints.
+fn printed(arguments: &[&str]) -> String {
+    let out = command(arguments);
+    let errors = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{errors}");
+    String::from_utf8(out.stdout).expect("text")
+}
+
+async fn put(client: &Client, path: &str, object: &Value) {
+    let body = object.to_string();
+    let (code, body) = send(client, Method::PUT, path, "application/json", &body).await;
+    assert_eq!(code, 200, "{body}");
 }
 
 /// The code block of the page on kinds that begins with this comment.
@@ -253,14 +235,7 @@ async fn the_kind_of_the_documentation_is_recorded() {
         .replace("Late", "ModelServer")
         .replace("lates", "modelservers")
         .replace("late", "modelserver");
-    own.cluster.apply(&definition).expect("a definition");
-    own.kubectl(&[
-        "wait",
-        "--for=condition=Established",
-        "crd",
-        "--all",
-        "--timeout=20s",
-    ]);
+    own.define(&definition);
     let client = own.client().await;
     let namespace = own.namespace("example").await;
     let config = tempfile::NamedTempFile::new().expect("a file");

@@ -8,10 +8,13 @@
 
 mod continuity;
 mod crd;
+mod definitions;
 mod demo;
 mod faults;
 mod input;
 mod kinds;
+mod long;
+mod memory;
 mod observe;
 mod oracle;
 mod plugin;

@@ -243,6 +243,15 @@ impl Oracle {
         expected
     }
 
+    /// Forgets the states of a namespace, which are not needed any more; the newest of a kind says where to go on.
+    pub fn forget(&self, namespace: &str) {
+        let mut seen = self.seen.lock().expect("no panic");
+        for states in seen.states.values_mut() {
+            let newest = states.last().map(|state| state.written);
+            states.retain(|state| state.namespace != namespace || Some(state.written) == newest);
+        }
+    }
+
     /// Waits until a workload's generation has been seen.
     pub fn wait_for(&self, kind: &str, uid: &str, generation: i64) {
         let deadline = Instant::now() + Duration::from_secs(20);

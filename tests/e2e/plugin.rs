@@ -23,6 +23,65 @@ fn printed(namespace: &str, arguments: &[&str]) -> String {
     String::from_utf8(out.stdout).expect("text")
 }
 
+fn assert_history(namespace: &str) {
+    let table = printed(namespace, &["history", "isvc/llama-70b"]);
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(rows[0], ["REV", "TIME", "CHANGE", "VIA", "PHASE", "PODS"]);
+    assert_eq!(
+        rows.iter().skip(1).map(|row| row[0]).collect::<Vec<_>>(),
+        ["1", "2", "3", "4"]
+    );
+    assert!(table.contains("predictor.maxReplicas 5→6"), "{table}");
+    let list: serde_json::Value = serde_json::from_str(&printed(
+        namespace,
+        &["history", "inferenceservices/llama-70b", "-o", "json"],
+    ))
+    .expect("JSON");
+    assert_eq!(list.as_array().expect("a list").len(), 4);
+}
+
+fn assert_diff(namespace: &str) {
+    let diff = printed(namespace, &["diff", "InferenceService/llama-70b"]);
+    assert!(
+        diff.contains("--- revision 3\n+++ revision 4\n")
+            && diff.contains("-    maxReplicas: 6\n+    maxReplicas: 7\n"),
+        "{diff}"
+    );
+    assert!(
+        printed(
+            namespace,
+            &["diff", "isvc/llama-70b", "--from", "1", "--to=-2"]
+        )
+        .contains("+    maxReplicas: 6")
+    );
+}
+
+/// What is not there, or cannot be understood, is told by name.
+fn assert_refusals(namespace: &str) {
+    for (arguments, message) in [
+        (
+            ["show", "isvc/llama-70b", "--revision=9"],
+            "there is no revision 9; there are: 1, 2, 3, 4",
+        ),
+        (["diff", "isvc/llama-70b", "--to=1"], "nothing before it"),
+        (
+            ["history", "isvc/nobody", "-otable"],
+            "no revisions of isvc/nobody",
+        ),
+        (["history", "nobody", "-otable"], "is not TYPE/NAME"),
+    ] {
+        let out = plugin(namespace, &arguments);
+        let error = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(
+            out.status.code() == Some(1) && error.contains(message),
+            "{arguments:?}: {error}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn history_show_and_diff() {
     let client = world().client().await;
@@ -44,38 +103,8 @@ async fn history_show_and_diff() {
     .await;
     revisor().wait_recorded(INFERENCE_SERVICE, last.version());
 
-    let table = printed(&namespace, &["history", "isvc/llama-70b"]);
-    let rows: Vec<Vec<&str>> = table
-        .lines()
-        .map(|line| line.split_whitespace().collect())
-        .collect();
-    assert_eq!(rows[0], ["REV", "TIME", "CHANGE", "VIA", "PHASE", "PODS"]);
-    assert_eq!(
-        rows.iter().skip(1).map(|row| row[0]).collect::<Vec<_>>(),
-        ["1", "2", "3", "4"]
-    );
-    assert!(table.contains("predictor.maxReplicas 5→6"), "{table}");
-    let list: serde_json::Value = serde_json::from_str(&printed(
-        &namespace,
-        &["history", "inferenceservices/llama-70b", "-o", "json"],
-    ))
-    .expect("JSON");
-    assert_eq!(list.as_array().expect("a list").len(), 4);
-
-    let diff = printed(&namespace, &["diff", "InferenceService/llama-70b"]);
-    assert!(
-        diff.contains("--- revision 3\n+++ revision 4\n")
-            && diff.contains("-    maxReplicas: 6\n+    maxReplicas: 7\n"),
-        "{diff}"
-    );
-    assert!(
-        printed(
-            &namespace,
-            &["diff", "isvc/llama-70b", "--from", "1", "--to=-2"]
-        )
-        .contains("+    maxReplicas: 6")
-    );
-
+    assert_history(&namespace);
+    assert_diff(&namespace);
     // What is shown can be applied again.
     let shown = printed(&namespace, &["show", "isvc/llama-70b", "--revision", "1"]);
     world().cluster.apply(&shown).expect("applied");
@@ -89,26 +118,7 @@ async fn history_show_and_diff() {
         "jsonpath={.spec.predictor.maxReplicas}",
     ]);
     assert_eq!(live, "4");
-
-    for (arguments, message) in [
-        (
-            ["show", "isvc/llama-70b", "--revision=9"],
-            "there is no revision 9; there are: 1, 2, 3, 4",
-        ),
-        (["diff", "isvc/llama-70b", "--to=1"], "nothing before it"),
-        (
-            ["history", "isvc/nobody", "-otable"],
-            "no revisions of isvc/nobody",
-        ),
-        (["history", "nobody", "-otable"], "is not TYPE/NAME"),
-    ] {
-        let out = plugin(&namespace, &arguments);
-        let error = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(
-            out.status.code() == Some(1) && error.contains(message),
-            "{arguments:?}: {error}"
-        );
-    }
+    assert_refusals(&namespace);
 }
 
 #[tokio::test(flavor = "multi_thread")]

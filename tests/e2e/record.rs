@@ -28,47 +28,57 @@ async fn create(client: &Client, kind: Kind, namespace: &str, name: &str) -> Met
 }
 
 fn settle(kind: Kind, last: &Meta) {
-    world()
-        .oracle
-        .wait_for(kind.registry, &last.uid, last.generation);
-    revisor().wait_recorded(kind, last.version());
+    world().wait_recorded(revisor(), kind, last);
 }
 
-async fn create_and_edit_200_times(kind: Kind) {
+/// A workload of a kind, and so many edits as fast as one connection sends them.
+pub async fn create_and_edit(kind: Kind, edits: usize) {
     let client = world().client().await;
     revisor();
     let namespace = world().namespace("quick").await;
     create(&client, kind, &namespace, "w").await;
-    let last = edit(&client, &format!("{}/w", kind.path(&namespace)), 200, |i| {
-        change(kind, i)
-    })
+    let last = edit(
+        &client,
+        &format!("{}/w", kind.path(&namespace)),
+        edits,
+        |i| change(kind, i),
+    )
     .await;
     settle(kind, &last);
-    assert_eq!(world().assert_recorded(&namespace, &[kind]).await, 201);
+    assert_eq!(
+        world().assert_recorded(&namespace, &[kind]).await,
+        edits + 1
+    );
+    world().oracle.forget(&namespace);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_and_200_edits_are_201_revisions() {
-    create_and_edit_200_times(DEPLOYMENT).await;
+    create_and_edit(DEPLOYMENT, 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stateful_set_and_200_edits_are_201_revisions() {
-    create_and_edit_200_times(STATEFUL_SET).await;
+    create_and_edit(STATEFUL_SET, 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_inference_service_and_200_edits_are_201_revisions() {
-    create_and_edit_200_times(INFERENCE_SERVICE).await;
+    create_and_edit(INFERENCE_SERVICE, 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_worker_set_and_200_edits_are_201_revisions() {
-    create_and_edit_200_times(LEADER_WORKER_SET).await;
+    create_and_edit(LEADER_WORKER_SET, 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_workloads_edited_100_times_over_8_connections() {
+    many_workloads(20, 100).await;
+}
+
+/// So many workloads of every kind, each edited so many times, over eight connections.
+pub async fn many_workloads(workloads: usize, edits: usize) {
     revisor();
     let namespace = world().namespace("many").await;
     let mut tasks = tokio::task::JoinSet::new();
@@ -77,12 +87,12 @@ async fn twenty_workloads_edited_100_times_over_8_connections() {
         tasks.spawn(async move {
             let client = world().client().await;
             let mut last = Vec::new();
-            for number in (connection..20).step_by(8) {
+            for number in (connection..workloads).step_by(8) {
                 let kind = KINDS[number % 4];
                 let name = format!("w{number}");
                 create(&client, kind, &namespace, &name).await;
                 let path = format!("{}/{name}", kind.path(&namespace));
-                last.push((kind, edit(&client, &path, 100, |i| change(kind, i)).await));
+                last.push((kind, edit(&client, &path, edits, |i| change(kind, i)).await));
             }
             last
         });
@@ -90,7 +100,11 @@ async fn twenty_workloads_edited_100_times_over_8_connections() {
     for (kind, last) in tasks.join_all().await.into_iter().flatten() {
         settle(kind, &last);
     }
-    assert_eq!(world().assert_recorded(&namespace, &KINDS).await, 20 * 101);
+    assert_eq!(
+        world().assert_recorded(&namespace, &KINDS).await,
+        workloads * (edits + 1)
+    );
+    world().oracle.forget(&namespace);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,8 +144,11 @@ async fn a_revision_says_what_changed_through_what_and_hides_secrets() {
     settle(DEPLOYMENT, &last);
 
     let all = revisions(&client, &namespace).await;
-    let first = &all[0];
-    let second = &all[1]["spec"];
+    assert_first(&all[0]);
+    assert_second(&all[1]["spec"], &last);
+}
+
+fn assert_first(first: &Value) {
     assert_eq!(first["spec"]["type"], "Baseline");
     assert_eq!(first["spec"]["view"]["summary"], "created");
     let labels = first["metadata"]["labels"]
@@ -148,6 +165,9 @@ async fn a_revision_says_what_changed_through_what_and_hides_secrets() {
         first["metadata"].get("ownerReferences").is_none(),
         "history outlives its workload"
     );
+}
+
+fn assert_second(second: &Value, last: &Meta) {
     assert_eq!(
         (&second["type"], &second["generation"]),
         (&json!("Change"), &json!(2))

@@ -78,6 +78,11 @@ async fn a_restart_writes_nothing_that_is_there_and_goes_on_where_it_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_at_once_write_one_set() {
+    two_at_once(100).await;
+}
+
+/// Two processes record the same creation and `edits` edits.
+pub async fn two_at_once(edits: usize) {
     let own = World::start(&Options::minimal());
     let client = own.client().await;
     let namespace = own.namespace("two").await;
@@ -91,13 +96,8 @@ async fn two_at_once_write_one_set() {
         &INFERENCE_SERVICE.example(),
     )
     .await;
-    let last = edit(
-        &client,
-        &format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace)),
-        100,
-        uri,
-    )
-    .await;
+    let path = format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace));
+    let last = edit(&client, &path, edits, uri).await;
     own.oracle
         .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
     let total = |metric: &str| {
@@ -110,10 +110,11 @@ async fn two_at_once_write_one_set() {
     }
     assert_eq!(
         own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await,
-        101
+        edits + 1
     );
-    assert!((total("revisor_revisions_recorded_total") - 101.0).abs() < 0.5);
-    assert!((total("revisor_revisions_present_total") - 101.0).abs() < 0.5);
+    let all = f64::from(u32::try_from(edits + 1).expect("small"));
+    assert!((total("revisor_revisions_recorded_total") - all).abs() < 0.5);
+    assert!((total("revisor_revisions_present_total") - all).abs() < 0.5);
     assert!(total("revisor_revisions_drift_total").abs() < 0.5);
 }
 
@@ -218,16 +219,7 @@ async fn a_kind_that_is_installed_later_is_picked_up() {
     let revisor = Revisor::start(world().cluster.kubeconfig(), &["--config", &file]);
     let client = world().client().await;
     let namespace = world().namespace("late").await;
-    world()
-        .cluster
-        .apply(include_str!("../fixtures/crds/lates.yaml"))
-        .expect("a CRD");
-    world().kubectl(&[
-        "wait",
-        "--for=condition=Established",
-        "crd/lates.e2e.example.com",
-        "--timeout=20s",
-    ]);
+    world().define(include_str!("../fixtures/crds/lates.yaml"));
     let watching = || {
         revisor.log().contains("watching kind=\"Late\"")
             || revisor.metric("revisor_lists_total", "Late") > 0.5
@@ -280,9 +272,7 @@ async fn an_api_server_that_restarts_loses_nothing_that_comes_after() {
     let live = read(&client, &path).await;
     assert_eq!(live["metadata"]["generation"], last.generation);
     let last = edit(&client, &path, 20, |i| uri(i + 100)).await;
-    own.oracle
-        .wait_for(INFERENCE_SERVICE.registry, &last.uid, last.generation);
-    revisor.wait_recorded(INFERENCE_SERVICE, last.version());
+    own.wait_recorded(&revisor, INFERENCE_SERVICE, &last);
     assert_eq!(
         own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await,
         41

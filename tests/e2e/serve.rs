@@ -2,10 +2,12 @@
 
 mod contract;
 mod deployed;
-mod docs;
+pub mod docs;
 mod limits;
+mod own;
 mod people;
 mod rest;
 mod rights;
+mod stage;
 mod stop;
 mod tls;

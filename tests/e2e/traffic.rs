@@ -15,6 +15,21 @@ pub fn uri(i: usize) -> Value {
     json!({"spec": {"predictor": {"model": {"storageUri": format!("s3://m/{i}")}}}})
 }
 
+/// Text that does not compress well.
+pub fn noise(seed: usize, length: usize) -> String {
+    let mut state = seed as u64 + 1;
+    let mut letter = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        // Printable ASCII without what is written in several characters.
+        let symbols: &[u8] =
+            b" !#$%'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~";
+        char::from(symbols[usize::try_from((state >> 33) % symbols.len() as u64).expect("small")])
+    };
+    (0..length).map(|_| letter()).collect()
+}
+
 /// The path of an InferenceService.
 pub fn path(namespace: &str, name: &str) -> String {
     format!("{}/{name}", INFERENCE_SERVICE.path(namespace))

@@ -1,7 +1,7 @@
 //! What `make` says when something is not there.
 
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The file of a program on the PATH.
@@ -40,4 +40,36 @@ fn checks_that_cannot_be_made_fail_unless_they_are_left_out_by_name() {
         String::from_utf8_lossy(&out.stderr)
     );
     assert!(String::from_utf8_lossy(&out.stderr).contains("not checked"));
+}
+
+#[test]
+fn every_long_scenario_is_listed_and_others_are_refused_by_name() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let long = |argument: &str| {
+        let out = Command::new(root.join("tests/long.sh"))
+            .arg(argument)
+            .output();
+        out.expect("bash")
+    };
+    let listed = String::from_utf8(long("--list").stdout).expect("text");
+    let tests = std::fs::read_to_string(root.join("tests/e2e/long.rs")).expect("a file");
+    let scenarios = tests.matches("\nasync fn ").count() - 1;
+    assert_eq!(listed.lines().count(), scenarios + 1, "{listed}");
+    let all = listed
+        .lines()
+        .last()
+        .expect("a line")
+        .split_whitespace()
+        .nth(1);
+    let minutes: usize = all
+        .and_then(|minutes| minutes.parse().ok())
+        .expect("a number");
+    assert!(minutes <= 45, "all take {minutes} minutes");
+    let out = long("nothing");
+    let errors = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{errors}");
+    assert!(
+        errors.contains("no long scenario \"nothing\"") && errors.contains("kills "),
+        "{errors}"
+    );
 }

@@ -23,6 +23,10 @@ fn kubectl(cluster: &Cluster, arguments: &[&str]) -> Output {
     cluster.kubectl().args(arguments).output().expect("kubectl")
 }
 
+fn succeeds(cluster: &Cluster, arguments: &[&str]) -> bool {
+    kubectl(cluster, arguments).status.success()
+}
+
 fn text(cluster: &Cluster, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&kubectl(cluster, arguments).stdout).into_owned()
 }
@@ -49,62 +53,42 @@ fn two_clusters_side_by_side_survive_kill_freeze_and_restart() {
     };
     let first = Cluster::start(&options).expect("one");
     let second = Cluster::start(&Options::minimal()).expect("two");
+    assert!(succeeds(
+        &first,
+        &["create", "configmap", "kept", "--from-literal=a=b"]
+    ));
     assert!(
-        kubectl(
-            &first,
-            &["create", "configmap", "kept", "--from-literal=a=b"]
-        )
-        .status
-        .success()
-    );
-    assert!(
-        !kubectl(&second, &["get", "configmap", "kept"])
-            .status
-            .success(),
+        !succeeds(&second, &["get", "configmap", "kept"]),
         "they share a store"
     );
     let other = first.kubeconfig_of(1).display().to_string();
     assert!(
-        kubectl(
+        succeeds(
             &first,
             &["--kubeconfig", &other, "get", "configmap", "kept"]
-        )
-        .status
-        .success(),
+        ),
         "two servers, one store"
     );
 
     let server = Component::ApiServer(0);
     first.freeze(server).expect("frozen");
-    assert!(
-        !kubectl(
-            &first,
-            &["get", "configmap", "kept", "--request-timeout=2s"]
-        )
-        .status
-        .success()
-    );
+    assert!(!succeeds(
+        &first,
+        &["get", "configmap", "kept", "--request-timeout=2s"]
+    ));
     first.thaw(server).expect("thawed");
     eventually("an answer after the thaw", || {
-        kubectl(&first, &["get", "configmap", "kept"])
-            .status
-            .success()
+        succeeds(&first, &["get", "configmap", "kept"])
     });
     first.kill(server).expect("killed");
-    assert!(
-        !kubectl(
-            &first,
-            &["get", "configmap", "kept", "--request-timeout=2s"]
-        )
-        .status
-        .success()
-    );
+    assert!(!succeeds(
+        &first,
+        &["get", "configmap", "kept", "--request-timeout=2s"]
+    ));
     for component in [server, Component::Etcd] {
         first.restart(component).expect("restarted");
         eventually("the data after a restart", || {
-            kubectl(&first, &["get", "configmap", "kept"])
-                .status
-                .success()
+            succeeds(&first, &["get", "configmap", "kept"])
         });
     }
     assert!(first.kill(Component::Kwok).is_err(), "it has no kwok");
@@ -114,9 +98,7 @@ fn two_clusters_side_by_side_survive_kill_freeze_and_restart() {
     drop(first);
     assert!(processes(&folder).is_empty() && !folder.exists());
     assert!(
-        kubectl(&second, &["get", "namespace", "default"])
-            .status
-            .success(),
+        succeeds(&second, &["get", "namespace", "default"]),
         "the other one lives on"
     );
 }
@@ -133,61 +115,38 @@ fn pods_are_scheduled_on_gpu_nodes_and_meet_the_fate_of_their_annotation() {
     };
     let manifest: String = ["ready", "never-ready", "crash"].map(deployment).concat();
     cluster.apply(&manifest).expect("Deployments");
-    let nodes = text(
-        &cluster,
-        &[
-            "get",
-            "nodes",
-            "-L",
-            "kai.scheduler/node-pool",
-            "--no-headers",
-        ],
-    );
+    let pools = [
+        "get",
+        "nodes",
+        "-L",
+        "kai.scheduler/node-pool",
+        "--no-headers",
+    ];
+    let nodes = text(&cluster, &pools);
     assert_eq!(
         (nodes.lines().count(), nodes.matches("h100").count() >= 2),
         (4, true),
         "{nodes}"
     );
-    let ready = |name: &str| {
-        text(
-            &cluster,
-            &[
-                "get",
-                "deployment",
-                name,
-                "-o",
-                "jsonpath={.status.readyReplicas}",
-            ],
-        )
-    };
+    let replicas = "jsonpath={.status.readyReplicas}";
+    let ready = |name: &str| text(&cluster, &["get", "deployment", name, "-o", replicas]);
     eventually("a ready pod", || ready("ready") == "1");
     let waiting = "jsonpath={.items[*].status.containerStatuses[*].state.waiting.reason}";
     eventually("a crash", || {
         text(&cluster, &["get", "pods", "-l", "app=crash", "-o", waiting]) == "CrashLoopBackOff"
     });
-    let phase = || {
+    let phase = "jsonpath={.items[*].status.phase}";
+    eventually("a pod that runs", || {
         text(
             &cluster,
-            &[
-                "get",
-                "pods",
-                "-l",
-                "app=never-ready",
-                "-o",
-                "jsonpath={.items[*].status.phase}",
-            ],
-        )
-    };
-    eventually("a pod that runs", || phase() == "Running");
+            &["get", "pods", "-l", "app=never-ready", "-o", phase],
+        ) == "Running"
+    });
     assert_eq!(
         (ready("never-ready"), ready("crash")),
         (String::new(), String::new())
     );
-    assert!(
-        kubectl(&cluster, &["delete", "deployment", "ready"])
-            .status
-            .success()
-    );
+    assert!(succeeds(&cluster, &["delete", "deployment", "ready"]));
     eventually("the end of its pod", || {
         text(&cluster, &["get", "pods", "-l", "app=ready", "-o", "name"]).is_empty()
     });

@@ -425,24 +425,29 @@ async fn a_rollout_that_is_given_up_fails_while_the_old_one_serves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_thirty_quick_edits_only_the_last_runs() {
+    quick_rollouts(30).await;
+}
+
+/// So many edits as fast as they go: the last one runs, and all others are over.
+pub async fn quick_rollouts(edits: usize) {
     let mut workload = Workload::start(DEPLOYMENT, "quick").await;
-    for i in 0..30 {
+    for i in 0..edits {
         workload
             .edit(template(&format!("vllm:{}", i + 2), "a100", 1, "ready"))
             .await;
     }
     let rows = workload
         .wait("the last runs and all others are over", |rows| {
-            rows.len() == 31
-                && running(&rows[30], 2)
-                && rows[..30]
+            rows.len() == edits + 1
+                && running(&rows[edits], 2)
+                && rows[..edits]
                     .iter()
                     .all(|row| row.phase == "Stopped" && row.running == 0)
         })
         .await;
     assert_eq!(rows[0].outcome, "Succeeded");
     assert!(
-        rows[1..30]
+        rows[1..edits]
             .iter()
             .all(|row| row.outcome == "NeverReady" || row.outcome == "Succeeded")
     );

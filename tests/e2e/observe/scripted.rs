@@ -128,14 +128,7 @@ impl Stage {
     /// No controllers: nothing happens but what the script says.
     async fn set() -> Self {
         let world = World::start(&Options::minimal());
-        world.cluster.apply(&definitions()).expect("definitions");
-        world.kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "crd",
-            "--all",
-            "--timeout=20s",
-        ]);
+        world.define(&definitions());
         let client = world.client().await;
         for (node, pool) in [("n1", Some("a100")), ("n2", None)] {
             let labels = pool.map_or(json!({}), |pool| json!({"kai.scheduler/node-pool": pool}));
@@ -262,84 +255,122 @@ fn without(mut object: Value, field: &str) -> Value {
     object
 }
 
+/// A workload with what it is made of, in a namespace of its own.
+struct Played<'a> {
+    stage: &'a Stage,
+    script: &'a Script,
+    namespace: String,
+    path: String,
+    uid: String,
+}
+
+impl Played<'_> {
+    fn pods(&self) -> i64 {
+        i64::try_from(self.script.pods).expect("few")
+    }
+
+    fn names(&self, letter: char) -> impl Iterator<Item = String> + use<> {
+        (1..=self.script.pods).map(move |i| format!("{letter}{i}"))
+    }
+
+    /// Makes the pods of one content of the workload, ready or not.
+    async fn make_pods(&self, letter: char, which: usize, ending: &str, ready: bool) {
+        let owner = chain(self.stage, &self.namespace, self.script, &self.uid, ending).await;
+        let labels = self.script.labels(which);
+        for name in self.names(letter) {
+            self.stage
+                .pod(
+                    &self.namespace,
+                    &name,
+                    &labels,
+                    IMAGES[which],
+                    &owner,
+                    ready,
+                )
+                .await;
+        }
+    }
+
+    async fn wait(&self, what: &str, done: impl Fn(&[Row]) -> bool) -> Vec<Row> {
+        self.stage.wait(&self.namespace, what, done).await
+    }
+
+    async fn first_runs(&self) {
+        self.make_pods('a', 0, "", true).await;
+        let first = |rows: &[Row]| {
+            rows.first()
+                .is_some_and(|row| row.phase == "Running" && row.ready == self.pods())
+        };
+        let rows = self.wait("the first runs", first).await;
+        let pools: &[&str] = if self.script.pods == 1 {
+            &["a100"]
+        } else {
+            &["a100", "default"]
+        };
+        assert!(
+            rows[0].pools == pools && rows[0].gpus == self.script.pods.to_string(),
+            "{rows:?}"
+        );
+    }
+
+    async fn second_comes_while_the_first_serves(&self) {
+        // Whole seconds tell a change from the pods before it.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let client = &self.stage.client;
+        let spec = json!({"spec": self.script.spec(1)});
+        patch(client, &self.path, &spec).await;
+        let status = json!({"status": self.script.status});
+        patch(client, &format!("{}/status", self.path), &status).await;
+        self.make_pods('b', 1, "-next", false).await;
+        let pods = self.pods();
+        let serves = |rows: &[Row]| {
+            let new = |row: &Row| row.phase == "Initializing" && row.running == pods;
+            rows.len() == 2 && new(&rows[1]) && rows[0].phase == "Running" && rows[0].ready == pods
+        };
+        self.wait("the second is not ready, and the first serves", serves)
+            .await;
+    }
+
+    async fn first_is_replaced_and_gone(&self) {
+        for name in self.names('b') {
+            self.stage.pod_is(&self.namespace, &name, true).await;
+        }
+        let replaced = |rows: &[Row]| rows[1].phase == "Running" && rows[0].phase == "Terminating";
+        self.wait("the first is replaced", replaced).await;
+        for name in self.names('a') {
+            self.stage.pod_goes(&self.namespace, &name).await;
+        }
+        let over = |rows: &[Row]| rows[0].phase == "Stopped" && rows[0].running == 0;
+        let rows = self.wait("the first is gone", over).await;
+        assert_eq!(
+            (rows[0].outcome.as_str(), rows[1].outcome.as_str()),
+            ("Succeeded", "Succeeded")
+        );
+        if self.script.kind == "InferenceService" {
+            assert_eq!(
+                rows[1].status["images"],
+                json!(["m:2"]),
+                "what the object does not name"
+            );
+        }
+    }
+}
+
 async fn play(stage: &Stage, script: &Script) {
     let namespace = stage.namespace(script).await;
     let collection = script.path(&namespace);
     let made = post(&stage.client, &collection, &script.object()).await;
-    let owner = chain(stage, &namespace, script, &made.uid, "").await;
-    let names = |letter: char| (1..=script.pods).map(move |i| format!("{letter}{i}"));
-    for name in names('a') {
-        stage
-            .pod(&namespace, &name, &script.labels(0), "m:1", &owner, true)
-            .await;
-    }
-    let pods = i64::try_from(script.pods).expect("few");
-    let first = |rows: &[Row]| {
-        rows.first()
-            .is_some_and(|row| row.phase == "Running" && row.ready == pods)
+    let played = Played {
+        stage,
+        script,
+        namespace,
+        path: format!("{collection}/w"),
+        uid: made.uid,
     };
-    let rows = stage.wait(&namespace, "the first runs", first).await;
-    let pools: &[&str] = if script.pods == 1 {
-        &["a100"]
-    } else {
-        &["a100", "default"]
-    };
-    assert!(
-        rows[0].pools == pools && rows[0].gpus == script.pods.to_string(),
-        "{rows:?}"
-    );
-
-    // Whole seconds tell a change from the pods before it.
-    tokio::time::sleep(Duration::from_millis(1100)).await;
-    let path = format!("{collection}/w");
-    patch(&stage.client, &path, &json!({"spec": script.spec(1)})).await;
-    patch(
-        &stage.client,
-        &format!("{path}/status"),
-        &json!({"status": script.status}),
-    )
-    .await;
-    let owner = chain(stage, &namespace, script, &made.uid, "-next").await;
-    for name in names('b') {
-        stage
-            .pod(&namespace, &name, &script.labels(1), "m:2", &owner, false)
-            .await;
-    }
-    let serves = |rows: &[Row]| {
-        let new = |row: &Row| row.phase == "Initializing" && row.running == pods;
-        rows.len() == 2 && new(&rows[1]) && rows[0].phase == "Running" && rows[0].ready == pods
-    };
-    stage
-        .wait(
-            &namespace,
-            "the second is not ready, and the first serves",
-            serves,
-        )
-        .await;
-    for name in names('b') {
-        stage.pod_is(&namespace, &name, true).await;
-    }
-    let replaced = |rows: &[Row]| rows[1].phase == "Running" && rows[0].phase == "Terminating";
-    stage
-        .wait(&namespace, "the first is replaced", replaced)
-        .await;
-    for name in names('a') {
-        stage.pod_goes(&namespace, &name).await;
-    }
-    let over = |rows: &[Row]| rows[0].phase == "Stopped" && rows[0].running == 0;
-    let rows = stage.wait(&namespace, "the first is gone", over).await;
-    assert_eq!(
-        (rows[0].outcome.as_str(), rows[1].outcome.as_str()),
-        ("Succeeded", "Succeeded")
-    );
-    if script.kind == "InferenceService" {
-        assert_eq!(
-            rows[1].status["images"],
-            json!(["m:2"]),
-            "what the object does not name"
-        );
-    }
-    turns_hostile(stage, &namespace, &path, names('b')).await;
+    played.first_runs().await;
+    played.second_comes_while_the_first_serves().await;
+    played.first_is_replaced_and_gone().await;
+    turns_hostile(stage, &played.namespace, &played.path, played.names('b')).await;
 }
 
 /// Whatever its status says, it is read or it is not; pods are believed first.

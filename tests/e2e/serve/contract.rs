@@ -2,62 +2,35 @@
 
 use super::people::People;
 use super::rest::{Answer, Rest};
-use crate::support::{DEPLOYMENT, Meta, Revisor, World, edit, patch, post, revisor, world};
+use super::stage::{ORIGIN, UNKNOWN, list, listed, one, secure, workload};
+use crate::support::{DEPLOYMENT, World, patch, revisor, world};
 use flate2::read::GzDecoder;
 use http::Method;
 use serde_json::{Value, json};
 use std::io::Read;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-const UNKNOWN: &str = "11111111-2222-3333-4444-555555555555";
-const ORIGIN: &str = "https://ui.example";
+/// An endpoint: its path, the same of something that is not there, and whether that is a 404.
+type Endpoint = (String, String, bool);
 
-/// One server for the tests that do not disturb it; a second replica of `revisor()`.
-pub fn secure() -> &'static Revisor {
-    static SECURE: OnceLock<Revisor> = OnceLock::new();
-    SECURE.get_or_init(|| {
-        let flags = ["--sdk-token-endpoint", "--cors-allowed-origin", ORIGIN];
-        Revisor::start_secure(world().cluster.kubeconfig(), &flags)
-    })
-}
-
-/// A Deployment with three revisions, which `revisor` serves.
-pub async fn workload(world: &World, revisor: &Revisor, namespace: &str) -> Meta {
-    let client = world.client().await;
-    let made = post(&client, &DEPLOYMENT.path(namespace), &DEPLOYMENT.example()).await;
-    let path = format!("{}/{}", DEPLOYMENT.path(namespace), made.name);
-    let change = |i: usize| json!({"spec": {"minReadySeconds": i + 1, "template": {"spec": {"terminationGracePeriodSeconds": 30 + i}}}});
-    let last = edit(&client, &path, 2, change).await;
-    revisor.wait_recorded(DEPLOYMENT, last.version());
-    last
-}
-
-fn list(id: &str) -> String {
-    format!("/api/v1/workloads/inferences/{id}/revisions")
-}
-
-fn one(id: &str) -> String {
-    format!("/api/v1/workloads/inferences/revisions/{id}")
-}
-
-/// Asks until all `count` revisions are in the cache.
-async fn listed(rest: &Rest, uid: &str, count: usize) -> Vec<Value> {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let answer = rest.get(&list(uid)).await;
-        if answer.status == 200 {
-            let all = answer.json()["revisions"]
-                .as_array()
-                .expect("a list")
-                .clone();
-            if all.len() == count {
-                return all;
-            }
-        }
-        assert!(Instant::now() < deadline, "{answer:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+fn endpoints(uid: &str, id: &str) -> [Endpoint; 6] {
+    let own = "/api/revisor/v1";
+    let both = |path: &dyn Fn(&str) -> String, of: &str| (path(of), path(UNKNOWN));
+    let endpoint = |(path, unknown): (String, String), known_only| (path, unknown, known_only);
+    [
+        endpoint(both(&list, uid), true),
+        endpoint(both(&|uid| format!("{}/count", list(uid)), uid), false),
+        endpoint(both(&one, id), true),
+        endpoint(
+            both(&|uid| format!("{own}/workloads/{uid}/revisions"), uid),
+            true,
+        ),
+        endpoint(
+            both(&|id| format!("{own}/revisions/{id}/snapshot"), id),
+            true,
+        ),
+        endpoint(both(&|id| format!("{own}/revisions/{id}/diff"), id), true),
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,85 +44,68 @@ async fn every_endpoint_answers_each_caller_as_the_contract_says() {
     let reader = anybody.with(&people.reader);
     let revisions = listed(&reader, &made.uid, 3).await;
     let id = revisions[0]["id"].as_str().expect("an id").to_owned();
-    let own = "/api/revisor/v1";
-    for (path, unknown, known_only) in [
-        (list(&made.uid), list(UNKNOWN), true),
-        (
-            format!("{}/count", list(&made.uid)),
-            format!("{}/count", list(UNKNOWN)),
-            false,
-        ),
-        (one(&id), one(UNKNOWN), true),
-        (
-            format!("{own}/workloads/{}/revisions", made.uid),
-            format!("{own}/workloads/{UNKNOWN}/revisions"),
-            true,
-        ),
-        (
-            format!("{own}/revisions/{id}/snapshot"),
-            format!("{own}/revisions/{UNKNOWN}/snapshot"),
-            true,
-        ),
-        (
-            format!("{own}/revisions/{id}/diff"),
-            format!("{own}/revisions/{UNKNOWN}/diff"),
-            true,
-        ),
-    ] {
-        anybody.get(&path).await.assert_error(401, "no token");
-        anybody
-            .with("garbage")
-            .get(&path)
-            .await
-            .assert_error(401, "not valid");
-        anybody
-            .with(&people.nobody)
-            .get(&path)
-            .await
-            .assert_error(403, &namespace);
-        anybody
-            .with(&people.elsewhere)
-            .get(&path)
-            .await
-            .assert_error(403, &namespace);
-        reader
-            .get(&unknown)
-            .await
-            .assert_error(403, "all namespaces");
-        let everywhere = anybody.with(&people.everywhere);
-        assert_eq!(everywhere.get(&path).await.status, 200);
-        let missing = everywhere.get(&unknown).await;
-        if known_only {
-            missing.assert_error(404, UNKNOWN);
-        } else {
-            assert_eq!((missing.status, missing.json()), (200, json!({"count": 0})));
-        }
-        assert_good(&reader, &path).await;
-        for header in ["Impersonate-User", "X-Remote-User"] {
-            reader
-                .get_with(&path, &[(header, "admin")])
-                .await
-                .assert_error(403, &header.to_lowercase());
-        }
-        for method in [
-            Method::POST,
-            Method::PUT,
-            Method::PATCH,
-            Method::DELETE,
-            Method::OPTIONS,
-        ] {
-            let refused = reader.ask(method.clone(), &path, &[], "{}").await;
-            refused.assert_error(405, method.as_str());
-            assert_eq!(refused.header("allow"), "GET, HEAD");
-        }
-        assert_eq!(
-            reader
-                .get(&path.to_uppercase().replace("/API/V1", "/api/v1"))
-                .await
-                .status,
-            404
-        );
+    for endpoint in endpoints(&made.uid, &id) {
+        assert_callers(&anybody, &people, &namespace, &endpoint).await;
+        assert_good(&reader, &endpoint.0).await;
+        assert_requests(&reader, &endpoint.0).await;
     }
+}
+
+/// Who may read and who may not, and what each learns of what is not there.
+async fn assert_callers(anybody: &Rest, people: &People, namespace: &str, endpoint: &Endpoint) {
+    let (path, unknown, known_only) = endpoint;
+    anybody.get(path).await.assert_error(401, "no token");
+    anybody
+        .with("garbage")
+        .get(path)
+        .await
+        .assert_error(401, "not valid");
+    anybody
+        .with(&people.nobody)
+        .get(path)
+        .await
+        .assert_error(403, namespace);
+    anybody
+        .with(&people.elsewhere)
+        .get(path)
+        .await
+        .assert_error(403, namespace);
+    anybody
+        .with(&people.reader)
+        .get(unknown)
+        .await
+        .assert_error(403, "all namespaces");
+    let everywhere = anybody.with(&people.everywhere);
+    assert_eq!(everywhere.get(path).await.status, 200);
+    let missing = everywhere.get(unknown).await;
+    if *known_only {
+        missing.assert_error(404, UNKNOWN);
+    } else {
+        assert_eq!((missing.status, missing.json()), (200, json!({"count": 0})));
+    }
+}
+
+/// Headers, methods and spellings that are refused.
+async fn assert_requests(reader: &Rest, path: &str) {
+    for header in ["Impersonate-User", "X-Remote-User"] {
+        reader
+            .get_with(path, &[(header, "admin")])
+            .await
+            .assert_error(403, &header.to_lowercase());
+    }
+    for method in [
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ] {
+        let refused = reader.ask(method.clone(), path, &[], "{}").await;
+        refused.assert_error(405, method.as_str());
+        assert_eq!(refused.header("allow"), "GET, HEAD");
+    }
+    let upper = path.to_uppercase().replace("/API/V1", "/api/v1");
+    assert_eq!(reader.get(&upper).await.status, 404);
 }
 
 /// 200, its headers, 304, HEAD, gzip and CORS.
@@ -186,6 +142,13 @@ async fn assert_good(rest: &Rest, path: &str) {
         (200, 0, tag)
     );
     assert_eq!(head.header("content-length"), good.body.len().to_string());
+    assert_packed(rest, path, &good).await;
+    assert_cors(rest, path).await;
+}
+
+/// The same, compressed when it is long.
+async fn assert_packed(rest: &Rest, path: &str, good: &Answer) {
+    let tag = good.header("etag");
     let packed = rest.get_with(path, &[("Accept-Encoding", "gzip")]).await;
     if packed.header("content-encoding") == "gzip" {
         let mut text = Vec::new();
@@ -200,6 +163,10 @@ async fn assert_good(rest: &Rest, path: &str) {
             "{path} is long and was not compressed"
         );
     }
+}
+
+/// Pages of one origin may read, others may not.
+async fn assert_cors(rest: &Rest, path: &str) {
     let page = rest.get_with(path, &[("Origin", ORIGIN)]).await;
     assert_eq!(page.header("access-control-allow-origin"), ORIGIN);
     let stranger = rest
@@ -284,20 +251,22 @@ async fn what_cannot_be_read_is_named_and_nothing_is_learnt_without_a_token() {
         .assert_error(401, "no token");
 }
 
+/// The fields that every Revision of the contract has.
+const REQUIRED: &[&str] = &[
+    "type",
+    "name",
+    "id",
+    "workloadId",
+    "tenantId",
+    "clusterId",
+    "departmentId",
+    "projectId",
+    "createdAt",
+    "phase",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revision_has_the_fields_of_the_contract() {
-    const REQUIRED: &[&str] = &[
-        "type",
-        "name",
-        "id",
-        "workloadId",
-        "tenantId",
-        "clusterId",
-        "departmentId",
-        "projectId",
-        "createdAt",
-        "phase",
-    ];
     let world = world();
     let server = secure();
     let namespace = world.namespace("fields").await;
@@ -447,103 +416,6 @@ async fn deleted_workloads_are_listed_only_when_asked_for() {
             .json(),
         json!({"count": 0})
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn our_own_endpoints_page_and_show_what_was() {
-    let world = world();
-    let server = secure();
-    let namespace = world.namespace("own").await;
-    let people = People::of(world, &namespace).await;
-    let client = world.client().await;
-    let mut manifest = DEPLOYMENT.example();
-    let containers = manifest["spec"]["template"]["spec"]["containers"]
-        .as_array_mut()
-        .expect("containers");
-    containers[0]["env"] =
-        json!([{"name": "HF_TOKEN", "value": "hush-hush"}, {"name": "MODE", "value": "fast"}]);
-    let made = post(&client, &DEPLOYMENT.path(&namespace), &manifest).await;
-    let path = format!("{}/{}", DEPLOYMENT.path(&namespace), made.name);
-    let last = edit(
-        &client,
-        &path,
-        2,
-        |i| json!({"spec": {"minReadySeconds": i + 1}}),
-    )
-    .await;
-    server.wait_recorded(DEPLOYMENT, last.version());
-    let rest = Rest::tls(server.rest).with(&people.reader);
-    let revisions = listed(&rest, &made.uid, 3).await;
-    let id = |i: usize| revisions[i]["id"].as_str().expect("an id").to_owned();
-
-    let workloads = rest
-        .get(&format!("/api/revisor/v1/workloads?namespace={namespace}"))
-        .await
-        .json();
-    let row = &workloads["workloads"][0];
-    assert_eq!(
-        (&row["id"], &row["revisions"], &row["deleted"]),
-        (&json!(made.uid), &json!(3), &json!(false))
-    );
-    rest.get("/api/revisor/v1/workloads")
-        .await
-        .assert_error(403, "all namespaces");
-
-    let mut generations = Vec::new();
-    let mut next = String::new();
-    while generations.len() < 9 {
-        let path = format!(
-            "/api/revisor/v1/workloads/{}/revisions?limit=2{next}",
-            made.uid
-        );
-        let page = rest.get(&path).await.json();
-        generations.extend(
-            page["revisions"]
-                .as_array()
-                .expect("a page")
-                .iter()
-                .map(|r| r["additionalFields"]["generation"].clone()),
-        );
-        let Some(cursor) = page["cursor"].as_str() else {
-            break;
-        };
-        next = format!("&cursor={cursor}");
-    }
-    assert_eq!(generations, [3, 2, 1]);
-
-    let snapshot = format!("/api/revisor/v1/revisions/{}/snapshot", id(0));
-    let json = rest.get(&snapshot).await;
-    let env = &json.json()["spec"]["template"]["spec"]["containers"][0]["env"];
-    assert_eq!(
-        (&env[0]["value"], &env[1]["value"]),
-        (&json!("[redacted]"), &json!("fast"))
-    );
-    let yaml = rest
-        .get_with(&snapshot, &[("Accept", "application/yaml")])
-        .await;
-    assert_eq!(yaml.header("content-type"), "application/yaml");
-    let read: Value = serde_saphyr::from_str(&yaml.text()).expect("YAML");
-    assert_eq!(read, json.json());
-
-    let diff = format!("/api/revisor/v1/revisions/{}/diff", id(0));
-    let patch = rest.get(&diff).await.json();
-    assert_eq!(
-        patch,
-        json!([{"op": "replace", "path": "/spec/minReadySeconds", "value": 2}])
-    );
-    let text = rest
-        .get_with(&diff, &[("Accept", "text/plain")])
-        .await
-        .text();
-    assert!(
-        text.contains("-  minReadySeconds: 1\n+  minReadySeconds: 2\n"),
-        "{text}"
-    );
-    let wider = rest.get(&format!("{diff}?from={}", id(2))).await.json();
-    assert_eq!(wider[0]["op"], "add", "{wider}");
-    rest.get(&format!("/api/revisor/v1/revisions/{}/diff", id(2)))
-        .await
-        .assert_error(404, "before");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use super::people::{People, token};
 use super::rest::Rest;
 use crate::support::{
-    DEPLOYMENT, INFERENCE_SERVICE, Revisor, World, eventually, patch, post, revisions,
+    DEPLOYMENT, INFERENCE_SERVICE, Kind, Meta, Revisor, World, eventually, patch, post, revisions,
 };
 use devcluster::Options;
 use kube::Client;
@@ -53,19 +53,46 @@ async fn its_rights_are_enough_and_no_more() {
         .collect();
     let server = Revisor::start_secure(&kubeconfig, &arguments);
     let namespace = world.namespace("deployed").await;
+    let last = record(&client, &namespace, &server).await;
+    assert_observed(&client, &namespace, &server).await;
+    assert_served(&world, &namespace, &server, &last).await;
+    assert_deletion(&world, &namespace, &server, &last[0]).await;
+    let checkpoint = || {
+        !world
+            .kubectl(&["-n", "revisor", "get", "configmap", "-o", "name"])
+            .contains("checkpoint")
+    };
+    assert!(
+        eventually(Duration::from_secs(20), || !checkpoint()),
+        "no checkpoint"
+    );
+    let log = server.log();
+    assert!(
+        !log.contains("forbidden") && !log.contains("Forbidden"),
+        "{log}"
+    );
+    assert_rights(&world, root);
+}
+
+/// A Deployment and an InferenceService, recorded.
+async fn record(client: &Client, namespace: &str, server: &Revisor) -> Vec<(Kind, Meta)> {
     let mut last = Vec::new();
     for kind in [DEPLOYMENT, INFERENCE_SERVICE] {
-        let made = post(&client, &kind.path(&namespace), &kind.example()).await;
-        let path = format!("{}/{}", kind.path(&namespace), made.name);
+        let made = post(client, &kind.path(namespace), &kind.example()).await;
+        let path = format!("{}/{}", kind.path(namespace), made.name);
         // A generation that changes nothing is written to the status of the Revision.
-        let scaled = patch(&client, &path, &json!({"metadata": {"labels": {"a": "b"}}})).await;
+        let scaled = patch(client, &path, &json!({"metadata": {"labels": {"a": "b"}}})).await;
         server.wait_recorded(kind, scaled.version());
         last.push((kind, made));
     }
-    assert_observed(&client, &namespace, &server).await;
-    let people = People::of(&world, &namespace).await;
+    last
+}
+
+/// What was recorded can be read.
+async fn assert_served(world: &World, namespace: &str, server: &Revisor, last: &[(Kind, Meta)]) {
+    let people = People::of(world, namespace).await;
     let rest = Rest::tls(server.rest).with(&people.reader);
-    for (_, made) in &last {
+    for (_, made) in last {
         let answer = rest
             .get(&format!(
                 "/api/v1/workloads/inferences/{}/revisions",
@@ -82,17 +109,26 @@ async fn its_rights_are_enough_and_no_more() {
             .await;
         assert_eq!(snapshot.status, 200, "{snapshot:?}");
     }
-    let (kind, made) = &last[0];
+}
+
+/// The end of a workload is written to its newest Revision.
+async fn assert_deletion(
+    world: &World,
+    namespace: &str,
+    server: &Revisor,
+    (kind, made): &(Kind, Meta),
+) {
+    let client = world.client().await;
     world.kubectl(&[
         "-n",
-        &namespace,
+        namespace,
         "delete",
         kind.plural,
         &made.name,
         "--wait=true",
     ]);
     let deleted = async || {
-        let all = revisions(&client, &namespace).await;
+        let all = revisions(&client, namespace).await;
         all.iter()
             .filter(|r| r["status"]["workloadDeletionTime"].is_string())
             .count()
@@ -104,21 +140,6 @@ async fn its_rights_are_enough_and_no_more() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(deleted().await, 1, "{}", server.log());
-    let checkpoint = || {
-        !world
-            .kubectl(&["-n", "revisor", "get", "configmap", "-o", "name"])
-            .contains("checkpoint")
-    };
-    assert!(
-        eventually(Duration::from_secs(20), || !checkpoint()),
-        "no checkpoint"
-    );
-    let log = server.log();
-    assert!(
-        !log.contains("forbidden") && !log.contains("Forbidden"),
-        "{log}"
-    );
-    assert_rights(&world, root);
 }
 
 /// Both workloads have a status.

@@ -1,12 +1,11 @@
 //! What docs/api.md shows works; and what openapi.json says holds, as a fuzzer sees it.
 
-use super::contract::{secure, workload};
 use super::people::People;
 use super::rest::Rest;
-use crate::support::world;
+use super::stage::{listed, secure, workload};
+use crate::support::{Revisor, world};
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 /// The shell blocks of a document, as one script.
 fn script(document: &str) -> String {
@@ -78,8 +77,45 @@ fn schemathesis() -> Option<String> {
         .then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
 }
 
+/// Runs it in a folder with its settings.
+fn fuzz(program: &str, folder: &Path, server: &Revisor, token: &str, examples: usize) {
+    let mut run = Command::new(program);
+    run.current_dir(folder)
+        .arg("run")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json"));
+    run.args([
+        "--url",
+        &format!("https://127.0.0.1:{}", server.rest),
+        "--tls-verify",
+        "false",
+        "--header",
+        token,
+    ]);
+    run.args([
+        "--max-examples",
+        &examples.to_string(),
+        "--seed",
+        "7",
+        "--no-color",
+        "--suppress-health-check",
+        "all",
+    ]);
+    let out = run.output().expect("schemathesis");
+    assert!(
+        out.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fuzzer_that_knows_the_description_finds_nothing() {
+    fuzzed(50).await;
+}
+
+/// A fuzzer makes so many examples of each endpoint.
+pub async fn fuzzed(examples: usize) {
     let Some(program) = schemathesis() else {
         assert!(
             std::env::var("CI").is_err(),
@@ -94,15 +130,8 @@ async fn a_fuzzer_that_knows_the_description_finds_nothing() {
     let people = People::of(world, &namespace).await;
     let made = workload(world, server, &namespace).await;
     let rest = Rest::tls(server.rest).with(&people.everywhere);
-    let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let id = loop {
-        let answer = rest.get(&path).await;
-        if let Some(id) = answer.json()["revisions"][2]["id"].as_str() {
-            break id.to_owned();
-        }
-        assert!(Instant::now() < deadline, "{answer:?}");
-    };
+    let id = listed(&rest, &made.uid, 3).await[2]["id"].clone();
+    let id = id.as_str().expect("an id");
     let folder = tempfile::tempdir().expect("a folder");
     // Only an answer knows what a cursor is, and the first revision has none before it: no schema can say so.
     let loose = [
@@ -123,33 +152,6 @@ async fn a_fuzzer_that_knows_the_description_finds_nothing() {
     let token = format!("Authorization: Bearer {}", people.everywhere);
     for config in [known, any] {
         std::fs::write(folder.path().join("schemathesis.toml"), config).expect("written");
-        let mut run = Command::new(&program);
-        run.current_dir(folder.path())
-            .arg("run")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json"));
-        run.args([
-            "--url",
-            &format!("https://127.0.0.1:{}", server.rest),
-            "--tls-verify",
-            "false",
-            "--header",
-            &token,
-        ]);
-        run.args([
-            "--max-examples",
-            "50",
-            "--seed",
-            "7",
-            "--no-color",
-            "--suppress-health-check",
-            "all",
-        ]);
-        let out = run.output().expect("schemathesis");
-        assert!(
-            out.status.success(),
-            "{}\n{}",
-            String::from_utf8_lossy(&out.stdout),
-            String::from_utf8_lossy(&out.stderr)
-        );
+        fuzz(&program, folder.path(), server, &token, examples);
     }
 }

@@ -1,8 +1,8 @@
 //! What too many callers, too slow ones and too eager ones can do: nothing to the others.
 
-use super::contract::workload;
 use super::people::People;
 use super::rest::{Answer, Rest};
+use super::stage::workload;
 use crate::support::{Revisor, world};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -10,6 +10,7 @@ use http::Method;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// A valid caller who waits for longer waited for a deadline of somebody else: of a handshake or a head, ten seconds.
@@ -58,7 +59,7 @@ async fn callers_may_be_held_to_a_rate() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_that_are_too_long_or_not_http_end_the_connection() {
-    let server = super::contract::secure();
+    let server = super::stage::secure();
     let plain = Revisor::start(world().cluster.kubeconfig(), &[]);
     for (text, status) in [
         (
@@ -282,6 +283,77 @@ async fn handshakes_that_stall_keep_nobody_out() {
     assert!(fared.answered > 20 && fared.slowest < PATIENCE, "{fared:?}");
 }
 
+/// Who comes at once: slow sockets, guessed tokens, a known caller over many connections, a curious one.
+struct Crowd {
+    slow: JoinHandle<(usize, Duration)>,
+    random: JoinHandle<[usize; 4]>,
+    known: JoinHandle<[usize; 4]>,
+    curious: JoinHandle<[usize; 4]>,
+}
+
+impl Crowd {
+    fn start(port: u16, path: &str, people: &People) -> Self {
+        let guessed = path.to_owned();
+        let read = path.to_owned();
+        let token = people.reader.clone();
+        let elsewhere = people.elsewhere.clone();
+        let guess = move |c, r| request(&guessed, &format!("{c}.{r}.{}", fastrand::u64(..)));
+        let wonder = || format!("/api/revisor/v1/workloads?namespace=n{}", fastrand::u64(..));
+        Self {
+            slow: tokio::spawn(slow_ones(port)),
+            random: tokio::spawn(async move { flood(port, 100, 1_000, guess).await }),
+            known: tokio::spawn(async move {
+                flood(port, 1_000, 24, |_, _| request(&read, &token)).await
+            }),
+            curious: tokio::spawn(async move {
+                flood(port, 50, 100, |_, _| request(&wonder(), &elsewhere)).await
+            }),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let floods = [&self.random, &self.known, &self.curious];
+        self.slow.is_finished() && floods.iter().all(|flood| flood.is_finished())
+    }
+
+    /// Everybody got what they had to get, and nothing else.
+    async fn assert_held_off(self) {
+        let (opened, longest) = self.slow.await.expect("all sockets were opened");
+        let [_, refused, crowded, other] = self.random.await.expect("ended");
+        let [good, _, _, bad] = self.known.await.expect("ended");
+        let [none, unknown, queued, forbidden] = self.curious.await.expect("ended");
+        println!(
+            "random: {refused} refused, {crowded} crowded; known: {good}; curious: {forbidden} forbidden, {queued} queued"
+        );
+        assert_eq!(opened, 2_000);
+        assert!(
+            longest < Duration::from_secs(30),
+            "a slow socket was there for {longest:?}"
+        );
+        assert!(
+            refused + crowded > 90_000 && other == 0,
+            "{refused} {crowded} {other}"
+        );
+        assert!(good > 22_000 && bad == 0, "{good} {bad}");
+        assert!(
+            forbidden + queued > 4_500 && none + unknown == 0,
+            "{forbidden} {queued} {none} {unknown}"
+        );
+    }
+}
+
+/// How many slow sockets were opened, and for how long the longest was there.
+async fn slow_ones(port: u16) -> (usize, Duration) {
+    let mut all: FuturesUnordered<_> = (0..2_000).map(|_| slow(port)).collect();
+    let mut opened = 0;
+    let mut longest = Duration::ZERO;
+    while let Some(time) = all.next().await {
+        opened += 1;
+        longest = longest.max(time);
+    }
+    (opened, longest)
+}
+
 /// 2,000 slow sockets, 100,000 random tokens, 24,000 requests over 1,000 connections, and one with a valid token that
 /// asks for namespaces that nobody asked for before, while a valid caller goes on.
 #[tokio::test(flavor = "multi_thread")]
@@ -297,66 +369,16 @@ async fn a_crowd_costs_little_and_keeps_nobody_out() {
     assert_eq!(valid.get(&path).await.status, 200);
     let idle = resident(server.pid);
     let port = server.rest;
-    let sockets = tokio::spawn(async move {
-        let mut all: FuturesUnordered<_> = (0..2_000).map(|_| slow(port)).collect();
-        let mut opened = 0;
-        let mut longest = Duration::ZERO;
-        while let Some(time) = all.next().await {
-            (opened, longest) = (opened + 1, longest.max(time));
-        }
-        (opened, longest)
-    });
-    let there = path.clone();
-    let token = people.reader.clone();
-    let random = tokio::spawn({
-        let path = path.clone();
-        async move {
-            flood(port, 100, 1_000, |c, r| {
-                request(&path, &format!("{c}.{r}.{}", fastrand::u64(..)))
-            })
-            .await
-        }
-    });
-    let known =
-        tokio::spawn(async move { flood(port, 1_000, 24, |_, _| request(&there, &token)).await });
-    let curious = people.elsewhere.clone();
-    let namespaces = tokio::spawn(async move {
-        let path = || format!("/api/revisor/v1/workloads?namespace=n{}", fastrand::u64(..));
-        flood(port, 50, 100, |_, _| request(&path(), &curious)).await
-    });
+    let crowd = Crowd::start(port, &path, &people);
     let mut fared = Fared::default();
     let mut most = idle;
-    while !(sockets.is_finished()
-        && random.is_finished()
-        && known.is_finished()
-        && namespaces.is_finished())
-    {
+    while !crowd.is_over() {
         fared.ask(&valid, &path).await;
         most = most.max(resident(server.pid));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let (opened, longest) = sockets.await.expect("all sockets were opened");
-    let [_, refused, crowded, other] = random.await.expect("ended");
-    let [good, _, _, bad] = known.await.expect("ended");
-    let [none, unknown, queued, forbidden] = namespaces.await.expect("ended");
-    println!(
-        "random: {refused} refused, {crowded} crowded; known: {good}; curious: {forbidden} forbidden, {queued} queued; valid: {fared:?}; +{} MiB",
-        (most - idle) >> 20
-    );
-    assert_eq!(opened, 2_000);
-    assert!(
-        longest < Duration::from_secs(30),
-        "a slow socket was there for {longest:?}"
-    );
-    assert!(
-        refused + crowded > 90_000 && other == 0,
-        "{refused} {crowded} {other}"
-    );
-    assert!(good > 22_000 && bad == 0, "{good} {bad}");
-    assert!(
-        forbidden + queued > 4_500 && none + unknown == 0,
-        "{forbidden} {queued} {none} {unknown}"
-    );
+    crowd.assert_held_off().await;
+    println!("valid: {fared:?}; +{} MiB", (most - idle) >> 20);
     assert!(fared.answered > 20 && fared.slowest < PATIENCE, "{fared:?}");
     assert!(
         most - idle < MAX_GROWTH,

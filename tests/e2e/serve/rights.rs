@@ -1,8 +1,8 @@
 //! Who is let in, who is not any more, and what happens when nobody can tell.
 
-use super::contract::{secure, workload};
 use super::people::{People, account, grant, read_revisions, token};
 use super::rest::{Answer, Rest};
+use super::stage::{secure, workload};
 use crate::support::{Revisor, World, command, free_port, world};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -203,22 +203,7 @@ async fn nobody_is_let_in_while_nobody_can_tell_who_it_is() {
             "what was reviewed just now still counts"
         );
     }
-    let mut last = Duration::ZERO;
-    while down.elapsed() < Duration::from_secs(14) {
-        for path in &paths {
-            let asked = down.elapsed();
-            let answer = reader.get(path).await;
-            match answer.status {
-                200 => last = asked,
-                _ => answer.assert_error(503, "cannot be asked"),
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert!(
-        last > Duration::from_secs(5) && last < Duration::from_secs(11),
-        "the last 200 after {last:?}"
-    );
+    assert_reviews_run_out(&reader, &paths, down).await;
     let path = &paths[2];
     assert!(
         server.metric("revisor_served_age_seconds", "") > 0.0,
@@ -235,16 +220,40 @@ async fn nobody_is_let_in_while_nobody_can_tell_who_it_is() {
         200,
     )
     .await;
-    // One that cannot have its first list, because there is nothing to be listed.
+    assert_shut_before_the_first_list(&own, &people, &paths).await;
+}
+
+/// What was reviewed before the API server went down counts for ten seconds, and then no more.
+async fn assert_reviews_run_out(reader: &Rest, paths: &[String], down: Instant) {
+    let mut last = Duration::ZERO;
+    while down.elapsed() < Duration::from_secs(14) {
+        for path in paths {
+            let asked = down.elapsed();
+            let answer = reader.get(path).await;
+            match answer.status {
+                200 => last = asked,
+                _ => answer.assert_error(503, "cannot be asked"),
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(
+        last > Duration::from_secs(5) && last < Duration::from_secs(11),
+        "the last 200 after {last:?}"
+    );
+}
+
+/// One that cannot have its first list, because there is nothing to be listed.
+async fn assert_shut_before_the_first_list(own: &World, people: &People, paths: &[String]) {
     own.kubectl(&["delete", "crd", "revisions.revisor.dev", "--wait=true"]);
     let early = Revisor::launch_secure(own.cluster.kubeconfig(), &[]);
     let rest = Rest::tls(early.rest);
     let deadline = Instant::now() + Duration::from_secs(20);
-    while rest.try_ask(Method::GET, path, &[], "").await.is_err() {
+    while rest.try_ask(Method::GET, &paths[2], &[], "").await.is_err() {
         assert!(Instant::now() < deadline, "{}", early.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    for path in &paths {
+    for path in paths {
         rest.get(path).await.assert_error(401, "no token");
         for token in [&people.reader, &people.everywhere, &people.nobody] {
             rest.with(token)

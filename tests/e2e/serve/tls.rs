@@ -1,8 +1,8 @@
 //! Certificates from files, and their change under load.
 
-use super::contract::workload;
 use super::people::People;
 use super::rest::Rest;
+use super::stage::workload;
 use crate::support::{Revisor, world};
 use http::Method;
 use rcgen::{CertificateParams, KeyPair};
