@@ -1,15 +1,15 @@
 //! How fast Revisor writes what is waiting, against raw concurrent creates of the same objects on the same server.
 
-use crate::support::{INFERENCE_SERVICE, Revisor, World, client, patch, post, revisions};
+use crate::support::{Binary, INFERENCE_SERVICE, Revisor, World, client, patch, post, revisions};
 use crate::{floor, median};
 use devcluster::Options;
 use serde_json::{Value, json};
-use std::io::Write;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-const WORKLOADS: usize = 50;
-const EDITS: usize = 5_000;
+pub(crate) const WORKLOADS: usize = 50;
+pub(crate) const EDITS: usize = 5_000;
+pub(crate) const WARM_UP: usize = EDITS / 10;
 const EDITORS: usize = 8;
 const TARGET: f64 = 0.8;
 
@@ -44,26 +44,19 @@ pub(crate) fn edit(i: usize) -> Value {
     json!({"spec": {"predictor": {"model": {"storageUri": format!("s3://models/llama/{i}")}}}})
 }
 
-/// Rates of one round: edits, drain, floor.
+/// A drain, and the rate of the floor beside it.
 struct Round {
-    edits: f64,
-    drain: f64,
+    drained: Drained,
     floor: f64,
-    /// Milliseconds of a core that Revisor used for each Revision while it drained.
-    cpu: f64,
 }
 
 impl std::fmt::Display for Round {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            edits,
-            drain,
-            floor,
-            cpu,
-        } = self;
+        let Drained { edits, rate, cpu } = self.drained;
+        let floor = self.floor;
         write!(
             f,
-            "edits {edits:.0}/s, drain {drain:.0}/s, floor {floor:.0}/s, {cpu:.2} ms CPU each"
+            "edits {edits:.0}/s, drain {rate:.0}/s, floor {floor:.0}/s, {cpu:.2} ms CPU each"
         )
     }
 }
@@ -83,7 +76,12 @@ pub(crate) async fn run(rounds: usize, quick: bool, met: &mut bool) -> f64 {
         )
         .await;
     }
-    1.0 / (1.0 / middle(&all, |round| round.edits) + 1.0 / middle(&all, |round| round.drain))
+    let middle = Drained {
+        edits: middle(&all, |round| round.drained.edits),
+        rate: middle(&all, |round| round.drained.rate),
+        cpu: middle(&all, |round| round.drained.cpu),
+    };
+    middle.capacity()
 }
 
 fn middle(all: &[Round], pick: fn(&Round) -> f64) -> f64 {
@@ -94,16 +92,16 @@ fn middle(all: &[Round], pick: fn(&Round) -> f64) -> f64 {
 async fn drains(rounds: usize, which: &str, make: fn(&str) -> Value) -> (Vec<Round>, f64) {
     let mut all = Vec::new();
     for number in 0..rounds {
-        all.push(round(&[], make).await);
+        all.push(round(make).await);
         eprintln!("drain round {}: {}", number + 1, all[all.len() - 1]);
     }
-    let ratio = middle(&all, |round| round.drain / round.floor);
+    let ratio = middle(&all, |round| round.drained.rate / round.floor);
     println!(
         "\n| drain of {EDITS} edits over {WORKLOADS} workloads {which} | Revisions/s |\n|---|---|"
     );
     println!(
         "| Revisor, from thaw to the last one stored | {:.0} |",
-        middle(&all, |round| round.drain)
+        middle(&all, |round| round.drained.rate)
     );
     println!(
         "| raw creates of the same objects, {} connections | {:.0} |",
@@ -114,146 +112,97 @@ async fn drains(rounds: usize, which: &str, make: fn(&str) -> Value) -> (Vec<Rou
     (all, ratio)
 }
 
-/// Without what jq finds: the same kind with no program.
-const NO_VIEW: &str = "kinds:\n- {kind: InferenceService, group: serving.kserve.io, versions: [v1beta1], plural: inferenceservices, \
-    select: always, podSpecs: [spec.predictor, spec.transformer], containers: [spec.predictor.model]}\n";
-const VIEW_TARGET: f64 = 0.9;
-
-/// What the view costs: the drain with and without it, in turns on one server, since two of them differ by more.
-pub(crate) async fn views(rounds: usize, met: &mut bool) {
-    let mut config = tempfile::NamedTempFile::new().expect("a file");
-    config.write_all(NO_VIEW.as_bytes()).expect("written");
-    let path = config.path().display().to_string();
-    // Whether statuses are written is another question.
-    let on = ["--observe=false"].as_slice();
-    let off = ["--observe=false", "--config", path.as_str()];
-    let mut all = Vec::new();
-    for number in 0..rounds {
-        let turns = if number % 2 == 0 {
-            [on, &off, &off, on]
-        } else {
-            [&off, on, on, &off]
-        };
-        let rates = in_turns(turns).await;
-        let mean = |with: bool| {
-            let of = turns
-                .iter()
-                .zip(&rates)
-                .filter(|(flags, _)| (flags.len() == 1) == with);
-            2.0 / of.map(|(_, rate)| 1.0 / rate).sum::<f64>()
-        };
-        all.push((mean(true), mean(false)));
-        eprintln!(
-            "views round {}: {:.0}/s with, {:.0}/s without",
-            number + 1,
-            mean(true),
-            mean(false)
-        );
-    }
-    let of = |pick: fn(&(f64, f64)) -> f64| median(&all.iter().map(pick).collect::<Vec<_>>());
-    let ratio = of(|(with, without)| with / without);
-    *met &= ratio >= VIEW_TARGET;
-    println!("\n| the same drain | Revisions/s |\n|---|---|");
-    println!("| with the whole view | {:.0} |", of(|(with, _)| *with));
-    println!(
-        "| with changes and images only | {:.0} |",
-        of(|(_, without)| *without)
-    );
-    println!("| ratio (target ≥ {VIEW_TARGET}) | {ratio:.2} |");
-}
-
-/// Rates of drains on one server, one after the other, each by a Revisor of its own.
-async fn in_turns(turns: [&[&str]; 4]) -> Vec<f64> {
-    const EACH: usize = EDITS / 2;
-    const WARM_UP: usize = EDITS / 10;
-    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal()))
-        .await
-        .expect("a cluster");
-    let client = world.client().await;
-    let namespace = world.namespace("views").await;
-    for i in 0..WORKLOADS {
-        post(
-            &client,
-            &INFERENCE_SERVICE.path(&namespace),
-            &applied(&format!("w{i}")),
-        )
-        .await;
-    }
-    let mut rates = Vec::new();
-    for (turn, flags) in turns.iter().enumerate() {
-        let revisor = Revisor::start(world.cluster.kubeconfig(), flags);
-        // The first finds all workloads new.
-        let before = if turn == 0 { WORKLOADS } else { 0 };
-        let offset = turn * (EACH + WARM_UP) + 1;
-        edit_all(&world, &namespace, offset, WARM_UP).await;
-        wait_for(&revisor, before + WARM_UP).await;
-        revisor.signal("STOP");
-        edit_all(&world, &namespace, offset + WARM_UP, EACH).await;
-        let started = Instant::now();
-        revisor.signal("CONT");
-        wait_for(&revisor, before + WARM_UP + EACH).await;
-        #[allow(clippy::cast_precision_loss)]
-        let count = EACH as f64;
-        rates.push(count / started.elapsed().as_secs_f64());
-    }
-    let expected = WORKLOADS + turns.len() * (EACH + WARM_UP);
-    assert_eq!(
-        world
-            .assert_recorded(&namespace, &[INFERENCE_SERVICE])
-            .await,
-        expected
-    );
-    rates
-}
-
-async fn round(flags: &[&str], make: fn(&str) -> Value) -> Round {
-    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal()))
-        .await
-        .expect("a cluster");
-    let client = world.client().await;
-    let namespace = world.namespace("drain").await;
-    let revisor = Revisor::start(world.cluster.kubeconfig(), flags);
-    for i in 0..WORKLOADS {
-        post(
-            &client,
-            &INFERENCE_SERVICE.path(&namespace),
-            &make(&format!("w{i}")),
-        )
-        .await;
-    }
-    wait_for(&revisor, WORKLOADS).await;
-    // A warm-up, and the objects that the floor creates again.
-    edit_all(&world, &namespace, 0, EDITS / 10).await;
-    wait_for(&revisor, WORKLOADS + EDITS / 10).await;
+async fn round(make: fn(&str) -> Value) -> Round {
+    let world = crate::world(Options::minimal()).await;
+    let stage = Stage::set(&world, &Binary::present(), make).await;
     // The server slows down as its caches fill, so half of the floor is measured before and half after.
-    let before = measure_floor(&world, &namespace, &revisor).await;
-    revisor.signal("STOP");
-    let edits = edit_all(&world, &namespace, EDITS, EDITS).await;
-    let started = Instant::now();
-    let used = cpu_seconds(revisor.pid);
-    revisor.signal("CONT");
-    wait_for(&revisor, WORKLOADS + EDITS / 10 + EDITS).await;
-    #[allow(clippy::cast_precision_loss)]
-    let count = EDITS as f64;
-    let drain = count / started.elapsed().as_secs_f64();
-    let cpu = 1e3 * (cpu_seconds(revisor.pid) - used) / count;
-    assert!(
-        revisor.metric("revisor_generation_holes_total", "").abs() < 0.5,
-        "the watch did not resume"
-    );
-    let after = measure_floor(&world, &namespace, &revisor).await;
-    let floor = 2.0 / (1.0 / before + 1.0 / after);
-    assert_eq!(
-        world
-            .assert_recorded(&namespace, &[INFERENCE_SERVICE])
-            .await,
-        WORKLOADS + EDITS / 10 + EDITS
-    );
+    let before = measure_floor(&world, &stage.namespace, &stage.revisor).await;
+    let drained = stage.drain().await;
+    let after = measure_floor(&world, &stage.namespace, &stage.revisor).await;
+    stage.assert_complete().await;
     Round {
-        edits,
-        drain,
-        floor,
-        cpu,
+        drained,
+        floor: 2.0 / (1.0 / before + 1.0 / after),
+    }
+}
+
+/// What is waiting, once.
+pub(crate) async fn once(world: &World, binary: &Binary) -> Drained {
+    let stage = Stage::set(world, binary, applied).await;
+    let drained = stage.drain().await;
+    stage.assert_complete().await;
+    crate::compare::clean(world, &stage.namespace).await;
+    drained
+}
+
+/// Rates of one drain.
+pub(crate) struct Drained {
+    pub(crate) edits: f64,
+    pub(crate) rate: f64,
+    /// Milliseconds of a core that Revisor used for each Revision while it drained.
+    pub(crate) cpu: f64,
+}
+
+impl Drained {
+    /// How many edits a second can be made and recorded at the same time.
+    pub(crate) fn capacity(&self) -> f64 {
+        1.0 / (1.0 / self.edits + 1.0 / self.rate)
+    }
+}
+
+/// Workloads of a namespace, and what records them.
+struct Stage<'a> {
+    world: &'a World,
+    namespace: String,
+    revisor: Revisor,
+}
+
+impl<'a> Stage<'a> {
+    /// Makes the workloads, and warms up: the edits are also the objects that the floor creates again.
+    async fn set(world: &'a World, binary: &Binary, make: fn(&str) -> Value) -> Self {
+        let client = world.client().await;
+        let namespace = world.namespace("drain").await;
+        let revisor = binary.start(world.cluster.kubeconfig(), &["--namespace", &namespace]);
+        for i in 0..WORKLOADS {
+            let object = make(&format!("w{i}"));
+            post(&client, &INFERENCE_SERVICE.path(&namespace), &object).await;
+        }
+        wait_for(&revisor, WORKLOADS).await;
+        edit_all(world, &namespace, 0, WARM_UP).await;
+        wait_for(&revisor, WORKLOADS + WARM_UP).await;
+        Self {
+            world,
+            namespace,
+            revisor,
+        }
+    }
+
+    /// Edits while Revisor is frozen, and thaws it.
+    async fn drain(&self) -> Drained {
+        let revisor = &self.revisor;
+        revisor.signal("STOP");
+        let edits = edit_all(self.world, &self.namespace, EDITS, EDITS).await;
+        let started = Instant::now();
+        let used = cpu_seconds(revisor.pid);
+        revisor.signal("CONT");
+        wait_for(revisor, WORKLOADS + WARM_UP + EDITS).await;
+        #[allow(clippy::cast_precision_loss)]
+        let count = EDITS as f64;
+        let rate = count / started.elapsed().as_secs_f64();
+        let cpu = 1e3 * (cpu_seconds(revisor.pid) - used) / count;
+        assert!(
+            revisor.metric("revisor_generation_holes_total", "").abs() < 0.5,
+            "the watch did not resume"
+        );
+        Drained { edits, rate, cpu }
+    }
+
+    async fn assert_complete(&self) {
+        let recorded = self
+            .world
+            .assert_recorded(&self.namespace, &[INFERENCE_SERVICE])
+            .await;
+        assert_eq!(recorded, WORKLOADS + WARM_UP + EDITS);
     }
 }
 
@@ -293,7 +242,7 @@ async fn measure_floor(world: &World, namespace: &str, revisor: &Revisor) -> f64
 }
 
 /// Edits all workloads in turn over several connections, each workload always over the same one.
-async fn edit_all(world: &World, namespace: &str, offset: usize, count: usize) -> f64 {
+pub(crate) async fn edit_all(world: &World, namespace: &str, offset: usize, count: usize) -> f64 {
     let started = Instant::now();
     let mut tasks = JoinSet::new();
     for editor in 0..EDITORS {
@@ -317,7 +266,7 @@ async fn edit_all(world: &World, namespace: &str, offset: usize, count: usize) -
 }
 
 /// Waits until so many Revisions were written.
-async fn wait_for(revisor: &Revisor, count: usize) {
+pub(crate) async fn wait_for(revisor: &Revisor, count: usize) {
     let deadline = Instant::now() + Duration::from_secs(120);
     #[allow(clippy::cast_precision_loss)]
     let count = count as f64;

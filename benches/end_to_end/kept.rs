@@ -2,7 +2,7 @@
 
 use crate::outage::{count, items};
 use crate::support::{
-    DEPLOYMENT, INFERENCE_SERVICE, Revisor, STATEFUL_SET, World, edit, patch, post,
+    DEPLOYMENT, INFERENCE_SERVICE, Kind, Revisor, STATEFUL_SET, edit, patch, post,
 };
 use devcluster::Options;
 use futures::StreamExt;
@@ -16,101 +16,92 @@ use std::time::Duration;
 
 const EDITS: usize = 200;
 
+const RECORDED: [Kind; 3] = [INFERENCE_SERVICE, STATEFUL_SET, DEPLOYMENT];
+
 /// Measures and prints.
 pub(crate) async fn run(met: &mut bool) {
     let options = Options {
         controller_manager: true,
         ..Options::minimal()
     };
-    let world = tokio::task::spawn_blocking(move || World::start(&options))
-        .await
-        .expect("a cluster");
+    let world = crate::world(options).await;
     let client = world.client().await;
     let namespace = world.namespace("kept").await;
     let revisor = Revisor::start(world.cluster.kubeconfig(), &[]);
     let controller = tokio::spawn(controller(client.clone(), namespace.clone()));
-    for kind in [INFERENCE_SERVICE, STATEFUL_SET, DEPLOYMENT] {
-        post(&client, &kind.path(&namespace), &kind.example()).await;
-    }
-    let uri =
-        |i: usize| json!({"spec": {"predictor": {"model": {"storageUri": format!("s3://m/{i}")}}}});
-    let touch = |i: usize| json!({"spec": {"template": {"metadata": {"annotations": {"touched": i.to_string()}}}}});
-    let name = |kind: crate::support::Kind| {
-        kind.example()["metadata"]["name"]
-            .as_str()
-            .expect("a name")
-            .to_owned()
-    };
-    let path = |kind: crate::support::Kind| format!("{}/{}", kind.path(&namespace), name(kind));
-    edit(&client, &path(INFERENCE_SERVICE), EDITS, uri).await;
-    edit(&client, &path(STATEFUL_SET), EDITS, touch).await;
-    let last = edit(&client, &path(DEPLOYMENT), EDITS, touch).await;
-    for kind in [INFERENCE_SERVICE, STATEFUL_SET, DEPLOYMENT] {
-        revisor.wait_recorded(
-            kind,
-            if kind.kind == "Deployment" {
-                last.version()
-            } else {
-                1
-            },
-        );
-        patch(
-            &client,
-            &path(kind),
-            &json!({"metadata": {"labels": {"done": "yes"}}}),
-        )
-        .await;
-    }
+    edit_quickly(&client, &namespace, &revisor).await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     controller.abort();
-    let revisions = items(
-        &client,
-        &format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions"),
-    )
-    .await;
-    let of = |kind: &str| {
-        revisions
-            .iter()
-            .filter(|r: &&Value| r["spec"]["workload"]["kind"] == kind)
-            .count()
-    };
-    let maps = items(
-        &client,
-        &format!("/api/v1/namespaces/{namespace}/configmaps"),
-    )
-    .await;
-    let reconciled = maps
-        .iter()
-        .filter(|m| {
-            m["metadata"]["name"]
-                .as_str()
-                .is_some_and(|n| n.starts_with("seen-"))
-        })
-        .count();
-    let controller_revisions = count(
-        &client,
-        &format!("/apis/apps/v1/namespaces/{namespace}/controllerrevisions"),
-    )
-    .await;
-    let replica_sets = count(
-        &client,
-        &format!("/apis/apps/v1/namespaces/{namespace}/replicasets"),
-    )
-    .await;
     println!(
         "\n| one creation and {EDITS} edits as fast as one connection sends them | kept |\n|---|---|"
     );
-    for (kind, kept) in
-        ["InferenceService", "StatefulSet", "Deployment"].map(|kind| (kind, of(kind)))
-    {
+    let path = format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions");
+    let revisions = items(&client, &path).await;
+    for kind in RECORDED.map(|kind| kind.kind) {
+        let of = |r: &&Value| r["spec"]["workload"]["kind"] == kind;
+        let kept = revisions.iter().filter(of).count();
         println!("| Revisor, {kind} | {kept} |");
         *met &= kept == EDITS + 1;
     }
+    print_others(&client, &namespace).await;
+}
+
+/// Makes a workload of each kind and edits it; then each gets a label, so that all that is kept of it is written.
+async fn edit_quickly(client: &Client, namespace: &str, revisor: &Revisor) {
+    let uri =
+        |i: usize| json!({"spec": {"predictor": {"model": {"storageUri": format!("s3://m/{i}")}}}});
+    let touch = |i: usize| json!({"spec": {"template": {"metadata": {"annotations": {"touched": i.to_string()}}}}});
+    let path = |kind: Kind| {
+        let name = kind.example()["metadata"]["name"].clone();
+        format!(
+            "{}/{}",
+            kind.path(namespace),
+            name.as_str().expect("a name")
+        )
+    };
+    for kind in RECORDED {
+        post(client, &kind.path(namespace), &kind.example()).await;
+    }
+    edit(client, &path(INFERENCE_SERVICE), EDITS, uri).await;
+    edit(client, &path(STATEFUL_SET), EDITS, touch).await;
+    let last = edit(client, &path(DEPLOYMENT), EDITS, touch).await;
+    for kind in RECORDED {
+        let version = if kind.kind == "Deployment" {
+            last.version()
+        } else {
+            1
+        };
+        revisor.wait_recorded(kind, version);
+        let label = json!({"metadata": {"labels": {"done": "yes"}}});
+        patch(client, &path(kind), &label).await;
+    }
+}
+
+/// What a controller and Kubernetes itself keep.
+async fn print_others(client: &Client, namespace: &str) {
+    let maps = items(
+        client,
+        &format!("/api/v1/namespaces/{namespace}/configmaps"),
+    )
+    .await;
+    let seen = |map: &&Value| {
+        let name = map["metadata"]["name"].as_str();
+        name.is_some_and(|name| name.starts_with("seen-"))
+    };
+    let reconciled = maps.iter().filter(seen).count();
     println!(
         "| a kube-rs `Controller` that creates one object per reconcile, InferenceService | {reconciled} |"
     );
-    println!("| ControllerRevisions of the StatefulSet | {controller_revisions} |");
-    println!("| ReplicaSets of the Deployment | {replica_sets} |");
+    for (title, plural) in [
+        (
+            "ControllerRevisions of the StatefulSet",
+            "controllerrevisions",
+        ),
+        ("ReplicaSets of the Deployment", "replicasets"),
+    ] {
+        let path = format!("/apis/apps/v1/namespaces/{namespace}/{plural}");
+        println!("| {title} | {} |", count(client, &path).await);
+    }
 }
 
 /// The way controllers are usually written: whatever is there when it comes to look is kept.

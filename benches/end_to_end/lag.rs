@@ -1,7 +1,9 @@
 //! How long after the writer's 200 a Revision can be read, against a bare watch-and-create loop.
 
 use crate::drain::{applied, edit, path};
-use crate::support::{INFERENCE_SERVICE, Revisor, World, client, patch, post, read, revisions};
+use crate::support::{
+    Binary, INFERENCE_SERVICE, Revisor, World, client, patch, post, read, revisions,
+};
 use crate::{floor, median, percentile};
 use devcluster::Options;
 use futures::StreamExt;
@@ -22,7 +24,8 @@ const SECONDS: f64 = 6.0;
 const EDITS: f64 = 150.0;
 /// How much the size of what the bare loop posts may differ from what Revisor posts.
 const SIZES: f64 = 0.15;
-const LOADS: [f64; 3] = [0.1, 0.3, 0.6];
+/// Parts of the capacity.
+pub(crate) const LOADS: [f64; 3] = [0.1, 0.3, 0.6];
 const TARGET: f64 = 2.0;
 
 /// When each (workload, generation) was acknowledged and when its Revision was seen.
@@ -36,9 +39,9 @@ type Shared = Arc<Mutex<Times>>;
 
 /// p50 and p99 in milliseconds.
 #[derive(Clone, Copy)]
-struct Lag {
-    p50: f64,
-    p99: f64,
+pub(crate) struct Lag {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
     edits: usize,
     /// Bytes of a Revision, on average.
     size: f64,
@@ -100,9 +103,7 @@ pub(crate) async fn run(rounds: usize, capacity: f64, met: &mut bool) {
 
 /// The view of an edit, as Revisor makes it.
 async fn view() -> String {
-    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal()))
-        .await
-        .expect("a cluster");
+    let world = crate::world(Options::minimal()).await;
     let api = world.client().await;
     let namespace = world.namespace("view").await;
     let revisor = Revisor::start(world.cluster.kubeconfig(), &[]);
@@ -119,55 +120,76 @@ async fn view() -> String {
 
 /// One round on a cluster of its own; with a view, of the bare loop that posts that.
 async fn measure(rate: f64, view: Option<Arc<str>>) -> Lag {
-    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal()))
-        .await
-        .expect("a cluster");
+    let world = crate::world(Options::minimal()).await;
+    let Some(view) = view else {
+        let mut lags = of_program(&world, &Binary::present(), &[rate]).await;
+        return lags.remove(0).1;
+    };
+    let namespace = make(&world).await;
     let api = world.client().await;
-    let namespace = world.namespace("lag").await;
-    let revisor = view
-        .is_none()
-        .then(|| Revisor::start(world.cluster.kubeconfig(), &[]));
-    for i in 0..WORKLOADS {
-        post(
-            &api,
-            &INFERENCE_SERVICE.path(&namespace),
-            &applied(&format!("w{i}")),
-        )
-        .await;
-    }
-    let times = Shared::default();
     let version = current(&api, &INFERENCE_SERVICE.path(&namespace)).await;
-    if let Some(view) = view {
-        tokio::spawn(floor::watch_and_post(
-            client(world.cluster.kubeconfig()).await,
-            namespace.clone(),
-            version,
-            view,
-        ));
-    }
-    let seen = current(
-        &api,
-        &format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions"),
-    )
-    .await;
-    let watcher = tokio::spawn(watch(
+    tokio::spawn(floor::watch_and_post(
         client(world.cluster.kubeconfig()).await,
         namespace.clone(),
+        version,
+        view,
+    ));
+    at(&world, &namespace, rate).await
+}
+
+/// How late one process is at each of `rates`, one after the other, each with workloads in a namespace of their own.
+pub(crate) async fn of_program(
+    world: &World,
+    binary: &Binary,
+    rates: &[f64],
+) -> Vec<(String, Lag)> {
+    let home = world.namespace("home").await;
+    let revisor = binary.start(world.cluster.kubeconfig(), &["--namespace", &home]);
+    let mut lags = Vec::new();
+    for rate in rates {
+        let namespace = make(world).await;
+        let lag = at(world, &namespace, *rate).await;
+        lags.push((namespace, lag));
+    }
+    drop(revisor);
+    lags
+}
+
+/// The workloads, in a namespace of their own.
+async fn make(world: &World) -> String {
+    let api = world.client().await;
+    let namespace = world.namespace("lag").await;
+    for i in 0..WORKLOADS {
+        let object = applied(&format!("w{i}"));
+        post(&api, &INFERENCE_SERVICE.path(&namespace), &object).await;
+    }
+    namespace
+}
+
+/// Edits the workloads at `rate` while something records them.
+async fn at(world: &World, namespace: &str, rate: f64) -> Lag {
+    let api = world.client().await;
+    let times = Shared::default();
+    let seen = current(&api, &revisions_path(namespace)).await;
+    let watcher = tokio::spawn(watch(
+        client(world.cluster.kubeconfig()).await,
+        namespace.to_owned(),
         seen,
         times.clone(),
     ));
-    edit_at(&world, &namespace, rate, &times).await;
+    edit_at(world, namespace, rate, &times).await;
     let lags = collect(&times).await;
-    let size = floor::mean_size(&revisions(&api, &namespace).await);
-    let lag = Lag {
+    watcher.abort();
+    Lag {
         p50: percentile(&lags, 0.5),
         p99: percentile(&lags, 0.99),
         edits: lags.len(),
-        size,
-    };
-    watcher.abort();
-    drop(revisor);
-    lag
+        size: floor::mean_size(&revisions(&api, namespace).await),
+    }
+}
+
+fn revisions_path(namespace: &str) -> String {
+    format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions")
 }
 
 async fn current(client: &Client, collection: &str) -> String {
@@ -196,7 +218,7 @@ struct Workload {
 
 /// Notes when each Revision appears.
 async fn watch(client: Client, namespace: String, version: String, times: Shared) {
-    let path = format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions");
+    let path = revisions_path(&namespace);
     let request =
         Request::get(format!("{path}?watch=true&resourceVersion={version}")).body(Vec::new());
     let events = client
@@ -289,11 +311,7 @@ pub(crate) async fn of(
 ) -> Vec<f64> {
     let api = world.client().await;
     let times = Shared::default();
-    let seen = current(
-        &api,
-        &format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions"),
-    )
-    .await;
+    let seen = current(&api, &revisions_path(namespace)).await;
     let watcher = tokio::spawn(watch(
         client(world.cluster.kubeconfig()).await,
         namespace.to_owned(),

@@ -18,6 +18,7 @@ mod support;
 #[allow(dead_code)]
 mod people;
 
+mod compare;
 mod drain;
 mod floor;
 mod kept;
@@ -26,8 +27,12 @@ mod load;
 mod observe;
 mod outage;
 mod serve;
+mod views;
 
+use devcluster::Options;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use support::{Binary, World};
 
 /// Rounds of everything; REVISOR_BENCH_ROUNDS changes it for a quick look.
 const ROUNDS: usize = 5;
@@ -42,6 +47,28 @@ async fn main() -> ExitCode {
     }
     let rounds = number("REVISOR_BENCH_ROUNDS").unwrap_or(ROUNDS);
     let only = std::env::var("REVISOR_BENCH").unwrap_or_default();
+    if let Some(base) = program("REVISOR_BENCH_BASE") {
+        let head = program("REVISOR_BENCH_HEAD").unwrap_or_else(Binary::present);
+        return compare::run(base, head, rounds, &only).await;
+    }
+    let met = measure(rounds, &only).await;
+    println!(
+        "{}",
+        if met {
+            "every target is met"
+        } else {
+            "a target is MISSED"
+        }
+    );
+    if met {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Measures and prints; whether every target is met.
+async fn measure(rounds: usize, only: &str) -> bool {
     let mut met = true;
     let wants = |part: &str| only.is_empty() || only == part;
     if wants("serve") {
@@ -54,7 +81,7 @@ async fn main() -> ExitCode {
         }
     }
     if wants("views") {
-        drain::views(rounds, &mut met).await;
+        views::run(rounds, &mut met).await;
     }
     if wants("serve") {
         let most = number("REVISOR_BENCH_REVISIONS").unwrap_or(100_000);
@@ -81,24 +108,25 @@ async fn main() -> ExitCode {
     if wants("kept") {
         kept::run(&mut met).await;
     }
-    println!(
-        "{}",
-        if met {
-            "every target is met"
-        } else {
-            "a target is MISSED"
-        }
-    );
-    if met {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    met
+}
+
+/// The program whose path is in a variable of the environment.
+fn program(name: &str) -> Option<Binary> {
+    let path = std::env::var_os(name)?;
+    Some(PathBuf::from(path).into())
 }
 
 /// What a variable of the environment says.
 fn number(name: &str) -> Option<usize> {
     std::env::var(name).ok()?.parse().ok()
+}
+
+/// A control plane of its own.
+async fn world(options: Options) -> World {
+    tokio::task::spawn_blocking(move || World::start(&options))
+        .await
+        .expect("a cluster")
 }
 
 /// The value in the middle.

@@ -85,9 +85,7 @@ pub(crate) async fn run(rounds: usize, met: &mut bool) {
 
 /// The workloads, all running.
 async fn stage() -> (World, String) {
-    let world = tokio::task::spawn_blocking(|| World::start(&Options::full()))
-        .await
-        .expect("a cluster");
+    let world = crate::world(Options::full()).await;
     let api = world.client().await;
     let resources = json!({"cpu": "640", "memory": "5Ti", "pods": "500", "nvidia.com/gpu": "80"});
     for i in 0..10 {
@@ -223,9 +221,7 @@ async fn settle(revisor: &Revisor, on: bool) {
 
 /// What a pod takes: those of one workload, without anybody who plays them.
 pub(crate) async fn memory(met: &mut bool) {
-    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal()))
-        .await
-        .expect("a cluster");
+    let world = crate::world(Options::minimal()).await;
     let api = world.client().await;
     let namespace = world.namespace("pods").await;
     let account =

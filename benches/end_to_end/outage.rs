@@ -2,7 +2,7 @@
 
 use crate::drain::{edit, path, workload};
 use crate::floor;
-use crate::support::{INFERENCE_SERVICE, Meta, Revisor, World, client, patch, post, read};
+use crate::support::{Binary, INFERENCE_SERVICE, Meta, Revisor, World, client, patch, post, read};
 use devcluster::{Component, Options};
 use serde_json::Value;
 use std::process::Command;
@@ -37,18 +37,19 @@ pub(crate) async fn run(sizes: &[usize], met: &mut bool) {
 }
 
 /// Seconds and KiB.
-struct Row {
+pub(crate) struct Row {
     size: usize,
-    warm: f64,
-    cold: f64,
+    pub(crate) warm: f64,
+    pub(crate) cold: f64,
     cold_per_generation: f64,
     list: f64,
-    idle: f64,
+    pub(crate) idle: f64,
     resident: f64,
 }
 
 impl Row {
-    fn per_workload(&self) -> f64 {
+    /// KiB of a workload.
+    pub(crate) fn per_workload(&self) -> f64 {
         #[allow(clippy::cast_precision_loss)]
         let size = self.size as f64;
         (self.resident - self.idle) / size
@@ -56,46 +57,32 @@ impl Row {
 }
 
 async fn measure(size: usize) -> Row {
-    let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal()))
-        .await
-        .expect("a cluster");
+    let world = crate::world(Options::minimal()).await;
+    of_program(&world, &Binary::present(), size).await.1
+}
+
+/// What becomes of `size` workloads that one program records, and the namespace they are in.
+pub(crate) async fn of_program(world: &World, binary: &Binary, size: usize) -> (String, Row) {
     let namespace = world.namespace("outage").await;
-    let revisor = Revisor::start(world.cluster.kubeconfig(), &[]);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let idle = resident(&revisor);
-    let last = each(&world, &namespace, size, 1, true).await;
-    caught_up(&revisor, &last);
+    let stage = Stage {
+        world,
+        binary,
+        namespace: &namespace,
+    };
+    let (idle, resident) = stage.memory(size).await;
+    let last = each(world, &namespace, size / EDITED, 1, false).await;
+    let (revisor, warm) = stage.start(&last);
     drop(revisor);
-    // What is kept, not what the first sight of everything took.
-    let revisor = Revisor::start(world.cluster.kubeconfig(), &[]);
-    caught_up(&revisor, &last);
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let resident = resident(&revisor);
-    drop(revisor);
-    let last = each(&world, &namespace, size / EDITED, 1, false).await;
-    let (revisor, warm) = start(&world, &last);
-    drop(revisor);
-    let last = each(&world, &namespace, size / EDITED, 3, false).await;
-    world
-        .cluster
-        .restart(Component::ApiServer(0))
-        .expect("an API server");
-    let before = Instant::now();
-    let client = world.client().await;
-    let collection = INFERENCE_SERVICE.path(&namespace);
-    for path in [
-        collection,
-        format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions"),
-    ] {
-        floor::list(&client, &path).await;
-    }
-    let list = before.elapsed().as_secs_f64();
-    let (revisor, cold) = start(&world, &last);
+    let last = each(world, &namespace, size / EDITED, 3, false).await;
+    let restart = world.cluster.restart(Component::ApiServer(0));
+    restart.expect("an API server");
+    let list = stage.list().await;
+    let (revisor, cold) = stage.start(&last);
     let repaired = revisor.metric("revisor_generations_repaired_total", "");
     world
         .assert_recorded(&namespace, &[INFERENCE_SERVICE])
         .await;
-    Row {
+    let row = Row {
         size,
         warm,
         cold,
@@ -103,14 +90,57 @@ async fn measure(size: usize) -> Row {
         list,
         idle,
         resident,
-    }
+    };
+    (namespace, row)
 }
 
-fn start(world: &World, last: &Meta) -> (Revisor, f64) {
-    let started = Instant::now();
-    let revisor = Revisor::start(world.cluster.kubeconfig(), &[]);
-    caught_up(&revisor, last);
-    (revisor, started.elapsed().as_secs_f64())
+struct Stage<'a> {
+    world: &'a World,
+    binary: &'a Binary,
+    namespace: &'a str,
+}
+
+impl Stage<'_> {
+    fn revisor(&self) -> Revisor {
+        let flags = ["--namespace", self.namespace];
+        self.binary.start(self.world.cluster.kubeconfig(), &flags)
+    }
+
+    /// Starts until everything up to `last` is recorded, and for how long that took.
+    fn start(&self, last: &Meta) -> (Revisor, f64) {
+        let started = Instant::now();
+        let revisor = self.revisor();
+        caught_up(&revisor, last);
+        (revisor, started.elapsed().as_secs_f64())
+    }
+
+    /// Resident without workloads, and with `size` of them, which are made here.
+    async fn memory(&self, size: usize) -> (f64, f64) {
+        let revisor = self.revisor();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let idle = resident(&revisor);
+        let last = each(self.world, self.namespace, size, 1, true).await;
+        caught_up(&revisor, &last);
+        drop(revisor);
+        // What is kept, not what the first sight of everything took.
+        let (revisor, _) = self.start(&last);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        (idle, resident(&revisor))
+    }
+
+    /// How long a bare client takes to read the workloads and their Revisions.
+    async fn list(&self) -> f64 {
+        let before = Instant::now();
+        let client = self.world.client().await;
+        let namespace = self.namespace;
+        for path in [
+            INFERENCE_SERVICE.path(namespace),
+            format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions"),
+        ] {
+            floor::list(&client, &path).await;
+        }
+        before.elapsed().as_secs_f64()
+    }
 }
 
 fn caught_up(revisor: &Revisor, last: &Meta) {
@@ -128,20 +158,12 @@ async fn each(world: &World, namespace: &str, count: usize, times: usize, make: 
             for i in (0..count).filter(|i| i % WRITERS == writer) {
                 let name = format!("w{i}");
                 for n in 0..times {
+                    let change = edit(times * 1_000_000 + i * 10 + n);
                     last = Some(if make {
-                        post(
-                            &client,
-                            &INFERENCE_SERVICE.path(&namespace),
-                            &workload(&name),
-                        )
-                        .await
+                        let collection = INFERENCE_SERVICE.path(&namespace);
+                        post(&client, &collection, &workload(&name)).await
                     } else {
-                        patch(
-                            &client,
-                            &path(&namespace, &name),
-                            &edit(times * 1_000_000 + i * 10 + n),
-                        )
-                        .await
+                        patch(&client, &path(&namespace, &name), &change).await
                     });
                 }
             }

@@ -158,9 +158,7 @@ struct Sides {
 
 impl Stage {
     async fn new() -> Self {
-        let world = tokio::task::spawn_blocking(|| World::start(&Options::minimal()))
-            .await
-            .expect("a cluster");
+        let world = crate::world(Options::minimal()).await;
         let client = world.client().await;
         let namespace = world.namespace("serve").await;
         let revisor = Revisor::start(world.cluster.kubeconfig(), &[]);

@@ -6,6 +6,7 @@
 )]
 
 mod audit;
+mod compare;
 mod demo;
 mod facts;
 mod generated;
