@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn a_path_that_cannot_be_read_is_named() {
         let error = |path: &str| Route::parse(path).expect_err(path);
         for (path, text) in [
             (
@@ -317,6 +317,10 @@ mod tests {
         ] {
             assert_eq!(error(path).status(), 404, "{path}");
         }
+    }
+
+    #[test]
+    fn a_query_that_cannot_be_read_is_named() {
         for (query, text) in [
             ("deleted=1", "deleted: \"1\" is not true or false"),
             ("deleted=", "deleted: \"\" is not true or false"),
@@ -340,6 +344,10 @@ mod tests {
         let huge = Query::parse(Some(&format!("namespace={}", "a".repeat(1 << 16))))
             .expect_err("too long");
         assert!(huge.to_string().len() < 300, "cut");
+    }
+
+    #[test]
+    fn a_query_is_read_and_what_it_does_not_know_is_ignored() {
         let longest = "a".repeat(63);
         let query = Query::parse(Some(&format!("namespace={longest}"))).expect("valid");
         assert_eq!(query.namespace, Some(longest));

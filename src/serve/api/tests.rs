@@ -1,11 +1,15 @@
 //! Every route before a cache and an API server that do as they are told.
 
+mod lists;
+mod snapshots;
+
 use super::*;
 use crate::cache::{HistoryItem, Of, ServedList, ServedRevision, Summary};
 use crate::revision::identity;
 use crate::serve::auth::Reviews;
 use http_body_util::{BodyExt, Full};
 use kube::client::Body as Sent;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -260,15 +264,11 @@ async fn options_is_for_browsers_of_known_origins() {
 
 #[tokio::test]
 async fn nothing_is_said_before_the_first_list_or_while_it_comes_in_again() {
-    let began_anew = Arc::new(std::sync::Mutex::new(None::<Readiness>));
+    let began_anew = Arc::new(Mutex::new(None::<Readiness>));
     let begins = began_anew.clone();
     let server = lets_in(move |_| {
         // As when etcd is found restored while this caller's right is reviewed.
-        begins
-            .lock()
-            .expect("a lock")
-            .iter()
-            .for_each(Readiness::reset);
+        begins.lock().iter().for_each(Readiness::reset);
         true
     });
     let (api, open) = api(Fixed::default(), Some(server), true);
@@ -283,166 +283,10 @@ async fn nothing_is_said_before_the_first_list_or_while_it_comes_in_again() {
         }
     }
     open.send_replace(true);
-    *began_anew.lock().expect("a lock") = Some(api.ready.clone());
+    *began_anew.lock() = Some(api.ready.clone());
     assert_eq!(
         ask(&api, "GET", &count, &[TOKEN]).await.0,
         503,
         "a count of what is not there yet"
-    );
-}
-
-#[tokio::test]
-async fn lists_show_only_workloads_that_the_caller_may_list_itself() {
-    let rights = |asked: &Value| {
-        let what = asked["resource"].as_str();
-        let namespace = asked["namespace"].as_str().unwrap_or_default();
-        let last = namespace
-            .chars()
-            .next_back()
-            .and_then(|last| last.to_digit(10));
-        asked["name"].is_null()
-            && (what == Some("revisions")
-                || (what == Some("deployments") && last.is_some_and(|last| last % 2 == 0)))
-    };
-    let workloads = || {
-        (0..200).map(|i| {
-            workload(
-                &format!("n{i:03}"),
-                if i % 4 == 0 {
-                    "StatefulSet"
-                } else {
-                    "Deployment"
-                },
-                Uuid::from_u128(i),
-            )
-        })
-    };
-    let cache = Fixed {
-        workloads: workloads().collect(),
-        ..Fixed::default()
-    };
-    let (mut api, _open) = api(cache, Some(lets_in(rights)), true);
-    let all = async |api: &Api| {
-        let mut names = Vec::new();
-        let mut pages = 0;
-        let mut cursor = String::new();
-        loop {
-            let path = format!("/api/revisor/v1/workloads?limit=1000{cursor}");
-            let (status, page) = ask(api, "GET", &path, &[TOKEN]).await;
-            assert_eq!(status, 200, "{page}");
-            let rows = page["workloads"].as_array().expect("rows").iter();
-            names.extend(rows.map(|row| row["namespace"].as_str().expect("text").to_owned()));
-            pages += 1;
-            match page["cursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return (names, pages),
-            }
-        }
-    };
-    let (names, pages) = all(&api).await;
-    assert_eq!((names.len(), pages), (200, 1));
-    api.options.check_workload = true;
-    let (names, pages) = all(&api).await;
-    let expected: Vec<_> = (0..200)
-        .filter(|i| i % 4 == 2)
-        .map(|i| format!("n{i:03}"))
-        .collect();
-    assert_eq!(
-        (names, pages),
-        (expected, 4),
-        "200 rights in pages of at most 64"
-    );
-}
-
-/// An API server with revisions of the workload, by generation.
-fn whole(manifests: &[(i64, String)]) -> (Fixed, Arc<Server>) {
-    let generations = manifests
-        .iter()
-        .map(|(generation, _)| (identity::id(WORKLOAD, *generation), *generation));
-    let cache = Fixed {
-        generations: generations.collect(),
-        ..Fixed::default()
-    };
-    let stored: BTreeMap<_, _> = manifests
-        .iter()
-        .map(|(generation, text)| {
-            let mut revision =
-                serde_json::to_value(crate::cache::fixture(*generation)).expect("JSON");
-            revision["spec"]["snapshot"] =
-                json!({"encoding": "json", "size": text.len(), "data": text});
-            (identity::name("w", WORKLOAD, *generation), revision)
-        })
-        .collect();
-    (
-        cache,
-        Arc::new(move |path, _| {
-            path.rsplit('/')
-                .next()
-                .and_then(|name| stored.get(name))
-                .cloned()
-        }),
-    )
-}
-
-#[tokio::test]
-async fn a_snapshot_that_is_nested_too_deeply_is_no_internal_error() {
-    let nested = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
-    let (cache, server) = whole(&[(2, nested(120)), (3, nested(200)), (4, nested(5_000))]);
-    let (api, _open) = api(cache, Some(server), false);
-    for (generation, expected) in [(2, 200), (3, 404), (4, 404)] {
-        let id = identity::id(WORKLOAD, generation);
-        for accept in ["application/json", "application/yaml"] {
-            let path = format!("/api/revisor/v1/revisions/{id}/snapshot");
-            let response = respond(&api, "GET", &path, &[("accept", accept)]).await;
-            let status = response.status().as_u16();
-            let text = text(response).await;
-            assert_eq!(status, expected, "{text}");
-            assert!(
-                status == 200 || text.contains("nested too deeply"),
-                "{text}"
-            );
-        }
-    }
-    let path = format!(
-        "/api/revisor/v1/revisions/{}/diff",
-        identity::id(WORKLOAD, 3)
-    );
-    assert_eq!(ask(&api, "GET", &path, &[]).await.0, 404);
-}
-
-#[tokio::test]
-async fn comparing_large_workloads_holds_nobody_up() {
-    // Few different lines, in any order, are what takes long to compare.
-    let large = |seed: u64| {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let lines: Vec<_> = (0..60_000)
-            .map(|_| format!("v{}", random.u32(..1_000)))
-            .collect();
-        json!({ "spec": lines }).to_string()
-    };
-    let (cache, server) = whole(&[(1, large(3)), (2, large(5))]);
-    let (api, _open) = api(cache, Some(server), false);
-    let path = format!(
-        "/api/revisor/v1/revisions/{}/diff",
-        identity::id(WORKLOAD, 2)
-    );
-    let asking = tokio::spawn(async move {
-        ask(&api, "GET", &path, &[("accept", "application/json")])
-            .await
-            .0
-    });
-    let mut ticks = 0;
-    let mut longest = Duration::ZERO;
-    while !asking.is_finished() {
-        let started = Instant::now();
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        ticks += 1;
-        longest = longest.max(started.elapsed());
-    }
-    assert_eq!(asking.await.expect("answered"), 200);
-    // On the runtime's own thread there would be none while it compares.
-    assert!(
-        ticks > 3,
-        "others went on {ticks} times, and waited for {longest:?} at a time"
     );
 }

@@ -94,7 +94,7 @@ impl Reviews {
         let _permit = permit(permits, full).await?;
         let spec = TokenReviewSpec {
             audiences: (!self.audiences.is_empty()).then(|| self.audiences.to_vec()),
-            token: some(token),
+            token: Some(token.to_owned()),
         };
         let review = TokenReview {
             spec,
@@ -137,8 +137,8 @@ impl Reviews {
         };
         if let Target::Path(path) = request.target {
             spec.non_resource_attributes = Some(NonResourceAttributes {
-                path: some(path),
-                verb: some(request.verb),
+                path: Some(path.to_owned()),
+                verb: Some(request.verb.to_owned()),
             });
         } else {
             spec.resource_attributes = Some(attributes(request));
@@ -184,21 +184,17 @@ async fn permit(permits: &Semaphore, full: ApiError) -> Result<SemaphorePermit<'
     }
 }
 
-fn some(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
 fn attributes(request: &AccessRequest) -> ResourceAttributes {
     let all = ResourceAttributes {
-        verb: some(request.verb),
+        verb: Some(request.verb.to_owned()),
         ..ResourceAttributes::default()
     };
     match &request.target {
         Target::Revisions(namespace) => ResourceAttributes {
-            group: some(&Revision::group(&())),
-            version: some(&Revision::version(&())),
-            resource: some(&Revision::plural(&())),
-            namespace: some(namespace).filter(|namespace| !namespace.is_empty()),
+            group: Some(Revision::group(&()).into_owned()),
+            version: Some(Revision::version(&()).into_owned()),
+            resource: Some(Revision::plural(&()).into_owned()),
+            namespace: given(namespace),
             ..all
         },
         Target::Workload {
@@ -207,12 +203,17 @@ fn attributes(request: &AccessRequest) -> ResourceAttributes {
             namespace,
             name,
         } => ResourceAttributes {
-            group: some(group),
-            resource: some(resource),
-            namespace: some(namespace),
-            name: some(name).filter(|name| !name.is_empty()),
+            group: Some(group.clone()),
+            resource: Some(resource.clone()),
+            namespace: Some(namespace.to_string()),
+            name: given(name),
             ..all
         },
         Target::Path(_) => all,
     }
+}
+
+/// A text; none when it is empty.
+fn given(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
 }

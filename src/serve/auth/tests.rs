@@ -5,8 +5,8 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tower::service_fn;
 
@@ -23,16 +23,11 @@ struct Seen {
 
 impl Seen {
     fn count(&self) -> usize {
-        self.reviews.lock().expect("a lock").len()
+        self.reviews.lock().len()
     }
 
     fn last(&self) -> Value {
-        self.reviews
-            .lock()
-            .expect("a lock")
-            .last()
-            .expect("a review")["spec"]
-            .clone()
+        self.reviews.lock().last().expect("a review")["spec"].clone()
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
@@ -43,7 +38,7 @@ impl Seen {
             .expect("a body")
             .to_bytes();
         let review: Value = serde_json::from_slice(&bytes).expect("JSON");
-        self.reviews.lock().expect("a lock").push(review.clone());
+        self.reviews.lock().push(review.clone());
         let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
         let spec = &review["spec"];

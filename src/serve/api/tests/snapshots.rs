@@ -1,0 +1,97 @@
+//! Whole workloads, and how two of them differ, from an API server that has them.
+
+use super::*;
+
+/// An API server with revisions of the workload, by generation.
+fn whole(manifests: &[(i64, String)]) -> (Fixed, Arc<Server>) {
+    let generations = manifests
+        .iter()
+        .map(|(generation, _)| (identity::id(WORKLOAD, *generation), *generation));
+    let cache = Fixed {
+        generations: generations.collect(),
+        ..Fixed::default()
+    };
+    let stored: BTreeMap<_, _> = manifests
+        .iter()
+        .map(|(generation, text)| {
+            let mut revision =
+                serde_json::to_value(crate::cache::fixture(*generation)).expect("JSON");
+            revision["spec"]["snapshot"] =
+                json!({"encoding": "json", "size": text.len(), "data": text});
+            (identity::name("w", WORKLOAD, *generation), revision)
+        })
+        .collect();
+    (
+        cache,
+        Arc::new(move |path, _| {
+            path.rsplit('/')
+                .next()
+                .and_then(|name| stored.get(name))
+                .cloned()
+        }),
+    )
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_nested_too_deeply_is_no_internal_error() {
+    let nested = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+    let (cache, server) = whole(&[(2, nested(120)), (3, nested(200)), (4, nested(5_000))]);
+    let (api, _open) = api(cache, Some(server), false);
+    for (generation, expected) in [(2, 200), (3, 404), (4, 404)] {
+        let id = identity::id(WORKLOAD, generation);
+        for accept in ["application/json", "application/yaml"] {
+            let path = format!("/api/revisor/v1/revisions/{id}/snapshot");
+            let response = respond(&api, "GET", &path, &[("accept", accept)]).await;
+            let status = response.status().as_u16();
+            let text = text(response).await;
+            assert_eq!(status, expected, "{text}");
+            assert!(
+                status == 200 || text.contains("nested too deeply"),
+                "{text}"
+            );
+        }
+    }
+    let path = format!(
+        "/api/revisor/v1/revisions/{}/diff",
+        identity::id(WORKLOAD, 3)
+    );
+    assert_eq!(ask(&api, "GET", &path, &[]).await.0, 404);
+}
+
+/// Few different lines in a random order, which take long to compare.
+fn large(seed: u64) -> String {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let lines: Vec<_> = (0..60_000)
+        .map(|_| format!("v{}", random.u32(..1_000)))
+        .collect();
+    json!({ "spec": lines }).to_string()
+}
+
+#[tokio::test]
+async fn comparing_large_workloads_holds_nobody_up() {
+    let (cache, server) = whole(&[(1, large(3)), (2, large(5))]);
+    let (api, _open) = api(cache, Some(server), false);
+    let path = format!(
+        "/api/revisor/v1/revisions/{}/diff",
+        identity::id(WORKLOAD, 2)
+    );
+    let asking = tokio::spawn(async move {
+        ask(&api, "GET", &path, &[("accept", "application/json")])
+            .await
+            .0
+    });
+    let mut ticks = 0;
+    let mut longest = Duration::ZERO;
+    while !asking.is_finished() {
+        let started = Instant::now();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        ticks += 1;
+        longest = longest.max(started.elapsed());
+    }
+    assert_eq!(asking.await.expect("answered"), 200);
+    // On the runtime's own thread there would be none while it compares.
+    assert!(
+        ticks > 3,
+        "others went on {ticks} times, and waited for {longest:?} at a time"
+    );
+}
