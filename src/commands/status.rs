@@ -195,22 +195,21 @@ impl Status {
 
 impl KindStatus {
     fn read(kind: &str, samples: &Samples<'_>) -> Self {
-        let total = |name| samples.total_of(name, kind);
         Self {
             kind: kind.to_owned(),
-            seen_through: total("revisor_watch_resource_version"),
-            recorded_through: total("revisor_recorded_resource_version"),
-            checkpoint: total("revisor_checkpoint_resource_version"),
-            lag_seconds: total("revisor_lag_seconds"),
-            recorded: total("revisor_revisions_recorded_total"),
-            quiet: total("revisor_quiet_generations_total"),
-            holes: total("revisor_generation_holes_total"),
-            repaired: total("revisor_generations_repaired_total"),
-            lost: total("revisor_generations_lost_total"),
-            in_gaps: total("revisor_gap_generations_total"),
-            blind_intervals: total("revisor_blind_intervals_total"),
-            expired_watches: total("revisor_watch_expired_total"),
-            audit_repairs: total("revisor_audit_repairs_total"),
+            seen_through: samples.total_of("revisor_watch_resource_version", kind),
+            recorded_through: samples.total_of("revisor_recorded_resource_version", kind),
+            checkpoint: samples.total_of("revisor_checkpoint_resource_version", kind),
+            lag_seconds: samples.total_of("revisor_lag_seconds", kind),
+            recorded: samples.total_of("revisor_revisions_recorded_total", kind),
+            quiet: samples.total_of("revisor_quiet_generations_total", kind),
+            holes: samples.total_of("revisor_generation_holes_total", kind),
+            repaired: samples.total_of("revisor_generations_repaired_total", kind),
+            lost: samples.total_of("revisor_generations_lost_total", kind),
+            in_gaps: samples.total_of("revisor_gap_generations_total", kind),
+            blind_intervals: samples.total_of("revisor_blind_intervals_total", kind),
+            expired_watches: samples.total_of("revisor_watch_expired_total", kind),
+            audit_repairs: samples.total_of("revisor_audit_repairs_total", kind),
         }
     }
 
