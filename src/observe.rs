@@ -27,10 +27,11 @@ use crate::view::redact::Names;
 use crate::workload::Change;
 use kube::Client;
 use owners::Owners;
+use parking_lot::Mutex;
 use pod::Pruner;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use subjects::Subjects;
 use tokio::sync::{Notify, watch as channel};
 use uuid::Uuid;
@@ -39,10 +40,10 @@ use uuid::Uuid;
 #[derive(Clone, Default)]
 pub struct Observer {
     /// None where nothing is observed.
-    shared: Option<Arc<Shared>>,
+    shared: Option<Arc<ObserverState>>,
 }
 
-struct Shared {
+struct ObserverState {
     subjects: Mutex<Subjects>,
     /// The newest state of workloads that were written since it was last looked at.
     written: Mutex<HashMap<Uuid, Box<RawValue>>>,
@@ -50,7 +51,7 @@ struct Shared {
 }
 
 /// What observing needs beside what it is told.
-pub struct Parts {
+pub struct ObserverDeps {
     /// For watches.
     pub watch: Client,
     /// For everything else.
@@ -69,16 +70,12 @@ pub struct Parts {
     pub metrics: Metrics,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Observer {
     /// Observes workloads of `kinds`.
     pub fn new(kinds: &[Arc<Kind>]) -> Self {
         let subjects = Mutex::new(Subjects::new(kinds));
         Self {
-            shared: Some(Arc::new(Shared {
+            shared: Some(Arc::new(ObserverState {
                 subjects,
                 written: Mutex::default(),
                 news: Notify::new(),
@@ -93,15 +90,15 @@ impl Observer {
 
     fn with(&self, tell: impl FnOnce(&mut Subjects)) {
         if let Some(shared) = &self.shared {
-            tell(&mut lock(&shared.subjects));
+            tell(&mut shared.subjects.lock());
         }
     }
 
     /// Forgets everything: it was of another history.
     pub fn clear(&self) {
         if let Some(shared) = &self.shared {
-            lock(&shared.subjects).clear();
-            lock(&shared.written).clear();
+            shared.subjects.lock().clear();
+            shared.written.lock().clear();
         }
     }
 
@@ -132,31 +129,31 @@ impl Observer {
     /// A recorded workload was written. Only its newest state counts: what nobody has looked at yet is replaced.
     pub fn workload(&self, change: &Change) {
         if let Some(shared) = &self.shared {
-            lock(&shared.written).insert(change.uid, change.raw.clone());
+            shared.written.lock().insert(change.uid, change.raw.clone());
             shared.news.notify_one();
         }
     }
 
     /// Observes until it is dropped.
-    pub async fn run(self, parts: Parts) {
+    pub async fn run(self, deps: ObserverDeps) {
         let Some(shared) = self.shared else {
             return std::future::pending().await;
         };
         let reading = read_workloads(&shared);
         tokio::select! {
             () = reading => {}
-            () = lead(&shared, parts) => {}
+            () = lead(&shared, deps) => {}
         }
     }
 }
 
 /// Keeps the newest state of each workload.
-async fn read_workloads(shared: &Shared) {
+async fn read_workloads(shared: &ObserverState) {
     loop {
         shared.news.notified().await;
-        let written = std::mem::take(&mut *lock(&shared.written));
+        let written = std::mem::take(&mut *shared.written.lock());
         for (uid, raw) in written {
-            lock(&shared.subjects).live(uid, raw.get());
+            shared.subjects.lock().live(uid, raw.get());
             // Parsing whole objects must not keep others from running.
             tokio::task::yield_now().await;
         }
@@ -164,30 +161,30 @@ async fn read_workloads(shared: &Shared) {
 }
 
 /// Watches pods and nodes and writes, as long as this process leads.
-async fn lead(shared: &Arc<Shared>, mut parts: Parts) {
-    let Some(pruner) = Pruner::new(&parts.kinds, parts.names.clone()) else {
+async fn lead(shared: &Arc<ObserverState>, mut deps: ObserverDeps) {
+    let Some(pruner) = Pruner::new(&deps.kinds, deps.names.clone()) else {
         return std::future::pending().await;
     };
-    let owners = Owners::new(parts.call.clone(), &parts.kinds, &parts.metrics);
+    let owners = Owners::new(deps.call.clone(), &deps.kinds, &deps.metrics);
     loop {
-        if parts.leads.wait_for(|leads| *leads).await.is_err() {
+        if deps.leads.wait_for(|leads| *leads).await.is_err() {
             return std::future::pending().await;
         }
         {
-            let mut subjects = lock(&shared.subjects);
+            let mut subjects = shared.subjects.lock();
             subjects.leads = true;
             let all = subjects.uids();
             subjects.moved = all.iter().map(|uid| (*uid, true)).collect();
             subjects.dirty.extend(all);
         }
-        parts.metrics.leader.set(1);
+        deps.metrics.leader.set(1);
         tokio::select! {
-            () = watch::run(shared, &parts, &pruner, &owners) => {}
-            () = writer::run(shared.clone(), &parts) => {}
-            () = deposed(parts.leads.clone()) => {}
+            () = watch::run(shared, &deps, &pruner, &owners) => {}
+            () = writer::run(shared.clone(), &deps) => {}
+            () = deposed(deps.leads.clone()) => {}
         }
-        parts.metrics.leader.set(0);
-        let mut subjects = lock(&shared.subjects);
+        deps.metrics.leader.set(0);
+        let mut subjects = shared.subjects.lock();
         subjects.leads = false;
         subjects.forget_pods();
     }

@@ -5,7 +5,7 @@
 //! like them, and of equals the newest. Revisions that ask for the same pods share them, and then they count for the
 //! newest of those.
 
-use super::pod::Parts;
+use super::pod::ViewHashes;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
@@ -52,19 +52,19 @@ pub(super) struct Candidate<'a> {
     pub(super) generation: i64,
     /// When the change was made; whole seconds.
     pub(super) changed: DateTime<Utc>,
-    pub(super) parts: &'a Parts,
+    pub(super) hashes: &'a ViewHashes,
     /// None when its content is not known.
     pub(super) templates: Option<&'a Templates>,
 }
 
 /// Pods with the same key and component.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Group<'a> {
+pub(super) struct PodGroup<'a> {
     pub(super) key: Option<&'a str>,
     pub(super) component: Option<&'a str>,
     /// When the first of them was made; whole seconds of the same clock.
     pub(super) born: DateTime<Utc>,
-    pub(super) parts: &'a Parts,
+    pub(super) hashes: &'a ViewHashes,
 }
 
 impl Candidate<'_> {
@@ -79,7 +79,7 @@ impl Candidate<'_> {
 /// The generation that a group is of. `all` are in ascending order; `current` is the key of the newest one's pods, where
 /// the workload's status says so of that very generation.
 pub(super) fn generation(
-    group: &Group<'_>,
+    group: &PodGroup<'_>,
     all: &[Candidate<'_>],
     current: Option<&str>,
 ) -> Option<i64> {
@@ -95,11 +95,11 @@ pub(super) fn generation(
         .filter(|one| named.is_none() || one.generation != newest.generation)
         .collect();
     let in_time = possible.iter().filter(|one| one.changed <= group.born);
-    let best = in_time.max_by_key(|one| (one.parts.likeness(group.parts), one.generation));
+    let best = in_time.max_by_key(|one| (one.hashes.likeness(group.hashes), one.generation));
     // Older than all that is known: what a controller took up again, or has not got rid of yet.
     let best = best.or_else(|| {
         let oldest_first = possible.iter().rev();
-        oldest_first.max_by_key(|one| one.parts.likeness(group.parts))
+        oldest_first.max_by_key(|one| one.hashes.likeness(group.hashes))
     })?;
     let sharing = possible.iter().filter(|one| one.shares(best, component));
     Some(
@@ -120,8 +120,8 @@ mod tests {
         DateTime::from_timestamp(1_000_000 + second, 0).expect("a time")
     }
 
-    fn parts(image: &str) -> Parts {
-        Parts::of(&View {
+    fn hashes(image: &str) -> ViewHashes {
+        ViewHashes::of(&View {
             images: vec![image.into()],
             ..View::default()
         })
@@ -138,33 +138,33 @@ mod tests {
     }
 
     /// A Revision: generation, second, image, hash of its only template.
-    type Row = (i64, i64, &'static str, u64);
+    type RevisionRow = (i64, i64, &'static str, u64);
 
     fn decide(
-        rows: &[Row],
+        rows: &[RevisionRow],
         group: (Option<&str>, i64, &str),
         current: Option<&str>,
     ) -> Option<i64> {
         let known: Vec<_> = rows
             .iter()
-            .map(|row| (row, parts(row.2), templates(&[("main", row.3)])))
+            .map(|row| (row, hashes(row.2), templates(&[("main", row.3)])))
             .collect();
         let all: Vec<_> = known
             .iter()
-            .map(|((generation, second, ..), parts, templates)| Candidate {
+            .map(|((generation, second, ..), hashes, templates)| Candidate {
                 generation: *generation,
                 changed: at(*second),
-                parts,
+                hashes,
                 templates: Some(templates),
             })
             .collect();
         let (key, born, image) = group;
         generation(
-            &Group {
+            &PodGroup {
                 key,
                 component: None,
                 born: at(born),
-                parts: &parts(image),
+                hashes: &hashes(image),
             },
             &all,
             current,
@@ -238,29 +238,29 @@ mod tests {
             templates(&[("predictor", 1), ("transformer", 5)]),
             templates(&[("predictor", 2), ("transformer", 5)]),
         );
-        let (one, two) = (parts("a"), parts("b"));
+        let (one, two) = (hashes("a"), hashes("b"));
         let all = [
             Candidate {
                 generation: 1,
                 changed: at(0),
-                parts: &one,
+                hashes: &one,
                 templates: Some(&a),
             },
             Candidate {
                 generation: 2,
                 changed: at(10),
-                parts: &two,
+                hashes: &two,
                 templates: Some(&b),
             },
         ];
         let of = |component, image: &str| {
-            let parts = parts(image);
+            let hashes = hashes(image);
             generation(
-                &Group {
+                &PodGroup {
                     key: Some("k"),
                     component: Some(component),
                     born: at(1),
-                    parts: &parts,
+                    hashes: &hashes,
                 },
                 &all,
                 None,

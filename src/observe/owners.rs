@@ -56,7 +56,7 @@ pub(super) struct Owners {
 }
 
 #[derive(Deserialize)]
-struct Named {
+struct OwnerMetadata {
     metadata: ObjectMeta,
 }
 
@@ -133,16 +133,18 @@ impl Owners {
         let request = Request::get(path)
             .header(header::ACCEPT, ACCEPT)
             .body(Vec::new())?;
-        let answer = timeout(DEADLINE, self.client.request::<Named>(request))
+        let answer = timeout(DEADLINE, self.client.request::<OwnerMetadata>(request))
             .await?
             .map_err(anyhow::Error::from);
         match answer {
             // Another object of that name says nothing of this one.
-            Ok(Named { metadata }) if metadata.uid.as_deref() == Some(&of.uid) => Ok(metadata
-                .owner_references
-                .into_iter()
-                .flatten()
-                .find(|owner| owner.controller == Some(true))),
+            Ok(OwnerMetadata { metadata }) if metadata.uid.as_deref() == Some(&of.uid) => {
+                Ok(metadata
+                    .owner_references
+                    .into_iter()
+                    .flatten()
+                    .find(|owner| owner.controller == Some(true)))
+            }
             Ok(_) => Ok(None),
             Err(error) if has_status(&error, 404) || has_status(&error, 403) => Ok(None),
             Err(error) => Err(error),

@@ -4,7 +4,7 @@
 //! that a rollout was given up or is paused. What is superseded is Running as long as it serves, then Terminating, then
 //! Stopped; a failure stays.
 
-use super::pod::{Pod, State};
+use super::pod::{Pod, PodState};
 use crate::revision::Phase;
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -243,10 +243,10 @@ impl<'a> Counts<'a> {
         for pod in pods {
             counts.present += i64::from(!pod.state.is_over());
             match &pod.state {
-                State::Succeeded => counts.succeeded += 1,
-                State::Ended(why) => counts.over = counts.over.or(Some(why)),
+                PodState::Succeeded => counts.succeeded += 1,
+                PodState::Ended(why) => counts.over = counts.over.or(Some(why)),
                 _ if pod.deleting => {}
-                State::Unscheduled(why) => {
+                PodState::Unscheduled(why) => {
                     counts.staying += 1;
                     counts.unscheduled = counts.unscheduled.or(why.as_deref());
                 }
@@ -254,8 +254,10 @@ impl<'a> Counts<'a> {
                     counts.staying += 1;
                     counts.scheduled += 1;
                     match state {
-                        State::Ready(_) => counts.ready += 1,
-                        State::Failing { why, .. } => counts.failing = counts.failing.or(Some(why)),
+                        PodState::Ready(_) => counts.ready += 1,
+                        PodState::Failing { why, .. } => {
+                            counts.failing = counts.failing.or(Some(why))
+                        }
                         _ => {}
                     }
                 }

@@ -9,11 +9,12 @@ use crate::view::{complete, requests};
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Messages are cut to so many characters.
 const MAX_MESSAGE: usize = 200;
@@ -56,12 +57,12 @@ pub(super) struct Template {
     /// Image of the main container.
     pub(super) image: Option<String>,
     /// What can be compared with the views of Revisions.
-    pub(super) parts: Parts,
+    pub(super) hashes: ViewHashes,
 }
 
 /// Hashes of the parts of a view that a pod has too; none where one says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Parts([Option<u64>; 5]);
+pub(super) struct ViewHashes([Option<u64>; 5]);
 
 /// A pod.
 #[derive(Clone, Debug)]
@@ -72,13 +73,13 @@ pub(super) struct Pod {
     labels: Box<[(Arc<str>, Box<str>)]>,
     pub(super) node: Option<Arc<str>>,
     pub(super) deleting: bool,
-    pub(super) state: State,
+    pub(super) state: PodState,
     pub(super) template: Arc<Template>,
 }
 
 /// How far a pod has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum PodState {
     /// No node yet, and why.
     Unscheduled(Option<Box<str>>),
     /// On a node, not ready.
@@ -93,7 +94,7 @@ pub(super) enum State {
     Ended(Box<str>),
 }
 
-impl State {
+impl PodState {
     /// Whether its containers run.
     pub(super) fn is_running(&self) -> bool {
         matches!(
@@ -108,7 +109,7 @@ impl State {
     }
 }
 
-impl Parts {
+impl ViewHashes {
     /// The parts of a view.
     pub(super) fn of(view: &View) -> Self {
         Self([
@@ -182,7 +183,7 @@ impl Pruner {
     }
 
     fn share(&self, name: &str) -> Arc<str> {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.shared.lock();
         if let Some(known) = shared.get(name) {
             return known.clone();
         }
@@ -244,7 +245,7 @@ impl Pruner {
         Template {
             requests: requests(pod),
             image: view.images.first().cloned(),
-            parts: Parts::of(&view),
+            hashes: ViewHashes::of(&view),
         }
     }
 }
@@ -291,7 +292,7 @@ impl Pod {
     }
 }
 
-fn state(status: &Value, scheduled: bool) -> State {
+fn state(status: &Value, scheduled: bool) -> PodState {
     let text = |value: &Value| value.as_str().map(one_line);
     let condition = |name: &str| {
         let all = status["conditions"].as_array().into_iter().flatten();
@@ -299,17 +300,17 @@ fn state(status: &Value, scheduled: bool) -> State {
     };
     let phase = status["phase"].as_str().unwrap_or_default();
     if phase == "Succeeded" {
-        return State::Succeeded;
+        return PodState::Succeeded;
     }
     if phase == "Failed" {
         let why = text(&status["message"]).or_else(|| text(&status["reason"]));
-        return State::Ended(
+        return PodState::Ended(
             why.or_else(|| crash(status))
                 .unwrap_or_else(|| "it failed".into()),
         );
     }
     if !scheduled {
-        return State::Unscheduled(
+        return PodState::Unscheduled(
             condition("PodScheduled").and_then(|condition| text(&condition["message"])),
         );
     }
@@ -317,10 +318,10 @@ fn state(status: &Value, scheduled: bool) -> State {
         let since = ready["lastTransitionTime"]
             .as_str()
             .and_then(|time| time.parse().ok());
-        return State::Ready(since.unwrap_or_default());
+        return PodState::Ready(since.unwrap_or_default());
     }
     let running = phase == "Running";
-    crash(status).map_or(State::Starting { running }, |why| State::Failing {
+    crash(status).map_or(PodState::Starting { running }, |why| PodState::Failing {
         running,
         why,
     })
@@ -391,7 +392,7 @@ pub(super) mod tests {
             .clone()
     }
 
-    fn with(status: &Value) -> State {
+    fn with(status: &Value) -> PodState {
         pruned(json!({"metadata": {"namespace": "n"}, "spec": {"nodeName": "a"}, "status": status}))
             .state
     }
@@ -412,7 +413,7 @@ pub(super) mod tests {
         assert_eq!(pod.label("other"), None);
         assert_eq!(
             pod.state,
-            State::Ready("2026-01-02T03:04:09Z".parse().expect("a time"))
+            PodState::Ready("2026-01-02T03:04:09Z".parse().expect("a time"))
         );
         let requests: Vec<_> = pod
             .template
@@ -435,7 +436,7 @@ pub(super) mod tests {
         );
         let each = size_of::<(Arc<str>, Box<str>)>();
         let labels: usize = pod.labels.iter().map(|(_, value)| each + value.len()).sum();
-        let State::Unscheduled(Some(why)) = &pod.state else {
+        let PodState::Unscheduled(Some(why)) = &pod.state else {
             panic!("unscheduled")
         };
         let own = size_of::<Pod>() + labels + why.len();
@@ -461,28 +462,31 @@ pub(super) mod tests {
     #[test]
     fn states_are_told_apart() {
         let waiting = |reason: &str, message: Value| json!({"phase": "Pending", "containerStatuses": [{"name": "c", "state": {"waiting": {"reason": reason, "message": message}}}]});
-        let failing = |running, why: &str| State::Failing {
+        let failing = |running, why: &str| PodState::Failing {
             running,
             why: why.into(),
         };
         for (status, expected) in [
             (
                 json!({"phase": "Pending"}),
-                State::Starting { running: false },
+                PodState::Starting { running: false },
             ),
             (
                 json!({"phase": "Running"}),
-                State::Starting { running: true },
+                PodState::Starting { running: true },
             ),
-            (json!({"phase": "Succeeded"}), State::Succeeded),
+            (json!({"phase": "Succeeded"}), PodState::Succeeded),
             (
                 json!({"phase": "Failed", "reason": "Evicted", "message": "node was low on memory"}),
-                State::Ended("node was low on memory".into()),
+                PodState::Ended("node was low on memory".into()),
             ),
-            (json!({"phase": "Failed"}), State::Ended("it failed".into())),
+            (
+                json!({"phase": "Failed"}),
+                PodState::Ended("it failed".into()),
+            ),
             (
                 waiting("ContainerCreating", json!(null)),
-                State::Starting { running: false },
+                PodState::Starting { running: false },
             ),
             (
                 waiting("ImagePullBackOff", json!("Back-off\n pulling \"x\"")),
@@ -506,22 +510,26 @@ pub(super) mod tests {
                 json!({"phase": "Running", "containerStatuses": [{"name": "c", "ready": false, "restartCount": 1, "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137}}}]}),
                 failing(true, "container c: exit code 137, 1 restarts"),
             ),
-            (json!("text"), State::Starting { running: false }),
+            (json!("text"), PodState::Starting { running: false }),
             (
                 json!({"conditions": {"type": "Ready"}, "containerStatuses": "x", "phase": 3}),
-                State::Starting { running: false },
+                PodState::Starting { running: false },
             ),
         ] {
             assert_eq!(with(&status), expected, "{status}");
         }
         let why = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu.";
         let pending = json!({"metadata": {"namespace": "n"}, "spec": {}, "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": why}]}});
-        assert_eq!(pruned(pending).state, State::Unscheduled(Some(why.into())));
+        assert_eq!(
+            pruned(pending).state,
+            PodState::Unscheduled(Some(why.into()))
+        );
     }
 
     #[test]
     fn messages_are_cut() {
-        let State::Ended(why) = with(&json!({"phase": "Failed", "message": "é".repeat(100_000)}))
+        let PodState::Ended(why) =
+            with(&json!({"phase": "Failed", "message": "é".repeat(100_000)}))
         else {
             panic!("failed")
         };
@@ -531,7 +539,7 @@ pub(super) mod tests {
     #[test]
     fn likeness_counts_equal_parts() {
         let view = |image: &str, arg: &str| {
-            Parts::of(&View {
+            ViewHashes::of(&View {
                 images: vec![image.into()],
                 args: vec![arg.into()],
                 ..View::default()
@@ -539,7 +547,7 @@ pub(super) mod tests {
         };
         assert_eq!(view("a", "b").likeness(&view("a", "b")), 5);
         assert_eq!(view("a", "b").likeness(&view("a", "c")), 4);
-        assert_eq!(Parts::default().likeness(&view("a", "c")), 3);
+        assert_eq!(ViewHashes::default().likeness(&view("a", "c")), 3);
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! The status of a Revision: what observing owns of it, and what has to be written when it changes. Pure.
 
 use super::phase::{Facts, Finding, phase};
-use super::pod::{Pod, State};
+use super::pod::{Pod, PodState};
 use crate::quantity::Quantity;
 use crate::revision::{Condition, Outcome, Phase, RevisionStatus};
 use crate::text::prefix;
@@ -110,7 +110,7 @@ fn first_ready(facts: &Facts<'_>, phase: Phase) -> Option<DateTime<Utc>> {
         return None;
     }
     let since = facts.pods.iter().filter_map(|pod| match pod.state {
-        State::Ready(since) => Some(since),
+        PodState::Ready(since) => Some(since),
         _ => None,
     });
     Some(
@@ -200,7 +200,7 @@ impl<'a> Held<'a> {
         for pod in pods.iter().filter(|pod| !pod.state.is_over()) {
             let counts = !pod.deleting;
             held.running += i32::from(counts && pod.state.is_running());
-            held.ready += i32::from(counts && matches!(pod.state, State::Ready(_)));
+            held.ready += i32::from(counts && matches!(pod.state, PodState::Ready(_)));
             if let Some(image) = pod
                 .template
                 .image

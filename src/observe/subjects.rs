@@ -5,15 +5,15 @@ mod pods;
 
 use super::attribute::Templates;
 use super::live::Live;
-use super::pod::{Parts, Pod};
+use super::pod::{Pod, ViewHashes};
 use super::status::{Pools, is_final, own};
 use crate::kinds::Kind;
 use crate::revision::{Revision, RevisionStatus};
 use crate::snapshot;
 use chrono::{DateTime, Utc};
 pub(super) use decide::{Decision, Judgement};
-use pods::Entry;
-pub(super) use pods::Lost;
+pub(super) use pods::OwnerLookup;
+use pods::TrackedPod;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -31,17 +31,17 @@ pub(super) struct Subject {
     /// Whether its deletion is recorded.
     deleted: bool,
     /// Boxed, because a map of one entry makes room for eleven.
-    revisions: BTreeMap<i64, Box<Known>>,
+    revisions: BTreeMap<i64, Box<TrackedRevision>>,
     pods: HashMap<Uuid, Pod>,
     /// When pods of a component and key were first made.
     born: HashMap<(String, String), DateTime<Utc>>,
 }
 
 /// What is known of a Revision.
-pub(super) struct Known {
+pub(super) struct TrackedRevision {
     name: String,
     changed: DateTime<Utc>,
-    parts: Parts,
+    hashes: ViewHashes,
     images_unknown: bool,
     templates: Option<Templates>,
     /// Whether they were asked for; they may not be had.
@@ -70,9 +70,9 @@ pub(super) struct Subjects {
     /// By kind, namespace and name.
     names: HashMap<(String, String, String), Uuid>,
     namespaces: HashMap<String, usize>,
-    pods: HashMap<Uuid, Entry>,
+    pods: HashMap<Uuid, TrackedPod>,
     /// Pods whose owners have to be asked.
-    lost: Vec<Uuid>,
+    lookups: Vec<Uuid>,
     pub(super) pools: Pools,
     list: u32,
     /// Whether snapshots are of use here: only who leads makes templates.
@@ -92,7 +92,7 @@ impl Subjects {
             names: HashMap::new(),
             namespaces: HashMap::new(),
             pods: HashMap::new(),
-            lost: Vec::new(),
+            lookups: Vec::new(),
             pools: Pools::new(),
             list: 0,
             leads: false,
@@ -157,7 +157,7 @@ impl Subjects {
             .is_some_and(|known| known.status.as_ref() == Some(&status))
             && subject.deleted >= deleted;
         subject.deleted |= deleted;
-        let mut known = known.unwrap_or_else(|| Box::new(Known::new(revision, leads)));
+        let mut known = known.unwrap_or_else(|| Box::new(TrackedRevision::new(revision, leads)));
         known.list = list;
         known.status = Some(status);
         subject.revisions.insert(spec.generation, known);
@@ -339,14 +339,14 @@ impl Subject {
     /// The Revisions whose templates are of use and not known: the newest, and those that have pods.
     pub(super) fn unread(&self) -> Vec<Unread> {
         let newest = self.revisions.keys().next_back().copied();
-        let wanted = |generation: i64, known: &Known| {
+        let wanted = |generation: i64, known: &TrackedRevision| {
             !known.asked && known.status.is_some() && (Some(generation) == newest || known.has_pods)
         };
         let all = self
             .revisions
             .iter()
             .map(|(generation, known)| (*generation, known.as_ref()));
-        let unread = |(generation, known): (i64, &Known)| Unread {
+        let unread = |(generation, known): (i64, &TrackedRevision)| Unread {
             generation,
             name: known.name.clone(),
             gzip: known.gzip.clone(),
@@ -357,7 +357,7 @@ impl Subject {
     }
 }
 
-impl Known {
+impl TrackedRevision {
     fn new(revision: &Revision, leads: bool) -> Self {
         let spec = &revision.spec;
         let view = spec.view.as_ref();
@@ -365,7 +365,7 @@ impl Known {
         Self {
             name: revision.metadata.name.clone().unwrap_or_default(),
             changed: spec.change_time,
-            parts: view.map(Parts::of).unwrap_or_default(),
+            hashes: view.map(ViewHashes::of).unwrap_or_default(),
             images_unknown: view.is_some_and(|view| {
                 view.unresolved
                     .iter()

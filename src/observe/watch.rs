@@ -2,8 +2,8 @@
 
 use super::owners::Owners;
 use super::pod::{PodObject, Pruner};
-use super::subjects::Lost;
-use super::{Parts, Shared, lock};
+use super::subjects::OwnerLookup;
+use super::{ObserverDeps, ObserverState};
 use crate::kinds::{Kind, PodLabel};
 use crate::view::POOL_LABELS;
 use futures::stream::FuturesUnordered;
@@ -29,16 +29,21 @@ const PAUSE: Duration = Duration::from_secs(5);
 const SIDE_BY_SIDE: usize = 8;
 
 /// Until it is dropped.
-pub(super) async fn run(shared: &Shared, parts: &Parts, pruner: &Pruner, owners: &Owners) {
+pub(super) async fn run(
+    shared: &ObserverState,
+    deps: &ObserverDeps,
+    pruner: &Pruner,
+    owners: &Owners,
+) {
     let mut selectors: BTreeMap<String, Vec<Arc<Kind>>> = BTreeMap::new();
-    for kind in &parts.kinds {
+    for kind in &deps.kinds {
         // A workload may be made of workloads of other kinds, and then its pods look like theirs.
         let named = kind
             .pods
             .labels
             .iter()
             .any(|(_, label)| *label == PodLabel::Name);
-        let wholes = parts
+        let wholes = deps
             .kinds
             .iter()
             .filter(|whole| named && kind.owned_by.contains(&whole.group_kind()));
@@ -50,30 +55,30 @@ pub(super) async fn run(shared: &Shared, parts: &Parts, pruner: &Pruner, owners:
     }
     let mut tasks = FuturesUnordered::new();
     for (source, (selector, kinds)) in (0..).zip(selectors) {
-        tasks.push(pods(shared, parts, pruner, source, selector, kinds));
+        tasks.push(pods(shared, deps, pruner, source, selector, kinds));
     }
     tokio::select! {
         _ = tasks.next() => {}
-        () = nodes(shared, parts) => {}
+        () = nodes(shared, deps) => {}
         () = find(shared, owners) => {}
     }
 }
 
 /// The pods of some kinds, once there is a workload of one.
 async fn pods(
-    shared: &Shared,
-    parts: &Parts,
+    shared: &ObserverState,
+    deps: &ObserverDeps,
     pruner: &Pruner,
     source: u32,
     selector: String,
     kinds: Vec<Arc<Kind>>,
 ) {
-    while !lock(&shared.subjects).has_kind(&kinds) {
+    while !shared.subjects.lock().has_kind(&kinds) {
         sleep(TICK).await;
     }
     tracing::debug!(selector, "watching pods");
     let config = watcher::Config::default().labels(&selector).page_size(PAGE);
-    let events = watcher(Api::<PodObject>::all(parts.watch.clone()), config).default_backoff();
+    let events = watcher(Api::<PodObject>::all(deps.watch.clone()), config).default_backoff();
     pin_mut!(events);
     let mut listed = HashSet::new();
     while let Some(event) = events.next().await {
@@ -81,23 +86,25 @@ async fn pods(
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(pod)) => listed.extend(put(shared, pruner, source, pod)),
             Ok(Event::InitDone) => {
-                lock(&shared.subjects).pods_listed(source, &std::mem::take(&mut listed));
+                shared
+                    .subjects
+                    .lock()
+                    .pods_listed(source, &std::mem::take(&mut listed));
             }
             Ok(Event::Apply(pod)) => {
                 put(shared, pruner, source, pod);
             }
             Ok(Event::Delete(pod)) => {
                 if let Some(uid) = uid(&pod) {
-                    lock(&shared.subjects).pod_gone(source, uid);
+                    shared.subjects.lock().pod_gone(source, uid);
                 }
             }
             Err(error) => {
                 tracing::warn!(%error, selector, "watching pods failed; statuses may be old");
             }
         }
-        let count = lock(&shared.subjects).pod_count();
-        parts
-            .metrics
+        let count = shared.subjects.lock().pod_count();
+        deps.metrics
             .observed_pods
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
@@ -107,24 +114,24 @@ fn uid(pod: &PodObject) -> Option<Uuid> {
     Uuid::try_parse(&pod.uid()?).ok()
 }
 
-fn put(shared: &Shared, pruner: &Pruner, source: u32, pod: PodObject) -> Option<Uuid> {
+fn put(shared: &ObserverState, pruner: &Pruner, source: u32, pod: PodObject) -> Option<Uuid> {
     let uid = uid(&pod)?;
     let (pod, owner) = pruner.prune(pod)?;
-    lock(&shared.subjects).pod(source, uid, pod, owner);
+    shared.subjects.lock().pod(source, uid, pod, owner);
     Some(uid)
 }
 
 /// Asks for the owners of pods whose labels do not name their workload.
-async fn find(shared: &Shared, owners: &Owners) {
+async fn find(shared: &ObserverState, owners: &Owners) {
     loop {
         sleep(TICK).await;
-        let lost = lock(&shared.subjects).take_lost();
-        let one = |Lost {
+        let lost = shared.subjects.lock().take_lookups();
+        let one = |OwnerLookup {
                        uid,
                        namespace,
                        owner,
-                   }: Lost| async move {
-            let known = |uid| lock(&shared.subjects).has(uid);
+                   }: OwnerLookup| async move {
+            let known = |uid| shared.subjects.lock().has(uid);
             (uid, owners.workload(&namespace, owner, known).await)
         };
         let mut found = futures::stream::iter(lost)
@@ -133,12 +140,12 @@ async fn find(shared: &Shared, owners: &Owners) {
         let mut failed = None;
         while let Some((uid, found)) = found.next().await {
             match found {
-                Ok(Some(workload)) => lock(&shared.subjects).claim(uid, workload),
+                Ok(Some(workload)) => shared.subjects.lock().claim(uid, workload),
                 // It stays parked until there is a new workload in its namespace.
                 Ok(None) => {}
                 Err(error) => {
                     failed = Some(error);
-                    lock(&shared.subjects).still_lost(uid);
+                    shared.subjects.lock().look_up_again(uid);
                 }
             }
         }
@@ -153,8 +160,8 @@ async fn find(shared: &Shared, owners: &Owners) {
 }
 
 /// Which pool each node is in; nodes without a label are in none that has to be kept.
-async fn nodes(shared: &Shared, parts: &Parts) {
-    let api = Api::<PartialObjectMeta<Node>>::all(parts.watch.clone());
+async fn nodes(shared: &ObserverState, deps: &ObserverDeps) {
+    let api = Api::<PartialObjectMeta<Node>>::all(deps.watch.clone());
     let events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();
     pin_mut!(events);
     let mut listed = HashSet::new();
@@ -165,7 +172,7 @@ async fn nodes(shared: &Shared, parts: &Parts) {
                 listed.insert(tell(shared, &node));
             }
             Ok(Event::InitDone) => {
-                let mut subjects = lock(&shared.subjects);
+                let mut subjects = shared.subjects.lock();
                 let gone: Vec<_> = subjects
                     .pools
                     .keys()
@@ -179,18 +186,21 @@ async fn nodes(shared: &Shared, parts: &Parts) {
             Ok(Event::Apply(node)) => {
                 tell(shared, &node);
             }
-            Ok(Event::Delete(node)) => lock(&shared.subjects).pool(node.name_any().into(), None),
+            Ok(Event::Delete(node)) => shared.subjects.lock().pool(node.name_any().into(), None),
             Err(error) => tracing::warn!(%error, "watching nodes failed; node pools may be old"),
         }
     }
 }
 
-fn tell(shared: &Shared, node: &PartialObjectMeta<Node>) -> Arc<str> {
+fn tell(shared: &ObserverState, node: &PartialObjectMeta<Node>) -> Arc<str> {
     let name: Arc<str> = node.name_any().into();
     let pool = POOL_LABELS
         .iter()
         .find_map(|label| node.labels().get(*label))
         .filter(|pool| !pool.is_empty());
-    lock(&shared.subjects).pool(name.clone(), pool.map(|pool| pool.as_str().into()));
+    shared
+        .subjects
+        .lock()
+        .pool(name.clone(), pool.map(|pool| pool.as_str().into()));
     name
 }

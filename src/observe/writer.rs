@@ -8,7 +8,7 @@ use super::live::Live;
 use super::phase::Ruling;
 use super::status::Urgency;
 use super::subjects::{Decision, Judgement, Unread};
-use super::{Parts, Shared, lock};
+use super::{ObserverDeps, ObserverState};
 use crate::clock;
 use crate::kinds::Kind;
 use crate::kinds::runner::Runner;
@@ -25,10 +25,11 @@ use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
+use parking_lot::Mutex;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use uuid::Uuid;
@@ -57,11 +58,11 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// A workload as the controller knows it: only by name, which is its uid.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Workload {
+pub(super) struct WorkloadKey {
     metadata: ObjectMeta,
 }
 
-impl Resource for Workload {
+impl Resource for WorkloadKey {
     type DynamicType = ();
     type Scope = NamespaceResourceScope;
 
@@ -90,7 +91,7 @@ impl Resource for Workload {
     }
 }
 
-impl Workload {
+impl WorkloadKey {
     fn new(uid: Uuid) -> Self {
         Self {
             metadata: ObjectMeta {
@@ -114,7 +115,7 @@ enum Error {
 type Passing = (Option<Phase>, Instant);
 
 struct Context {
-    shared: Arc<Shared>,
+    shared: Arc<ObserverState>,
     client: Client,
     runner: Runner,
     queue: Queue,
@@ -128,7 +129,7 @@ struct Context {
 }
 
 /// Until it is dropped.
-pub(super) async fn run(shared: Arc<Shared>, parts: &Parts) {
+pub(super) async fn run(shared: Arc<ObserverState>, deps: &ObserverDeps) {
     let (moves, moved) = mpsc::unbounded();
     let (reader, writer) = reflector::store();
     // The controller waits for a first list; those that are there come as if they were made just now.
@@ -141,10 +142,10 @@ pub(super) async fn run(shared: Arc<Shared>, parts: &Parts) {
         .filter(|_| future::ready(false));
     let context = Context {
         shared: shared.clone(),
-        client: parts.call.clone(),
-        runner: parts.runner.clone(),
-        queue: parts.queue.clone(),
-        metrics: parts.metrics.clone(),
+        client: deps.call.clone(),
+        runner: deps.runner.clone(),
+        queue: deps.queue.clone(),
+        metrics: deps.metrics.clone(),
         written: Mutex::default(),
         passing: Mutex::default(),
         told: Mutex::default(),
@@ -161,10 +162,10 @@ pub(super) async fn run(shared: Arc<Shared>, parts: &Parts) {
         .await;
 }
 
-type Moves = mpsc::UnboundedSender<Result<watcher::Event<Workload>, watcher::Error>>;
+type Moves = mpsc::UnboundedSender<Result<watcher::Event<WorkloadKey>, watcher::Error>>;
 
 /// The workloads that something happened to, each once it has had time for more to happen.
-fn due(shared: Arc<Shared>, moves: Moves) -> BoxStream<'static, ObjectRef<Workload>> {
+fn due(shared: Arc<ObserverState>, moves: Moves) -> BoxStream<'static, ObjectRef<WorkloadKey>> {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let state = (ticks, shared, moves, HashMap::<Uuid, Instant>::new());
@@ -173,9 +174,9 @@ fn due(shared: Arc<Shared>, moves: Moves) -> BoxStream<'static, ObjectRef<Worklo
         |(mut ticks, shared, moves, mut waiting)| async move {
             let now = ticks.tick().await;
             {
-                let mut subjects = lock(&shared.subjects);
+                let mut subjects = shared.subjects.lock();
                 for (uid, came) in subjects.moved.drain(..) {
-                    let workload = Workload::new(uid);
+                    let workload = WorkloadKey::new(uid);
                     let event = if came {
                         watcher::Event::Apply(workload)
                     } else {
@@ -194,7 +195,7 @@ fn due(shared: Arc<Shared>, moves: Moves) -> BoxStream<'static, ObjectRef<Worklo
                 .collect();
             let due: Vec<_> = due
                 .into_iter()
-                .map(|uid| ObjectRef::from_obj(&Workload::new(uid)))
+                .map(|uid| ObjectRef::from_obj(&WorkloadKey::new(uid)))
                 .collect();
             Some((futures::stream::iter(due), (ticks, shared, moves, waiting)))
         },
@@ -204,7 +205,7 @@ fn due(shared: Arc<Shared>, moves: Moves) -> BoxStream<'static, ObjectRef<Worklo
 
 fn refused(error: &Error, context: &Context) -> Action {
     context.metrics.observe_failures.inc();
-    let mut told = lock(&context.told);
+    let mut told = context.told.lock();
     if told.is_none_or(|at| at.elapsed() > SAY) {
         *told = Some(Instant::now());
         tracing::warn!(%error, "statuses of Revisions are not up to date; they will be tried again");
@@ -213,7 +214,7 @@ fn refused(error: &Error, context: &Context) -> Action {
 }
 
 /// Looks at one workload, and writes what its Revisions should say.
-async fn reconcile(workload: Arc<Workload>, context: Arc<Context>) -> Result<Action, Error> {
+async fn reconcile(workload: Arc<WorkloadKey>, context: Arc<Context>) -> Result<Action, Error> {
     let name = workload.metadata.name.as_deref().unwrap_or_default();
     let Ok(uid) = Uuid::try_parse(name) else {
         return Ok(Action::await_change());
@@ -235,7 +236,9 @@ async fn reconcile(workload: Arc<Workload>, context: Arc<Context>) -> Result<Act
             .iter()
             .any(|decision| decision.generation == generation)
     };
-    lock(&context.passing)
+    context
+        .passing
+        .lock()
         .retain(|(workload, generation), _| *workload != uid || decided(*generation));
     let (mut again, mut open) = (None, false);
     for decision in decisions {
@@ -255,7 +258,7 @@ type Seen = (Arc<Kind>, String, Option<Live>, Vec<Unread>);
 
 impl Context {
     fn seen(&self, uid: Uuid) -> Option<Seen> {
-        let subjects = lock(&self.shared.subjects);
+        let subjects = self.shared.subjects.lock();
         let subject = subjects.get(uid)?;
         Some((
             subject.kind.clone(),
@@ -266,7 +269,10 @@ impl Context {
     }
 
     fn decide(&self, uid: Uuid, judgement: &Judgement) -> Vec<Decision> {
-        lock(&self.shared.subjects).decide(uid, judgement, clock::now())
+        self.shared
+            .subjects
+            .lock()
+            .decide(uid, judgement, clock::now())
     }
 
     /// Makes the templates of a Revision, from its content: what the watch has shown, or a read.
@@ -286,7 +292,10 @@ impl Context {
             None => None,
         };
         // What cannot be told is not asked for again.
-        lock(&self.shared.subjects).learned(uid, unread.generation, learned);
+        self.shared
+            .subjects
+            .lock()
+            .learned(uid, unread.generation, learned);
         Ok(())
     }
 
@@ -303,7 +312,7 @@ impl Context {
     /// How long a status has to wait that nobody waits for.
     fn must_wait(&self, uid: Uuid, decision: &Decision) -> Option<Duration> {
         let (key, now) = ((uid, decision.generation), Instant::now());
-        let mut passing = lock(&self.passing);
+        let mut passing = self.passing.lock();
         let left = match decision.urgency {
             Urgency::Now => Duration::ZERO,
             Urgency::IfItLasts => {
@@ -315,7 +324,7 @@ impl Context {
             }
             Urgency::Whenever => {
                 let rest = NUMBERS[usize::from(!decision.newest)];
-                let last = lock(&self.written).get(&key).copied();
+                let last = self.written.lock().get(&key).copied();
                 last.map_or(Duration::ZERO, |at| {
                     rest.saturating_sub(now.duration_since(at))
                 })
@@ -357,8 +366,8 @@ impl Context {
             .map_err(|_| Error::NoAnswer)?
         {
             Ok(_) => {
-                lock(&self.shared.subjects).written(uid, generation, status);
-                let (mut written, now) = (lock(&self.written), Instant::now());
+                self.shared.subjects.lock().written(uid, generation, status);
+                let (mut written, now) = (self.written.lock(), Instant::now());
                 written.retain(|_, at| now.duration_since(*at) < NUMBERS[1]);
                 written.insert((uid, generation), now);
             }

@@ -4,7 +4,7 @@ use super::deps::Deps;
 use super::replica::Replica;
 use super::tasks::{Tasks, raised};
 use crate::kinds::Kind;
-use crate::observe;
+use crate::observe::ObserverDeps;
 use crate::record::KindRecorder;
 use crate::watch::checkpoint::{Checkpoint, Follower};
 use crate::watch::{Stream, StreamDeps};
@@ -25,7 +25,7 @@ pub(super) fn start(replica: &mut Replica) {
     let checkpoint = follow_kinds(deps, &is_filled, tasks);
     tasks.spawn("quiet generations", deps.quiet.clone().run());
     let observer = deps.recorder.observer.clone();
-    tasks.spawn("observer", observer.run(observe_deps(deps)));
+    tasks.spawn("observer", observer.run(observer_deps(deps)));
     tasks.spawn("checkpoint", checkpoint.clone().run());
     replica.checkpoint = Some(checkpoint);
 }
@@ -109,8 +109,8 @@ fn checkpoint(deps: &Deps, recordings: &[Recording]) -> Checkpoint {
     )
 }
 
-fn observe_deps(deps: &Deps) -> observe::Parts {
-    observe::Parts {
+fn observer_deps(deps: &Deps) -> ObserverDeps {
+    ObserverDeps {
         watch: deps.clients.watch.clone(),
         call: deps.clients.call.clone(),
         kinds: deps.recorder.catalogue.kinds().to_vec(),

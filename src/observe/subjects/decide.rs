@@ -1,10 +1,10 @@
 //! What the Revisions of a workload should say, from all that is known of it. Pure.
 
-use super::super::attribute::{Candidate, Group, generation};
+use super::super::attribute::{Candidate, PodGroup, generation};
 use super::super::phase::{Facts, Lifecycle, Ruling, SETTLED, Standing};
 use super::super::pod::Pod;
 use super::super::status::{Pools, Surroundings, Urgency, finding, next, patch, urgency};
-use super::{Known, Subject, Subjects};
+use super::{Subject, Subjects, TrackedRevision};
 use crate::revision::{Phase, RevisionStatus};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -102,7 +102,7 @@ impl Subject {
 
     fn facts<'a>(
         &self,
-        known: &'a Known,
+        known: &'a TrackedRevision,
         pods: &'a [&'a Pod],
         judgement: &'a Judgement,
         now: DateTime<Utc>,
@@ -158,13 +158,13 @@ impl Subject {
                     .get(&(names.0.to_owned(), names.1.to_owned()))
                     .copied();
                 let born = born.filter(|_| key.is_some()).unwrap_or(pod.created);
-                let parts = &pod.template.parts;
+                let hashes = &pod.template.hashes;
                 generation(
-                    &Group {
+                    &PodGroup {
                         key,
                         component,
                         born,
-                        parts,
+                        hashes,
                     },
                     &candidates,
                     current,
@@ -213,19 +213,24 @@ impl Subject {
     }
 }
 
-impl Known {
+impl TrackedRevision {
     fn candidate(&self, generation: i64) -> Candidate<'_> {
         Candidate {
             generation,
             changed: self.changed,
-            parts: &self.parts,
+            hashes: &self.hashes,
             templates: self.templates.as_ref(),
         }
     }
 }
 
 /// None when the stored status says it already, or is final.
-fn decision(generation: i64, known: &Known, facts: &Facts<'_>, pools: &Pools) -> Option<Decision> {
+fn decision(
+    generation: i64,
+    known: &TrackedRevision,
+    facts: &Facts<'_>,
+    pools: &Pools,
+) -> Option<Decision> {
     let before = known.status.as_ref()?;
     let status = next(
         before,

@@ -8,25 +8,25 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// A pod that no workload is known of yet.
-pub(super) struct Parked {
+pub(super) struct UnclaimedPod {
     pod: Pod,
     owner: Option<OwnerReference>,
 }
 
 /// Where a pod is.
-pub(super) enum Place {
-    Of(Uuid),
-    Parked(Box<Parked>),
+pub(super) enum PodHome {
+    Workload(Uuid),
+    Unclaimed(Box<UnclaimedPod>),
 }
 
-pub(super) struct Entry {
+pub(super) struct TrackedPod {
     /// Which watches show it, a bit each.
     sources: u32,
-    place: Place,
+    home: PodHome,
 }
 
 /// A pod whose owners have to be asked for its workload.
-pub(in super::super) struct Lost {
+pub(in super::super) struct OwnerLookup {
     pub(in super::super) uid: Uuid,
     pub(in super::super) namespace: Arc<str>,
     pub(in super::super) owner: OwnerReference,
@@ -35,11 +35,11 @@ pub(in super::super) struct Lost {
 impl Subjects {
     /// Pods that were there before their workload was known.
     pub(super) fn look_again(&mut self, namespace: &str) {
-        let waiting = |entry: &Entry| matches!(&entry.place, Place::Parked(parked) if *parked.pod.namespace == *namespace);
+        let waiting = |tracked: &TrackedPod| matches!(&tracked.home, PodHome::Unclaimed(unclaimed) if *unclaimed.pod.namespace == *namespace);
         let uids: Vec<_> = self
             .pods
             .iter()
-            .filter(|(_, entry)| waiting(entry))
+            .filter(|(_, tracked)| waiting(tracked))
             .map(|(uid, _)| *uid)
             .collect();
         for uid in uids {
@@ -56,17 +56,17 @@ impl Subjects {
         owner: Option<OwnerReference>,
     ) {
         let known = self.pods.remove(&uid);
-        let sources = known.as_ref().map_or(0, |entry| entry.sources) | 1 << source;
-        if let Some(Entry {
-            place: Place::Of(workload),
+        let sources = known.as_ref().map_or(0, |tracked| tracked.sources) | 1 << source;
+        if let Some(TrackedPod {
+            home: PodHome::Workload(workload),
             ..
         }) = known
         {
             self.pods.insert(
                 uid,
-                Entry {
+                TrackedPod {
                     sources,
-                    place: Place::Of(workload),
+                    home: PodHome::Workload(workload),
                 },
             );
             self.hold(workload, uid, pod);
@@ -74,30 +74,30 @@ impl Subjects {
         }
         self.pods.insert(
             uid,
-            Entry {
+            TrackedPod {
                 sources,
-                place: Place::Parked(Box::new(Parked { pod, owner })),
+                home: PodHome::Unclaimed(Box::new(UnclaimedPod { pod, owner })),
             },
         );
         self.assign(uid);
     }
 
-    /// Finds the workload of a parked pod by its labels, or notes that its owners have to be asked.
+    /// Finds the workload of an unclaimed pod by its labels, or notes that its owners have to be asked.
     fn assign(&mut self, uid: Uuid) {
-        let Some(Entry {
-            place: Place::Parked(parked),
+        let Some(TrackedPod {
+            home: PodHome::Unclaimed(unclaimed),
             ..
         }) = self.pods.get(&uid)
         else {
             return;
         };
-        if !self.namespaces.contains_key(&*parked.pod.namespace) {
+        if !self.namespaces.contains_key(&*unclaimed.pod.namespace) {
             return;
         }
-        if let Some(workload) = self.labelled(&parked.pod) {
+        if let Some(workload) = self.labelled(&unclaimed.pod) {
             self.claim(uid, workload);
-        } else if parked.owner.is_some() {
-            self.lost.push(uid);
+        } else if unclaimed.owner.is_some() {
+            self.lookups.push(uid);
         }
     }
 
@@ -116,36 +116,38 @@ impl Subjects {
     }
 
     /// The pods whose owners have to be asked, since the last time.
-    pub(in super::super) fn take_lost(&mut self) -> Vec<Lost> {
-        let lost = std::mem::take(&mut self.lost);
-        let parked = lost
+    pub(in super::super) fn take_lookups(&mut self) -> Vec<OwnerLookup> {
+        let lost = std::mem::take(&mut self.lookups);
+        let unclaimed = lost
             .into_iter()
-            .filter_map(|uid| match &self.pods.get(&uid)?.place {
-                Place::Parked(parked) => Some(Lost {
+            .filter_map(|uid| match &self.pods.get(&uid)?.home {
+                PodHome::Unclaimed(unclaimed) => Some(OwnerLookup {
                     uid,
-                    namespace: parked.pod.namespace.clone(),
-                    owner: parked.owner.clone()?,
+                    namespace: unclaimed.pod.namespace.clone(),
+                    owner: unclaimed.owner.clone()?,
                 }),
-                Place::Of(_) => None,
+                PodHome::Workload(_) => None,
             });
-        parked.collect()
+        unclaimed.collect()
     }
 
     /// Its owners could not be asked: they will be again.
-    pub(in super::super) fn still_lost(&mut self, uid: Uuid) {
-        self.lost.push(uid);
+    pub(in super::super) fn look_up_again(&mut self, uid: Uuid) {
+        self.lookups.push(uid);
     }
 
-    /// A parked pod is of this workload.
+    /// An unclaimed pod is of this workload.
     pub(in super::super) fn claim(&mut self, uid: Uuid, workload: Uuid) {
         if !self.all.contains_key(&workload) {
             return;
         }
-        let Some(entry) = self.pods.get_mut(&uid) else {
+        let Some(tracked) = self.pods.get_mut(&uid) else {
             return;
         };
-        if let Place::Parked(parked) = std::mem::replace(&mut entry.place, Place::Of(workload)) {
-            self.hold(workload, uid, parked.pod);
+        if let PodHome::Unclaimed(unclaimed) =
+            std::mem::replace(&mut tracked.home, PodHome::Workload(workload))
+        {
+            self.hold(workload, uid, unclaimed.pod);
         }
     }
 
@@ -174,15 +176,15 @@ impl Subjects {
 
     /// A watch does not show a pod any more.
     pub(in super::super) fn pod_gone(&mut self, source: u32, uid: Uuid) {
-        let Some(entry) = self.pods.get_mut(&uid) else {
+        let Some(tracked) = self.pods.get_mut(&uid) else {
             return;
         };
-        entry.sources &= !(1 << source);
-        if entry.sources != 0 {
+        tracked.sources &= !(1 << source);
+        if tracked.sources != 0 {
             return;
         }
-        if let Some(Entry {
-            place: Place::Of(workload),
+        if let Some(TrackedPod {
+            home: PodHome::Workload(workload),
             ..
         }) = self.pods.remove(&uid)
             && let Some(subject) = self.all.get_mut(&workload)
@@ -209,7 +211,7 @@ impl Subjects {
         let shown = self
             .pods
             .iter()
-            .filter(|(_, entry)| entry.sources & (1 << source) != 0);
+            .filter(|(_, tracked)| tracked.sources & (1 << source) != 0);
         let gone: Vec<_> = shown
             .map(|(uid, _)| *uid)
             .filter(|uid| !there.contains(uid))
@@ -222,7 +224,7 @@ impl Subjects {
     /// Pods and nodes are known to who leads only.
     pub(in super::super) fn forget_pods(&mut self) {
         self.pods.clear();
-        self.lost.clear();
+        self.lookups.clear();
         self.pools.clear();
         self.all
             .values_mut()

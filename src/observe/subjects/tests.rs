@@ -78,13 +78,13 @@ fn pods_may_come_before_their_workload_is_known() {
     let (mut subjects, uid) = (subjects(), Uuid::from_u128(100));
     subjects.pod(0, uid, pod("a", "i:1", 11), Some(owner()));
     assert!(
-        subjects.take_lost().is_empty(),
+        subjects.take_lookups().is_empty(),
         "nothing is recorded in its namespace, so nobody is asked"
     );
     subjects.put(&revision(1, "i:1", &json!({})));
-    let lost = subjects.take_lost();
+    let lost = subjects.take_lookups();
     assert_eq!((lost.len(), lost[0].uid), (1, uid));
-    assert!(subjects.take_lost().is_empty(), "each is asked for once");
+    assert!(subjects.take_lookups().is_empty(), "each is asked for once");
     subjects.claim(uid, WORKLOAD);
     assert_eq!(decided(&mut subjects, 15), [(1, "Running".into(), Some(1))]);
     assert!(decided(&mut subjects, 16).is_empty(), "it is written");
