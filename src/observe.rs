@@ -30,7 +30,7 @@ use owners::Owners;
 use parking_lot::Mutex;
 use pod::Pruner;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use subjects::Subjects;
 use tokio::sync::{Notify, watch as channel};
@@ -46,7 +46,7 @@ pub struct Observer {
 struct ObserverState {
     subjects: Mutex<Subjects>,
     /// The newest state of workloads that were written since it was last looked at.
-    written: Mutex<HashMap<Uuid, Box<RawValue>>>,
+    written: Mutex<BTreeMap<Uuid, Box<RawValue>>>,
     news: Notify,
 }
 
@@ -170,13 +170,7 @@ async fn lead(shared: &Arc<ObserverState>, mut deps: ObserverDeps) {
         if deps.leads.wait_for(|leads| *leads).await.is_err() {
             return std::future::pending().await;
         }
-        {
-            let mut subjects = shared.subjects.lock();
-            subjects.leads = true;
-            let all = subjects.uids();
-            subjects.moved = all.iter().map(|uid| (*uid, true)).collect();
-            subjects.dirty.extend(all);
-        }
+        shared.subjects.lock().lead();
         deps.metrics.leader.set(1);
         tokio::select! {
             () = watch::run(shared, &deps, &pruner, &owners) => {}
@@ -184,9 +178,7 @@ async fn lead(shared: &Arc<ObserverState>, mut deps: ObserverDeps) {
             () = deposed(deps.leads.clone()) => {}
         }
         deps.metrics.leader.set(0);
-        let mut subjects = shared.subjects.lock();
-        subjects.leads = false;
-        subjects.forget_pods();
+        shared.subjects.lock().follow();
     }
 }
 

@@ -35,14 +35,16 @@ impl Templates {
         }
     }
 
-    /// Whether pods of `component`, or of all where it is not known, would be the same.
+    /// Whether both make the same pods of `component`, or of all components where that one is not known.
     fn makes_the_same(&self, other: &Self, component: Option<&str>) -> bool {
-        let of =
-            |templates: &Self| component.and_then(|name| templates.components.get(name).copied());
-        match (of(self), of(other)) {
+        match (self.hash_of(component), other.hash_of(component)) {
             (Some(a), Some(b)) => a == b,
             _ => self.components == other.components,
         }
+    }
+
+    fn hash_of(&self, component: Option<&str>) -> Option<u64> {
+        self.components.get(component?).copied()
     }
 }
 
@@ -74,6 +76,10 @@ impl Candidate<'_> {
             _ => false,
         }
     }
+
+    fn likeness(&self, group: &PodGroup<'_>) -> usize {
+        self.hashes.likeness(group.hashes)
+    }
 }
 
 /// The generation that a group is of. `all` are in ascending order; `current` is the key of the newest one's pods, where
@@ -84,7 +90,6 @@ pub(super) fn generation(
     current: Option<&str>,
 ) -> Option<i64> {
     let newest = all.last()?;
-    let component = group.component;
     let named = group.key.zip(current);
     if named.is_some_and(|(key, current)| key == current) {
         return Some(newest.generation);
@@ -94,21 +99,32 @@ pub(super) fn generation(
         .iter()
         .filter(|one| named.is_none() || one.generation != newest.generation)
         .collect();
-    let in_time = possible.iter().filter(|one| one.changed <= group.born);
-    let best = in_time.max_by_key(|one| (one.hashes.likeness(group.hashes), one.generation));
-    // Older than all that is known: what a controller took up again, or has not got rid of yet.
-    let best = best.or_else(|| {
-        let oldest_first = possible.iter().rev();
-        oldest_first.max_by_key(|one| one.hashes.likeness(group.hashes))
-    })?;
-    let sharing = possible.iter().filter(|one| one.shares(best, component));
-    Some(
-        sharing
-            .map(|one| one.generation)
-            .chain([best.generation])
-            .max()
-            .unwrap_or(best.generation),
-    )
+    let best = most_alike(group, &possible)?;
+    possible
+        .iter()
+        .filter(|one| one.shares(best, group.component))
+        .map(|one| one.generation)
+        .chain([best.generation])
+        .max()
+}
+
+/// Of the candidates that are not younger than the group the one that looks most like it, and of equals the newest.
+///
+/// A group that is older than all candidates is one that a controller took up again, or has not deleted yet: of those
+/// that look most like it, it is of the oldest.
+fn most_alike<'a>(
+    group: &PodGroup<'_>,
+    possible: &[&'a Candidate<'a>],
+) -> Option<&'a Candidate<'a>> {
+    possible
+        .iter()
+        .filter(|one| one.changed <= group.born)
+        .max_by_key(|one| (one.likeness(group), one.generation))
+        .or_else(|| {
+            let newest_first = possible.iter().rev();
+            newest_first.max_by_key(|one| one.likeness(group))
+        })
+        .copied()
 }
 
 #[cfg(test)]
@@ -234,11 +250,10 @@ mod tests {
 
     #[test]
     fn components_are_told_apart() {
-        let (a, b) = (
-            templates(&[("predictor", 1), ("transformer", 5)]),
-            templates(&[("predictor", 2), ("transformer", 5)]),
-        );
-        let (one, two) = (hashes("a"), hashes("b"));
+        let a = templates(&[("predictor", 1), ("transformer", 5)]);
+        let b = templates(&[("predictor", 2), ("transformer", 5)]);
+        let one = hashes("a");
+        let two = hashes("b");
         let all = [
             Candidate {
                 generation: 1,

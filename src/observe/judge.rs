@@ -4,11 +4,11 @@ use super::attribute::Templates;
 use super::live::Live;
 use super::phase::Ruling;
 use super::pod::{hashed, one_line};
-use crate::json::{Document, Value as Json};
+use crate::json::Document;
 use crate::kinds::runner::Runner;
 use crate::kinds::{JqFailure, JqObject, Kind, PhaseRule, Program, Shape, ViewFile};
+use crate::revision::Phase;
 use crate::snapshot::unpack;
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -19,15 +19,13 @@ pub(super) async fn templates(
     gzip: Arc<[u8]>,
 ) -> Option<Templates> {
     let of = kind.clone();
-    let work = move || {
-        let text = unpack(&gzip).map_err(|_| JqFailure::Input)?;
-        of.view
-            .as_ref()
-            .map(|file| read_templates(&of, file, &text))
-            .transpose()
-    };
     runner
-        .run(kind, "view.components", work)
+        .run(kind, "view.components", move || {
+            let text = unpack(&gzip).map_err(|_| JqFailure::Input)?;
+            let view = of.view.as_ref();
+            view.map(|file| read_templates(&of, file, &text))
+                .transpose()
+        })
         .await
         .ok()
         .flatten()
@@ -56,14 +54,13 @@ fn read_templates(kind: &Kind, file: &ViewFile, text: &str) -> Result<Templates,
     Ok(templates)
 }
 
+/// All replicas that a workload asks for; none where it asks for none by number.
 fn replicas(kind: &Kind, text: &str) -> Option<i64> {
     let document = Document::parse(text).ok()?;
-    let number = |value: Json<'_>| value.as_number().and_then(|text| text.parse::<i64>().ok());
-    let all = kind
-        .replicas
+    kind.replicas
         .iter()
-        .filter_map(|path| number(path.find(document.root())?));
-    all.reduce(i64::saturating_add)
+        .filter_map(|path| path.find(document.root())?.as_number()?.parse().ok())
+        .reduce(i64::saturating_add)
 }
 
 /// What a workload's status says of its newest generation, and the key of that one's pods.
@@ -75,63 +72,75 @@ pub(super) async fn judge(
     if let Some(odd) = live.odd {
         return (Ruling::Unreadable(odd.to_owned()), None);
     }
-    let unreadable =
-        |reason: &str| Ruling::Unreadable(format!("the status cannot be read: {reason}"));
-    let (of, text) = (kind.clone(), live.text.clone());
-    let ruled = if live.is_current() && !kind.phases.is_empty() {
-        runner
-            .run(kind, "phases", move || {
-                Ok(ruling(&of.phases, &JqObject::parse(&text)?))
-            })
-            .await
-    } else {
-        Ok(Ok(Ruling::Silent))
-    };
-    let ruling = match ruled {
-        Ok(Ok(ruling)) => ruling,
-        Ok(Err(failure)) | Err(failure) => unreadable(failure.reason()),
-    };
-    let (Some(program), text) = (kind.pods.current.clone(), live.text.clone()) else {
-        return (ruling, None);
-    };
-    let key = runner
-        .run(kind, "pods.current", move || {
-            Ok(current(&program, &JqObject::parse(&text)?))
-        })
-        .await;
-    (ruling, key.ok().flatten())
+    let ruling = ruling(runner, kind, live).await;
+    (ruling, current(runner, kind, live).await)
 }
 
-/// The first rule that matches. One that fails says that the status is not what was expected: that is no defect of the
-/// program, so it is not counted as one.
-fn ruling(rules: &[PhaseRule], object: &JqObject) -> Result<Ruling, JqFailure> {
+async fn ruling(runner: &Runner, kind: &Arc<Kind>, live: &Live) -> Ruling {
+    if !live.is_current() || kind.phases.is_empty() {
+        return Ruling::Silent;
+    }
+    let of = kind.clone();
+    let text = live.text.clone();
+    let ruled = runner
+        .run(kind, "phases", move || {
+            Ok(first_match(&of.phases, &JqObject::parse(&text)?))
+        })
+        .await;
+    match ruled {
+        Ok(Ok(ruling)) => ruling,
+        Ok(Err(failure)) | Err(failure) => {
+            Ruling::Unreadable(format!("the status cannot be read: {}", failure.reason()))
+        }
+    }
+}
+
+async fn current(runner: &Runner, kind: &Arc<Kind>, live: &Live) -> Option<String> {
+    let program = kind.pods.current.clone()?;
+    let text = live.text.clone();
+    runner
+        .run(kind, "pods.current", move || {
+            Ok(key(&program, &JqObject::parse(&text)?))
+        })
+        .await
+        .ok()
+        .flatten()
+}
+
+/// What the first rule that matches says. A rule that fails says that the status is not what was expected: that is no
+/// defect of the program, so it is not counted as one.
+fn first_match(rules: &[PhaseRule], object: &JqObject) -> Result<Ruling, JqFailure> {
     for rule in rules {
         let outputs = rule.when.run(object, &Shape::Whole)?;
-        if let Some(output) = outputs
+        let said = outputs
             .iter()
-            .find(|output| !matches!(output, Value::Null | Value::Bool(false)))
-        {
-            let text = |field: &str| {
-                output[field]
-                    .as_str()
-                    .filter(|text| !text.is_empty())
-                    .map(|text| one_line(text).into())
-            };
-            let since = ["lastTransitionTime", "time"]
-                .iter()
-                .find_map(|field| output[*field].as_str());
-            return Ok(Ruling::Match {
-                phase: rule.phase,
-                reason: text("reason"),
-                message: text("message"),
-                since: since.and_then(|time| time.parse::<DateTime<Utc>>().ok()),
-            });
+            .find(|output| !matches!(output, Value::Null | Value::Bool(false)));
+        if let Some(condition) = said {
+            return Ok(matched(rule.phase, condition));
         }
     }
     Ok(Ruling::Silent)
 }
 
-fn current(program: &Program, object: &JqObject) -> Option<String> {
+fn matched(phase: Phase, condition: &Value) -> Ruling {
+    let since = ["lastTransitionTime", "time"]
+        .iter()
+        .find_map(|field| condition[*field].as_str())
+        .and_then(|time| time.parse().ok());
+    Ruling::Match {
+        phase,
+        reason: text(condition, "reason"),
+        message: text(condition, "message"),
+        since,
+    }
+}
+
+fn text(condition: &Value, field: &str) -> Option<String> {
+    let text = condition[field].as_str().filter(|text| !text.is_empty())?;
+    Some(one_line(text).into())
+}
+
+fn key(program: &Program, object: &JqObject) -> Option<String> {
     let outputs = program.run(object, &Shape::Whole).ok()?;
     outputs
         .iter()

@@ -3,7 +3,6 @@
 use super::*;
 use crate::metrics::Metrics;
 use crate::observe::pod::tests::kind;
-use crate::revision::Phase;
 use serde_json::json;
 
 async fn judged(name: &str, object: &Value) -> (Ruling, Option<String>) {

@@ -70,34 +70,17 @@ fn number(value: Value<'_>) -> Option<i64> {
 }
 
 fn text(metadata: Value<'_>, object: Value<'_>, without_status: bool) -> String {
+    let names = ["name", "namespace", "generation"]
+        .iter()
+        .filter_map(|name| Some((*name, metadata.get(name)?.canonical())));
+    let annotations = short_fields(metadata.get("annotations"), MAX_ANNOTATION);
+    let spec = short_fields(object.get("spec"), MAX_PART);
     let mut text = String::from("{\"metadata\":{");
-    let fields = ["name", "namespace", "generation"];
-    append(
-        &mut text,
-        fields
-            .iter()
-            .filter_map(|name| Some((*name, metadata.get(name)?.canonical()))),
-    );
-    let annotations = metadata.get("annotations");
-    let short = annotations
-        .iter()
-        .flat_map(|all| all.entries())
-        .filter_map(|(key, value)| {
-            let value = value.canonical();
-            (value.len() <= MAX_ANNOTATION).then_some((key, value))
-        });
+    append(&mut text, names);
     text.push_str(",\"annotations\":{");
-    append(&mut text, short);
+    append(&mut text, annotations);
     text.push_str("}},\"spec\":{");
-    let spec = object.get("spec");
-    let short = spec
-        .iter()
-        .flat_map(|spec| spec.entries())
-        .filter_map(|(key, value)| {
-            let value = value.canonical();
-            (value.len() <= MAX_PART).then_some((key, value))
-        });
-    append(&mut text, short);
+    append(&mut text, spec);
     text.push('}');
     if let Some(status) = object.get("status").filter(|_| !without_status) {
         text.push_str(",\"status\":");
@@ -105,6 +88,18 @@ fn text(metadata: Value<'_>, object: Value<'_>, without_status: bool) -> String 
     }
     text.push('}');
     text
+}
+
+/// The fields of an object whose canonical JSON has at most `max` bytes.
+fn short_fields<'a>(
+    object: Option<Value<'a>>,
+    max: usize,
+) -> impl Iterator<Item = (&'a str, String)> {
+    object
+        .into_iter()
+        .flat_map(Value::entries)
+        .map(|(key, value)| (key, value.canonical()))
+        .filter(move |(_, value)| value.len() <= max)
 }
 
 fn append<'a>(text: &mut String, fields: impl Iterator<Item = (&'a str, String)>) {
@@ -131,17 +126,17 @@ fn odd(status: Option<Value<'_>>) -> Option<&'static str> {
         if !conditions.is_array() {
             return Some("status.conditions is not a list");
         }
-        let text = |condition: Value<'_>, field: &str| {
-            condition.get(field).and_then(Value::as_str).is_some()
-        };
-        if !conditions
-            .items()
-            .all(|condition| text(condition, "type") && text(condition, "status"))
-        {
+        if !conditions.items().all(is_condition) {
             return Some("an item of status.conditions has no type or status");
         }
     }
     (status.canonical().len() > MAX_STATUS).then_some("status is larger than 64 KiB")
+}
+
+fn is_condition(value: Value<'_>) -> bool {
+    ["type", "status"]
+        .iter()
+        .all(|field| value.get(field).and_then(Value::as_str).is_some())
 }
 
 #[cfg(test)]

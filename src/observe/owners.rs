@@ -49,10 +49,27 @@ const BETWEEN: &[(&str, &str, &str)] = &[
 #[derive(Clone)]
 pub(super) struct Owners {
     client: Client,
-    plurals: Arc<[(String, String, String)]>,
-    /// Who controls an object, by its uid; none when nobody does, or it cannot be read.
+    plurals: Arc<[Plural]>,
+    /// The controller of an object, by the uid of that object; none when it has none, or cannot be read.
     parents: Cache<Uuid, Option<OwnerReference>>,
     metrics: Metrics,
+}
+
+/// The name under which the API server serves the objects of a kind.
+struct Plural {
+    group: String,
+    kind: String,
+    plural: String,
+}
+
+impl Plural {
+    fn new(group: &str, kind: &str, plural: &str) -> Self {
+        Self {
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            plural: plural.to_owned(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -62,19 +79,15 @@ struct OwnerMetadata {
 
 impl Owners {
     pub(super) fn new(client: Client, kinds: &[Arc<Kind>], metrics: &Metrics) -> Self {
-        let text = |(group, kind, plural): (&str, &str, &str)| {
-            (group.to_owned(), kind.to_owned(), plural.to_owned())
-        };
-        let recorded = kinds.iter().map(|kind| {
-            (
-                kind.group.as_str(),
-                kind.kind.as_str(),
-                kind.plural.as_str(),
-            )
-        });
+        let recorded = kinds
+            .iter()
+            .map(|kind| Plural::new(&kind.group, &kind.kind, &kind.plural));
+        let between = BETWEEN
+            .iter()
+            .map(|(group, kind, plural)| Plural::new(group, kind, plural));
         Self {
             client,
-            plurals: recorded.chain(BETWEEN.iter().copied()).map(text).collect(),
+            plurals: recorded.chain(between).collect(),
             parents: Cache::builder()
                 .max_capacity(MAX_KEPT)
                 .time_to_live(KEPT_FOR)
@@ -110,25 +123,15 @@ impl Owners {
         Ok(None)
     }
 
-    /// Who controls an object.
+    /// The controller of an object.
     async fn read(
         &self,
         namespace: &str,
         of: &OwnerReference,
     ) -> anyhow::Result<Option<OwnerReference>> {
-        let (group, _) = of.api_version.split_once('/').unwrap_or(("", ""));
-        let Some((.., plural)) = self
-            .plurals
-            .iter()
-            .find(|(g, kind, _)| g == group && *kind == of.kind)
-        else {
+        let Some(path) = self.path(namespace, of) else {
             return Ok(None);
         };
-        let root = if group.is_empty() { "/api" } else { "/apis" };
-        let path = format!(
-            "{root}/{}/namespaces/{namespace}/{plural}/{}",
-            of.api_version, of.name
-        );
         self.metrics.owner_reads.inc();
         let request = Request::get(path)
             .header(header::ACCEPT, ACCEPT)
@@ -149,5 +152,19 @@ impl Owners {
             Err(error) if has_status(&error, 404) || has_status(&error, 403) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The path of an object; none where its kind is not one that stands between pods and workloads.
+    fn path(&self, namespace: &str, of: &OwnerReference) -> Option<String> {
+        let (group, _) = of.api_version.split_once('/').unwrap_or(("", ""));
+        let known = self
+            .plurals
+            .iter()
+            .find(|known| known.group == group && known.kind == of.kind)?;
+        let root = if group.is_empty() { "/api" } else { "/apis" };
+        Some(format!(
+            "{root}/{}/namespaces/{namespace}/{}/{}",
+            of.api_version, known.plural, of.name
+        ))
     }
 }

@@ -267,66 +267,65 @@ impl<'a> Counts<'a> {
     }
 }
 
-/// None when there are none that say anything.
+/// The phase that the pods tell; none when there are none that tell any.
 fn from_pods(facts: &Facts<'_>, pods: &Counts<'_>) -> Option<Finding> {
-    let wanted = facts.expected.unwrap_or(0).max(pods.staying.min(1));
-    let all = wanted.max(pods.staying);
     if pods.staying == 0 {
-        return match pods.over {
-            Some(why) => Some(Finding::new(Phase::Failed, "PodsFailed").because(why)),
-            None if pods.succeeded > 0 => Some(Finding::new(Phase::Completed, "PodsSucceeded")),
-            None => None,
-        };
+        return pods.ended();
     }
-    let enough = if facts.expected.is_some() {
-        pods.ready >= wanted
-    } else {
-        pods.ready == pods.staying
+    let wanted = facts.expected.unwrap_or(0).max(1);
+    let complete = match facts.expected {
+        Some(_) => pods.ready >= wanted,
+        None => pods.ready == pods.staying,
     };
-    if enough && pods.ready > 0 {
-        return Some(
-            Finding::new(Phase::Running, "PodsReady")
-                .because(format!("{}/{wanted} pods ready", pods.ready)),
-        );
-    }
     let serves = pods.ready > 0;
-    if let Some(why) = pods.failing {
-        let phase = if serves {
-            Phase::Degraded
-        } else {
-            Phase::Failed
-        };
-        return Some(Finding::new(phase, "ContainersFailing").because(why));
+    if complete && serves {
+        let message = format!("{}/{wanted} pods ready", pods.ready);
+        return Some(Finding::new(Phase::Running, "PodsReady").because(message));
     }
-    let (phase, reason, message) = if pods.scheduled < pods.staying {
-        let why = pods
-            .unscheduled
-            .map_or_else(|| "waiting for the scheduler".to_owned(), scheduling);
-        (
-            Phase::Pending,
-            "Unscheduled",
-            format!("{}/{all} pods scheduled: {why}", pods.scheduled),
-        )
-    } else if pods.staying < wanted {
-        (
-            Phase::Pending,
-            "PodsMissing",
-            format!("{}/{wanted} pods made", pods.staying),
-        )
-    } else {
-        (
-            Phase::Initializing,
-            "PodsNotReady",
-            format!("{}/{all} pods ready", pods.ready),
-        )
-    };
-    // What was complete once and is not now has lost something.
-    let phase = if facts.was_ready && serves {
+    let found = pods.failed().unwrap_or_else(|| pods.on_their_way(wanted));
+    // A Revision that serves, and whose pods fail or were all ready before, serves with less than it should.
+    let is_degraded = serves && (facts.was_ready || pods.failing.is_some());
+    let phase = if is_degraded {
         Phase::Degraded
     } else {
-        phase
+        found.phase
     };
-    Some(Finding::new(phase, reason).because(message))
+    Some(Finding { phase, ..found })
+}
+
+impl Counts<'_> {
+    /// The finding where all pods have ended.
+    fn ended(&self) -> Option<Finding> {
+        match self.over {
+            Some(why) => Some(Finding::new(Phase::Failed, "PodsFailed").because(why)),
+            None if self.succeeded > 0 => Some(Finding::new(Phase::Completed, "PodsSucceeded")),
+            None => None,
+        }
+    }
+
+    /// The finding where a pod fails.
+    fn failed(&self) -> Option<Finding> {
+        let why = self.failing?;
+        Some(Finding::new(Phase::Failed, "ContainersFailing").because(why))
+    }
+
+    /// The finding where pods are missing, not scheduled or not ready.
+    fn on_their_way(&self, wanted: i64) -> Finding {
+        let all = wanted.max(self.staying);
+        if self.scheduled < self.staying {
+            let why = self
+                .unscheduled
+                .map_or_else(|| "waiting for the scheduler".to_owned(), scheduling);
+            return Finding::new(Phase::Pending, "Unscheduled")
+                .because(format!("{}/{all} pods scheduled: {why}", self.scheduled));
+        }
+        if self.staying < wanted {
+            return Finding::new(Phase::Pending, "PodsMissing")
+                .because(format!("{}/{wanted} pods made", self.staying));
+        }
+        Finding::new(Phase::Initializing, "PodsNotReady")
+            .because(format!("{}/{all} pods ready", self.ready))
+    }
 }
 
 /// The scheduler's message in the words that say what to do: what is insufficient, or its first sentence.

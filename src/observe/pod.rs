@@ -1,9 +1,10 @@
 //! What is kept of a pod: at most a kilobyte. Pure.
 
+mod state;
+
 use crate::kinds::{PodLabel, PodsFile, ViewFile};
 use crate::quantity::Quantity;
 use crate::revision::View;
-use crate::text::cut;
 use crate::view::redact::Names;
 use crate::view::{complete, requests};
 use chrono::{DateTime, Utc};
@@ -12,31 +13,13 @@ use kube::api::ObjectMeta;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashSet};
+pub(super) use state::{PodState, one_line};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-/// Messages are cut to so many characters.
-const MAX_MESSAGE: usize = 200;
-
 /// So many names of nodes and namespaces are shared before it is looked whether they are still needed.
 const MAX_SHARED: usize = 10_000;
-
-/// Containers wait for one of these reasons when something has to be done about it.
-const FAILURES: &[&str] = &[
-    "CrashLoopBackOff",
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "ErrImageNeverPull",
-    "ImageInspectError",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-    "StartError",
-    "PreCreateHookError",
-    "PostStartHookError",
-];
 
 /// A pod as it is read from the API server.
 #[derive(Deserialize, Clone, Debug, kube::Resource)]
@@ -75,38 +58,6 @@ pub(super) struct Pod {
     pub(super) deleting: bool,
     pub(super) state: PodState,
     pub(super) template: Arc<Template>,
-}
-
-/// How far a pod has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum PodState {
-    /// No node yet, and why.
-    Unscheduled(Option<Box<str>>),
-    /// On a node, not ready.
-    Starting { running: bool },
-    /// Something has to be done, and what.
-    Failing { running: bool, why: Box<str> },
-    /// All containers are ready, since when.
-    Ready(DateTime<Utc>),
-    /// Ended without an error.
-    Succeeded,
-    /// Ended with an error, or was evicted.
-    Ended(Box<str>),
-}
-
-impl PodState {
-    /// Whether its containers run.
-    pub(super) fn is_running(&self) -> bool {
-        matches!(
-            self,
-            Self::Ready(_) | Self::Starting { running: true } | Self::Failing { running: true, .. }
-        )
-    }
-
-    /// Whether it has ended.
-    pub(super) fn is_over(&self) -> bool {
-        matches!(self, Self::Succeeded | Self::Ended(_))
-    }
 }
 
 impl ViewHashes {
@@ -150,23 +101,10 @@ pub(super) struct Pruner {
 impl Pruner {
     /// Keeps the labels that `kinds` name.
     pub(super) fn new(kinds: &[Arc<crate::kinds::Kind>], names: Names) -> Option<Self> {
-        let mut labels: Vec<Arc<str>> = Vec::new();
-        for PodsFile {
-            labels: own,
-            revision_key,
-            component,
-            ..
-        } in kinds.iter().map(|kind| &kind.pods)
-        {
-            let keys = own
-                .iter()
-                .map(|(key, _)| key)
-                .chain(revision_key)
-                .chain(component);
-            labels.extend(keys.map(|key| Arc::from(key.as_str())));
-        }
-        labels.sort();
-        labels.dedup();
+        let labels: BTreeSet<&str> = kinds
+            .iter()
+            .flat_map(|kind| label_keys(&kind.pods))
+            .collect();
         // Any program will do: a pod is its own component.
         let mut file = kinds.iter().find_map(|kind| kind.view.clone())?;
         file.container = kinds
@@ -175,7 +113,7 @@ impl Pruner {
             .flat_map(|view| view.container.clone())
             .collect();
         Some(Self {
-            labels,
+            labels: labels.into_iter().map(Arc::from).collect(),
             file,
             names,
             shared: Mutex::default(),
@@ -226,7 +164,7 @@ impl Pruner {
                 .and_then(|time| DateTime::from_timestamp(time.0.as_second(), 0))
                 .unwrap_or_default(),
             labels: labels.collect(),
-            state: state(&status, node.is_some()),
+            state: PodState::read(&status, node.is_some()),
             node,
             deleting: metadata.deletion_timestamp.is_some(),
             template: Arc::new(self.template(&template)),
@@ -250,6 +188,16 @@ impl Pruner {
     }
 }
 
+/// The labels by which pods of a kind are told apart.
+fn label_keys(file: &PodsFile) -> impl Iterator<Item = &str> {
+    file.labels
+        .iter()
+        .map(|(key, _)| key)
+        .chain(&file.revision_key)
+        .chain(&file.component)
+        .map(String::as_str)
+}
+
 impl Pod {
     fn label(&self, key: &str) -> Option<&str> {
         self.labels
@@ -260,15 +208,13 @@ impl Pod {
 
     /// Whether it has the labels that pods of a workload of that name have.
     pub(super) fn is_labelled(&self, file: &PodsFile, name: &str) -> bool {
-        let matches = |(key, label): &(String, PodLabel)| {
-            let value = self.label(key);
-            match label {
-                PodLabel::Name => value == Some(name),
-                PodLabel::Any => value.is_some(),
-                PodLabel::Is(wanted) => value == Some(wanted),
-            }
-        };
-        file.labels.iter().all(matches)
+        file.labels
+            .iter()
+            .all(|(key, wanted)| match (wanted, self.label(key)) {
+                (PodLabel::Name, value) => value == Some(name),
+                (PodLabel::Any, value) => value.is_some(),
+                (PodLabel::Is(wanted), value) => value == Some(wanted),
+            })
     }
 
     /// The workload's name, where a label says it.
@@ -292,87 +238,10 @@ impl Pod {
     }
 }
 
-fn state(status: &Value, scheduled: bool) -> PodState {
-    let text = |value: &Value| value.as_str().map(one_line);
-    let condition = |name: &str| {
-        let all = status["conditions"].as_array().into_iter().flatten();
-        all.into_iter().find(|condition| condition["type"] == name)
-    };
-    let phase = status["phase"].as_str().unwrap_or_default();
-    if phase == "Succeeded" {
-        return PodState::Succeeded;
-    }
-    if phase == "Failed" {
-        let why = text(&status["message"]).or_else(|| text(&status["reason"]));
-        return PodState::Ended(
-            why.or_else(|| crash(status))
-                .unwrap_or_else(|| "it failed".into()),
-        );
-    }
-    if !scheduled {
-        return PodState::Unscheduled(
-            condition("PodScheduled").and_then(|condition| text(&condition["message"])),
-        );
-    }
-    if let Some(ready) = condition("Ready").filter(|condition| condition["status"] == "True") {
-        let since = ready["lastTransitionTime"]
-            .as_str()
-            .and_then(|time| time.parse().ok());
-        return PodState::Ready(since.unwrap_or_default());
-    }
-    let running = phase == "Running";
-    crash(status).map_or(PodState::Starting { running }, |why| PodState::Failing {
-        running,
-        why,
-    })
-}
-
-/// What is wrong with the first container that cannot go on by itself.
-fn crash(status: &Value) -> Option<Box<str>> {
-    let lists = ["initContainerStatuses", "containerStatuses"];
-    let all = lists
-        .iter()
-        .filter_map(|list| status[*list].as_array())
-        .flatten();
-    all.into_iter().find_map(|container| {
-        let name = container["name"].as_str().unwrap_or("?");
-        let waiting = &container["state"]["waiting"];
-        let reason = waiting["reason"].as_str().unwrap_or_default();
-        let ended = [
-            &container["state"]["terminated"],
-            &container["lastState"]["terminated"],
-        ];
-        let code = ended
-            .iter()
-            .find_map(|ended| ended["exitCode"].as_i64())
-            .filter(|code| *code != 0);
-        let restarts = container["restartCount"].as_i64().unwrap_or_default();
-        if FAILURES.contains(&reason) {
-            let detail = match (code, waiting["message"].as_str()) {
-                (Some(code), _) => format!("exit code {code}, {restarts} restarts"),
-                (None, Some(message)) => message.to_owned(),
-                (None, None) => return Some(format!("container {name}: {reason}").into()),
-            };
-            return Some(one_line(&format!("container {name}: {reason}: {detail}")));
-        }
-        // Between two crashes it runs; that is no recovery until it is ready.
-        let crashed = container["ready"] != true && (restarts > 0 || ended[0].is_object());
-        let code = code.filter(|_| crashed)?;
-        Some(format!("container {name}: exit code {code}, {restarts} restarts").into())
-    })
-}
-
-/// A message on one line, in at most [`MAX_MESSAGE`] characters.
-pub(super) fn one_line(text: &str) -> Box<str> {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    cut(&line, MAX_MESSAGE).into()
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::kinds::{Catalogue, Kind};
-    use proptest::prelude::*;
 
     pub(crate) fn pruned(pod: Value) -> Pod {
         let catalogue = Catalogue::built_in();
@@ -390,11 +259,6 @@ pub(super) mod tests {
             .find(|kind| kind.kind == name)
             .expect("built in")
             .clone()
-    }
-
-    fn with(status: &Value) -> PodState {
-        pruned(json!({"metadata": {"namespace": "n"}, "spec": {"nodeName": "a"}, "status": status}))
-            .state
     }
 
     #[test]
@@ -460,83 +324,6 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn states_are_told_apart() {
-        let waiting = |reason: &str, message: Value| json!({"phase": "Pending", "containerStatuses": [{"name": "c", "state": {"waiting": {"reason": reason, "message": message}}}]});
-        let failing = |running, why: &str| PodState::Failing {
-            running,
-            why: why.into(),
-        };
-        for (status, expected) in [
-            (
-                json!({"phase": "Pending"}),
-                PodState::Starting { running: false },
-            ),
-            (
-                json!({"phase": "Running"}),
-                PodState::Starting { running: true },
-            ),
-            (json!({"phase": "Succeeded"}), PodState::Succeeded),
-            (
-                json!({"phase": "Failed", "reason": "Evicted", "message": "node was low on memory"}),
-                PodState::Ended("node was low on memory".into()),
-            ),
-            (
-                json!({"phase": "Failed"}),
-                PodState::Ended("it failed".into()),
-            ),
-            (
-                waiting("ContainerCreating", json!(null)),
-                PodState::Starting { running: false },
-            ),
-            (
-                waiting("ImagePullBackOff", json!("Back-off\n pulling \"x\"")),
-                failing(
-                    false,
-                    "container c: ImagePullBackOff: Back-off pulling \"x\"",
-                ),
-            ),
-            (
-                waiting("InvalidImageName", json!(null)),
-                failing(false, "container c: InvalidImageName"),
-            ),
-            (
-                json!({"phase": "Running", "containerStatuses": [{"name": "c", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 1}}}]}),
-                failing(
-                    true,
-                    "container c: CrashLoopBackOff: exit code 1, 3 restarts",
-                ),
-            ),
-            (
-                json!({"phase": "Running", "containerStatuses": [{"name": "c", "ready": false, "restartCount": 1, "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137}}}]}),
-                failing(true, "container c: exit code 137, 1 restarts"),
-            ),
-            (json!("text"), PodState::Starting { running: false }),
-            (
-                json!({"conditions": {"type": "Ready"}, "containerStatuses": "x", "phase": 3}),
-                PodState::Starting { running: false },
-            ),
-        ] {
-            assert_eq!(with(&status), expected, "{status}");
-        }
-        let why = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu.";
-        let pending = json!({"metadata": {"namespace": "n"}, "spec": {}, "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": why}]}});
-        assert_eq!(
-            pruned(pending).state,
-            PodState::Unscheduled(Some(why.into()))
-        );
-    }
-
-    #[test]
-    fn messages_are_cut() {
-        let PodState::Ended(why) =
-            with(&json!({"phase": "Failed", "message": "é".repeat(100_000)}))
-        else {
-            panic!("failed")
-        };
-        assert_eq!(why.chars().count(), MAX_MESSAGE);
-    }
-
-    #[test]
     fn likeness_counts_equal_parts() {
         let view = |image: &str, arg: &str| {
             ViewHashes::of(&View {
@@ -548,14 +335,5 @@ pub(super) mod tests {
         assert_eq!(view("a", "b").likeness(&view("a", "b")), 5);
         assert_eq!(view("a", "b").likeness(&view("a", "c")), 4);
         assert_eq!(ViewHashes::default().likeness(&view("a", "c")), 3);
-    }
-
-    proptest! {
-        #[test]
-        fn any_status_is_a_state(text in "[\\[\\]{}\",:a-z0-9]{0,60}") {
-            if let Ok(status) = serde_json::from_str(&text) {
-                let _ = state(&status, true);
-            }
-        }
     }
 }

@@ -47,11 +47,10 @@ pub(super) fn finding(status: &RevisionStatus) -> Option<Finding> {
 /// Whether nothing can change this status any more, of a Revision that is superseded or whose workload is deleted.
 pub(super) fn is_final(status: &RevisionStatus, deleted: bool) -> bool {
     let over = matches!(status.phase, Some(Phase::Stopped | Phase::Failed));
-    let superseded =
-        |condition: &Condition| condition.r#type == "Superseded" && condition.status == "True";
+    let superseded = find(status, "Superseded", "True").is_some();
     over && status.outcome.is_some()
         && status.running_pods.unwrap_or(0) == 0
-        && (deleted || status.conditions.iter().any(superseded))
+        && (deleted || superseded)
 }
 
 /// The status that follows.
@@ -140,48 +139,61 @@ fn conditions(
     reason: Option<&str>,
     message: Option<&str>,
 ) -> Vec<Condition> {
-    let ready = match phase {
-        Phase::Running | Phase::Completed => "True",
-        Phase::Unknown => "Unknown",
-        _ => "False",
-    };
-    let on_its_way = matches!(
-        phase,
-        Phase::Creating | Phase::Pending | Phase::Initializing | Phase::Resuming | Phase::Updating
-    );
-    let yes = |yes: bool| if yes { "True" } else { "False" };
-    let superseded = !facts.is_newest();
     let reason = reason.unwrap_or(phase.as_str());
+    let superseded = !facts.is_newest();
+    let standing = if superseded {
+        "NewerRevision"
+    } else {
+        "Newest"
+    };
     [
-        ("Ready", ready, reason, message),
-        ("Progressing", yes(on_its_way), reason, None),
-        (
-            "Superseded",
-            yes(superseded),
-            if superseded {
-                "NewerRevision"
-            } else {
-                "Newest"
-            },
-            None,
-        ),
+        condition("Ready", ready(phase), reason, message),
+        condition("Progressing", truth(is_progressing(phase)), reason, None),
+        condition("Superseded", truth(superseded), standing, None),
     ]
-    .map(|(name, status, reason, message)| {
-        let known = before
-            .conditions
-            .iter()
-            .find(|condition| condition.r#type == name && condition.status == status);
-        Condition {
-            r#type: name.to_owned(),
-            status: status.to_owned(),
-            reason: Some(reason.to_owned()),
-            message: message.map(str::to_owned),
-            last_transition_time: known
-                .and_then(|known| known.last_transition_time)
-                .or(Some(seconds(facts.now))),
-        }
+    .map(|condition| Condition {
+        last_transition_time: find(before, &condition.r#type, &condition.status)
+            .and_then(|known| known.last_transition_time)
+            .or(Some(seconds(facts.now))),
+        ..condition
     })
     .into()
+}
+
+/// The condition of that type and value in a stored status.
+fn find<'a>(status: &'a RevisionStatus, r#type: &str, value: &str) -> Option<&'a Condition> {
+    status
+        .conditions
+        .iter()
+        .find(|condition| condition.r#type == r#type && condition.status == value)
+}
+
+fn condition(r#type: &str, status: &str, reason: &str, message: Option<&str>) -> Condition {
+    Condition {
+        r#type: r#type.to_owned(),
+        status: status.to_owned(),
+        reason: Some(reason.to_owned()),
+        message: message.map(str::to_owned),
+        last_transition_time: None,
+    }
+}
+
+fn ready(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Unknown => "Unknown",
+        _ => truth(matches!(phase, Phase::Running | Phase::Completed)),
+    }
+}
+
+fn truth(value: bool) -> &'static str {
+    if value { "True" } else { "False" }
+}
+
+fn is_progressing(phase: Phase) -> bool {
+    matches!(
+        phase,
+        Phase::Creating | Phase::Pending | Phase::Initializing | Phase::Resuming | Phase::Updating
+    )
 }
 
 /// What pods hold.
@@ -198,33 +210,29 @@ impl<'a> Held<'a> {
     fn by(pods: &[&'a Pod], pools: &'a Pools) -> Self {
         let mut held = Self::default();
         for pod in pods.iter().filter(|pod| !pod.state.is_over()) {
-            let counts = !pod.deleting;
-            held.running += i32::from(counts && pod.state.is_running());
-            held.ready += i32::from(counts && matches!(pod.state, PodState::Ready(_)));
-            if let Some(image) = pod
-                .template
-                .image
-                .as_ref()
-                .filter(|image| !held.images.contains(*image))
-                && held.images.len() < MAX_IMAGES
-            {
-                held.images.push(image.clone());
-            }
-            let Some(node) = &pod.node else { continue };
-            held.pools
-                .insert(pools.get(node).map_or(DEFAULT_POOL, |pool| pool));
-            for (name, amount) in &pod.template.requests {
-                let sum = held
-                    .allocated
-                    .get(name.as_str())
-                    .copied()
-                    .unwrap_or_default()
-                    + *amount;
-                held.allocated.insert(name, sum);
-            }
+            held.add(pod, pools);
         }
         held.images.sort();
         held
+    }
+
+    fn add(&mut self, pod: &'a Pod, pools: &'a Pools) {
+        let counts = !pod.deleting;
+        self.running += i32::from(counts && pod.state.is_running());
+        self.ready += i32::from(counts && matches!(pod.state, PodState::Ready(_)));
+        if let Some(image) = &pod.template.image
+            && self.images.len() < MAX_IMAGES
+            && !self.images.contains(image)
+        {
+            self.images.push(image.clone());
+        }
+        let Some(node) = &pod.node else { return };
+        self.pools
+            .insert(pools.get(node).map_or(DEFAULT_POOL, |pool| pool));
+        for (name, amount) in &pod.template.requests {
+            let sum = self.allocated.entry(name).or_default();
+            *sum = *sum + *amount;
+        }
     }
 }
 
@@ -266,9 +274,13 @@ pub(super) fn urgency(before: &RevisionStatus, after: &RevisionStatus) -> Urgenc
 
 /// The JSON merge patch (RFC 7386) of `status` from one to the other; none when they are equal.
 pub(super) fn patch(before: &RevisionStatus, after: &RevisionStatus) -> Option<Value> {
-    let value = |status| serde_json::to_value(status).unwrap_or_default();
     let changed = merge(&value(before), &value(after))?;
     Some(json!({ "status": changed }))
+}
+
+fn value(status: &RevisionStatus) -> Value {
+    // Plain data with text keys always serializes.
+    serde_json::to_value(status).unwrap_or_default()
 }
 
 fn merge(before: &Value, after: &Value) -> Option<Value> {

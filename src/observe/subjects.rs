@@ -8,13 +8,13 @@ use super::live::Live;
 use super::pod::{Pod, ViewHashes};
 use super::status::{Pools, is_final, own};
 use crate::kinds::Kind;
-use crate::revision::{Revision, RevisionStatus};
+use crate::revision::{Revision, RevisionStatus, Workload};
 use crate::snapshot;
 use chrono::{DateTime, Utc};
 pub(super) use decide::{Decision, Judgement};
 pub(super) use pods::OwnerLookup;
 use pods::TrackedPod;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -35,6 +35,15 @@ pub(super) struct Subject {
     pods: HashMap<Uuid, Pod>,
     /// When pods of a component and key were first made.
     born: HashMap<(String, String), DateTime<Utc>>,
+}
+
+/// The name by which labels of pods know a workload.
+#[derive(PartialEq, Eq, Hash)]
+struct WorkloadName {
+    /// As in `Deployment.apps`.
+    kind: String,
+    namespace: String,
+    name: String,
 }
 
 /// What is known of a Revision.
@@ -67,19 +76,18 @@ pub(super) struct Unread {
 pub(super) struct Subjects {
     kinds: Vec<Arc<Kind>>,
     all: HashMap<Uuid, Subject>,
-    /// By kind, namespace and name.
-    names: HashMap<(String, String, String), Uuid>,
+    names: HashMap<WorkloadName, Uuid>,
     namespaces: HashMap<String, usize>,
     pods: HashMap<Uuid, TrackedPod>,
-    /// Pods whose owners have to be asked.
+    /// Pods whose owners have to be read.
     lookups: Vec<Uuid>,
     pub(super) pools: Pools,
     list: u32,
     /// Whether snapshots are of use here: only who leads makes templates.
     pub(super) leads: bool,
-    /// What changed since it was last asked.
-    pub(super) dirty: HashSet<Uuid>,
-    /// Workloads that came, or went (false), since it was last asked.
+    /// Workloads that changed since they were last taken.
+    pub(super) dirty: BTreeSet<Uuid>,
+    /// Workloads that came, or went (false), since they were last taken.
     pub(super) moved: Vec<(Uuid, bool)>,
 }
 
@@ -96,7 +104,7 @@ impl Subjects {
             pools: Pools::new(),
             list: 0,
             leads: false,
-            dirty: HashSet::new(),
+            dirty: BTreeSet::new(),
             moved: Vec::new(),
         }
     }
@@ -113,8 +121,23 @@ impl Subjects {
         self.all.contains_key(&uid)
     }
 
-    pub(super) fn uids(&self) -> Vec<Uuid> {
+    /// All workloads, in ascending order.
+    fn uids(&self) -> BTreeSet<Uuid> {
         self.all.keys().copied().collect()
+    }
+
+    /// This process leads from now on: every workload is to be looked at.
+    pub(super) fn lead(&mut self) {
+        self.leads = true;
+        let all = self.uids();
+        self.moved = all.iter().map(|uid| (*uid, true)).collect();
+        self.dirty.extend(all);
+    }
+
+    /// This process does not lead any more. Pods and nodes are known to the leader only.
+    pub(super) fn follow(&mut self) {
+        self.leads = false;
+        self.forget_pods();
     }
 
     pub(super) fn pod_count(&self) -> usize {
@@ -130,41 +153,29 @@ impl Subjects {
 
     /// A Revision came or changed.
     pub(super) fn put(&mut self, revision: &Revision) {
-        let spec = &revision.spec;
-        let (group, of) = (spec.workload.group(), &spec.workload.kind);
-        let kind = self
-            .kinds
-            .iter()
-            .find(|kind| kind.kind == *of && kind.group == group)
-            .cloned();
-        // Gaps have no pods, and kinds that are not recorded any more nobody looks after.
-        let Some(kind) = kind.filter(|_| spec.gap.is_none()) else {
+        // Gaps have no pods.
+        if revision.spec.gap.is_some() {
+            return;
+        }
+        // Kinds that are not recorded any more are not observed either.
+        let Some(kind) = self.kind(&revision.spec.workload) else {
             return;
         };
-        let kind = &kind;
-        let (spec, stored) = (&revision.spec, revision.status.clone().unwrap_or_default());
-        let uid = spec.workload.uid;
-        self.add(uid, kind, revision);
-        let (leads, list) = (self.leads, self.list);
+        let uid = revision.spec.workload.uid;
+        self.add(uid, &kind, revision);
         let Some(subject) = self.all.get_mut(&uid) else {
             return;
         };
-        let deleted = stored.workload_deletion_time.is_some();
-        let status = own(&stored);
-        let known = subject.revisions.remove(&spec.generation);
-        let same = known
-            .as_ref()
-            .is_some_and(|known| known.status.as_ref() == Some(&status))
-            && subject.deleted >= deleted;
-        subject.deleted |= deleted;
-        let mut known = known.unwrap_or_else(|| Box::new(TrackedRevision::new(revision, leads)));
-        known.list = list;
-        known.status = Some(status);
-        subject.revisions.insert(spec.generation, known);
-        subject.settle();
-        if !same {
+        if subject.put(revision, self.list, self.leads) {
             self.dirty.insert(uid);
         }
+    }
+
+    fn kind(&self, workload: &Workload) -> Option<Arc<Kind>> {
+        self.kinds
+            .iter()
+            .find(|kind| kind.kind == workload.kind && kind.group == workload.group())
+            .cloned()
     }
 
     fn add(&mut self, uid: Uuid, kind: &Arc<Kind>, revision: &Revision) {
@@ -172,28 +183,24 @@ impl Subjects {
             return;
         }
         let namespace = revision.metadata.namespace.clone().unwrap_or_default();
-        let name = revision.spec.workload.name.clone();
         let subject = Subject {
             kind: kind.clone(),
             namespace: namespace.clone(),
-            name: name.clone(),
+            name: revision.spec.workload.name.clone(),
             live: None,
             deleted: false,
             revisions: BTreeMap::new(),
             pods: HashMap::new(),
             born: HashMap::new(),
         };
+        self.names.insert(subject.workload_name(), uid);
         self.all.insert(uid, subject);
-        self.names.insert(
-            (kind.group_kind().to_string(), namespace.clone(), name),
-            uid,
-        );
         *self.namespaces.entry(namespace.clone()).or_default() += 1;
         self.tell(uid, true);
         self.look_again(&namespace);
     }
 
-    /// Nobody asks a replica that follows.
+    /// On a replica that follows nothing takes what moved.
     fn tell(&mut self, uid: Uuid, came: bool) {
         if self.leads {
             self.moved.push((uid, came));
@@ -238,13 +245,9 @@ impl Subjects {
         if open || (!subject.deleted && !subject.revisions.is_empty()) || !subject.pods.is_empty() {
             return;
         }
-        let key = (
-            subject.kind.group_kind().to_string(),
-            subject.namespace.clone(),
-            subject.name.clone(),
-        );
-        if self.names.get(&key) == Some(&uid) {
-            self.names.remove(&key);
+        let name = subject.workload_name();
+        if self.names.get(&name) == Some(&uid) {
+            self.names.remove(&name);
         }
         if let Some(count) = self.namespaces.get_mut(&subject.namespace) {
             *count -= 1;
@@ -293,12 +296,41 @@ impl Subjects {
             .get_mut(&workload)
             .and_then(|subject| subject.revisions.get_mut(&generation));
         if let Some(known) = known {
-            (known.templates, known.asked, known.gzip) = (templates, true, None);
+            known.templates = templates;
+            known.asked = true;
+            known.gzip = None;
         }
     }
 }
 
 impl Subject {
+    fn workload_name(&self) -> WorkloadName {
+        WorkloadName {
+            kind: self.kind.group_kind().to_string(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }
+    }
+
+    /// Takes a Revision that came or changed, as it was named by the list of that number. Whether that changed anything
+    /// that a status is made from.
+    fn put(&mut self, revision: &Revision, list: u32, leads: bool) -> bool {
+        let generation = revision.spec.generation;
+        let stored = revision.status.clone().unwrap_or_default();
+        let deleted = stored.workload_deletion_time.is_some();
+        let status = own(&stored);
+        let known = self.revisions.remove(&generation);
+        let before = known.as_ref().and_then(|known| known.status.as_ref());
+        let same = before == Some(&status) && self.deleted >= deleted;
+        let mut known = known.unwrap_or_else(|| Box::new(TrackedRevision::new(revision, leads)));
+        known.list = list;
+        known.status = Some(status);
+        self.revisions.insert(generation, known);
+        self.deleted |= deleted;
+        self.settle();
+        !same
+    }
+
     /// Whether a pod can be of this workload and not of an earlier one of that name.
     fn may_own(&self, pod: &Pod) -> bool {
         self.revisions
@@ -321,7 +353,9 @@ impl Subject {
                     .as_ref()
                     .is_some_and(|status| is_final(status, self.deleted))
             {
-                (known.status, known.gzip, known.has_pods) = (None, None, false);
+                known.status = None;
+                known.gzip = None;
+                known.has_pods = false;
             }
         }
         let closed: Vec<_> = self
@@ -339,20 +373,10 @@ impl Subject {
     /// The Revisions whose templates are of use and not known: the newest, and those that have pods.
     pub(super) fn unread(&self) -> Vec<Unread> {
         let newest = self.revisions.keys().next_back().copied();
-        let wanted = |generation: i64, known: &TrackedRevision| {
-            !known.asked && known.status.is_some() && (Some(generation) == newest || known.has_pods)
-        };
-        let all = self
-            .revisions
+        self.revisions
             .iter()
-            .map(|(generation, known)| (*generation, known.as_ref()));
-        let unread = |(generation, known): (i64, &TrackedRevision)| Unread {
-            generation,
-            name: known.name.clone(),
-            gzip: known.gzip.clone(),
-        };
-        all.filter(|(generation, known)| wanted(*generation, known))
-            .map(unread)
+            .filter(|(generation, known)| Some(**generation) == newest || known.has_pods)
+            .filter_map(|(generation, known)| known.unread(*generation))
             .collect()
     }
 }
@@ -378,6 +402,15 @@ impl TrackedRevision {
             has_pods: false,
             list: 0,
         }
+    }
+
+    /// The request for its templates, unless it was made before or its status is final.
+    fn unread(&self, generation: i64) -> Option<Unread> {
+        (!self.asked && self.status.is_some()).then(|| Unread {
+            generation,
+            name: self.name.clone(),
+            gzip: self.gzip.clone(),
+        })
     }
 }
 

@@ -35,26 +35,8 @@ pub(super) async fn run(
     pruner: &Pruner,
     owners: &Owners,
 ) {
-    let mut selectors: BTreeMap<String, Vec<Arc<Kind>>> = BTreeMap::new();
-    for kind in &deps.kinds {
-        // A workload may be made of workloads of other kinds, and then its pods look like theirs.
-        let named = kind
-            .pods
-            .labels
-            .iter()
-            .any(|(_, label)| *label == PodLabel::Name);
-        let wholes = deps
-            .kinds
-            .iter()
-            .filter(|whole| named && kind.owned_by.contains(&whole.group_kind()));
-        let all = wholes.chain([kind]).cloned();
-        selectors
-            .entry(kind.pods.selector())
-            .or_default()
-            .extend(all);
-    }
     let mut tasks = FuturesUnordered::new();
-    for (source, (selector, kinds)) in (0..).zip(selectors) {
+    for (source, (selector, kinds)) in (0..).zip(selectors(&deps.kinds)) {
         tasks.push(pods(shared, deps, pruner, source, selector, kinds));
     }
     tokio::select! {
@@ -62,6 +44,27 @@ pub(super) async fn run(
         () = nodes(shared, deps) => {}
         () = find(shared, owners) => {}
     }
+}
+
+/// The label selectors of all kinds, each with the kinds whose pods it finds.
+fn selectors(kinds: &[Arc<Kind>]) -> BTreeMap<String, Vec<Arc<Kind>>> {
+    let mut selectors: BTreeMap<String, Vec<Arc<Kind>>> = BTreeMap::new();
+    for kind in kinds {
+        // A workload may be made of workloads of other kinds, and then its pods look like theirs.
+        let is_named = kind
+            .pods
+            .labels
+            .iter()
+            .any(|(_, label)| *label == PodLabel::Name);
+        let wholes = kinds
+            .iter()
+            .filter(|whole| is_named && kind.owned_by.contains(&whole.group_kind()));
+        selectors
+            .entry(kind.pods.selector())
+            .or_default()
+            .extend(wholes.chain([kind]).cloned());
+    }
+    selectors
 }
 
 /// The pods of some kinds, once there is a workload of one.
@@ -125,17 +128,9 @@ fn put(shared: &ObserverState, pruner: &Pruner, source: u32, pod: PodObject) -> 
 async fn find(shared: &ObserverState, owners: &Owners) {
     loop {
         sleep(TICK).await;
-        let lost = shared.subjects.lock().take_lookups();
-        let one = |OwnerLookup {
-                       uid,
-                       namespace,
-                       owner,
-                   }: OwnerLookup| async move {
-            let known = |uid| shared.subjects.lock().has(uid);
-            (uid, owners.workload(&namespace, owner, known).await)
-        };
-        let mut found = futures::stream::iter(lost)
-            .map(one)
+        let lookups = shared.subjects.lock().take_lookups();
+        let mut found = futures::stream::iter(lookups)
+            .map(|lookup| find_one(shared, owners, lookup))
             .buffer_unordered(SIDE_BY_SIDE);
         let mut failed = None;
         while let Some((uid, found)) = found.next().await {
@@ -159,6 +154,21 @@ async fn find(shared: &ObserverState, owners: &Owners) {
     }
 }
 
+/// The workload of one pod.
+async fn find_one(
+    shared: &ObserverState,
+    owners: &Owners,
+    lookup: OwnerLookup,
+) -> (Uuid, anyhow::Result<Option<Uuid>>) {
+    let OwnerLookup {
+        uid,
+        namespace,
+        owner,
+    } = lookup;
+    let known = |uid| shared.subjects.lock().has(uid);
+    (uid, owners.workload(&namespace, owner, known).await)
+}
+
 /// Which pool each node is in; nodes without a label are in none that has to be kept.
 async fn nodes(shared: &ObserverState, deps: &ObserverDeps) {
     let api = Api::<PartialObjectMeta<Node>>::all(deps.watch.clone());
@@ -172,16 +182,7 @@ async fn nodes(shared: &ObserverState, deps: &ObserverDeps) {
                 listed.insert(tell(shared, &node));
             }
             Ok(Event::InitDone) => {
-                let mut subjects = shared.subjects.lock();
-                let gone: Vec<_> = subjects
-                    .pools
-                    .keys()
-                    .filter(|node| !listed.contains(*node))
-                    .cloned()
-                    .collect();
-                for node in gone {
-                    subjects.pool(node, None);
-                }
+                shared.subjects.lock().nodes_listed(&listed);
             }
             Ok(Event::Apply(node)) => {
                 tell(shared, &node);

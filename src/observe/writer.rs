@@ -3,6 +3,8 @@
 //! It has the lowest priority there is: it waits while there is something to be recorded, writes little at a time, and
 //! merges whatever happens to a workload within a second. What rollouts only pass through, and numbers, wait longer.
 
+mod schedule;
+
 use super::judge::{judge, templates};
 use super::live::Live;
 use super::phase::Ruling;
@@ -17,26 +19,22 @@ use crate::record::queue::Queue;
 use crate::revision::{FIELD_MANAGER, Phase, Revision};
 use crate::snapshot;
 use futures::channel::mpsc;
-use futures::stream::BoxStream;
 use futures::{StreamExt, future};
-use kube::api::{ObjectMeta, Patch, PatchParams};
-use kube::core::NamespaceResourceScope;
+use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::{Action, Config, Controller};
-use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::reflector;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client};
 use parking_lot::Mutex;
-use serde::Deserialize;
-use std::borrow::Cow;
+use schedule::{WorkloadKey, due};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-/// What happens to a workload within this time is written at once.
-const TOGETHER: Duration = Duration::from_secs(1);
-const TICK: Duration = Duration::from_millis(100);
+/// So often it is looked whether recording is quiet.
+const QUIET_TICK: Duration = Duration::from_millis(25);
 /// Phases that rollouts pass through are written when they last so long.
 const LASTS: Duration = Duration::from_secs(5);
 /// Messages and numbers alone are written at most so often: of the newest Revision, and of others.
@@ -56,52 +54,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const SAY: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(5);
 
-/// A workload as the controller knows it: only by name, which is its uid.
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct WorkloadKey {
-    metadata: ObjectMeta,
-}
-
-impl Resource for WorkloadKey {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        "Workload".into()
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        crate::revision::GROUP.into()
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        crate::revision::VERSION.into()
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        "workloads".into()
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
-
-impl WorkloadKey {
-    fn new(uid: Uuid) -> Self {
-        Self {
-            metadata: ObjectMeta {
-                name: Some(uid.to_string()),
-                ..ObjectMeta::default()
-            },
-        }
-    }
-}
-
 /// Why a status was not written.
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -111,8 +63,11 @@ enum Error {
     NoAnswer,
 }
 
-/// A phase, and since when it is that.
-type Passing = (Option<Phase>, Instant);
+/// A phase that is not written yet, and since when it lasts.
+struct PassingPhase {
+    phase: Option<Phase>,
+    since: Instant,
+}
 
 struct Context {
     shared: Arc<ObserverState>,
@@ -122,8 +77,8 @@ struct Context {
     metrics: Metrics,
     /// When something was last written, by workload and generation.
     written: Mutex<HashMap<(Uuid, i64), Instant>>,
-    /// Phases that are not written yet, and since when they are so.
-    passing: Mutex<HashMap<(Uuid, i64), Passing>>,
+    /// Phases that are not written yet, by workload and generation.
+    passing: Mutex<HashMap<(Uuid, i64), PassingPhase>>,
     /// When a failure was last said.
     told: Mutex<Option<Instant>>,
 }
@@ -162,47 +117,6 @@ pub(super) async fn run(shared: Arc<ObserverState>, deps: &ObserverDeps) {
         .await;
 }
 
-type Moves = mpsc::UnboundedSender<Result<watcher::Event<WorkloadKey>, watcher::Error>>;
-
-/// The workloads that something happened to, each once it has had time for more to happen.
-fn due(shared: Arc<ObserverState>, moves: Moves) -> BoxStream<'static, ObjectRef<WorkloadKey>> {
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let state = (ticks, shared, moves, HashMap::<Uuid, Instant>::new());
-    let batches = futures::stream::unfold(
-        state,
-        |(mut ticks, shared, moves, mut waiting)| async move {
-            let now = ticks.tick().await;
-            {
-                let mut subjects = shared.subjects.lock();
-                for (uid, came) in subjects.moved.drain(..) {
-                    let workload = WorkloadKey::new(uid);
-                    let event = if came {
-                        watcher::Event::Apply(workload)
-                    } else {
-                        watcher::Event::Delete(workload)
-                    };
-                    // Its reader ends with the controller, and this with it.
-                    let _ = moves.unbounded_send(Ok(event));
-                }
-                for uid in subjects.dirty.drain() {
-                    waiting.entry(uid).or_insert(now + TOGETHER);
-                }
-            }
-            let due: Vec<_> = waiting
-                .extract_if(|_, at| *at <= now)
-                .map(|(uid, _)| uid)
-                .collect();
-            let due: Vec<_> = due
-                .into_iter()
-                .map(|uid| ObjectRef::from_obj(&WorkloadKey::new(uid)))
-                .collect();
-            Some((futures::stream::iter(due), (ticks, shared, moves, waiting)))
-        },
-    );
-    batches.flatten().boxed()
-}
-
 fn refused(error: &Error, context: &Context) -> Action {
     context.metrics.observe_failures.inc();
     let mut told = context.told.lock();
@@ -219,33 +133,30 @@ async fn reconcile(workload: Arc<WorkloadKey>, context: Arc<Context>) -> Result<
     let Ok(uid) = Uuid::try_parse(name) else {
         return Ok(Action::await_change());
     };
-    let Some((kind, namespace, live, unread)) = context.seen(uid) else {
+    let Some(state) = context.state(uid) else {
         return Ok(Action::await_change());
     };
-    for unread in unread {
-        context.learn(uid, &kind, &namespace, unread).await?;
+    for unread in state.unread {
+        context
+            .learn(uid, &state.kind, &state.namespace, unread)
+            .await?;
     }
-    let (ruling, current) = match &live {
-        Some(live) => judge(&context.runner, &kind, live).await,
+    let (ruling, current) = match &state.live {
+        Some(live) => judge(&context.runner, &state.kind, live).await,
         None => (Ruling::Silent, None),
     };
     let decisions = context.decide(uid, &Judgement { ruling, current });
-    // A phase that was passed through is not waited for any more.
-    let decided = |generation: i64| {
-        decisions
-            .iter()
-            .any(|decision| decision.generation == generation)
-    };
-    context
-        .passing
-        .lock()
-        .retain(|(workload, generation), _| *workload != uid || decided(*generation));
-    let (mut again, mut open) = (None, false);
+    context.forget_passed(uid, &decisions);
+    let mut again: Option<Duration> = None;
+    let mut open = false;
     for decision in decisions {
         open |= decision.status.first_ready_time.is_none() && decision.status.outcome.is_none();
-        match context.must_wait(uid, &decision) {
-            Some(wait) => again = Some(again.map_or(wait, |again: Duration| again.min(wait))),
-            None => context.write(uid, &kind, &namespace, decision).await?,
+        if let Some(wait) = context.must_wait(uid, &decision) {
+            again = Some(again.map_or(wait, |again| again.min(wait)));
+        } else {
+            context
+                .write(uid, &state.kind, &state.namespace, decision)
+                .await?;
         }
     }
     Ok(again
@@ -254,18 +165,23 @@ async fn reconcile(workload: Arc<WorkloadKey>, context: Arc<Context>) -> Result<
 }
 
 /// What is known of a workload before it is looked at.
-type Seen = (Arc<Kind>, String, Option<Live>, Vec<Unread>);
+struct SubjectState {
+    kind: Arc<Kind>,
+    namespace: String,
+    live: Option<Live>,
+    unread: Vec<Unread>,
+}
 
 impl Context {
-    fn seen(&self, uid: Uuid) -> Option<Seen> {
+    fn state(&self, uid: Uuid) -> Option<SubjectState> {
         let subjects = self.shared.subjects.lock();
         let subject = subjects.get(uid)?;
-        Some((
-            subject.kind.clone(),
-            subject.namespace.clone(),
-            subject.live.clone(),
-            subject.unread(),
-        ))
+        Some(SubjectState {
+            kind: subject.kind.clone(),
+            namespace: subject.namespace.clone(),
+            live: subject.live.clone(),
+            unread: subject.unread(),
+        })
     }
 
     fn decide(&self, uid: Uuid, judgement: &Judgement) -> Vec<Decision> {
@@ -309,19 +225,23 @@ impl Context {
         Ok(snapshot.and_then(|snapshot| snapshot::compressed(&snapshot).ok().flatten()))
     }
 
-    /// How long a status has to wait that nobody waits for.
+    /// Forgets the phases of a workload that were passed through: nothing is to be written of them any more.
+    fn forget_passed(&self, uid: Uuid, decisions: &[Decision]) {
+        self.passing.lock().retain(|(workload, generation), _| {
+            *workload != uid
+                || decisions
+                    .iter()
+                    .any(|decision| decision.generation == *generation)
+        });
+    }
+
+    /// How long a status has to wait that is not urgent.
     fn must_wait(&self, uid: Uuid, decision: &Decision) -> Option<Duration> {
-        let (key, now) = ((uid, decision.generation), Instant::now());
-        let mut passing = self.passing.lock();
+        let key = (uid, decision.generation);
+        let now = Instant::now();
         let left = match decision.urgency {
             Urgency::Now => Duration::ZERO,
-            Urgency::IfItLasts => {
-                let (phase, since) = passing.entry(key).or_insert((decision.status.phase, now));
-                if *phase != decision.status.phase {
-                    (*phase, *since) = (decision.status.phase, now);
-                }
-                LASTS.saturating_sub(now.duration_since(*since))
-            }
+            Urgency::IfItLasts => LASTS.saturating_sub(self.lasts(key, decision.status.phase, now)),
             Urgency::Whenever => {
                 let rest = NUMBERS[usize::from(!decision.newest)];
                 let last = self.written.lock().get(&key).copied();
@@ -331,9 +251,23 @@ impl Context {
             }
         };
         if decision.urgency != Urgency::IfItLasts || left.is_zero() {
-            passing.remove(&key);
+            self.passing.lock().remove(&key);
         }
         (!left.is_zero()).then_some(left)
+    }
+
+    /// How long a phase that is not written yet has lasted.
+    fn lasts(&self, key: (Uuid, i64), phase: Option<Phase>, now: Instant) -> Duration {
+        let mut all = self.passing.lock();
+        let passing = all
+            .entry(key)
+            .and_modify(|passing| {
+                if passing.phase != phase {
+                    *passing = PassingPhase { phase, since: now };
+                }
+            })
+            .or_insert(PassingPhase { phase, since: now });
+        now.duration_since(passing.since)
     }
 
     async fn write(
@@ -367,7 +301,8 @@ impl Context {
         {
             Ok(_) => {
                 self.shared.subjects.lock().written(uid, generation, status);
-                let (mut written, now) = (self.written.lock(), Instant::now());
+                let now = Instant::now();
+                let mut written = self.written.lock();
                 written.retain(|_, at| now.duration_since(*at) < NUMBERS[1]);
                 written.insert((uid, generation), now);
             }
@@ -381,7 +316,8 @@ impl Context {
     async fn let_recording_go_first(&self) {
         let started = Instant::now();
         loop {
-            let (quiet, waited) = (self.queue.quiet(), started.elapsed());
+            let quiet = self.queue.quiet();
+            let waited = started.elapsed();
             let patience = if quiet.is_zero() {
                 PATIENCE
             } else {
@@ -390,7 +326,7 @@ impl Context {
             if quiet >= QUIET || waited >= patience {
                 return;
             }
-            sleep(TICK / 4).await;
+            sleep(QUIET_TICK).await;
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{Subject, Subjects, TrackedRevision};
 use crate::revision::{Phase, RevisionStatus};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// What the programs of the kind file said.
@@ -33,6 +33,9 @@ pub(in super::super) struct Decision {
     /// Whether it is of the newest.
     pub(in super::super) newest: bool,
 }
+
+/// The pods of each generation, in ascending order of their uids.
+type Attribution = BTreeMap<i64, Vec<Uuid>>;
 
 impl Subjects {
     /// What has to be written of a workload.
@@ -64,15 +67,7 @@ impl Subject {
         let Some((&newest, known)) = self.revisions.last_key_value() else {
             return Vec::new();
         };
-        let none = Vec::new();
-        let pods = |generation: i64| by_generation.get(&generation).unwrap_or(&none);
-        let pods_of = |generation: i64| {
-            pods(generation)
-                .iter()
-                .filter_map(|uid| self.pods.get(uid))
-                .collect::<Vec<_>>()
-        };
-        let own = pods_of(newest);
+        let own = self.pods_of(&by_generation, newest);
         let facts = self.facts(known, &own, judgement, now);
         let first = decision(newest, known, &facts, pools);
         let status = first
@@ -87,7 +82,7 @@ impl Subject {
         };
         let mut all: Vec<_> = first.into_iter().collect();
         for (&generation, known) in self.revisions.range(..newest) {
-            let own = pods_of(generation);
+            let own = self.pods_of(&by_generation, generation);
             let facts = self.facts(known, &own, judgement, now);
             let facts = Facts {
                 standing,
@@ -130,8 +125,17 @@ impl Subject {
         }
     }
 
+    fn pods_of(&self, attribution: &Attribution, generation: i64) -> Vec<&Pod> {
+        attribution
+            .get(&generation)
+            .into_iter()
+            .flatten()
+            .filter_map(|uid| self.pods.get(uid))
+            .collect()
+    }
+
     /// Pods by the generation that they are of.
-    fn attributed(&self, judgement: &Judgement) -> HashMap<i64, Vec<Uuid>> {
+    fn attributed(&self, judgement: &Judgement) -> Attribution {
         let newest = self
             .revisions
             .last_key_value()
@@ -148,39 +152,38 @@ impl Subject {
             .filter(|_| self.is_recorded(newest));
         let file = &self.kind.pods;
         let mut decided: HashMap<(&str, &str), Option<i64>> = HashMap::new();
-        let mut all: HashMap<i64, Vec<Uuid>> = HashMap::new();
-        for (uid, pod) in &self.pods {
-            let (component, key) = (pod.component(file), pod.key(file));
-            let names = (component.unwrap_or_default(), key.unwrap_or_default());
-            let of = || {
-                let born = self
-                    .born
-                    .get(&(names.0.to_owned(), names.1.to_owned()))
-                    .copied();
-                let born = born.filter(|_| key.is_some()).unwrap_or(pod.created);
-                let hashes = &pod.template.hashes;
-                generation(
-                    &PodGroup {
-                        key,
-                        component,
-                        born,
-                        hashes,
-                    },
-                    &candidates,
-                    current,
-                )
+        let mut attribution = Attribution::new();
+        for (uid, pod) in self.pods_in_order() {
+            let component = pod.component(file).unwrap_or_default();
+            let decide = || generation(&self.group(pod), &candidates, current);
+            let of = match pod.key(file) {
+                Some(key) => *decided.entry((component, key)).or_insert_with(decide),
+                // Without a key each pod stands for itself.
+                None => decide(),
             };
-            // Without a key each pod stands for itself.
-            let generation = if key.is_some() {
-                *decided.entry(names).or_insert_with(of)
-            } else {
-                of()
-            };
-            if let Some(generation) = generation {
-                all.entry(generation).or_default().push(*uid);
+            if let Some(generation) = of {
+                attribution.entry(generation).or_default().push(uid);
             }
         }
-        all
+        attribution
+    }
+
+    /// Pods in ascending order of their uids, so that the same pods are always told in the same words.
+    fn pods_in_order(&self) -> Vec<(Uuid, &Pod)> {
+        let mut pods: Vec<_> = self.pods.iter().map(|(uid, pod)| (*uid, pod)).collect();
+        pods.sort_unstable_by_key(|(uid, _)| *uid);
+        pods
+    }
+
+    fn group<'a>(&'a self, pod: &'a Pod) -> PodGroup<'a> {
+        let key = pod.key(&self.kind.pods);
+        let born = key.and_then(|_| self.born.get(&self.group_name(pod)));
+        PodGroup {
+            key,
+            component: pod.component(&self.kind.pods),
+            born: born.copied().unwrap_or(pod.created),
+            hashes: &pod.template.hashes,
+        }
     }
 
     /// Whether the newest Revision is that of the workload as it is now. Generations that changed nothing have none.
@@ -190,7 +193,7 @@ impl Subject {
     }
 
     /// A change that brings no pods: the workload is content, and only its predecessor's are there.
-    fn share(&self, all: &mut HashMap<i64, Vec<Uuid>>, ruling: &Ruling, now: DateTime<Utc>) {
+    fn share(&self, all: &mut Attribution, ruling: &Ruling, now: DateTime<Utc>) {
         let Some((newest, known)) = self.revisions.last_key_value() else {
             return;
         };
@@ -204,10 +207,7 @@ impl Subject {
         if !content || all.contains_key(newest) || now - known.changed < SETTLED {
             return;
         }
-        let Some(predecessor) = all.keys().max().copied() else {
-            return;
-        };
-        if let Some(pods) = all.remove(&predecessor) {
+        if let Some((_predecessor, pods)) = all.pop_last() {
             all.insert(*newest, pods);
         }
     }

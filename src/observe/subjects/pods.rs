@@ -1,9 +1,9 @@
 //! Pods: which workload each is of, as its labels or its owners say. Pure.
 
 use super::super::pod::Pod;
-use super::{REMEMBERED, Subject, Subjects};
+use super::{REMEMBERED, Subject, Subjects, WorkloadName};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ pub(super) struct UnclaimedPod {
     owner: Option<OwnerReference>,
 }
 
-/// Where a pod is.
+/// The workload that a pod is of, if it is known.
 pub(super) enum PodHome {
     Workload(Uuid),
     Unclaimed(Box<UnclaimedPod>),
@@ -25,24 +25,59 @@ pub(super) struct TrackedPod {
     home: PodHome,
 }
 
-/// A pod whose owners have to be asked for its workload.
+/// A pod whose owners have to be read to find its workload.
 pub(in super::super) struct OwnerLookup {
     pub(in super::super) uid: Uuid,
     pub(in super::super) namespace: Arc<str>,
     pub(in super::super) owner: OwnerReference,
 }
 
+impl TrackedPod {
+    /// The workload that it is of, where that is known.
+    fn workload(&self) -> Option<Uuid> {
+        match self.home {
+            PodHome::Workload(workload) => Some(workload),
+            PodHome::Unclaimed(_) => None,
+        }
+    }
+
+    fn unclaimed(&self) -> Option<&UnclaimedPod> {
+        match &self.home {
+            PodHome::Unclaimed(unclaimed) => Some(unclaimed),
+            PodHome::Workload(_) => None,
+        }
+    }
+
+    fn is_shown_by(&self, source: u32) -> bool {
+        self.sources & (1 << source) != 0
+    }
+}
+
+impl UnclaimedPod {
+    /// The request to read its owners; none where nothing controls it.
+    fn lookup(&self, uid: Uuid) -> Option<OwnerLookup> {
+        Some(OwnerLookup {
+            uid,
+            namespace: self.pod.namespace.clone(),
+            owner: self.owner.clone()?,
+        })
+    }
+}
+
 impl Subjects {
-    /// Pods that were there before their workload was known.
+    /// Assigns the pods of a namespace that were there before their workload was known.
     pub(super) fn look_again(&mut self, namespace: &str) {
-        let waiting = |tracked: &TrackedPod| matches!(&tracked.home, PodHome::Unclaimed(unclaimed) if *unclaimed.pod.namespace == *namespace);
-        let uids: Vec<_> = self
+        let waiting: BTreeSet<_> = self
             .pods
             .iter()
-            .filter(|(_, tracked)| waiting(tracked))
+            .filter(|(_, tracked)| {
+                tracked
+                    .unclaimed()
+                    .is_some_and(|unclaimed| *unclaimed.pod.namespace == *namespace)
+            })
             .map(|(uid, _)| *uid)
             .collect();
-        for uid in uids {
+        for uid in waiting {
             self.assign(uid);
         }
     }
@@ -55,40 +90,22 @@ impl Subjects {
         pod: Pod,
         owner: Option<OwnerReference>,
     ) {
-        let known = self.pods.remove(&uid);
-        let sources = known.as_ref().map_or(0, |tracked| tracked.sources) | 1 << source;
-        if let Some(TrackedPod {
-            home: PodHome::Workload(workload),
-            ..
-        }) = known
-        {
-            self.pods.insert(
-                uid,
-                TrackedPod {
-                    sources,
-                    home: PodHome::Workload(workload),
-                },
-            );
+        let known = self.pods.get(&uid);
+        let sources = known.map_or(0, |tracked| tracked.sources) | 1 << source;
+        if let Some(workload) = known.and_then(TrackedPod::workload) {
+            let home = PodHome::Workload(workload);
+            self.pods.insert(uid, TrackedPod { sources, home });
             self.hold(workload, uid, pod);
-            return;
+        } else {
+            let home = PodHome::Unclaimed(Box::new(UnclaimedPod { pod, owner }));
+            self.pods.insert(uid, TrackedPod { sources, home });
+            self.assign(uid);
         }
-        self.pods.insert(
-            uid,
-            TrackedPod {
-                sources,
-                home: PodHome::Unclaimed(Box::new(UnclaimedPod { pod, owner })),
-            },
-        );
-        self.assign(uid);
     }
 
-    /// Finds the workload of an unclaimed pod by its labels, or notes that its owners have to be asked.
+    /// Finds the workload of an unclaimed pod by its labels, or notes that its owners have to be read.
     fn assign(&mut self, uid: Uuid) {
-        let Some(TrackedPod {
-            home: PodHome::Unclaimed(unclaimed),
-            ..
-        }) = self.pods.get(&uid)
-        else {
+        let Some(unclaimed) = self.pods.get(&uid).and_then(TrackedPod::unclaimed) else {
             return;
         };
         if !self.namespaces.contains_key(&*unclaimed.pod.namespace) {
@@ -104,34 +121,25 @@ impl Subjects {
     /// The workload that a pod's labels name.
     fn labelled(&self, pod: &Pod) -> Option<Uuid> {
         self.kinds.iter().find_map(|kind| {
-            let name = pod.workload(&kind.pods)?;
-            let key = (
-                kind.group_kind().to_string(),
-                pod.namespace.to_string(),
-                name.to_owned(),
-            );
-            let uid = *self.names.get(&key)?;
+            let name = WorkloadName {
+                kind: kind.group_kind().to_string(),
+                namespace: pod.namespace.to_string(),
+                name: pod.workload(&kind.pods)?.to_owned(),
+            };
+            let uid = *self.names.get(&name)?;
             self.all.get(&uid)?.may_own(pod).then_some(uid)
         })
     }
 
-    /// The pods whose owners have to be asked, since the last time.
+    /// The pods whose owners have to be read, since the last time.
     pub(in super::super) fn take_lookups(&mut self) -> Vec<OwnerLookup> {
-        let lost = std::mem::take(&mut self.lookups);
-        let unclaimed = lost
+        std::mem::take(&mut self.lookups)
             .into_iter()
-            .filter_map(|uid| match &self.pods.get(&uid)?.home {
-                PodHome::Unclaimed(unclaimed) => Some(OwnerLookup {
-                    uid,
-                    namespace: unclaimed.pod.namespace.clone(),
-                    owner: unclaimed.owner.clone()?,
-                }),
-                PodHome::Workload(_) => None,
-            });
-        unclaimed.collect()
+            .filter_map(|uid| self.pods.get(&uid)?.unclaimed()?.lookup(uid))
+            .collect()
     }
 
-    /// Its owners could not be asked: they will be again.
+    /// The owners of a pod could not be read: they are asked for once more.
     pub(in super::super) fn look_up_again(&mut self, uid: Uuid) {
         self.lookups.push(uid);
     }
@@ -163,11 +171,7 @@ impl Subjects {
         if let Some(twin) = twin {
             pod.template = twin.template.clone();
         }
-        let file = &subject.kind.pods;
-        let group = (
-            pod.component(file).unwrap_or_default().to_owned(),
-            pod.key(file).unwrap_or_default().to_owned(),
-        );
+        let group = subject.group_name(&pod);
         let born = subject.born.entry(group).or_insert(pod.created);
         *born = (*born).min(pod.created);
         subject.pods.insert(uid, pod);
@@ -183,46 +187,30 @@ impl Subjects {
         if tracked.sources != 0 {
             return;
         }
-        if let Some(TrackedPod {
-            home: PodHome::Workload(workload),
-            ..
-        }) = self.pods.remove(&uid)
+        let tracked = self.pods.remove(&uid);
+        if let Some(workload) = tracked.as_ref().and_then(TrackedPod::workload)
             && let Some(subject) = self.all.get_mut(&workload)
         {
             subject.pods.remove(&uid);
-            let file = &subject.kind.pods;
-            let there: HashSet<_> = subject
-                .pods
-                .values()
-                .map(|pod| pod.key(file).unwrap_or_default())
-                .collect();
-            // A key whose pods are all gone comes back only with pods that are newer, or by a rollback.
-            if subject.born.len() > REMEMBERED {
-                subject
-                    .born
-                    .retain(|(_, key), _| there.contains(key.as_str()));
-            }
+            subject.forget_groups();
             self.dirty.insert(workload);
         }
     }
 
     /// A watch has shown all it has: what it does not show any more is gone.
     pub(in super::super) fn pods_listed(&mut self, source: u32, there: &HashSet<Uuid>) {
-        let shown = self
+        let gone: Vec<_> = self
             .pods
             .iter()
-            .filter(|(_, tracked)| tracked.sources & (1 << source) != 0);
-        let gone: Vec<_> = shown
+            .filter(|(uid, tracked)| tracked.is_shown_by(source) && !there.contains(uid))
             .map(|(uid, _)| *uid)
-            .filter(|uid| !there.contains(uid))
             .collect();
         for uid in gone {
             self.pod_gone(source, uid);
         }
     }
 
-    /// Pods and nodes are known to who leads only.
-    pub(in super::super) fn forget_pods(&mut self) {
+    pub(super) fn forget_pods(&mut self) {
         self.pods.clear();
         self.lookups.clear();
         self.pools.clear();
@@ -231,26 +219,65 @@ impl Subjects {
             .for_each(|subject| subject.pods.clear());
     }
 
+    /// The watch of nodes has shown all there are.
+    pub(in super::super) fn nodes_listed(&mut self, there: &HashSet<Arc<str>>) {
+        let gone: Vec<_> = self
+            .pools
+            .keys()
+            .filter(|node| !there.contains(*node))
+            .cloned()
+            .collect();
+        for node in gone {
+            self.pool(node, None);
+        }
+    }
+
     /// The pool of a node; none when the node is gone.
     pub(in super::super) fn pool(&mut self, node: Arc<str>, pool: Option<Arc<str>>) {
         if self.pools.get(&node) == pool.as_ref() {
             return;
         }
-        let on_it = |subject: &Subject| {
-            subject
-                .pods
-                .values()
-                .any(|pod| pod.node.as_ref() == Some(&node))
-        };
         self.dirty.extend(
             self.all
                 .iter()
-                .filter(|(_, subject)| on_it(subject))
+                .filter(|(_, subject)| subject.runs_on(&node))
                 .map(|(uid, _)| *uid),
         );
         match pool {
             Some(pool) => self.pools.insert(node, pool),
             None => self.pools.remove(&node),
         };
+    }
+}
+
+impl Subject {
+    /// The component and the key of a pod; pods that have both in common are of the same generation.
+    pub(super) fn group_name(&self, pod: &Pod) -> (String, String) {
+        let file = &self.kind.pods;
+        (
+            pod.component(file).unwrap_or_default().to_owned(),
+            pod.key(file).unwrap_or_default().to_owned(),
+        )
+    }
+
+    /// Forgets the birth of groups that have no pods, once there are many. A key whose pods are all gone comes back only
+    /// with pods that are newer, or by a rollback.
+    fn forget_groups(&mut self) {
+        if self.born.len() <= REMEMBERED {
+            return;
+        }
+        let file = &self.kind.pods;
+        let there: HashSet<_> = self
+            .pods
+            .values()
+            .map(|pod| pod.key(file).unwrap_or_default())
+            .collect();
+        self.born.retain(|(_, key), _| there.contains(key.as_str()));
+    }
+
+    fn runs_on(&self, node: &Arc<str>) -> bool {
+        self.pods
+            .values()
+            .any(|pod| pod.node.as_ref() == Some(node))
     }
 }

@@ -5,6 +5,7 @@ use crate::observe::phase::Ruling;
 use crate::observe::pod::tests::pruned;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 const WORKLOAD: Uuid = Uuid::from_u128(1);
 
@@ -75,7 +76,8 @@ fn decided(subjects: &mut Subjects, second: i64) -> Vec<(i64, String, Option<i32
 
 #[test]
 fn pods_may_come_before_their_workload_is_known() {
-    let (mut subjects, uid) = (subjects(), Uuid::from_u128(100));
+    let mut subjects = subjects();
+    let uid = Uuid::from_u128(100);
     subjects.pod(0, uid, pod("a", "i:1", 11), Some(owner()));
     assert!(
         subjects.take_lookups().is_empty(),
@@ -122,7 +124,8 @@ fn a_rollout_moves_pods_from_one_revision_to_the_next() {
 
 #[test]
 fn a_pod_goes_when_no_watch_shows_it_any_more() {
-    let (mut subjects, uid) = (subjects(), Uuid::from_u128(100));
+    let mut subjects = subjects();
+    let uid = Uuid::from_u128(100);
     subjects.put(&revision(1, "i:1", &json!({})));
     subjects.pod(0, uid, pod("a", "i:1", 11), Some(owner()));
     subjects.pod(1, uid, pod("a", "i:1", 11), Some(owner()));
