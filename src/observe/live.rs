@@ -91,10 +91,7 @@ fn text(metadata: Value<'_>, object: Value<'_>, without_status: bool) -> String 
 }
 
 /// The fields of an object whose canonical JSON has at most `max` bytes.
-fn short_fields<'a>(
-    object: Option<Value<'a>>,
-    max: usize,
-) -> impl Iterator<Item = (&'a str, String)> {
+fn short_fields(object: Option<Value<'_>>, max: usize) -> impl Iterator<Item = (&str, String)> {
     object
         .into_iter()
         .flat_map(Value::entries)

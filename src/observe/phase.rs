@@ -256,7 +256,7 @@ impl<'a> Counts<'a> {
                     match state {
                         PodState::Ready(_) => counts.ready += 1,
                         PodState::Failing { why, .. } => {
-                            counts.failing = counts.failing.or(Some(why))
+                            counts.failing = counts.failing.or(Some(why));
                         }
                         _ => {}
                     }

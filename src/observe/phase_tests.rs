@@ -104,58 +104,61 @@ fn rule(phase: Phase) -> Ruling {
     }
 }
 
+/// Pods of the newest Revision: pods, expected, whether all were ready before, phase, message.
+const NEWEST: &[(&str, Option<i64>, bool, Phase, &str)] = &[
+    ("", Some(3), false, Phase::Creating, "no pods yet"),
+    (
+        "uuu",
+        Some(3),
+        false,
+        Phase::Pending,
+        "0/3 pods scheduled: insufficient nvidia.com/gpu",
+    ),
+    (
+        "rsu",
+        Some(3),
+        false,
+        Phase::Pending,
+        "2/3 pods scheduled: insufficient nvidia.com/gpu",
+    ),
+    ("s", Some(3), false, Phase::Pending, "1/3 pods made"),
+    ("rss", Some(3), false, Phase::Initializing, "1/3 pods ready"),
+    ("rrr", Some(3), false, Phase::Running, "3/3 pods ready"),
+    ("rrrs", Some(3), false, Phase::Running, "3/3 pods ready"),
+    ("rrr", None, false, Phase::Running, "3/1 pods ready"),
+    ("rrs", None, false, Phase::Initializing, "2/3 pods ready"),
+    ("rrs", Some(3), true, Phase::Degraded, "2/3 pods ready"),
+    (
+        "rru",
+        Some(3),
+        true,
+        Phase::Degraded,
+        "2/3 pods scheduled: insufficient nvidia.com/gpu",
+    ),
+    ("sss", Some(3), true, Phase::Initializing, "0/3 pods ready"),
+    (
+        "fss",
+        Some(3),
+        false,
+        Phase::Failed,
+        "container c: CrashLoopBackOff",
+    ),
+    (
+        "frr",
+        Some(3),
+        false,
+        Phase::Degraded,
+        "container c: CrashLoopBackOff",
+    ),
+    ("rrrE", Some(3), true, Phase::Running, "3/3 pods ready"),
+    ("E", Some(1), false, Phase::Failed, "node was low on memory"),
+    ("SSS", Some(3), true, Phase::Completed, ""),
+    ("ggg", Some(3), false, Phase::Creating, "no pods yet"),
+];
+
 #[test]
 fn pods_of_the_newest_come_first() {
-    for (letters, expected, was_ready, phase, message) in [
-        ("", Some(3), false, Phase::Creating, "no pods yet"),
-        (
-            "uuu",
-            Some(3),
-            false,
-            Phase::Pending,
-            "0/3 pods scheduled: insufficient nvidia.com/gpu",
-        ),
-        (
-            "rsu",
-            Some(3),
-            false,
-            Phase::Pending,
-            "2/3 pods scheduled: insufficient nvidia.com/gpu",
-        ),
-        ("s", Some(3), false, Phase::Pending, "1/3 pods made"),
-        ("rss", Some(3), false, Phase::Initializing, "1/3 pods ready"),
-        ("rrr", Some(3), false, Phase::Running, "3/3 pods ready"),
-        ("rrrs", Some(3), false, Phase::Running, "3/3 pods ready"),
-        ("rrr", None, false, Phase::Running, "3/1 pods ready"),
-        ("rrs", None, false, Phase::Initializing, "2/3 pods ready"),
-        ("rrs", Some(3), true, Phase::Degraded, "2/3 pods ready"),
-        (
-            "rru",
-            Some(3),
-            true,
-            Phase::Degraded,
-            "2/3 pods scheduled: insufficient nvidia.com/gpu",
-        ),
-        ("sss", Some(3), true, Phase::Initializing, "0/3 pods ready"),
-        (
-            "fss",
-            Some(3),
-            false,
-            Phase::Failed,
-            "container c: CrashLoopBackOff",
-        ),
-        (
-            "frr",
-            Some(3),
-            false,
-            Phase::Degraded,
-            "container c: CrashLoopBackOff",
-        ),
-        ("rrrE", Some(3), true, Phase::Running, "3/3 pods ready"),
-        ("E", Some(1), false, Phase::Failed, "node was low on memory"),
-        ("SSS", Some(3), true, Phase::Completed, ""),
-        ("ggg", Some(3), false, Phase::Creating, "no pods yet"),
-    ] {
+    for &(letters, expected, was_ready, phase, message) in NEWEST {
         let found = decide(
             &Case {
                 expected,

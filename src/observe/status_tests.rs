@@ -61,14 +61,24 @@ fn condition(status: &RevisionStatus, name: &str) -> (String, i64) {
     (condition.status.clone(), since.num_seconds())
 }
 
+/// A Revision of two pods, one of which has no node yet.
+fn starting() -> RevisionStatus {
+    let pods = [pod(Some("n1"), None), pod(None, None)];
+    step(&RevisionStatus::default(), &pods, true, 5)
+}
+
+fn both_ready() -> [Pod; 2] {
+    [pod(Some("n1"), Some(7)), pod(Some("n2"), Some(9))]
+}
+
+/// The same Revision when both of its pods are ready.
+fn running() -> RevisionStatus {
+    step(&starting(), &both_ready(), true, 12)
+}
+
 #[test]
-fn a_life_from_the_first_pod_to_the_end() {
-    let starting = step(
-        &RevisionStatus::default(),
-        &[pod(Some("n1"), None), pod(None, None)],
-        true,
-        5,
-    );
+fn a_life_begins_with_the_first_pod() {
+    let starting = starting();
     assert_eq!(
         (starting.phase, starting.running_pods, starting.ready_pods),
         (Some(Phase::Pending), Some(1), Some(0))
@@ -82,16 +92,13 @@ fn a_life_from_the_first_pod_to_the_end() {
         ])
     );
     assert_eq!((starting.outcome, starting.first_ready_time), (None, None));
-    assert_eq!(
-        (
-            condition(&starting, "Ready"),
-            condition(&starting, "Progressing")
-        ),
-        (("False".into(), 5), ("True".into(), 5))
-    );
+    assert_eq!(condition(&starting, "Ready"), ("False".into(), 5));
+    assert_eq!(condition(&starting, "Progressing"), ("True".into(), 5));
+}
 
-    let both = [pod(Some("n1"), Some(7)), pod(Some("n2"), Some(9))];
-    let running = step(&starting, &both, true, 12);
+#[test]
+fn a_life_succeeds_when_all_pods_are_ready() {
+    let running = running();
     assert_eq!(
         (running.phase, running.phase_time),
         (Some(Phase::Running), Some(at(12)))
@@ -103,17 +110,16 @@ fn a_life_from_the_first_pod_to_the_end() {
     assert_eq!(running.node_pools, ["a100", "h100"]);
     assert_eq!(running.allocated["cpu"], "1");
     assert_eq!(running.images, ["i"]);
-    assert_eq!(
-        (
-            condition(&running, "Ready"),
-            condition(&running, "Progressing")
-        ),
-        (("True".into(), 12), ("False".into(), 12))
-    );
+    assert_eq!(condition(&running, "Ready"), ("True".into(), 12));
+    assert_eq!(condition(&running, "Progressing"), ("False".into(), 12));
 
-    let later = step(&running, &both, true, 99);
+    let later = step(&running, &both_ready(), true, 99);
     assert_eq!(later, running, "nothing changed");
+}
 
+#[test]
+fn a_life_ends_when_its_last_pod_is_gone() {
+    let running = running();
     let over = step(&running, &[], false, 120);
     assert_eq!(
         (over.phase, over.reason.as_deref()),

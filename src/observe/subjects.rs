@@ -2,77 +2,23 @@
 
 mod decide;
 mod pods;
+mod subject;
 
 use super::attribute::Templates;
 use super::live::Live;
-use super::pod::{Pod, ViewHashes};
-use super::status::{Pools, is_final, own};
+use super::status::Pools;
 use crate::kinds::Kind;
 use crate::revision::{Revision, RevisionStatus, Workload};
-use crate::snapshot;
-use chrono::{DateTime, Utc};
 pub(super) use decide::{Decision, Judgement};
 pub(super) use pods::OwnerLookup;
 use pods::TrackedPod;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+pub(super) use subject::Unread;
+use subject::{Subject, WorkloadName};
 use uuid::Uuid;
 
-/// How many Revisions that are over are remembered of a workload, to know again what a rollback brings back.
-const REMEMBERED: usize = 16;
-
-/// A workload.
-pub(super) struct Subject {
-    pub(super) kind: Arc<Kind>,
-    pub(super) namespace: String,
-    name: String,
-    /// It as it is now.
-    pub(super) live: Option<Live>,
-    /// Whether its deletion is recorded.
-    deleted: bool,
-    /// Boxed, because a map of one entry makes room for eleven.
-    revisions: BTreeMap<i64, Box<TrackedRevision>>,
-    pods: HashMap<Uuid, Pod>,
-    /// When pods of a component and key were first made.
-    born: HashMap<(String, String), DateTime<Utc>>,
-}
-
-/// The name by which labels of pods know a workload.
-#[derive(PartialEq, Eq, Hash)]
-struct WorkloadName {
-    /// As in `Deployment.apps`.
-    kind: String,
-    namespace: String,
-    name: String,
-}
-
-/// What is known of a Revision.
-pub(super) struct TrackedRevision {
-    name: String,
-    changed: DateTime<Utc>,
-    hashes: ViewHashes,
-    images_unknown: bool,
-    templates: Option<Templates>,
-    /// Whether they were asked for; they may not be had.
-    asked: bool,
-    /// Its compressed snapshot, until the templates are made from it.
-    gzip: Option<Arc<[u8]>>,
-    /// What is stored of the fields that observing owns; none when that is final.
-    status: Option<RevisionStatus>,
-    /// Whether it had pods when it was last looked at.
-    has_pods: bool,
-    /// The number of the list that named it last.
-    list: u32,
-}
-
-/// A Revision whose templates are wanted.
-pub(super) struct Unread {
-    pub(super) generation: i64,
-    pub(super) name: String,
-    pub(super) gzip: Option<Arc<[u8]>>,
-}
-
-/// All of them.
+/// All workloads that Revisions are known of.
 pub(super) struct Subjects {
     kinds: Vec<Arc<Kind>>,
     all: HashMap<Uuid, Subject>,
@@ -183,16 +129,8 @@ impl Subjects {
             return;
         }
         let namespace = revision.metadata.namespace.clone().unwrap_or_default();
-        let subject = Subject {
-            kind: kind.clone(),
-            namespace: namespace.clone(),
-            name: revision.spec.workload.name.clone(),
-            live: None,
-            deleted: false,
-            revisions: BTreeMap::new(),
-            pods: HashMap::new(),
-            born: HashMap::new(),
-        };
+        let name = revision.spec.workload.name.clone();
+        let subject = Subject::new(kind.clone(), namespace.clone(), name);
         self.names.insert(subject.workload_name(), uid);
         self.all.insert(uid, subject);
         *self.namespaces.entry(namespace.clone()).or_default() += 1;
@@ -300,117 +238,6 @@ impl Subjects {
             known.asked = true;
             known.gzip = None;
         }
-    }
-}
-
-impl Subject {
-    fn workload_name(&self) -> WorkloadName {
-        WorkloadName {
-            kind: self.kind.group_kind().to_string(),
-            namespace: self.namespace.clone(),
-            name: self.name.clone(),
-        }
-    }
-
-    /// Takes a Revision that came or changed, as it was named by the list of that number. Whether that changed anything
-    /// that a status is made from.
-    fn put(&mut self, revision: &Revision, list: u32, leads: bool) -> bool {
-        let generation = revision.spec.generation;
-        let stored = revision.status.clone().unwrap_or_default();
-        let deleted = stored.workload_deletion_time.is_some();
-        let status = own(&stored);
-        let known = self.revisions.remove(&generation);
-        let before = known.as_ref().and_then(|known| known.status.as_ref());
-        let same = before == Some(&status) && self.deleted >= deleted;
-        let mut known = known.unwrap_or_else(|| Box::new(TrackedRevision::new(revision, leads)));
-        known.list = list;
-        known.status = Some(status);
-        self.revisions.insert(generation, known);
-        self.deleted |= deleted;
-        self.settle();
-        !same
-    }
-
-    /// Whether a pod can be of this workload and not of an earlier one of that name.
-    fn may_own(&self, pod: &Pod) -> bool {
-        self.revisions
-            .get(&1)
-            .is_none_or(|first| first.changed <= pod.created)
-    }
-
-    /// Closes what is final, and forgets the oldest of that.
-    fn settle(&mut self) {
-        let newest = self.revisions.keys().next_back().copied();
-        for (generation, known) in &mut self.revisions {
-            let over = self.deleted || Some(*generation) != newest;
-            if Some(*generation) != newest && !known.has_pods {
-                // Should it get pods, it is read again.
-                known.gzip = None;
-            }
-            if over
-                && known
-                    .status
-                    .as_ref()
-                    .is_some_and(|status| is_final(status, self.deleted))
-            {
-                known.status = None;
-                known.gzip = None;
-                known.has_pods = false;
-            }
-        }
-        let closed: Vec<_> = self
-            .revisions
-            .iter()
-            .filter(|(_, known)| known.status.is_none())
-            .map(|(generation, _)| *generation)
-            .collect();
-        let many = closed.len().saturating_sub(REMEMBERED);
-        closed[..many].iter().for_each(|generation| {
-            self.revisions.remove(generation);
-        });
-    }
-
-    /// The Revisions whose templates are of use and not known: the newest, and those that have pods.
-    pub(super) fn unread(&self) -> Vec<Unread> {
-        let newest = self.revisions.keys().next_back().copied();
-        self.revisions
-            .iter()
-            .filter(|(generation, known)| Some(**generation) == newest || known.has_pods)
-            .filter_map(|(generation, known)| known.unread(*generation))
-            .collect()
-    }
-}
-
-impl TrackedRevision {
-    fn new(revision: &Revision, leads: bool) -> Self {
-        let spec = &revision.spec;
-        let view = spec.view.as_ref();
-        let stored = spec.snapshot.as_ref().filter(|_| leads);
-        Self {
-            name: revision.metadata.name.clone().unwrap_or_default(),
-            changed: spec.change_time,
-            hashes: view.map(ViewHashes::of).unwrap_or_default(),
-            images_unknown: view.is_some_and(|view| {
-                view.unresolved
-                    .iter()
-                    .any(|what| what.starts_with("images"))
-            }),
-            templates: None,
-            asked: false,
-            gzip: stored.and_then(|snapshot| snapshot::compressed(snapshot).ok().flatten()),
-            status: None,
-            has_pods: false,
-            list: 0,
-        }
-    }
-
-    /// The request for its templates, unless it was made before or its status is final.
-    fn unread(&self, generation: i64) -> Option<Unread> {
-        (!self.asked && self.status.is_some()).then(|| Unread {
-            generation,
-            name: self.name.clone(),
-            gzip: self.gzip.clone(),
-        })
     }
 }
 

@@ -4,7 +4,8 @@ use super::super::attribute::{Candidate, PodGroup, generation};
 use super::super::phase::{Facts, Lifecycle, Ruling, SETTLED, Standing};
 use super::super::pod::Pod;
 use super::super::status::{Pools, Surroundings, Urgency, finding, next, patch, urgency};
-use super::{Subject, Subjects, TrackedRevision};
+use super::Subjects;
+use super::subject::{Subject, TrackedRevision};
 use crate::revision::{Phase, RevisionStatus};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -83,12 +84,11 @@ impl Subject {
         let mut all: Vec<_> = first.into_iter().collect();
         for (&generation, known) in self.revisions.range(..newest) {
             let own = self.pods_of(&by_generation, generation);
-            let facts = self.facts(known, &own, judgement, now);
             let facts = Facts {
                 standing,
                 expected: None,
                 ruling: &Ruling::Silent,
-                ..facts
+                ..self.facts(known, &own, judgement, now)
             };
             all.extend(decision(generation, known, &facts, pools));
         }

@@ -1,7 +1,8 @@
 //! Pods: which workload each is of, as its labels or its owners say. Pure.
 
 use super::super::pod::Pod;
-use super::{REMEMBERED, Subject, Subjects, WorkloadName};
+use super::Subjects;
+use super::subject::{REMEMBERED, Subject, WorkloadName};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::observe::phase::Ruling;
+use crate::observe::pod::Pod;
 use crate::observe::pod::tests::pruned;
+use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -138,6 +140,56 @@ fn a_pod_goes_when_no_watch_shows_it_any_more() {
         decided(&mut subjects, 15),
         [(1, "Creating".into(), Some(0))]
     );
+}
+
+#[test]
+fn the_order_in_which_pods_came_does_not_show() {
+    let failing = |number: u128| {
+        let waiting = json!({"reason": "ErrImagePull", "message": format!("of pod {number}")});
+        pruned(
+            json!({"metadata": {"namespace": "n", "creationTimestamp": at(11), "labels": {"pod-template-hash": "a"}},
+            "spec": {"nodeName": "a", "containers": [{"name": "c", "image": "i:1"}]},
+            "status": {"phase": "Pending", "containerStatuses": [{"name": "c", "state": {"waiting": waiting}}]}}),
+        )
+    };
+    for order in [[1, 2, 3, 4, 5], [5, 4, 3, 2, 1], [3, 5, 1, 4, 2]] {
+        let mut subjects = subjects();
+        subjects.put(&revision(1, "i:1", &json!({})));
+        for number in order {
+            let uid = Uuid::from_u128(number);
+            subjects.pod(0, uid, failing(number), Some(owner()));
+            subjects.claim(uid, WORKLOAD);
+        }
+        let judgement = Judgement {
+            ruling: Ruling::Silent,
+            current: None,
+        };
+        let all = subjects.decide(WORKLOAD, &judgement, at(15));
+        assert_eq!(
+            all[0].status.message.as_deref(),
+            Some("container c: ErrImagePull: of pod 1"),
+            "{order:?}"
+        );
+    }
+}
+
+#[test]
+fn a_leader_looks_at_every_workload_in_one_order() {
+    let mut subjects = subjects();
+    subjects.leads = false;
+    let uids: Vec<_> = [4, 1, 3, 2].map(Uuid::from_u128).to_vec();
+    for uid in &uids {
+        let mut revision = revision(1, "i:1", &json!({}));
+        revision.spec.workload.uid = *uid;
+        revision.spec.workload.name = uid.to_string();
+        subjects.put(&revision);
+    }
+    assert!(subjects.moved.is_empty());
+    subjects.dirty.clear();
+    subjects.lead();
+    let sorted = [1, 2, 3, 4].map(Uuid::from_u128);
+    assert_eq!(subjects.moved, sorted.map(|uid| (uid, true)));
+    assert!(subjects.dirty.iter().eq(&sorted));
 }
 
 #[test]
