@@ -116,17 +116,21 @@ impl FromStr for Origin {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not an origin such as https://dashboard.example");
-        let uri: Uri = text.parse().map_err(|_| wrong())?;
-        let bare = uri
-            .scheme_str()
-            .zip(uri.authority())
-            .map(|(scheme, host)| format!("{scheme}://{host}"));
-        match HeaderValue::try_from(text) {
-            Ok(value) if bare.is_some_and(|bare| bare == text) => Ok(Self(value)),
-            _ => Err(wrong()),
-        }
+        HeaderValue::try_from(text)
+            .ok()
+            .filter(|_| is_origin(text))
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is not an origin such as https://dashboard.example"))
     }
+}
+
+/// Whether `text` is scheme and authority of a URI and nothing else.
+fn is_origin(text: &str) -> bool {
+    text.parse::<Uri>().is_ok_and(|uri| {
+        uri.scheme_str()
+            .zip(uri.authority())
+            .is_some_and(|(scheme, host)| format!("{scheme}://{host}") == text)
+    })
 }
 
 #[cfg(test)]
