@@ -77,7 +77,8 @@ fn follow_kinds(
             raised(is_filled).await;
             let key = kind.group_kind().to_string();
             stream.since = positions.await.get(&key).copied();
-            Stream::new(stream, recorder).run().await;
+            // Boxed, because it is too large to be copied into the task.
+            Box::pin(Stream::new(stream, recorder).run()).await;
         });
     }
     checkpoint
