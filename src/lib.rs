@@ -5,10 +5,10 @@
 //!  workloads in the API server
 //!       |  LIST + WATCH, every change in order
 //!       v
-//!     watch ----Change----> record ----POST----> Revisions in the API server
-//!                             ^                        |  LIST + WATCH
-//!                             |                        v
-//!                             +--------Head--------- cache ----JSON----> serve
+//!     watch -----Fact-----> record ----POST----> Revisions in the API server
+//!       ^                                              |  LIST + WATCH
+//!       |                                              v
+//!       +---------------------Head----------------- cache ----JSON----> serve
 //!                                                       |
 //!  pods, nodes ------------------------------------> observe ---PATCH---> status of Revisions
 //! ```

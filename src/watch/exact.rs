@@ -179,7 +179,7 @@ impl Exact {
                 ReadFailure::Unserved => return Err(Unserved),
                 ReadFailure::Refused => telling += 1,
                 ReadFailure::Failed if page(&self.client, nobody, accept).await.is_ok() => {
-                    telling += 1
+                    telling += 1;
                 }
                 ReadFailure::Failed | ReadFailure::Passing => telling = 0,
             }

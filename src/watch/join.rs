@@ -1,14 +1,17 @@
 //! Joining a list to the past: in which order what is missing is read, and from where the watch goes on. Pure.
 //!
 //! A list says what is there; what happened between it and the last position has to be passed on first. [`Join`] is
-//! told what the list and each answer showed, and names the next [`Step`]: a replay of the watch where that is
+//! told what the list and each answer showed, and names the next [`JoinStep`]: a replay of the watch where that is
 //! possible, else reading back every object that moved, the ends of those that are gone, and samples for those that
 //! came and went. It does no I/O and keeps no content, so a model checker can take it through every order of answers.
 
+mod listed;
+
+pub use listed::{Behind, Listed, ObjectName, Placed};
+
 use super::Recorded;
-use super::known::{Known, Need};
-use crate::workload::{Change, ResourceVersion, Version};
-use chrono::{DateTime, TimeDelta, Utc};
+use super::known::Known;
+use crate::workload::ResourceVersion;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -16,159 +19,6 @@ use uuid::Uuid;
 const SAMPLES: u128 = 8;
 /// So many objects are looked at in all samples together, roughly.
 const SAMPLED_OBJECTS: u128 = 16_000;
-/// Times of creation have whole seconds, and are of another clock.
-const SKEW: TimeDelta = TimeDelta::seconds(5);
-
-/// One object, whatever its state.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ObjectName {
-    /// metadata.namespace.
-    pub namespace: String,
-    /// metadata.name.
-    pub name: String,
-    /// metadata.uid.
-    pub uid: Uuid,
-}
-
-/// An object that has to be brought up to date.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Behind {
-    /// The object.
-    pub of: ObjectName,
-    /// Its last known state; generation 0 when it did not exist at that place.
-    pub from: Version,
-    /// Whether the content of that state has to be read again.
-    pub refresh: bool,
-    /// The state up to which it is brought.
-    pub to: Version,
-    /// The list that showed that state, when it has to be read as well.
-    pub listed: Option<ResourceVersion>,
-    /// When it was created.
-    pub created: Option<DateTime<Utc>>,
-}
-
-impl ObjectName {
-    /// The object that `change` is of.
-    pub fn of(change: &Change) -> Self {
-        Self {
-            namespace: change.namespace.clone(),
-            name: change.name.clone(),
-            uid: change.uid,
-        }
-    }
-}
-
-impl From<&Recorded> for ObjectName {
-    fn from(recorded: &Recorded) -> Self {
-        Self {
-            namespace: recorded.namespace.clone(),
-            name: recorded.name.clone(),
-            uid: recorded.uid,
-        }
-    }
-}
-
-impl Behind {
-    /// What has to be read after `from` so that `change` can be passed on; with the list at `listed` that showed it,
-    /// `change` as well.
-    pub fn new(
-        change: &Change,
-        from: Version,
-        refresh: bool,
-        listed: Option<ResourceVersion>,
-    ) -> Self {
-        Self {
-            of: ObjectName::of(change),
-            from,
-            refresh,
-            to: change.version(),
-            listed,
-            created: change.created,
-        }
-    }
-
-    /// Whether generations before the first sight of the object count as lost. They do only if it was created while it
-    /// should have been seen, after `since`; older ones are just unknown.
-    pub fn is_ours(&self, since: Option<DateTime<Utc>>) -> bool {
-        let created_since = |(created, since): (DateTime<Utc>, _)| created + SKEW >= since;
-        self.from.generation > 0 || self.created.zip(since).is_some_and(created_since)
-    }
-}
-
-/// A list, and what is missing according to it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Listed {
-    /// The place of the list.
-    at: ResourceVersion,
-    /// Objects that moved since they were last known.
-    behind: Vec<Behind>,
-    /// Workloads that are gone.
-    gone: Vec<Recorded>,
-    /// Every object that exists.
-    there: BTreeSet<Uuid>,
-}
-
-/// What becomes of an object that a list shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Placed {
-    /// Its state can be passed on as it is.
-    Now,
-    /// Its past is read first, and its state again then.
-    Later,
-    /// It contradicts what was seen: etcd was restored.
-    Rewound,
-}
-
-impl Listed {
-    /// An object is there.
-    pub fn saw(&mut self, uid: Uuid) {
-        self.there.insert(uid);
-    }
-
-    /// `change` is shown by the page of a list at `at`, and needs `need`; everything up to `since` was passed on before.
-    pub fn place(
-        &mut self,
-        change: &Change,
-        need: Need,
-        at: ResourceVersion,
-        since: Option<ResourceVersion>,
-    ) -> Placed {
-        let (from, refresh) = match (need, since) {
-            (Need::Rewound, _) => return Placed::Rewound,
-            (Need::After { last, refresh }, _) => (last, refresh),
-            (Need::Origin, Some(at)) if at < change.resource_version => {
-                (Version { generation: 0, at }, false)
-            }
-            (Need::Nothing | Need::Origin, _) => return Placed::Now,
-        };
-        self.behind
-            .push(Behind::new(change, from, refresh, Some(at)));
-        Placed::Later
-    }
-
-    /// The last page was at `at`: what is known and was not shown is gone.
-    pub fn complete(&mut self, at: ResourceVersion, known: &Known) {
-        self.at = at;
-        self.gone = known.missing(&self.there);
-    }
-
-    /// The place of the list.
-    pub fn at(&self) -> ResourceVersion {
-        self.at
-    }
-
-    /// Whether nothing is missing.
-    fn is_settled(&self) -> bool {
-        self.behind.is_empty() && self.gone.is_empty()
-    }
-
-    /// Leaves out whatever became known meanwhile.
-    fn drop_known(&mut self, known: &Known) {
-        self.behind
-            .retain(|behind| !known.knows(behind.of.uid, behind.to.generation));
-        self.gone.retain(|recorded| !known.is_gone(recorded.uid));
-    }
-}
 
 /// Up to where a watch has to go: until it has shown whatever a list showed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -221,7 +71,7 @@ impl Lineage {
 
 /// The next thing to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
+pub enum JoinStep {
     /// Watch from the position on until that is reached, then call [`Join::replayed`] or [`Join::expired`].
     Replay(Until),
     /// Read back the history of each of these objects, and the last state, before the place `by`, of each that is gone.
@@ -340,15 +190,15 @@ impl Join {
     }
 
     /// The next thing to do.
-    pub fn next(&mut self) -> Step {
+    pub fn step(&mut self) -> JoinStep {
         match std::mem::replace(&mut self.stage, Stage::Joined) {
             Stage::Replay => {
                 self.stage = Stage::Replay;
-                Step::Replay(Until::shown(&self.listed))
+                JoinStep::Replay(Until::shown(&self.listed))
             }
             Stage::ReadBack(sampling) => {
                 self.stage = sampling.map_or(Stage::Joined, Stage::Sampling);
-                Step::ReadBack {
+                JoinStep::ReadBack {
                     behind: std::mem::take(&mut self.listed.behind),
                     gone: std::mem::take(&mut self.listed.gone),
                     by: self.listed.at,
@@ -359,20 +209,20 @@ impl Join {
                     return self.finish(&sampling);
                 };
                 self.stage = Stage::Sampling(sampling);
-                Step::Sample(at)
+                JoinStep::Sample(at)
             }
-            Stage::Joined => Step::Joined(self.at),
+            Stage::Joined => JoinStep::Joined(self.at),
         }
     }
 
-    fn finish(&self, sampling: &Sampling) -> Step {
+    fn finish(&self, sampling: &Sampling) -> JoinStep {
         if sampling.blind {
-            Step::Blind {
+            JoinStep::Blind {
                 from: sampling.from,
                 to: self.listed.at,
             }
         } else {
-            Step::Joined(self.at)
+            JoinStep::Joined(self.at)
         }
     }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// All that is known of the objects of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Known {
-    workloads: BTreeMap<Uuid, Workload>,
+    workloads: BTreeMap<Uuid, KnownWorkload>,
     /// Objects that exist and are not recorded.
     ignored: BTreeSet<Uuid>,
     /// Workloads that are gone, as far as their Revisions are kept or this process saw them go: a watch from an older
@@ -25,7 +25,7 @@ pub struct Known {
 
 /// A workload that exists.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Workload {
+struct KnownWorkload {
     namespace: String,
     name: String,
     /// The last generation that was seen, whatever became of it, and the last place where it was seen.
@@ -103,7 +103,7 @@ impl Known {
             self.ended.insert(uid, Ended { last, seen });
             return;
         }
-        let workload = Workload {
+        let workload = KnownWorkload {
             namespace: head.namespace.clone(),
             name: head.name.clone(),
             last,
@@ -154,7 +154,7 @@ impl Known {
     /// Whether an object is known in this or a later generation, or is not recorded, or is known to be gone.
     pub fn knows(&self, uid: Uuid, generation: i64) -> bool {
         let is_over = |ended: &Ended| ended.seen || ended.last.generation >= generation;
-        let is_known = |workload: &Workload| workload.last.generation >= generation;
+        let is_known = |workload: &KnownWorkload| workload.last.generation >= generation;
         self.ended.get(&uid).is_some_and(is_over)
             || self.ignored.contains(&uid)
             || self.workloads.get(&uid).is_some_and(is_known)
@@ -169,7 +169,7 @@ impl Known {
     /// present, a watch may show the past. What this process has seen itself is beyond doubt.
     pub fn contradicts(&self, change: &Change) -> bool {
         let is_later = |at| change.seen == Observed::List || change.resource_version > at;
-        let is_younger = |workload: &Workload| {
+        let is_younger = |workload: &KnownWorkload| {
             workload.seen
                 && change.generation < workload.last.generation
                 && is_later(workload.last.at)
@@ -219,7 +219,7 @@ impl Known {
     /// which it was not.
     pub fn select(&mut self, change: &Change) -> Option<Lost> {
         self.ignored.remove(&change.uid);
-        let fresh = Workload {
+        let fresh = KnownWorkload {
             namespace: change.namespace.clone(),
             name: change.name.clone(),
             last: change.version(),
@@ -303,7 +303,7 @@ impl Known {
 
     /// The generations of `lost` count as seen.
     pub fn close(&mut self, lost: &Lost) {
-        let workload = Workload {
+        let workload = KnownWorkload {
             namespace: lost.namespace.clone(),
             name: lost.name.clone(),
             last: Version {
@@ -338,7 +338,7 @@ impl Known {
     }
 }
 
-impl Workload {
+impl KnownWorkload {
     fn recorded(&self, uid: Uuid) -> Recorded {
         Recorded {
             uid,

@@ -6,7 +6,7 @@ mod list;
 mod read_back;
 
 use super::exact::{Exact, Unserved};
-use super::join::{Join, Lineage, Listed, Step, Until};
+use super::join::{Join, JoinStep, Lineage, Listed, Until};
 use super::{Dates, Fact, Heads, Outlet, Position, Sink, discover};
 use crate::client::backoff::{Waits, backoff};
 use crate::kinds::{Catalogue, Kind};
@@ -108,7 +108,8 @@ impl<S: Sink> Stream<S> {
     /// Reads until it is dropped.
     pub async fn run(self) {
         let span = tracing::info_span!("watch", kind = self.kind.kind);
-        self.read().instrument(span).await;
+        // On the heap: the whole path of a change is in this one future.
+        Box::pin(self.read().instrument(span)).await;
     }
 
     async fn read(mut self) {
@@ -171,19 +172,19 @@ impl<S: Sink> Stream<S> {
         let mut at = since.unwrap_or_default();
         let mut join = Join::start(listed, since, resumable);
         loop {
-            match join.next() {
-                Step::Replay(until) => {
+            match join.step() {
+                JoinStep::Replay(until) => {
                     match self.replay_at_start(resource, &mut at, until).await? {
                         Replayed::Shown => join.replayed(at, self.outlet.known()),
                         Replayed::Expired => join.expired(),
                     }
                 }
-                Step::ReadBack { behind, gone, by } => {
+                JoinStep::ReadBack { behind, gone, by } => {
                     self.read_back(resource, behind, gone, by).await?;
                 }
-                Step::Sample(place) => self.sample(resource, &mut join, place).await?,
-                Step::Blind { from, to } => self.outlet.tell(Fact::Blind { from, to }).await,
-                Step::Joined(at) => return Ok(at),
+                JoinStep::Sample(place) => self.sample(resource, &mut join, place).await?,
+                JoinStep::Blind { from, to } => self.outlet.tell(Fact::Blind { from, to }).await,
+                JoinStep::Joined(at) => return Ok(at),
             }
         }
     }

@@ -5,7 +5,8 @@ use crate::revision::Observed;
 use crate::watch::known::Sight;
 use crate::watch::walk::{State, Walk};
 use crate::watch::{Lost, Reason};
-use crate::workload::{Op, Resource};
+use crate::workload::{Change, Op, Resource, Version};
+use chrono::DateTime;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -217,8 +218,8 @@ impl Follower {
         listed.complete(rv(now), &self.known);
         let mut join = Join::start(listed, since.map(rv), replay.is_some());
         for _ in 0..100 {
-            match join.next() {
-                Step::Replay(until) => {
+            match join.step() {
+                JoinStep::Replay(until) => {
                     let from = since.expect("a position");
                     let to = replay.expect("resumable");
                     let mut at = from;
@@ -228,7 +229,7 @@ impl Follower {
                     }
                     join.replayed(rv(at), &self.known);
                 }
-                Step::ReadBack { behind, gone, by } => {
+                JoinStep::ReadBack { behind, gone, by } => {
                     for behind in behind {
                         self.read_back(etcd, &behind);
                     }
@@ -240,9 +241,9 @@ impl Follower {
                         }
                     }
                 }
-                Step::Sample(at) => self.sample(etcd, &mut join, number(at), now),
-                Step::Blind { .. } => self.blind = true,
-                Step::Joined(at) => return number(at),
+                JoinStep::Sample(at) => self.sample(etcd, &mut join, number(at), now),
+                JoinStep::Blind { .. } => self.blind = true,
+                JoinStep::Joined(at) => return number(at),
             }
         }
         panic!("{join:?} does not end")
@@ -402,10 +403,14 @@ fn a_list_is_joined_at_once_when_nothing_is_missing() {
         ..Listed::default()
     };
     let mut join = Join::start(listed.clone(), Some(rv(3)), true);
-    assert_eq!(join.next(), Step::Joined(rv(3)), "the watch shows the rest");
+    assert_eq!(
+        join.step(),
+        JoinStep::Joined(rv(3)),
+        "the watch shows the rest"
+    );
     let mut join = Join::start(listed, None, true);
-    assert!(matches!(join.next(), Step::ReadBack { .. }));
-    assert_eq!(join.next(), Step::Joined(rv(9)));
+    assert!(matches!(join.step(), JoinStep::ReadBack { .. }));
+    assert_eq!(join.step(), JoinStep::Joined(rv(9)));
 }
 
 #[test]
@@ -419,13 +424,13 @@ fn an_interval_is_blind_unless_every_place_was_looked_at() {
         let known = Known::default();
         let mut samples = 0;
         let blind = loop {
-            match join.next() {
-                Step::Sample(_) => {
+            match join.step() {
+                JoinStep::Sample(_) => {
                     samples += 1;
                     join.sampled(Some(&[]), &known);
                 }
-                Step::Blind { from, to } => break Some((number(from), number(to))),
-                Step::Joined(at) => {
+                JoinStep::Blind { from, to } => break Some((number(from), number(to))),
+                JoinStep::Joined(at) => {
                     assert_eq!(at, rv(now));
                     break None;
                 }

@@ -1,6 +1,6 @@
 //! Between two watches: whether the history is still the same one, and whether really everything was seen.
 
-use super::super::join::{Join, Step};
+use super::super::join::{Join, JoinStep};
 use super::events::{End, Replay};
 use super::list::NoList;
 use super::{Stream, metrics};
@@ -42,9 +42,9 @@ impl<S: Sink> Stream<S> {
         let suspects = self.suspects(resource).await?;
         let mut join = Join::audit(suspects, *at);
         loop {
-            match join.next() {
+            match join.step() {
                 // Most suspects are just on their way.
-                Step::Replay(until) => {
+                JoinStep::Replay(until) => {
                     let mut replay = Replay::new(until);
                     while !replay.until().is_reached(*at, self.outlet.known()) {
                         let end = self.replay(resource, at, &mut replay).await;
@@ -58,11 +58,11 @@ impl<S: Sink> Stream<S> {
                     }
                     join.replayed(*at, self.outlet.known());
                 }
-                Step::ReadBack { behind, gone, by } => {
+                JoinStep::ReadBack { behind, gone, by } => {
                     self.missed(behind.len() + gone.len());
                     self.read_back(resource, behind, gone, by).await?;
                 }
-                Step::Sample(_) | Step::Blind { .. } | Step::Joined(_) => return Ok(()),
+                JoinStep::Sample(_) | JoinStep::Blind { .. } | JoinStep::Joined(_) => return Ok(()),
             }
         }
     }
