@@ -44,8 +44,8 @@ const UNREACHABLE: ApiError =
 const CROWDED: ApiError = ApiError::Unavailable("too many snapshots are being read");
 const SLOW: ApiError = ApiError::Unavailable("reading the snapshot takes too long");
 
-/// A Revision as the API server stores it, with its snapshot.
-struct StoredRevision {
+/// A Revision from the API server, which has its snapshot.
+struct SnapshotSource {
     revision: Revision,
     name: String,
     title: String,
@@ -109,8 +109,8 @@ pub(super) async fn diff(
 }
 
 fn unified(
-    (from, old): (&StoredRevision, &Value),
-    (to, new): (&StoredRevision, &Value),
+    (from, old): (&SnapshotSource, &Value),
+    (to, new): (&SnapshotSource, &Value),
 ) -> Result<String, ApiError> {
     let from_yaml = yaml(old, &from.name)?;
     let to_yaml = yaml(new, &to.name)?;
@@ -155,7 +155,7 @@ async fn aside<T: Send + 'static>(
 }
 
 /// Snapshots are not kept in memory; the API server has them.
-async fn stored(api: &Api, found: &ServedRevision) -> Result<StoredRevision, ApiError> {
+async fn stored(api: &Api, found: &ServedRevision) -> Result<SnapshotSource, ApiError> {
     let workload = &found.workload;
     let revisions: Resources<Revision> =
         Resources::namespaced(api.client.clone(), &workload.namespace);
@@ -169,7 +169,7 @@ async fn stored(api: &Api, found: &ServedRevision) -> Result<StoredRevision, Api
         Err(_) => return Err(UNREACHABLE),
     };
     let title = format!("{} revision {}", workload.name, found.generation);
-    Ok(StoredRevision {
+    Ok(SnapshotSource {
         revision,
         name,
         title,
@@ -177,7 +177,7 @@ async fn stored(api: &Api, found: &ServedRevision) -> Result<StoredRevision, Api
 }
 
 /// The workload as it was, without what looks secret.
-fn workload(stored: &StoredRevision, names: &Names) -> Result<Value, ApiError> {
+fn workload(stored: &SnapshotSource, names: &Names) -> Result<Value, ApiError> {
     let name = &stored.name;
     let text = manifest(&stored.revision).map_err(|error| match error {
         HistoryError::NoContent(..) => {
@@ -259,7 +259,7 @@ mod tests {
         let mut text = || -> Vec<_> { (0..120_000).map(|_| random.u32(..50)).collect() };
         let stored = || {
             let revision = crate::cache::fixture(1);
-            StoredRevision {
+            SnapshotSource {
                 revision,
                 name: "n".to_owned(),
                 title: "t".to_owned(),
