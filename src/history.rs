@@ -125,10 +125,9 @@ pub fn subtract(range: RangeInclusive<i64>, taken: &BTreeSet<i64>) -> Vec<RangeI
 
 /// The newest Revision with content that is older than `revision`.
 pub fn before<'a>(history: &'a [Revision], revision: &Revision) -> Option<&'a Revision> {
-    let older = |r: &&Revision| {
+    history.iter().rev().find(|r| {
         r.spec.generation < revision.spec.generation && r.spec.r#type != RevisionType::Gap
-    };
-    history.iter().rev().find(older)
+    })
 }
 
 /// The workload as it was, as JSON.

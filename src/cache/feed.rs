@@ -142,13 +142,13 @@ async fn watch(
         client.request_events::<Box<RawValue>>(request),
     )
     .await?;
-    let events = match answer.map_err(anyhow::Error::from) {
-        Ok(events) => events,
+    let stream = match answer.map_err(anyhow::Error::from) {
+        Ok(stream) => stream,
         Err(error) if has_status(&error, 410) => return Ok(WatchEnd::Expired),
         Err(error) => return Err(error),
     };
     tell(Event::Alive);
-    let mut events = std::pin::pin!(events);
+    let mut events = std::pin::pin!(stream);
     let mut quiet = true;
     while let Ok(event) = timeout(SILENCE, events.next()).await {
         let Some(event) = event else {
@@ -194,8 +194,8 @@ struct VersionedMetadata {
 
 /// The fields of a Revision that are read.
 #[derive(Deserialize)]
-struct StoredRevision {
-    metadata: StoredMetadata,
+struct RevisionFields {
+    metadata: MetadataFields,
     spec: RevisionSpec,
     #[serde(default)]
     status: Option<RevisionStatus>,
@@ -203,7 +203,7 @@ struct StoredRevision {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct StoredMetadata {
+struct MetadataFields {
     name: String,
     namespace: String,
     #[serde(default)]
@@ -211,16 +211,16 @@ struct StoredMetadata {
 }
 
 fn read(raw: &RawValue) -> serde_json::Result<Revision> {
-    let stored: StoredRevision = serde_json::from_str(raw.get())?;
+    let fields: RevisionFields = serde_json::from_str(raw.get())?;
     Ok(Revision {
         metadata: ObjectMeta {
-            name: Some(stored.metadata.name),
-            namespace: Some(stored.metadata.namespace),
-            creation_timestamp: stored.metadata.creation_timestamp,
+            name: Some(fields.metadata.name),
+            namespace: Some(fields.metadata.namespace),
+            creation_timestamp: fields.metadata.creation_timestamp,
             ..ObjectMeta::default()
         },
-        spec: stored.spec,
-        status: stored.status,
+        spec: fields.spec,
+        status: fields.status,
     })
 }
 

@@ -257,6 +257,19 @@ mod tests {
         list["revisions"].as_array().expect("a list").clone()
     }
 
+    /// The etag of each, newest first.
+    fn etags(index: &Index) -> Vec<Etag> {
+        let workload = index.workloads.get(uid()).expect("known");
+        workload.rows().iter().map(|row| row.etag).collect()
+    }
+
+    /// `departmentId` and `projectId` of the first Revision.
+    fn labels(index: &Index) -> (Value, Value) {
+        let found = index.get(id(1)).expect("known");
+        let value: Value = serde_json::from_slice(&found.json).expect("json");
+        (value["departmentId"].clone(), value["projectId"].clone())
+    }
+
     #[test]
     fn a_deleted_workload_is_handed_over_as_such_and_without_content() {
         let mut index = index(&[1]);
@@ -316,16 +329,6 @@ mod tests {
     #[test]
     fn a_new_revision_changes_what_is_said_of_the_one_before() {
         let mut index = index(&[1, 2]);
-        let etags = |index: &Index| -> Vec<Etag> {
-            index
-                .workloads
-                .get(uid())
-                .expect("known")
-                .rows()
-                .iter()
-                .map(|row| row.etag)
-                .collect()
-        };
         let before = etags(&index);
         index.put(&revision(3), &installation());
         let after = etags(&index);
@@ -419,17 +422,12 @@ mod tests {
             department: Some("research".into()),
             project: None,
         };
-        let said = |index: &Index| {
-            let found = index.get(id(1)).expect("known");
-            let value: Value = serde_json::from_slice(&found.json).expect("json");
-            (value["departmentId"].clone(), value["projectId"].clone())
-        };
-        assert_eq!(said(&index), (json!("default"), json!("team-a")));
+        assert_eq!(labels(&index), (json!("default"), json!("team-a")));
         index.project("team-a", Some(project.clone()));
-        assert_eq!(said(&index), (json!("research"), json!("team-a")));
+        assert_eq!(labels(&index), (json!("research"), json!("team-a")));
         let mut successor = index.successor();
         successor.put(&revision(1), &installation());
-        assert_eq!(said(&successor), said(&index));
+        assert_eq!(labels(&successor), labels(&index));
         index.project(
             "team-a",
             Some(Project {
@@ -437,9 +435,9 @@ mod tests {
                 ..project
             }),
         );
-        assert_eq!(said(&index), (json!("research"), json!("p")));
+        assert_eq!(labels(&index), (json!("research"), json!("p")));
         index.project("team-a", None);
-        assert_eq!(said(&index), (json!("default"), json!("team-a")));
+        assert_eq!(labels(&index), (json!("default"), json!("team-a")));
     }
 
     #[test]
