@@ -50,7 +50,7 @@ struct ObserverState {
     news: Notify,
 }
 
-/// What observing needs beside what it is told.
+/// The dependencies of observing.
 pub struct ObserverDeps {
     /// For watches.
     pub watch: Client,
@@ -60,13 +60,13 @@ pub struct ObserverDeps {
     pub kinds: Vec<Arc<Kind>>,
     /// Runs their programs.
     pub runner: Runner,
-    /// Which names hold secrets.
+    /// Names that hold secrets.
     pub names: Names,
-    /// What waits here to be recorded goes first.
+    /// Changes that wait here to be recorded go first.
     pub queue: Queue,
     /// Whether this process leads.
     pub leads: channel::Receiver<bool>,
-    /// What is counted.
+    /// Counters and gauges.
     pub metrics: Metrics,
 }
 

@@ -1,4 +1,4 @@
-//! Which Revision pods are of. Pure.
+//! Attributes pods to the Revisions that they are of. Pure.
 //!
 //! Pods that share a key (pod-template-hash and the like) are of the same generation. A kind's status may name the key of
 //! the newest one. Else likeness decides: of the Revisions that are not younger than the pods, that whose view looks most

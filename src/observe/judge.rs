@@ -1,4 +1,4 @@
-//! What the programs of a kind file say of a workload: its templates, its phase, the key of its newest pods.
+//! Runs the programs of a kind file on a workload: its templates, its phase, the key of its newest pods.
 
 use super::attribute::Templates;
 use super::live::Live;
@@ -12,7 +12,7 @@ use crate::snapshot::unpack;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// What makes the pods of a Revision, from its compressed snapshot; none when that cannot be told.
+/// The templates of a Revision, from its compressed snapshot; none when they cannot be made.
 pub(super) async fn templates(
     runner: &Runner,
     kind: &Arc<Kind>,
@@ -63,7 +63,7 @@ fn replicas(kind: &Kind, text: &str) -> Option<i64> {
         .reduce(i64::saturating_add)
 }
 
-/// What a workload's status says of its newest generation, and the key of that one's pods.
+/// The phase that a workload's status says of its newest generation, and the key of that generation's pods.
 pub(super) async fn judge(
     runner: &Runner,
     kind: &Arc<Kind>,
@@ -107,8 +107,8 @@ async fn current(runner: &Runner, kind: &Arc<Kind>, live: &Live) -> Option<Strin
         .flatten()
 }
 
-/// What the first rule that matches says. A rule that fails says that the status is not what was expected: that is no
-/// defect of the program, so it is not counted as one.
+/// The ruling of the first rule that matches. A rule that fails says that the status is not what was expected: that is
+/// no defect of the program, so it is not counted as one.
 fn first_match(rules: &[PhaseRule], object: &JqObject) -> Result<Ruling, JqFailure> {
     for rule in rules {
         let outputs = rule.when.run(object, &Shape::Whole)?;

@@ -1,4 +1,4 @@
-//! From a pod to the workload that it is a part of, along who controls whom. Reads metadata only, each object once.
+//! From a pod to the workload that it is a part of, along its controllers. Reads metadata only, each object once.
 
 use crate::client::page::has_status;
 use crate::kinds::Kind;
@@ -22,7 +22,7 @@ const KEPT_FOR: Duration = Duration::from_secs(600);
 const DEADLINE: Duration = Duration::from_secs(10);
 const ACCEPT: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
-/// What stands between pods and workloads, beside the kinds that are recorded.
+/// Kinds that stand between pods and workloads, beside those that are recorded.
 const BETWEEN: &[(&str, &str, &str)] = &[
     ("", "Pod", "pods"),
     ("apps", "ReplicaSet", "replicasets"),

@@ -1,4 +1,5 @@
-//! What is kept of a pod: at most a kilobyte. Pure.
+//! A pod as it is kept in memory: at most a kilobyte. In: pods of the API server. Out: a [`Pod`] and its controller.
+//! Pure.
 
 mod state;
 
@@ -32,14 +33,14 @@ pub(super) struct PodObject {
     status: Value,
 }
 
-/// What pods of one template have in common.
+/// The part of a pod that pods of one template have in common.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Template {
-    /// What one of them asks for.
+    /// Resource requests of one pod.
     pub(super) requests: BTreeMap<String, Quantity>,
     /// Image of the main container.
     pub(super) image: Option<String>,
-    /// What can be compared with the views of Revisions.
+    /// The part that can be compared with the views of Revisions.
     pub(super) hashes: ViewHashes,
 }
 
@@ -72,7 +73,7 @@ impl ViewHashes {
         ])
     }
 
-    /// How many parts are the same.
+    /// The number of parts that are the same: 0 to 5.
     pub(super) fn likeness(&self, other: &Self) -> usize {
         self.0.iter().zip(&other.0).filter(|(a, b)| a == b).count()
     }
@@ -89,7 +90,7 @@ pub(super) fn hashed(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// What of pods is of interest.
+/// Reduces pods to the part that is of interest.
 pub(super) struct Pruner {
     labels: Vec<Arc<str>>,
     file: ViewFile,
@@ -134,7 +135,7 @@ impl Pruner {
         name
     }
 
-    /// A pod, and who controls it.
+    /// A pod, and its controller.
     pub(super) fn prune(&self, pod: PodObject) -> Option<(Pod, Option<OwnerReference>)> {
         let PodObject {
             metadata,
@@ -227,12 +228,12 @@ impl Pod {
         self.is_labelled(file, name).then_some(name)
     }
 
-    /// What tells it from pods of other generations.
+    /// The value that tells it from pods of other generations.
     pub(super) fn key(&self, file: &PodsFile) -> Option<&str> {
         file.revision_key.iter().find_map(|key| self.label(key))
     }
 
-    /// Which component it is of.
+    /// The component that it is of.
     pub(super) fn component(&self, file: &PodsFile) -> Option<&str> {
         file.component.as_ref().and_then(|key| self.label(key))
     }

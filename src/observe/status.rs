@@ -196,7 +196,7 @@ fn is_progressing(phase: Phase) -> bool {
     )
 }
 
-/// What pods hold.
+/// Resources that pods hold.
 #[derive(Default)]
 struct Held<'a> {
     running: i32,

@@ -29,7 +29,7 @@ pub(super) struct Subjects {
     lookups: Vec<Uuid>,
     pub(super) pools: Pools,
     list: u32,
-    /// Whether snapshots are of use here: only who leads makes templates.
+    /// Whether snapshots are of use here: only the leader makes templates.
     pub(super) leads: bool,
     /// Workloads that changed since they were last taken.
     pub(super) dirty: BTreeSet<Uuid>,

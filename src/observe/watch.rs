@@ -169,7 +169,7 @@ async fn find_one(
     (uid, owners.workload(&namespace, owner, known).await)
 }
 
-/// Which pool each node is in; nodes without a label are in none that has to be kept.
+/// Keeps the pool of each node; nodes without a label are in none that has to be kept.
 async fn nodes(shared: &ObserverState, deps: &ObserverDeps) {
     let api = Api::<PartialObjectMeta<Node>>::all(deps.watch.clone());
     let events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();

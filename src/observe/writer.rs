@@ -164,7 +164,7 @@ async fn reconcile(workload: Arc<WorkloadKey>, context: Arc<Context>) -> Result<
         .map_or_else(Action::await_change, Action::requeue))
 }
 
-/// What is known of a workload before it is looked at.
+/// The part of a workload that is read before its statuses are decided.
 struct SubjectState {
     kind: Arc<Kind>,
     namespace: String,
@@ -235,7 +235,7 @@ impl Context {
         });
     }
 
-    /// How long a status has to wait that is not urgent.
+    /// The time that a status which is not urgent still has to wait; none when it can be written now.
     fn must_wait(&self, uid: Uuid, decision: &Decision) -> Option<Duration> {
         let key = (uid, decision.generation);
         let now = Instant::now();
@@ -256,7 +256,7 @@ impl Context {
         (!left.is_zero()).then_some(left)
     }
 
-    /// How long a phase that is not written yet has lasted.
+    /// The time that a phase which is not written yet has lasted.
     fn lasts(&self, key: (Uuid, i64), phase: Option<Phase>, now: Instant) -> Duration {
         let mut all = self.passing.lock();
         let passing = all

@@ -1,9 +1,9 @@
-//! How a Revision ended. Pure.
+//! The outcome of a Revision. Pure.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
-/// How a Revision ended.
+/// The way in which a Revision ended.
 #[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// All of its pods were ready once.

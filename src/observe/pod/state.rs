@@ -97,7 +97,7 @@ fn failure(status: &Value) -> Box<str> {
         .unwrap_or_else(|| "it failed".into())
 }
 
-/// What is wrong with the first container that cannot go on by itself.
+/// The message about the first container that cannot go on by itself.
 fn crash(status: &Value) -> Option<Box<str>> {
     ["initContainerStatuses", "containerStatuses"]
         .iter()

@@ -1,4 +1,4 @@
-//! What the Revisions of a workload should say, from all that is known of it. Pure.
+//! Decides the statuses of the Revisions of a workload, from all that is known of it. Pure.
 
 use super::super::attribute::{Candidate, PodGroup, generation};
 use super::super::phase::{Facts, Lifecycle, Ruling, SETTLED, Standing};
@@ -39,7 +39,7 @@ pub(in super::super) struct Decision {
 type Attribution = BTreeMap<i64, Vec<Uuid>>;
 
 impl Subjects {
-    /// What has to be written of a workload.
+    /// The statuses of a workload that are not as they should be.
     pub(in super::super) fn decide(
         &mut self,
         uid: Uuid,

@@ -21,7 +21,7 @@ pub(super) enum PodHome {
 }
 
 pub(super) struct TrackedPod {
-    /// Which watches show it, a bit each.
+    /// The watches that show it, a bit each.
     sources: u32,
     home: PodHome,
 }

@@ -40,7 +40,7 @@ pub(super) struct WorkloadName {
     pub(super) name: String,
 }
 
-/// What is known of a Revision.
+/// A Revision as it is kept in memory.
 pub(super) struct TrackedRevision {
     pub(super) name: String,
     pub(super) changed: DateTime<Utc>,
@@ -51,7 +51,7 @@ pub(super) struct TrackedRevision {
     pub(super) asked: bool,
     /// Its compressed snapshot, until the templates are made from it.
     pub(super) gzip: Option<Arc<[u8]>>,
-    /// What is stored of the fields that observing owns; none when that is final.
+    /// The stored fields that observing owns; none when they are final.
     pub(super) status: Option<RevisionStatus>,
     /// Whether it had pods when it was last looked at.
     pub(super) has_pods: bool,

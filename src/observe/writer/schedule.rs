@@ -1,5 +1,5 @@
-//! Which workloads the controller looks at, and when. In: the workloads that changed, came or went, as `subjects` keeps
-//! them. Out: references for the controller's queue, and the workloads for its store.
+//! Tells the controller which workloads to look at, and when. In: the workloads that changed, came or went, as
+//! `subjects` keeps them. Out: references for the controller's queue, and the workloads for its store.
 
 use super::super::ObserverState;
 use futures::StreamExt;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use uuid::Uuid;
 
-/// What happens to a workload within this time is written at once.
+/// Changes of a workload within this time are written together.
 const TOGETHER: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(100);
 
