@@ -24,6 +24,7 @@ use http_body::Body;
 use kube::Client;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -105,15 +106,7 @@ impl Api {
             .inc();
         self.metrics.request_seconds.observe(elapsed);
         if self.options.access_log {
-            tracing::info!(
-                ?id,
-                method = parts.method.as_str(),
-                path = parts.uri.path(),
-                status,
-                user = log.user,
-                ?elapsed,
-                "request"
-            );
+            log.write(&parts, &id, status, elapsed);
         }
         response
     }
@@ -133,15 +126,7 @@ impl Api {
         if let Some(preflight) = self.preflight(parts, routed.as_ref().ok()) {
             return Ok(preflight);
         }
-        // Without a token no caller learns which paths exist; only the token endpoint is for callers without one.
-        let open = routed
-            .as_ref()
-            .is_ok_and(|route| route.access() == Access::Open);
-        let caller = if open {
-            for_oneself(&parts.headers).map(|()| None)
-        } else {
-            self.caller(parts).await
-        }?;
+        let caller = self.caller(parts, routed.as_ref().ok()).await?;
         if self.options.access_log {
             log.user = caller.as_ref().map(|caller| caller.name().to_owned());
         }
@@ -204,7 +189,16 @@ impl Api {
         (asks && known).then(|| answer::preflight(methods))
     }
 
-    async fn caller(&self, parts: &Parts) -> Result<Option<Arc<Caller>>, ApiError> {
+    /// Authenticates the caller; none when nothing is demanded of callers.
+    async fn caller(
+        &self,
+        parts: &Parts,
+        route: Option<&Route>,
+    ) -> Result<Option<Arc<Caller>>, ApiError> {
+        // Without a token no caller learns which paths exist; only the token endpoint is for callers without one.
+        if route.is_some_and(|route| route.access() == Access::Open) {
+            return for_oneself(&parts.headers).map(|()| None);
+        }
         match &self.authenticator {
             None => Ok(None),
             Some(authenticator) => authenticator.authenticate(&parts.headers).await.map(Some),
@@ -340,7 +334,7 @@ impl Handler for Api {
     }
 }
 
-/// What is known of a request in the end.
+/// The fields of a request that only its handling tells.
 struct Log {
     route: &'static str,
     user: Option<String>,
@@ -352,5 +346,20 @@ impl Default for Log {
             route: "none",
             user: None,
         }
+    }
+}
+
+impl Log {
+    /// Writes the line of the access log.
+    fn write(&self, parts: &Parts, id: &HeaderValue, status: u16, elapsed: Duration) {
+        tracing::info!(
+            ?id,
+            method = parts.method.as_str(),
+            path = parts.uri.path(),
+            status,
+            user = self.user,
+            ?elapsed,
+            "request"
+        );
     }
 }

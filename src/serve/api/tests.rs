@@ -12,7 +12,6 @@ use kube::client::Body as Sent;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::Duration;
 use tokio::sync::watch;
 use tower::service_fn;
 use uuid::Uuid;
