@@ -1,6 +1,8 @@
 //! How fast answers are, against a bare handler and against the API server; what a cached Revision takes; how long the
 //! start takes with many of them.
 
+mod tables;
+
 use crate::drain::{edit, path, workload};
 use crate::load::{self, Rate, Requests};
 use crate::people::{account, grant, read_revisions, token};
@@ -21,13 +23,6 @@ use uuid::Uuid;
 
 /// Revisions of one workload, and so in one answer.
 const EACH: usize = 10;
-const BARE: f64 = 0.7;
-const TIMES_API_SERVER: f64 = 50.0;
-const START: f64 = 1.3;
-/// Answers a second with most Revisions, against those with fewest, each as a part of what the bare handler gave.
-const STEADY: f64 = 0.9;
-/// At the start Revisor may take so many times the memory that it takes afterwards, and so many MiB.
-const PEAK: (f64, f64) = (2.0, 64.0);
 /// With many Revisions a start takes a while, so there are fewer of them.
 const STARTS: usize = 3;
 /// How often Revisor and the bare handler take turns in a round.
@@ -36,8 +31,6 @@ const TURNS: usize = 4;
 const TURN: Duration = Duration::from_secs(1);
 /// The API server takes seconds for an answer when there are many Revisions.
 const LONG_TURN: Duration = Duration::from_secs(10);
-/// Memory of a Revision may be so many times its JSON, and so many bytes.
-const MEMORY: (f64, f64) = (1.5, 256.0);
 /// Makes this program a bare server: `port:size`.
 pub(crate) const STATIC: &str = "REVISOR_BENCH_STATIC";
 
@@ -103,7 +96,7 @@ pub(crate) async fn run(sizes: &[usize], rounds: usize, met: &mut bool) {
         rows.push(stage.measure(*size, rounds).await);
         eprintln!("serve: {size} Revisions measured");
     }
-    print(&rows, met);
+    tables::print(&rows, met);
 }
 
 struct Stage {
@@ -364,86 +357,6 @@ impl Stage {
             b.push(load::run(&theirs, &labelled, LONG_TURN).per_second);
         }
         (median(&a), median(&b))
-    }
-}
-
-fn print(rows: &[Row], met: &mut bool) {
-    print_answers(rows, met);
-    print_api_server(rows, met);
-    print_starts(rows, met);
-}
-
-fn print_answers(rows: &[Row], met: &mut bool) {
-    println!(
-        "\n| answers a second, {EACH} revisions in a list | Revisor | bare handler, same size | ratio (target ≥ {BARE}) | p99 |\n|---|---|---|---|---|"
-    );
-    for row in rows {
-        for (name, side) in [("list", &row.list), ("get", &row.get)] {
-            *met &= side.ratio >= BARE;
-            let p99 = side.p99.as_secs_f64() * 1e3;
-            println!(
-                "| {name}, {} cached | {:.0} | {:.0} | **{:.2}** | {p99:.1} ms |",
-                row.size, side.ours, side.bare, side.ratio
-            );
-        }
-    }
-    if let [first, .., last] = rows {
-        for (name, few, many) in [
-            ("list", &first.list, &last.list),
-            ("get", &first.get, &last.get),
-        ] {
-            let plain = many.ours / few.ours;
-            let steady = many.ratio / few.ratio;
-            *met &= steady >= STEADY;
-            println!(
-                "\n{name} with {} against {}, measured by the bare handler of each: **{steady:.2}** (target ≥ {STEADY}); {plain:.2} as it is",
-                last.size, first.size
-            );
-        }
-    }
-}
-
-fn print_api_server(rows: &[Row], met: &mut bool) {
-    println!(
-        "\n| lists a second over TLS, the same client and {} connections for both | Revisor | API server, by label | times that (target ≥ {TIMES_API_SERVER} at 10000) |\n|---|---|---|---|",
-        load::CONNECTIONS
-    );
-    for row in rows {
-        let (ours, theirs) = row.tls;
-        let times = ours / theirs;
-        *met &= row.size > 10_000 || times >= TIMES_API_SERVER;
-        println!(
-            "| {} cached | {ours:.0} | {theirs:.0} | **{times:.0}** |",
-            row.size
-        );
-    }
-}
-
-fn print_starts(rows: &[Row], met: &mut bool) {
-    println!(
-        "\n| Revisions | starts (n) | start to ready | bare paged LIST | ratio (target ≤ {START}) | bytes each | its JSON | at most {} × JSON + {} | memory in MiB: in the end, at most (target ≤ {} × that + {}) |\n|---|---|---|---|---|---|---|---|---|",
-        MEMORY.0, MEMORY.1, PEAK.0, PEAK.1
-    );
-    for row in rows {
-        let ratio = row.start_ratio();
-        let memory = row.median(|start| start.memory);
-        let most = MEMORY.0 * row.json + MEMORY.1;
-        // At few the start itself is most of it.
-        *met &= row.size < 100_000 || (ratio <= START && memory <= most);
-        *met &= row
-            .starts
-            .iter()
-            .all(|start| start.peak <= PEAK.0 * start.resident + PEAK.1);
-        let ready = row.median(|start| start.ready);
-        let bare = row.median(|start| start.bare_list);
-        let resident = row.median(|start| start.resident);
-        let peak = row.median(|start| start.peak);
-        println!(
-            "| {} | {} | {ready:.1} s | {bare:.1} s | **{ratio:.2}** | **{memory:.0}** | {:.0} | {most:.0} | {resident:.0}, **{peak:.0}** |",
-            row.size,
-            row.starts.len(),
-            row.json
-        );
     }
 }
 

@@ -1,122 +1,15 @@
 //! Kinds whose operators are not here: workloads, what they are made of, pods and statuses as those would write them.
 
+mod script;
+
 use super::{Row, rows};
-use crate::support::{Revisor, World, eventually, fixtures, patch, post, send};
+use crate::support::{Revisor, World, eventually, patch, post, send};
 use devcluster::Options;
 use http::Method;
 use kube::Client;
-use serde::Deserialize;
+use script::{IMAGES, Script, container, definitions, script, scripts};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-
-/// A kind, and how a workload of it lives; see the fixture.
-#[derive(Deserialize, Clone)]
-#[serde(rename_all = "camelCase")]
-struct Script {
-    api_version: String,
-    kind: String,
-    plural: String,
-    #[serde(default)]
-    chain: Vec<[String; 4]>,
-    spec: Value,
-    pods: usize,
-    labels: Value,
-    status: Value,
-}
-
-const IMAGES: [&str; 2] = ["m:1", "m:2"];
-const HASHES: [&str; 2] = ["a", "b"];
-
-fn scripts() -> Vec<Script> {
-    let text = std::fs::read_to_string(fixtures().join("pods.yaml")).expect("a fixture");
-    serde_saphyr::from_str(&text).expect("YAML")
-}
-
-fn script(kind: &str) -> Script {
-    scripts()
-        .into_iter()
-        .find(|script| script.kind == kind)
-        .expect("a script")
-}
-
-fn container(image: &str) -> Value {
-    json!([{"name": "main", "image": image, "resources": {"limits": {"nvidia.com/gpu": "1"}}}])
-}
-
-impl Script {
-    fn filled(value: &Value, which: usize) -> Value {
-        let text = value
-            .to_string()
-            .replace("\"PODS\"", &container(IMAGES[which]).to_string());
-        let text = text
-            .replace("IMAGE", IMAGES[which])
-            .replace("HASH", HASHES[which]);
-        serde_json::from_str(&text).expect("JSON")
-    }
-
-    fn spec(&self, which: usize) -> Value {
-        Self::filled(&self.spec, which)
-    }
-
-    fn labels(&self, which: usize) -> Value {
-        Self::filled(&self.labels, which)
-    }
-
-    fn path(&self, namespace: &str) -> String {
-        format!(
-            "/apis/{}/namespaces/{namespace}/{}",
-            self.api_version, self.plural
-        )
-    }
-
-    fn object(&self) -> Value {
-        json!({"apiVersion": self.api_version, "kind": self.kind,
-            "metadata": {"name": "w", "labels": {"revisor.dev/record": "true"}}, "spec": self.spec(0)})
-    }
-}
-
-/// A definition of the same group, version, kind and status subresource, without a schema.
-fn definition(api_version: &str, kind: &str, plural: &str) -> Value {
-    let (group, version) = api_version.split_once('/').expect("a group");
-    let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("{plural}.{group}")},
-        "spec": {"group": group, "scope": "Namespaced", "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()}, "versions": [
-            {"name": version, "served": true, "storage": true, "subresources": {"status": {}},
-             "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": any, "status": any}}}}]}})
-}
-
-/// The definitions of all kinds that the scripts name and that are not there.
-fn definitions() -> String {
-    let mut all = BTreeMap::new();
-    for script in scripts() {
-        let own = [
-            script.api_version.clone(),
-            script.kind.clone(),
-            script.plural.clone(),
-            String::new(),
-        ];
-        for [api_version, kind, plural, _] in script.chain.iter().chain([&own]) {
-            all.insert(plural.clone(), definition(api_version, kind, plural));
-        }
-    }
-    let there = |plural: &str| {
-        [
-            "deployments",
-            "replicasets",
-            "statefulsets",
-            "inferenceservices",
-            "leaderworkersets",
-        ]
-        .contains(&plural)
-    };
-    let missing: Vec<_> = all
-        .iter()
-        .filter(|(plural, _)| !there(plural))
-        .map(|(_, definition)| definition)
-        .collect();
-    json!({"apiVersion": "v1", "kind": "List", "items": missing}).to_string()
-}
 
 struct Stage {
     world: World,
