@@ -77,8 +77,7 @@ fn follow_kinds(
             raised(is_filled).await;
             let key = kind.group_kind().to_string();
             stream.since = positions.await.get(&key).copied();
-            // Boxed, because it is too large to be copied into the task.
-            Box::pin(Stream::new(stream, recorder).run()).await;
+            Stream::new(stream, recorder).run().await;
         });
     }
     checkpoint
