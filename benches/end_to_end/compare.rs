@@ -7,10 +7,9 @@
 use crate::drain::Drained;
 use crate::lag::{LOADS, Lag};
 use crate::outage::Row;
-use crate::support::{Binary, INFERENCE_SERVICE, World, read, send};
-use crate::{drain, lag, median, number, outage};
+use crate::support::{Binary, INFERENCE_SERVICE, World};
+use crate::{drain, floor, lag, median, number, outage};
 use devcluster::Options;
-use http::Method;
 use std::fmt;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -129,13 +128,13 @@ pub(crate) async fn clean(world: &World, namespace: &str) {
         INFERENCE_SERVICE.path(namespace),
         format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions"),
     ] {
-        // The API server may need more time for all of them than it has for one request.
+        // One request for all of them may take longer than the API server lets a request take.
         loop {
-            send(&client, Method::DELETE, &collection, "application/json", "").await;
-            let left = read(&client, &format!("{collection}?limit=1")).await;
-            if left["items"].as_array().is_some_and(Vec::is_empty) {
+            let names = floor::names(&client, &collection).await;
+            if names.is_empty() {
                 break;
             }
+            floor::deletes(&client, &collection, names).await;
         }
     }
     world.oracle.forget(namespace);
