@@ -26,7 +26,7 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), ParseError> {
         .with_writer(std::io::stderr);
     let colours = std::io::stderr().is_terminal();
     match format {
-        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
         LogFormat::Text => log.with_ansi(colours).init(),
     }
     Ok(())

@@ -119,11 +119,12 @@ impl<S: Sink> Stream<S> {
                 ready.send_replace(true);
             })
             .await;
-            tracing::info!(version = resource.version, "watching");
+            tracing::info!(kind = resource.kind, version = resource.version, "watching");
             self.heard(true).await;
             self.follow(&resource).await;
             self.heard(false).await;
             tracing::info!(
+                kind = resource.kind,
                 version = resource.version,
                 "this version is not served any more"
             );
