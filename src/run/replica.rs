@@ -85,7 +85,7 @@ impl Replica {
 
     /// Ends everything in order: writes what is waiting, for at most `drain`, then the checkpoint.
     pub(super) async fn finish(mut self, drain: Duration) -> anyhow::Result<()> {
-        // What is read but not yet handed over will be read again at the next start.
+        // Changes that are read and not yet handed over are read again at the next start.
         self.reading.shutdown().await;
         let drained = timeout(drain, self.drain()).await;
         if let Some(checkpoint) = &self.checkpoint {

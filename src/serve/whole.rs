@@ -34,7 +34,7 @@ const TEXTS: &[&str] = &[
     "application/x-yaml",
     "text/yaml",
 ];
-/// What waiting for a permit, reading one Revision from the API server, and working on it may take each.
+/// The longest that waiting for a permit, reading one Revision from the API server, and working on it may take each.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// After so long the rest of two texts is compared more coarsely.
 const COMPARING: Duration = Duration::from_secs(2);

@@ -19,7 +19,7 @@ const WAITS: Waits = (Duration::from_millis(100), Duration::from_secs(5));
 const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 /// An answer that says something about one object is believed after so many; that takes about half a minute.
 const TRIES: u32 = 12;
-/// Nobody is called that: reading it shows whether anything can be read.
+/// No object has this name: reading it shows whether anything can be read.
 const NOBODY: &str = "revisor-asks-whether-this-place-can-be-read";
 
 /// Reads the past of one kind.
@@ -44,7 +44,7 @@ pub(super) enum Past<T> {
 #[error("this version is not served any more")]
 pub(super) struct Unserved;
 
-/// An answer, unless there is nobody to ask any more.
+/// An answer, unless the kind is not served in this version any more.
 pub(super) type PastResult<T> = Result<Past<T>, Unserved>;
 
 /// The meaning of a failure.
@@ -56,7 +56,7 @@ enum ReadFailure {
     Refused,
     /// The API server could not answer this; maybe it cannot answer anything now.
     Failed,
-    /// Nothing: it passes, or somebody has to mend something.
+    /// Nothing: it passes by itself, or an operator has to repair something.
     Passing,
 }
 

@@ -48,7 +48,7 @@ struct Ended {
     seen: bool,
 }
 
-/// What has to be read before a change can be passed on.
+/// The reads that a change needs before it can be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Need {
     /// Nothing.
@@ -114,8 +114,8 @@ impl Known {
         self.workloads.insert(uid, workload);
     }
 
-    /// What has to be read before `change` can be passed on. `is_selected` is asked only of an object that a list shows
-    /// and that is not known.
+    /// The reads that `change` needs before it can be passed on. `is_selected` is called only for an object that a list
+    /// shows and that is not known.
     pub fn need(&self, change: &Change, is_selected: impl FnOnce() -> bool) -> Need {
         let listed = change.seen == Observed::List;
         let Some(workload) = self.workloads.get(&change.uid) else {
@@ -198,7 +198,7 @@ impl Known {
             return Sight::New;
         };
         let last = workload.last.generation;
-        // What is only recorded may have come from elsewhere; then the object counts.
+        // A Revision that this process has not seen made may have come from elsewhere; then the object counts.
         let is_foreign = change.seen == Observed::List && !workload.seen;
         if change.generation > last || (change.generation < last && is_foreign) {
             return Sight::New;

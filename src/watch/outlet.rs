@@ -10,7 +10,7 @@ use crate::revision::Observed;
 use crate::workload::Change;
 use std::sync::Arc;
 
-/// What is known of one kind, in front of the sink that takes its facts.
+/// The state of one kind, in front of the sink that takes its facts.
 pub struct Outlet<S> {
     catalogue: Arc<Catalogue>,
     kind: Arc<Kind>,
@@ -39,7 +39,7 @@ impl<S: Sink> Outlet<S> {
         }
     }
 
-    /// What is known.
+    /// The last known state of every object.
     pub fn known(&self) -> &Known {
         &self.known
     }
@@ -60,7 +60,7 @@ impl<S: Sink> Outlet<S> {
         self.sink.take(Fact::Listing(heads)).await;
     }
 
-    /// What has to be read before `change` can be passed on. Generations that nobody saw are counted.
+    /// The reads that `change` needs before it can be passed on. Generations that the watch has not shown are counted.
     pub fn need(&mut self, change: &Change) -> Need {
         let need = self.known.need(change, || self.is_selected(change));
         let Need::After { last, .. } = need else {

@@ -60,8 +60,8 @@ impl From<&Recorded> for ObjectName {
 }
 
 impl Behind {
-    /// What has to be read after `from` so that `change` can be passed on; with the list at `listed` that showed it,
-    /// `change` as well.
+    /// An object whose past after `from` is read before `change` is passed on. With the list at `listed` that showed
+    /// it, `change` is read as well.
     pub fn new(
         change: &Change,
         from: Version,
@@ -99,7 +99,7 @@ pub struct Listed {
     pub(super) there: BTreeSet<Uuid>,
 }
 
-/// What becomes of an object that a list shows.
+/// The treatment of an object that a list shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Placed {
     /// Its state can be passed on as it is.

@@ -71,7 +71,7 @@ fn head(generation: i64, through: Option<i64>, deleted: bool) -> (Uuid, Head) {
     (W, head)
 }
 
-/// What is known after a first list and these changes, each selected.
+/// The state after a first list and these changes, each selected.
 fn after(heads: &[(Uuid, Head)], changes: &[Change]) -> Known {
     let mut known = Known::default();
     known.listing(heads);

@@ -83,7 +83,7 @@ impl<S: Sink> Stream<S> {
         Ok(())
     }
 
-    /// Whatever is there and was not seen, as a list of metadata shows.
+    /// Lists metadata, and returns the objects that exist and were not seen.
     pub(super) async fn suspects(&mut self, resource: &Arc<Resource>) -> Result<Listed, NoList> {
         let mut listed = Listed::default();
         let mut token = String::new();
