@@ -6,7 +6,7 @@ pub use book::Book;
 
 use crate::metrics::{self, Metrics};
 use crate::watch::Position;
-use crate::watch::checkpoint::Progress;
+use crate::watch::checkpoint::{CheckpointEntry, Progress};
 use crate::workload::{Ack, ResourceVersion};
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
@@ -89,8 +89,8 @@ impl Progress for Ledger {
         self.lag.set(lag.as_secs_f64());
     }
 
-    fn blind_before(&self, from: ResourceVersion, to: ResourceVersion) {
-        self.blind(from, to);
+    fn take_over(&self, entry: &CheckpointEntry) {
+        self.update(|book| book.take_over(entry));
     }
 }
 

@@ -35,7 +35,7 @@ pub trait Progress: Send + Sync {
     /// Notes how long the oldest of what is on its way has been so.
     fn measure(&self);
     /// Takes over what an earlier process wrote down.
-    fn blind_before(&self, from: ResourceVersion, to: ResourceVersion);
+    fn take_over(&self, entry: &CheckpointEntry);
 }
 
 /// One kind in the checkpoint.
@@ -126,9 +126,7 @@ impl Checkpoint {
                 );
                 continue;
             };
-            for (from, to) in &entry.blind {
-                follower.progress.blind_before(*from, *to);
-            }
+            follower.progress.take_over(&entry);
             positions.insert(follower.key.clone(), entry.position);
         }
         positions

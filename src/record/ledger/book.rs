@@ -1,6 +1,7 @@
 //! Up to where everything of a kind is durable: what is still on its way, by resourceVersion. Pure.
 
 use crate::watch::Position;
+use crate::watch::checkpoint::CheckpointEntry;
 use crate::workload::{Ack, ResourceVersion};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -40,15 +41,23 @@ impl Book {
             .first_key_value()
             .map(|(oldest, _)| oldest.before());
         let through = oldest.map_or(self.reached, |oldest| oldest.min(self.reached));
+        // The time of a later place would be too young. Without an older one, no time is known.
         let dated = self
             .dated
             .iter()
             .rev()
-            .find(|position| position.at <= through)
-            .or(self.dated.front());
+            .find(|position| position.at <= through);
         Ack {
             through,
             time: dated.map(|position| position.time).unwrap_or_default(),
+        }
+    }
+
+    /// An earlier process has written down its place, with its time, and where something may have gone unseen.
+    pub fn take_over(&mut self, entry: &CheckpointEntry) {
+        self.date(entry.position);
+        for (from, to) in &entry.blind {
+            self.blind(*from, *to);
         }
     }
 
@@ -165,6 +174,26 @@ mod tests {
         assert_eq!(book.ack().through, rv("15"));
         book.reached(place("14", 1));
         assert_eq!(book.ack().through, rv("15"));
+    }
+
+    #[test]
+    fn a_place_before_all_dated_ones_has_the_time_of_the_checkpoint_or_none() {
+        let mut book = Book::default();
+        let now = Instant::now();
+        book.pending(rv("90"), now);
+        book.reached(place("100", 5));
+        assert_eq!(book.ack().time, DateTime::UNIX_EPOCH, "none is known");
+        let mut resumed = Book::default();
+        resumed.take_over(&CheckpointEntry {
+            position: place("50", 2),
+            blind: vec![(rv("10"), rv("20"))],
+        });
+        assert_eq!(resumed.ack().through, ResourceVersion::default());
+        resumed.pending(rv("90"), now);
+        resumed.reached(place("100", 5));
+        let ack = resumed.ack();
+        assert_eq!((ack.through, ack.time), (rv("89"), place("50", 2).time));
+        assert_eq!(resumed.blind_intervals(), [(rv("10"), rv("20"))]);
     }
 
     #[test]
