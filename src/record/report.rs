@@ -6,6 +6,7 @@ use crate::watch::checkpoint::CHECKPOINT;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter as Source};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -101,13 +102,62 @@ fn warning(reason: &str, note: String) -> Event {
     }
 }
 
+/// The Events that were sent lately. kube's `Recorder` takes Events about one object with one reason for repetitions,
+/// whatever their notes say, and sends the first note again; so each note has a `Recorder` of its own.
+struct Series {
+    client: Client,
+    recorders: VecDeque<(SeriesKey, Recorder)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SeriesKey {
+    kind: Option<String>,
+    namespace: Option<String>,
+    name: Option<String>,
+    uid: Option<String>,
+    reason: String,
+    note: Option<String>,
+}
+
+impl SeriesKey {
+    fn of(Report { workload, event }: &Report) -> Self {
+        Self {
+            kind: workload.kind.clone(),
+            namespace: workload.namespace.clone(),
+            name: workload.name.clone(),
+            uid: workload.uid.clone(),
+            reason: event.reason.clone(),
+            note: event.note.clone(),
+        }
+    }
+}
+
+impl Series {
+    /// What sends `report`, and knows whether it repeats an earlier one.
+    fn recorder(&mut self, report: &Report) -> Recorder {
+        let key = SeriesKey::of(report);
+        if let Some((_, recorder)) = self.recorders.iter().find(|(known, _)| *known == key) {
+            return recorder.clone();
+        }
+        let source = Source {
+            controller: "revisor".to_owned(),
+            instance: None,
+        };
+        let recorder = Recorder::new(self.client.clone(), source);
+        self.recorders.truncate(WAITING - 1);
+        self.recorders.push_front((key, recorder.clone()));
+        recorder
+    }
+}
+
 async fn send(client: Client, mut reports: mpsc::Receiver<Report>, metrics: Metrics) {
-    let source = Source {
-        controller: "revisor".to_owned(),
-        instance: None,
+    let mut series = Series {
+        client,
+        recorders: VecDeque::new(),
     };
-    let recorder = Recorder::new(client, source);
-    while let Some(Report { workload, event }) = reports.recv().await {
+    while let Some(report) = reports.recv().await {
+        let recorder = series.recorder(&report);
+        let Report { workload, event } = report;
         let sent = timeout(DEADLINE, recorder.publish(&event, &workload)).await;
         if !matches!(sent, Ok(Ok(()))) {
             metrics.events_dropped.inc();

@@ -45,6 +45,11 @@ impl Content {
         self.snapshot.as_ref().and_then(|gzip| unpack(gzip).ok())
     }
 
+    /// The version of the kind; none when the content is not known.
+    pub(super) fn api_version(&self) -> Option<String> {
+        (!self.api_version.is_empty()).then(|| self.api_version.clone())
+    }
+
     pub(super) fn is_of(&self, api_version: &str) -> bool {
         self.api_version == api_version
     }

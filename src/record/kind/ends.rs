@@ -12,6 +12,7 @@ use crate::revision::Revision;
 use crate::watch::{Lost, Reason, Recorded};
 use crate::workload::{Change, ResourceVersion};
 use chrono::{DateTime, Utc};
+use k8s_openapi::api::core::v1::ObjectReference;
 use uuid::Uuid;
 
 impl KindRecorder {
@@ -144,7 +145,16 @@ impl KindRecorder {
             "{kind} {namespace}/{name} was deleted; whether it was changed after generation {generation} cannot be known: \
              etcd's history was compacted"
         );
-        self.recorder.reporter.tell("EndUnknown", note);
+        let tracked = self.workloads.get(&recorded.uid);
+        let workload = ObjectReference {
+            api_version: tracked.and_then(|tracked| tracked.content.api_version()),
+            kind: Some(kind.clone()),
+            name: Some(name.clone()),
+            namespace: Some(namespace.clone()),
+            uid: Some(recorded.uid.to_string()),
+            ..ObjectReference::default()
+        };
+        self.recorder.reporter.warn_of(workload, "EndUnknown", note);
     }
 
     /// The content of a generation never moves, unless the kind's definition did.
