@@ -1,4 +1,7 @@
 //! Connections to the API server, each with the limits of its use.
+//!
+//! Every request has a deadline here, whatever its transport does: for the head of its answer, and for the silence
+//! within it. Callers that need an answer sooner set a shorter one.
 
 pub mod backoff;
 pub mod page;
@@ -9,6 +12,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use std::path::Path;
 use std::time::Duration;
+use tower::ServiceBuilder;
+use tower_http::timeout::ResponseBodyTimeoutLayer;
 
 /// Clients for one API server.
 #[derive(Clone)]
@@ -21,10 +26,22 @@ pub struct Clients {
     pub namespace: String,
 }
 
+/// The head of an answer comes within this time, or the request has failed.
+const ANSWER: Duration = Duration::from_secs(30);
+
 /// A watch that has nothing to say for so long is broken: the server should have ended it after 50 seconds.
 const SILENCE: Duration = Duration::from_secs(75);
 
 impl Clients {
+    /// Clients whose requests have deadlines, over the connections of `watch` and `call`.
+    pub fn new(watch: Client, call: Client, namespace: String) -> Self {
+        Self {
+            watch: bounded(watch, SILENCE),
+            call: bounded(call, ANSWER),
+            namespace,
+        }
+    }
+
     /// Connects to the cluster of the kubeconfig file; without one as the pod's own service account, or else as kubectl would.
     ///
     /// # Errors
@@ -39,15 +56,24 @@ impl Clients {
         config.default_retry = false;
         config.read_timeout = Some(SILENCE);
         let watch = Client::try_from(config.clone())?;
-        config.read_timeout = Some(Duration::from_secs(30));
+        config.read_timeout = Some(ANSWER);
         config.reset_reader_on_write = true;
         let namespace = config.default_namespace.clone();
-        Ok(Self {
-            watch,
-            call: Client::try_from(config)?,
-            namespace,
-        })
+        Ok(Self::new(watch, Client::try_from(config)?, namespace))
     }
+}
+
+/// A client over `client` whose answers begin within [`ANSWER`], and are never silent for longer than `silence`.
+fn bounded(client: Client, silence: Duration) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let service = ServiceBuilder::new()
+        .layer(ResponseBodyTimeoutLayer::new(silence))
+        .timeout(ANSWER)
+        .service_fn(move |request| {
+            let client = client.clone();
+            async move { client.send(request).await }
+        });
+    Client::new(service, namespace)
 }
 
 async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 /// A kind and what records it.
 type Recording = (Arc<Kind>, KindRecorder);
 
-/// Starts them. The cache is filled first, because a kind is read only when its recorded Revisions are known.
+/// Starts them. The cache is filled first, because a kind is read only when its recorded Revisions are known. The
+/// labels of namespaces matter to readers only: recording does not wait for them.
 pub(super) fn start(replica: &mut Replica) {
     let deps = &replica.deps;
     let tasks = &mut replica.reading;
@@ -30,33 +31,37 @@ pub(super) fn start(replica: &mut Replica) {
     replica.checkpoint = Some(checkpoint);
 }
 
-/// Neither the replica nor what it serves is ready before the cache is filled.
+/// Neither the replica nor what it serves is ready before the cache is filled, and before the labels of namespaces
+/// are known, so that nothing is served with the wrong project.
 fn open_gates(deps: &Deps, is_filled: &watch::Receiver<bool>, tasks: &mut Tasks) {
+    let is_named = follow_namespaces(deps, tasks);
     for readiness in [&deps.ready, &deps.filled] {
-        let gate = readiness.gate("Revisions");
-        let is_filled = is_filled.clone();
-        tasks.spawn("gate", async move {
-            raised(is_filled).await;
-            gate.send_replace(true);
-            std::future::pending::<()>().await;
-        });
+        for (name, is_open) in [("Revisions", is_filled), ("namespaces", &is_named)] {
+            let gate = readiness.gate(name);
+            let is_open = is_open.clone();
+            tasks.spawn("gate", async move {
+                raised(is_open).await;
+                gate.send_replace(true);
+                std::future::pending::<()>().await;
+            });
+        }
     }
 }
 
-/// The labels of namespaces come first, so that nothing is served with the wrong project.
-fn fill_cache(deps: &Deps, filled: watch::Sender<bool>, tasks: &mut Tasks) {
+fn follow_namespaces(deps: &Deps, tasks: &mut Tasks) -> watch::Receiver<bool> {
     let (named, is_named) = watch::channel(false);
     let client = deps.clients.watch.clone();
-    let naming = deps
-        .cache
-        .clone()
-        .follow_namespaces(client.clone(), deps.labels.clone(), named);
-    tasks.spawn("namespaces", naming);
     let cache = deps.cache.clone();
-    tasks.spawn("cache", async move {
-        raised(is_named).await;
-        cache.run(client, filled).await;
-    });
+    tasks.spawn(
+        "namespaces",
+        cache.follow_namespaces(client, deps.labels.clone(), named),
+    );
+    is_named
+}
+
+fn fill_cache(deps: &Deps, filled: watch::Sender<bool>, tasks: &mut Tasks) {
+    let client = deps.clients.watch.clone();
+    tasks.spawn("cache", deps.cache.clone().run(client, filled));
 }
 
 /// Follows each kind from where the checkpoint says, once the cache is filled.

@@ -72,11 +72,7 @@ fn answer(line: &str, body: &str) -> Answer {
 
 fn clients() -> (Clients, Log) {
     let (client, log): (Client, Log) = client(|line, body, _| answer(line, body));
-    let clients = Clients {
-        watch: client.clone(),
-        call: client,
-        namespace: "default".to_owned(),
-    };
+    let clients = Clients::new(client.clone(), client, "default".to_owned());
     (clients, log)
 }
 
