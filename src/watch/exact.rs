@@ -22,6 +22,9 @@ const TRIES: u32 = 12;
 /// No object has this name: reading it shows whether anything can be read.
 const NOBODY: &str = "revisor-asks-whether-this-place-can-be-read";
 
+/// The API server's words for a place to which the history has not come yet (504, cause `ResourceVersionTooLarge`).
+const FUTURE: &str = "Too large resource version";
+
 /// Reads the past of one kind.
 #[derive(Clone)]
 pub(super) struct Exact {
@@ -120,6 +123,19 @@ impl Exact {
         )
     }
 
+    /// Whether the API server says that the history has not come to `at` yet. The name makes it ask etcd instead of its
+    /// cache, which may be behind.
+    pub(super) async fn is_future(&self, resource: &Resource, at: ResourceVersion) -> bool {
+        let answer = page(&self.client, &nobody(resource, at), Some(METADATA)).await;
+        let error = answer.err();
+        error.is_some_and(|error| {
+            matches!(
+                error.downcast_ref(),
+                Some(kube::Error::Api(status)) if status.message.contains(FUTURE)
+            )
+        })
+    }
+
     /// Metadata of all objects as they were at `at`.
     pub(super) async fn all(
         &self,
@@ -128,11 +144,7 @@ impl Exact {
     ) -> PastResult<Vec<Box<RawValue>>> {
         let mut items = Vec::new();
         let mut next = format!("{}?limit={PAGE}{}", resource.path(None), exactly(at));
-        let nobody = format!(
-            "{}?fieldSelector=metadata.name%3D{NOBODY}{}",
-            resource.path(Some("default")),
-            exactly(at)
-        );
+        let nobody = nobody(resource, at);
         loop {
             let page = match self.persist(&next, Some(METADATA), &nobody).await? {
                 Past::Was(page) => page,
@@ -201,6 +213,15 @@ impl Exact {
             sleep(backoff(WAITS, failures)).await;
         }
     }
+}
+
+/// A question about nothing, at a place: the API server reads a single key.
+fn nobody(resource: &Resource, at: ResourceVersion) -> String {
+    let collection = resource.path(Some("default"));
+    format!(
+        "{collection}?fieldSelector=metadata.name%3D{NOBODY}{}",
+        exactly(at)
+    )
 }
 
 fn exactly(at: ResourceVersion) -> String {

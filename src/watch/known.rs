@@ -114,12 +114,14 @@ impl Known {
         self.workloads.insert(uid, workload);
     }
 
-    /// The reads that `change` needs before it can be passed on. `is_selected` is called only for an object that a list
-    /// shows and that is not known.
+    /// The reads that `change` needs before it can be passed on. `is_selected` is called only for an object that is not
+    /// known, and that is there already according to a list, or to a watch that has not shown its creation.
     pub fn need(&self, change: &Change, is_selected: impl FnOnce() -> bool) -> Need {
         let listed = change.seen == Observed::List;
         let Some(workload) = self.workloads.get(&change.uid) else {
-            return if listed && is_selected() {
+            let is_there =
+                listed || (change.op != Op::Added && !self.ignored.contains(&change.uid));
+            return if is_there && is_selected() {
                 self.origin(change)
             } else {
                 Need::Nothing
@@ -160,6 +162,11 @@ impl Known {
             || self.workloads.get(&uid).is_some_and(is_known)
     }
 
+    /// The last known generation of a workload that exists.
+    pub fn last(&self, uid: Uuid) -> Option<Version> {
+        self.workloads.get(&uid).map(|workload| workload.last)
+    }
+
     /// Whether no workload of that uid exists, as far as is known.
     pub fn is_gone(&self, uid: Uuid) -> bool {
         !self.workloads.contains_key(&uid)
@@ -177,6 +184,13 @@ impl Known {
         let is_back = |ended: &Ended| ended.seen && is_later(ended.last.at);
         self.workloads.get(&change.uid).is_some_and(is_younger)
             || self.ended.get(&change.uid).is_some_and(is_back)
+    }
+
+    /// The newest place at which any object is known to have been.
+    pub fn newest(&self) -> ResourceVersion {
+        let present = self.workloads.values().map(|workload| workload.last.at);
+        let ended = self.ended.values().map(|ended| ended.last.at);
+        present.chain(ended).max().unwrap_or_default()
     }
 
     /// The workloads that are known and not among those that exist.

@@ -66,6 +66,10 @@ pub struct Stream<S> {
     metrics: Metrics,
     ready: watch::Sender<bool>,
     dates: Dates,
+    /// The newest list, and the time at which it was asked for.
+    newest_list: Option<Position>,
+    /// The place after which the watch has shown everything: whatever was created since, it should have shown.
+    origin: Option<Position>,
     /// Whether this process has followed the kind before: what is missing now was missed by it.
     resumed: bool,
     audit: Duration,
@@ -97,6 +101,8 @@ impl<S: Sink> Stream<S> {
             metrics,
             ready,
             dates: Dates::new(since),
+            newest_list: None,
+            origin: None,
             resumed: false,
             audit,
             audited: Instant::now(),
@@ -170,6 +176,7 @@ impl<S: Sink> Stream<S> {
         resumable: bool,
     ) -> Result<ResourceVersion, Unserved> {
         let since = self.since();
+        self.origin = self.dates.since().or(self.newest_list);
         let mut at = since.unwrap_or_default();
         let mut join = Join::start(listed, since, resumable);
         loop {
@@ -185,7 +192,13 @@ impl<S: Sink> Stream<S> {
                 }
                 JoinStep::Sample(place) => self.sample(resource, &mut join, place).await?,
                 JoinStep::Blind { from, to } => self.outlet.tell(Fact::Blind { from, to }).await,
-                JoinStep::Joined(at) => return Ok(at),
+                JoinStep::Joined(at) => {
+                    // The watch goes on from the list.
+                    if let Some(list) = self.newest_list.filter(|list| list.at == at) {
+                        self.origin = Some(list);
+                    }
+                    return Ok(at);
+                }
             }
         }
     }

@@ -22,10 +22,12 @@ const HISTORY: &[(u64, u128, i64)] = &[
     (17, 1, 4),
     (18, 2, 0),
     (19, 3, 2),
+    (20, 4, 1),
+    (21, 4, 2),
 ];
-/// What the watch shows of it.
-const SHOWN: &[u64] = &[11, 12, 13];
-const NOW: u64 = 20;
+/// What the watch shows of it. Of the fourth only the very last generation is missing.
+const SHOWN: &[u64] = &[11, 12, 13, 20];
+const NOW: u64 = 22;
 
 fn note(fact: &Fact) -> Option<String> {
     match fact {
@@ -112,7 +114,7 @@ async fn events_that_a_watch_lost_are_found_and_read_back() {
     let task = tokio::spawn(stream.run());
     let notes = || facts.texts(note);
     let complete = async {
-        while notes().len() < 9 {
+        while notes().len() < 11 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -145,11 +147,12 @@ async fn events_that_a_watch_lost_are_found_and_read_back() {
         ]
     );
     assert_eq!(of("3:"), ["3:1 Repair Modified", "3:2 Repair Modified"]);
+    assert_eq!(of("4:"), ["4:1 Watch Modified", "4:2 Repair Modified"]);
     assert_eq!(
         metrics
             .audit_repairs
             .get_or_create(&kind("Deployment"))
             .get(),
-        3
+        4
     );
 }

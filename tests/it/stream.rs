@@ -59,6 +59,14 @@ async fn follow(
     (facts.texts(note), metrics, asked)
 }
 
+/// The answer to a question about a place to which etcd has not come.
+fn future(now: u32, line: &str) -> Option<Answer> {
+    let (_, asked) = line.split_once("resourceVersion=")?;
+    let asked: u32 = asked.split('&').next()?.parse().ok()?;
+    let message = format!("Too large resource version: {asked}, current: {now}");
+    (asked > now).then(|| Answer::status(504, "Timeout", &message))
+}
+
 /// The same from a checkpoint, while the present is at `now`.
 async fn follow_from(
     since: Option<Position>,
@@ -80,7 +88,7 @@ async fn follow_from(
             return list(now, &[]);
         }
         if line.contains("resourceVersionMatch=Exact") {
-            return past(&listed, line);
+            return future(now, line).unwrap_or_else(|| past(&listed, line));
         }
         let next =
             |answers: &Mutex<std::vec::IntoIter<Answer>>| answers.lock().expect("no panic").next();
@@ -415,6 +423,42 @@ async fn another_history_is_found_after_a_broken_watch_too() {
     assert_eq!(facts.texts(note).len(), 5);
     let broken = vec![Answer::Broken, Answer::Broken];
     follow_from(None, 9, vec![list(10, &[])], broken, "rewound 10 to 9").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_answered_from_the_past_is_asked_for_again() {
+    let shown = vec![
+        events(&[event("ADDED", &object(1, 12))]),
+        Answer::status(410, "Expired", "too old"),
+    ];
+    // The list after the 410 is one of before the object was created.
+    let lists = vec![list(10, &[]), list(9, &[]), list(13, &[object(2, 13)])];
+    let (facts, _, _) = follow_from(None, u32::MAX, lists, shown, "at 13").await;
+    let notes = facts.texts(note);
+    assert!(
+        !notes.iter().any(|note| note.starts_with("rewound")),
+        "{notes:?}"
+    );
+    assert!(
+        notes.iter().any(|note| note.starts_with("2@13")),
+        "{notes:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workload_whose_creation_the_watch_has_lost_is_read_back_from_the_first_generation() {
+    let shown = vec![events(&[event("MODIFIED", &object(2, 13))])];
+    let lists = vec![list(10, &[]), list(12, &[object(1, 12)])];
+    let (facts, _, asked) = follow_from(None, u32::MAX, lists, shown, "at 13").await;
+    let read = asked
+        .iter()
+        .filter(|line| line.contains("resourceVersion=12&resourceVersionMatch=Exact"));
+    assert_eq!(read.count(), 1, "{asked:?}");
+    let notes = facts.texts(note);
+    assert!(
+        notes.iter().any(|note| note.starts_with("2@13")),
+        "{notes:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -137,6 +137,11 @@ impl Listed {
         Placed::Later
     }
 
+    /// `change`, which a list at `at` shows, comes right after `last`, and has to be passed on.
+    pub fn follows(&mut self, change: &Change, last: Version, at: ResourceVersion) {
+        self.behind.push(Behind::new(change, last, false, Some(at)));
+    }
+
     /// The last page was at `at`: what is known and was not shown is gone.
     pub fn complete(&mut self, at: ResourceVersion, known: &Known) {
         self.at = at;

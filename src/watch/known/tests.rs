@@ -126,7 +126,25 @@ fn an_unknown_object_of_a_list_has_an_origin_if_it_is_selected() {
     let known = after(&[], &[]);
     assert_eq!(need(&known, &listed(3, 30)), Need::Origin);
     assert_eq!(known.need(&listed(3, 30), || false), Need::Nothing);
-    assert_eq!(need(&known, &watched(3, 30)), Need::Nothing);
+}
+
+#[test]
+fn an_object_whose_creation_the_watch_has_not_shown_has_an_origin() {
+    let mut known = after(&[], &[]);
+    let created = Change {
+        op: Op::Added,
+        ..watched(1, 30)
+    };
+    assert_eq!(need(&known, &created), Need::Nothing);
+    assert_eq!(need(&known, &watched(3, 30)), Need::Origin);
+    assert_eq!(need(&known, &deleted(3, 30)), Need::Origin);
+    assert_eq!(known.need(&watched(3, 30), || false), Need::Nothing);
+    known.pass_over(&watched(2, 20));
+    assert_eq!(
+        need(&known, &watched(3, 30)),
+        Need::Nothing,
+        "it was there and not selected"
+    );
 }
 
 #[test]

@@ -17,7 +17,10 @@ impl<S: Sink> Stream<S> {
         let asked = clock::now();
         if let Ok(page) = self.exact.present(resource, 1, "", true).await {
             if page.at < *at {
-                return self.start_over(page.at).await;
+                if self.is_restored(resource, *at).await {
+                    self.start_over(page.at).await;
+                }
+                return;
             }
             self.dates.measured(page.at, asked);
             self.heard(true).await;

@@ -8,7 +8,7 @@ use crate::metrics;
 use crate::revision::Observed;
 use crate::watch::exact::Unserved;
 use crate::watch::{Fact, Sink};
-use crate::workload::{Change, Op, Resource, ResourceVersion};
+use crate::workload::{Change, Op, Resource, ResourceVersion, Version};
 use futures::StreamExt;
 use http::Request;
 use kube::api::WatchEvent;
@@ -168,13 +168,33 @@ impl<S: Sink> Stream<S> {
         if self.outlet.known().contradicts(&change) {
             self.start_over(change.resource_version).await;
         }
-        if let Need::After { last, refresh } = self.outlet.need(&change) {
-            let behind = Behind::new(&change, last, refresh, None);
+        if let Some(behind) = self.behind(&change) {
             let history = self.exact.history(resource, &behind).await?;
             self.tell(resource, &behind, history).await?;
         }
         self.outlet.change(change).await;
         Ok(())
+    }
+
+    /// The past that has to be read before `change`, which a watch shows.
+    fn behind(&mut self, change: &Change) -> Option<Behind> {
+        match (self.outlet.need(change), self.origin) {
+            (Need::After { last, refresh }, _) => Some(Behind::new(change, last, refresh, None)),
+            (Need::Origin, Some(origin)) if origin.at < change.resource_version => {
+                tracing::warn!(
+                    namespace = change.namespace,
+                    name = change.name,
+                    generation = change.generation,
+                    "the watch has not shown the creation of this workload; reading it back"
+                );
+                let nothing = Version {
+                    generation: 0,
+                    at: origin.at,
+                };
+                Some(Behind::new(change, nothing, false, None))
+            }
+            _ => None,
+        }
     }
 
     /// A watch shows what comes after a place, in order; anything else would be taken for news.

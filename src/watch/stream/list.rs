@@ -7,13 +7,26 @@ use crate::client::page::has_status;
 use crate::clock;
 use crate::metrics;
 use crate::revision::Observed;
-use crate::watch::Sink;
 use crate::watch::exact::Unserved;
+use crate::watch::{Position, Sink};
 use crate::workload::{Change, Op, Resource, ResourceVersion};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// A page is in memory as a whole, several times over.
 const PAGE: usize = 200;
+
+/// The waits before the reads that confirm that etcd was restored.
+const CONFIRM: [Duration; 2] = [Duration::ZERO, Duration::from_secs(1)];
+
+/// A list shows a place before one that was seen, and other reads do not confirm it.
+#[derive(Debug, thiserror::Error)]
+#[error("the list is of resourceVersion {at}, which is older than {seen}")]
+struct StaleList {
+    at: ResourceVersion,
+    seen: ResourceVersion,
+}
 
 /// Why there is no list.
 pub(super) enum NoList {
@@ -34,6 +47,12 @@ impl From<anyhow::Error> for NoList {
     }
 }
 
+impl From<StaleList> for NoList {
+    fn from(stale: StaleList) -> Self {
+        Self::Failed(stale.into())
+    }
+}
+
 impl From<Unserved> for NoList {
     fn from(_: Unserved) -> Self {
         Self::Absent
@@ -47,10 +66,12 @@ impl<S: Sink> Stream<S> {
         self.metrics.lists.get_or_create(&labels).inc();
         self.outlet.listing().await;
         let asked = clock::now();
+        let seen = self.seen();
         let mut listed = Listed::default();
         let mut token = String::new();
         loop {
             let page = self.exact.present(resource, PAGE, &token, false).await?;
+            self.believe(resource, page.at, seen).await?;
             self.heard(true).await;
             for raw in page.items {
                 if let Some(change) = self.edge(resource, Observed::List, Op::Added, raw) {
@@ -60,10 +81,47 @@ impl<S: Sink> Stream<S> {
             token = page.token;
             if token.is_empty() {
                 self.dates.measured(page.at, asked);
+                self.newest_list = Some(Position {
+                    at: page.at,
+                    time: asked,
+                });
                 listed.complete(page.at, self.outlet.known());
                 return Ok(listed);
             }
         }
+    }
+
+    /// A list at `at` is believed when it is not older than `seen`, or when etcd was restored.
+    async fn believe(
+        &self,
+        resource: &Arc<Resource>,
+        at: ResourceVersion,
+        seen: ResourceVersion,
+    ) -> Result<(), StaleList> {
+        if at >= seen || self.is_restored(resource, seen).await {
+            Ok(())
+        } else {
+            Err(StaleList { at, seen })
+        }
+    }
+
+    /// The newest place that this or an earlier process has seen.
+    fn seen(&self) -> ResourceVersion {
+        let known = self.outlet.known().newest();
+        self.since().map_or(known, |since| since.max(known))
+    }
+
+    /// Whether the place `seen`, which this or an earlier process has seen, does not exist any more. That a list is of
+    /// an older place does not show it: a list may be answered from the past. A read at the place itself cannot be.
+    pub(super) async fn is_restored(&self, resource: &Resource, seen: ResourceVersion) -> bool {
+        for wait in CONFIRM {
+            sleep(wait).await;
+            if !self.exact.is_future(resource, seen).await {
+                tracing::warn!(%seen, "a list was answered from the past");
+                return false;
+            }
+        }
+        true
     }
 
     /// Passes on an object of a list at `at`, or notes what has to be read first.
@@ -85,10 +143,12 @@ impl<S: Sink> Stream<S> {
 
     /// Lists metadata, and returns the objects that exist and were not seen.
     pub(super) async fn suspects(&mut self, resource: &Arc<Resource>) -> Result<Listed, NoList> {
+        let seen = self.seen();
         let mut listed = Listed::default();
         let mut token = String::new();
         loop {
             let page = self.exact.present(resource, PAGE, &token, true).await?;
+            self.believe(resource, page.at, seen).await?;
             for raw in page.items {
                 let Some(change) = self.edge(resource, Observed::List, Op::Added, raw) else {
                     continue;
@@ -137,8 +197,15 @@ impl<S: Sink> Stream<S> {
         // Nothing of an object that was never seen counts as passed on.
         let since = Some(ResourceVersion::default());
         match listed.place(&whole, need, at, since) {
-            Placed::Rewound => Err(NoList::Rewound(change.resource_version)),
-            Placed::Now | Placed::Later => Ok(()),
+            Placed::Rewound => return Err(NoList::Rewound(change.resource_version)),
+            // Nothing lies between the last known state and this one, but the watch has not shown this one.
+            Placed::Now => {
+                if let Some(last) = self.outlet.known().last(whole.uid) {
+                    listed.follows(&whole, last, at);
+                }
+            }
+            Placed::Later => {}
         }
+        Ok(())
     }
 }

@@ -128,7 +128,7 @@ impl<S: Sink> Stream<S> {
     ) {
         // The newest state of a workload is ours whenever it was created.
         let is_newest = *hole.generations.end() >= behind.to.generation;
-        let since = self.dates.since().map(|since| since.time);
+        let since = self.origin.map(|origin| origin.time);
         if !is_newest && !behind.is_ours(since) {
             return;
         }
