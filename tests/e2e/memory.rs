@@ -13,8 +13,8 @@ use tokio::time::sleep;
 const QUEUE: u64 = 8 << 20;
 /// What a cached Revision may take: 1.5 times its JSON, and 256 bytes.
 const CACHED: u64 = 3 << 10;
-/// Edits in a minute, 100 a second: two slow processors make that; 200 are asked for.
-const EDITS: usize = 6000;
+/// Edits in a minute, at least: a quarter of 100 a second, which two processors of 2020 make.
+const EDITS: usize = 1500;
 
 /// Resident memory in bytes.
 fn resident(revisor: &Revisor) -> u64 {
