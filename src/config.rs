@@ -113,7 +113,7 @@ impl Default for RestFile {
 }
 
 /// The validated configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The kinds that are recorded.
     pub catalogue: Catalogue,

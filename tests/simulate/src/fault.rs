@@ -1,0 +1,228 @@
+//! The kinds of faults, and one injection of one.
+
+use crate::call::Class;
+use serde::{Deserialize, Serialize};
+
+/// A kind of fault, by the name that people use.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+)]
+pub enum Fault {
+    /// An answer takes long.
+    Slow,
+    /// A request never arrives, and its connection breaks.
+    RequestLost,
+    /// A request is carried out, and the connection breaks before its answer.
+    AnswerLost,
+    /// The connection breaks at once, and the request is carried out later.
+    CarriedOutLate,
+    /// A proxy sends a request twice; the second answer is passed on.
+    SentTwice,
+    /// 429, with Retry-After.
+    TooManyRequests,
+    /// 500.
+    InternalError,
+    /// 503.
+    Unavailable,
+    /// 504.
+    GatewayTimeout,
+    /// 410 for a list, a page of it, or a watch.
+    Gone,
+    /// A request that is never answered.
+    Hang,
+    /// The connection breaks within the body of an answer.
+    BodyCut,
+    /// A watch ends early.
+    WatchEnds,
+    /// A watch breaks within a line.
+    WatchCutInLine,
+    /// A line arrives in two parts, the first of which ends within a character; sometimes the second never comes.
+    WatchCutInCharacter,
+    /// A watch shows nothing any more, and does not end.
+    WatchStalls,
+    /// A watch says that its history is gone.
+    WatchExpires,
+    /// A watch says that the server has failed.
+    WatchFails,
+    /// Events of a watch arrive late.
+    EventsLate,
+    /// An event arrives twice.
+    EventTwice,
+    /// An event never arrives (etcd #18089, #20655; kubernetes #123072).
+    EventLost,
+    /// An event is followed by an older one.
+    EventsGoBack,
+    /// etcd compacts its history.
+    Compaction,
+    /// An API server restarts: its watches end, and its cache begins anew.
+    ServerRestarts,
+    /// Compaction and a restart of both API servers at once.
+    Blackout,
+    /// The cache of an API server hears nothing new for a while.
+    CacheStale,
+    /// A consistent list is answered from the past.
+    ListStale,
+    /// Nothing answers for a while.
+    Outage,
+    /// A replica reaches nothing for a while.
+    Partition,
+    /// Nothing of a replica's traffic moves for a while, in either direction.
+    Freeze,
+    /// A replica is killed, and started again.
+    Kill,
+    /// A replica is killed after it has written the checkpoint.
+    KillAfterCheckpoint,
+    /// A replica is killed between a list and the watch that follows.
+    KillAfterList,
+    /// A replica is killed when it has created a Revision.
+    KillAfterCreate,
+    /// A replica is away while etcd compacts its history.
+    AwayOverCompaction,
+    /// Revisions are refused in a namespace.
+    Denied,
+    /// A namespace has no room for Revisions.
+    QuotaExceeded,
+    /// The checkpoint is deleted.
+    CheckpointDeleted,
+    /// The servers' clocks are not those of the replicas.
+    ClockSkew,
+    /// Workloads change before the first checkpoint is written.
+    FirstStart,
+    /// A Revision is deleted.
+    RevisionDeleted,
+}
+
+/// The faults that Revisor stands.
+pub const STOOD: &[Fault] = &[
+    Fault::Slow,
+    Fault::RequestLost,
+    Fault::AnswerLost,
+    Fault::CarriedOutLate,
+    Fault::SentTwice,
+    Fault::TooManyRequests,
+    Fault::InternalError,
+    Fault::Unavailable,
+    Fault::GatewayTimeout,
+    Fault::Gone,
+    Fault::Hang,
+    Fault::BodyCut,
+    Fault::WatchEnds,
+    Fault::WatchCutInLine,
+    Fault::WatchCutInCharacter,
+    Fault::WatchStalls,
+    Fault::WatchExpires,
+    Fault::WatchFails,
+    Fault::EventsLate,
+    Fault::EventTwice,
+    Fault::EventLost,
+    Fault::EventsGoBack,
+    Fault::Compaction,
+    Fault::ServerRestarts,
+    Fault::Blackout,
+    Fault::CacheStale,
+    Fault::ListStale,
+    Fault::Outage,
+    Fault::Partition,
+    Fault::Freeze,
+    Fault::Kill,
+    Fault::KillAfterCheckpoint,
+    Fault::KillAfterList,
+    Fault::KillAfterCreate,
+    Fault::AwayOverCompaction,
+];
+
+/// The place at which a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strikes {
+    /// The next request that it aims at.
+    Request,
+    /// The next event of a watch that it aims at.
+    Event,
+    /// The world, at once.
+    World,
+}
+
+impl Fault {
+    pub fn strikes(self) -> Strikes {
+        match self {
+            Self::Slow
+            | Self::RequestLost
+            | Self::AnswerLost
+            | Self::CarriedOutLate
+            | Self::SentTwice
+            | Self::TooManyRequests
+            | Self::InternalError
+            | Self::Unavailable
+            | Self::GatewayTimeout
+            | Self::Gone
+            | Self::Hang
+            | Self::BodyCut
+            | Self::ListStale
+            | Self::KillAfterCheckpoint
+            | Self::KillAfterList
+            | Self::KillAfterCreate
+            | Self::Denied
+            | Self::QuotaExceeded => Strikes::Request,
+            Self::WatchEnds
+            | Self::WatchCutInLine
+            | Self::WatchCutInCharacter
+            | Self::WatchStalls
+            | Self::WatchExpires
+            | Self::WatchFails
+            | Self::EventsLate
+            | Self::EventTwice
+            | Self::EventLost
+            | Self::EventsGoBack => Strikes::Event,
+            _ => Strikes::World,
+        }
+    }
+
+    /// Whether a request of this class is one that the fault can strike.
+    pub fn aims_at(self, class: Class) -> bool {
+        match self {
+            Self::Gone => matches!(
+                class,
+                Class::List | Class::Exact | Class::Watch | Class::Feed
+            ),
+            Self::BodyCut => matches!(class, Class::List | Class::Exact | Class::Feed),
+            Self::ListStale | Self::KillAfterList => class == Class::List,
+            Self::KillAfterCheckpoint => class == Class::Checkpoint,
+            Self::KillAfterCreate | Self::Denied | Self::QuotaExceeded => class == Class::Create,
+            Self::SentTwice | Self::CarriedOutLate => {
+                matches!(class, Class::Create | Class::Status | Class::Checkpoint)
+            }
+            _ => true,
+        }
+    }
+}
+
+/// One fault, at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Injection {
+    /// Milliseconds after the first change.
+    pub at: u64,
+    pub fault: Fault,
+    /// The replica that it aims at, where it aims at one.
+    pub replica: usize,
+    /// How long it lasts, or how much it takes; of 1000.
+    pub size: u32,
+    /// So many requests or events that it could strike are spared first.
+    pub spares: u32,
+}
+
+impl Injection {
+    /// A time of up to `most` milliseconds.
+    pub fn millis(&self, most: u64) -> u64 {
+        most * u64::from(self.size) / 1000
+    }
+}

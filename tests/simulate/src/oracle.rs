@@ -1,0 +1,253 @@
+//! The judges of a history: what Revisor has stored and said, compared with what happened.
+//!
+//! Each write is judged when it is carried out, against the state of the world at that moment; what is still missing
+//! is asked for at the end.
+
+mod checkpoint;
+mod stored;
+
+pub use stored::{Said, Stored};
+
+use crate::etcd::{Entry, Etcd, Op};
+use crate::kinds::{CONFIG_MAP, REVISION};
+use crate::truth::{Life, Truth, uid};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Something that must not be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    /// The promise that is broken, in one word.
+    pub promise: Promise,
+    pub text: String,
+}
+
+/// A promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Promise {
+    /// Every change is recorded or named.
+    NoneMissing,
+    /// Nothing is recorded that was no change.
+    NoneExtra,
+    /// A Revision is of the object and the content that it names.
+    NoneWrong,
+    /// A Gap names nothing that is known or can be read.
+    NoFalseGap,
+    /// A Revision never changes, apart from its view.
+    Immutable,
+    /// Everything before the checkpoint is stored.
+    CheckpointDurable,
+    /// The checkpoint's time is not later than its place.
+    CheckpointTime,
+    /// What is observed never goes back.
+    ObservedForward,
+    /// Recording goes on once nothing is in its way.
+    Liveness,
+    /// A replica never ends by itself.
+    NoEnd,
+    /// etcd is not said to have been restored when it was not.
+    NoFalseRewind,
+    /// A history takes no more memory than it needs.
+    Memory,
+}
+
+/// The judges.
+#[derive(Default)]
+pub struct Oracle {
+    pub truth: Truth,
+    pub stored: Stored,
+    pub said: Said,
+    pub violations: Vec<Violation>,
+    /// Whether several replicas write: then one may not know yet what another has stored.
+    pub replicas: usize,
+    /// Whether a list was answered from the past: then no place can be dated.
+    pub is_misled: bool,
+    /// Whether a watch has lost an event: then the checkpoint passes it, until the next audit finds it.
+    pub is_deaf: bool,
+}
+
+impl Oracle {
+    pub fn violated(&mut self, promise: Promise, text: String) {
+        self.violations.push(Violation { promise, text });
+    }
+
+    /// Judges a write that was just carried out.
+    pub fn saw(&mut self, entry: &Entry, etcd: &Etcd, autoscaled: bool) {
+        self.truth.saw(entry, autoscaled);
+        if *entry.key.kind == REVISION {
+            self.revision(entry, etcd);
+        } else if *entry.key.kind == CONFIG_MAP && entry.key.name == "revisor-checkpoint" {
+            self.checkpoint(entry, etcd);
+        }
+    }
+
+    /// An Event that Revisor wants to be written, whether that succeeds or not.
+    pub fn heard(&mut self, body: &[u8]) {
+        let Ok(event) = serde_json::from_slice::<Value>(body) else {
+            return;
+        };
+        if event["reason"] == "EtcdRewound" {
+            let note = event["note"].as_str().unwrap_or_default().to_owned();
+            self.violated(Promise::NoFalseRewind, note);
+        }
+        self.said.event(&event);
+    }
+
+    fn revision(&mut self, entry: &Entry, etcd: &Etcd) {
+        let object = &entry.object.value;
+        let Some(workload) = uid(&object["spec"]["workload"]["uid"]) else {
+            return self.violated(
+                Promise::NoneWrong,
+                format!("a Revision of nothing: {object}"),
+            );
+        };
+        match entry.op {
+            Op::Deleted => {}
+            Op::Updated => self.status(workload, object),
+            Op::Created if object["spec"]["type"] == "Gap" => self.gap(workload, object, etcd),
+            Op::Created => self.created(workload, entry),
+        }
+    }
+
+    fn created(&mut self, workload: Uuid, entry: &Entry) {
+        let object = &entry.object.value;
+        let generation = object["spec"]["generation"].as_i64().unwrap_or_default();
+        let Some(life) = self.truth.lives.get(&workload) else {
+            return self.violated(Promise::NoneWrong, format!("no such workload: {workload}"));
+        };
+        let told = life.describe(generation);
+        let wrong = wrong(life, generation, entry);
+        let extra = self.is_extra(workload, life, generation);
+        if let Some(text) = wrong {
+            self.violated(Promise::NoneWrong, text);
+        }
+        if extra {
+            let r#type = object["spec"]["type"].clone();
+            self.violated(
+                Promise::NoneExtra,
+                format!("{told} changed nothing: {type}"),
+            );
+        }
+        self.stored.revision(workload, generation);
+    }
+
+    /// A generation that changed nothing is recorded only where the one before it is not known.
+    fn is_extra(&self, workload: Uuid, life: &Life, generation: i64) -> bool {
+        let Some(state) = life.states.get(&generation) else {
+            return false;
+        };
+        let after_hole = (generation == life.since)
+            || self.stored.is_lost(workload, generation - 1)
+            || self.said.ends.contains_key(&workload);
+        state.quiet && !after_hole
+    }
+
+    fn gap(&mut self, workload: Uuid, object: &Value, etcd: &Etcd) {
+        let gap = &object["spec"]["gap"];
+        let from = gap["from"].as_i64().unwrap_or_default();
+        let to = gap["to"].as_i64().unwrap_or_default();
+        let Some(life) = self.truth.lives.get(&workload) else {
+            return self.violated(Promise::NoneWrong, format!("no such workload: {workload}"));
+        };
+        let mut wrong = Vec::new();
+        for generation in from..=to {
+            let told = life.describe(generation);
+            let Some(state) = life.states.get(&generation) else {
+                wrong.push(format!("{told} never was, and is in a Gap"));
+                continue;
+            };
+            if state.is_readable(etcd.compacted()) {
+                wrong.push(format!("{told} can be read, and is in a Gap"));
+            }
+            if self.replicas == 1 && self.stored.knows(workload, generation) {
+                wrong.push(format!("{told} is known, and in a Gap"));
+            }
+            if self.stored.is_lost(workload, generation) {
+                wrong.push(format!("{told} is in two Gaps"));
+            }
+        }
+        for text in wrong {
+            self.violated(Promise::NoFalseGap, text);
+        }
+        self.stored.gap(workload, from, to);
+    }
+
+    fn status(&mut self, workload: Uuid, object: &Value) {
+        let generation = object["spec"]["generation"].as_i64().unwrap_or_default();
+        let through = object["status"]["observedThrough"]["generation"].as_i64();
+        if let Some(through) = through {
+            let told = self
+                .truth
+                .lives
+                .get(&workload)
+                .map(|life| life.describe(through));
+            if self.stored.through(workload, generation, through) && self.replicas == 1 {
+                let text = format!("{} is observed after a later one", told.unwrap_or_default());
+                self.violated(Promise::ObservedForward, text);
+            }
+        }
+        if object["status"].get("workloadDeletionTime").is_some() {
+            self.stored.ended(workload);
+        }
+    }
+
+    /// Everything that is neither stored nor said.
+    pub fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for (workload, life) in &self.truth.lives {
+            if self.said.covers(life) {
+                continue;
+            }
+            let unsettled = life.states.keys().filter(|generation| {
+                **generation >= life.since && !self.is_settled(*workload, life, **generation)
+            });
+            missing.extend(unsettled.map(|generation| life.describe(*generation)));
+            let has_end = life.deleted.is_none()
+                || self.stored.is_ended(*workload)
+                || !self.stored.has_any(*workload);
+            if !has_end {
+                missing.push(format!(
+                    "the end of {} {}/{}",
+                    life.kind, life.namespace, life.name
+                ));
+            }
+        }
+        missing
+    }
+
+    /// Whether a generation is recorded, in a Gap, said to be unknown, or quiet and known to be.
+    fn is_settled(&self, workload: Uuid, life: &Life, generation: i64) -> bool {
+        let is_quiet = life.states.get(&generation).is_none_or(|state| state.quiet);
+        self.stored.is_stored(workload, generation)
+            || self.stored.is_lost(workload, generation)
+            || (is_quiet && self.stored.knows(workload, generation))
+            || self.said.is_unknown(workload, generation)
+    }
+}
+
+/// The way in which a Revision is not what it says.
+fn wrong(life: &Life, generation: i64, entry: &Entry) -> Option<String> {
+    let told = life.describe(generation);
+    let object = &entry.object.value;
+    let Some(state) = life.states.get(&generation) else {
+        return Some(format!("{told} never was"));
+    };
+    if entry.key.namespace != life.namespace
+        || object["spec"]["workload"]["name"] != life.name.as_str()
+    {
+        return Some(format!("{told} is recorded of another workload"));
+    }
+    let at = object["spec"]["resourceVersion"]
+        .as_str()
+        .and_then(|at| at.parse().ok());
+    let is_there = |at: u64| at >= state.from && state.until.is_none_or(|until| at <= until);
+    if !at.is_some_and(is_there) {
+        return Some(format!("{told} was not at {at:?}"));
+    }
+    match stored::content(&object["spec"]["snapshot"]) {
+        Ok(content) if content["spec"] == state.spec => None,
+        Ok(content) => Some(format!("{told} has another content: {}", content["spec"])),
+        Err(error) => Some(format!("{told} cannot be unpacked: {error}")),
+    }
+}

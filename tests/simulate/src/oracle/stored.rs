@@ -1,0 +1,168 @@
+//! What Revisor has stored and said so far.
+
+use crate::truth::{Life, uid};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use flate2::read::GzDecoder;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use uuid::Uuid;
+
+/// The Revisions that are stored.
+#[derive(Debug, Default)]
+pub struct Stored {
+    workloads: BTreeMap<Uuid, Workload>,
+}
+
+#[derive(Debug, Default)]
+struct Workload {
+    revisions: BTreeSet<i64>,
+    gaps: Vec<(i64, i64)>,
+    /// The newest generation that is observed, by the generation of the Revision that says so.
+    through: BTreeMap<i64, i64>,
+    ended: bool,
+}
+
+impl Stored {
+    pub fn revision(&mut self, workload: Uuid, generation: i64) {
+        let workload = self.workloads.entry(workload).or_default();
+        workload.revisions.insert(generation);
+    }
+
+    pub fn gap(&mut self, workload: Uuid, from: i64, to: i64) {
+        self.workloads
+            .entry(workload)
+            .or_default()
+            .gaps
+            .push((from, to));
+    }
+
+    /// Returns whether a later generation was observed before.
+    pub fn through(&mut self, workload: Uuid, revision: i64, through: i64) -> bool {
+        let workload = self.workloads.entry(workload).or_default();
+        let before = workload.through.insert(revision, through);
+        before.is_some_and(|before| before > through)
+    }
+
+    pub fn ended(&mut self, workload: Uuid) {
+        self.workloads.entry(workload).or_default().ended = true;
+    }
+
+    pub fn is_stored(&self, workload: Uuid, generation: i64) -> bool {
+        self.of(workload)
+            .is_some_and(|workload| workload.revisions.contains(&generation))
+    }
+
+    pub fn is_lost(&self, workload: Uuid, generation: i64) -> bool {
+        let is_in = |(from, to): &(i64, i64)| (*from..=*to).contains(&generation);
+        self.of(workload)
+            .is_some_and(|workload| workload.gaps.iter().any(is_in))
+    }
+
+    /// Whether a generation is recorded, or one after it is, or it is known to have changed nothing.
+    pub fn knows(&self, workload: Uuid, generation: i64) -> bool {
+        self.of(workload).is_some_and(|workload| {
+            workload.revisions.range(generation..).next().is_some()
+                || workload
+                    .through
+                    .values()
+                    .any(|through| *through >= generation)
+                || workload.gaps.iter().any(|(from, _)| *from > generation)
+        })
+    }
+
+    pub fn is_ended(&self, workload: Uuid) -> bool {
+        self.of(workload).is_some_and(|workload| workload.ended)
+    }
+
+    pub fn has_any(&self, workload: Uuid) -> bool {
+        self.of(workload)
+            .is_some_and(|workload| !workload.revisions.is_empty() || !workload.gaps.is_empty())
+    }
+
+    pub fn counts(&self) -> (usize, usize) {
+        let revisions = self
+            .workloads
+            .values()
+            .map(|workload| workload.revisions.len());
+        let gaps = self.workloads.values().map(|workload| workload.gaps.len());
+        (revisions.sum(), gaps.sum())
+    }
+
+    fn of(&self, workload: Uuid) -> Option<&Workload> {
+        self.workloads.get(&workload)
+    }
+}
+
+/// What Revisor has said of that which it cannot record.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// Workloads that are gone, and the last generation that is known of each.
+    pub ends: BTreeMap<Uuid, i64>,
+    /// Intervals in which workloads may have come and gone, by the plural of their kind.
+    pub blind: Vec<(String, u64, u64)>,
+}
+
+impl Said {
+    pub fn event(&mut self, event: &Value) {
+        let note = event["note"].as_str().unwrap_or_default();
+        match event["reason"].as_str() {
+            Some("EndUnknown") => {
+                let generation = number_after(note, "after generation ");
+                if let Some((workload, generation)) =
+                    uid(&event["regarding"]["uid"]).zip(generation)
+                {
+                    self.ends.insert(workload, generation.cast_signed());
+                }
+            }
+            Some("BlindInterval") => {
+                let from = number_after(note, "between resourceVersions ");
+                let to = number_after(note, " and ");
+                let plural = note.split(' ').next().unwrap_or_default();
+                if let Some((from, to)) = from.zip(to) {
+                    self.blind.push((plural.to_owned(), from, to));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a workload that is gone is said to have had generations that are unknown, this one among them.
+    pub fn is_unknown(&self, workload: Uuid, generation: i64) -> bool {
+        self.ends
+            .get(&workload)
+            .is_some_and(|known| *known < generation)
+    }
+
+    /// Whether the whole life of a workload lies in an interval that is said to be blind.
+    pub fn covers(&self, life: &Life) -> bool {
+        let plural = format!("{}s", life.kind.to_lowercase());
+        life.deleted.is_some_and(|deleted| {
+            self.blind
+                .iter()
+                .any(|(of, from, to)| *of == plural && *from < life.created && deleted <= *to)
+        })
+    }
+}
+
+/// The number that follows a phrase.
+fn number_after(text: &str, phrase: &str) -> Option<u64> {
+    let (_, rest) = text.split_once(phrase)?;
+    let digits = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
+    rest[..digits].parse().ok()
+}
+
+/// The workload in a snapshot.
+pub fn content(snapshot: &Value) -> anyhow::Result<Value> {
+    let data = snapshot["data"].as_str().unwrap_or_default();
+    if snapshot["encoding"] == "json" {
+        return Ok(serde_json::from_str(data)?);
+    }
+    let gzip = BASE64_STANDARD.decode(data)?;
+    let mut text = String::new();
+    GzDecoder::new(gzip.as_slice()).read_to_string(&mut text)?;
+    Ok(serde_json::from_str(&text)?)
+}

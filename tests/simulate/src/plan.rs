@@ -1,0 +1,175 @@
+//! A history before it happens: the changes of workloads and the faults, as data.
+//!
+//! A seed makes a plan, a plan can be made smaller and kept as JSON, and the same plan makes the same history.
+
+use crate::fault::{Fault, Injection};
+use serde::{Deserialize, Serialize};
+
+/// The changes that a history has at least.
+const CHANGES: usize = 100;
+const FEWEST_FAULTS: usize = 5;
+
+/// A whole history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The seed of latencies, lots and names.
+    pub seed: u64,
+    pub replicas: usize,
+    /// The number of events that a watch cache holds.
+    pub window: usize,
+    /// Seconds by which the servers' clocks are ahead.
+    pub skew: i64,
+    /// Whether workloads change before the first checkpoint is written.
+    pub first_start: bool,
+    pub changes: Vec<Planned>,
+    pub injections: Vec<Injection>,
+    /// A kill before, or after, the request of that number.
+    #[serde(default)]
+    pub kill: Option<KillAt>,
+}
+
+/// A replica is killed at one request.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KillAt {
+    pub request: u64,
+    /// After the request was carried out, instead of before it is.
+    pub after: bool,
+}
+
+/// One change of a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Milliseconds after the first change.
+    pub at: u64,
+    /// The place of the workload; another takes it when it is gone.
+    pub slot: usize,
+    pub change: Change,
+}
+
+/// What is done to a workload. One that is not there is created instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// Its spec.
+    Spec,
+    /// An annotation.
+    Annotation,
+    /// Its status.
+    Status,
+    /// Its replicas, by an autoscaler.
+    Autoscaled,
+    /// Its spec, back to the value before the last.
+    Back,
+    /// It is deleted.
+    Deleted,
+    /// It is deleted, and waits for a finalizer for a while.
+    DeletedSlowly,
+    /// It is deleted and made anew at once.
+    Replaced,
+}
+
+impl Plan {
+    /// The plan of a seed, with faults of these kinds.
+    pub fn of(seed: u64, faults: &[Fault]) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let length = rng.u64(60_000..300_000);
+        let replicas = if rng.u8(..10) == 0 { 2 } else { 1 };
+        let drawn = subset(&mut rng, faults);
+        let skew = if drawn.contains(&Fault::ClockSkew) {
+            rng.i64(-60..=60)
+        } else {
+            0
+        };
+        Self {
+            seed,
+            replicas,
+            window: if rng.u8(..4) == 0 { 20 } else { 1000 },
+            skew,
+            first_start: drawn.contains(&Fault::FirstStart),
+            changes: changes(&mut rng, length),
+            injections: injections(&mut rng, &drawn, length, replicas),
+            kill: None,
+        }
+    }
+}
+
+/// A few of the faults, so that each history has a character of its own.
+fn subset(rng: &mut fastrand::Rng, faults: &[Fault]) -> Vec<Fault> {
+    let count = match rng.u8(..10) {
+        0 => faults.len(),
+        1..=5 => rng.usize(1..=4),
+        _ => rng.usize(3..=10),
+    };
+    let mut all = faults.to_vec();
+    rng.shuffle(&mut all);
+    all.truncate(count.max(1));
+    all
+}
+
+fn changes(rng: &mut fastrand::Rng, length: u64) -> Vec<Planned> {
+    let slots = rng.usize(2..=4);
+    let count = CHANGES + rng.usize(10..50);
+    let mut changes: Vec<Planned> = (0..slots)
+        .map(|slot| planned(0, slot, Change::Spec))
+        .collect();
+    while changes.len() < count {
+        let at = rng.u64(..length);
+        let slot = rng.usize(..slots);
+        // Some changes follow each other at once.
+        let burst = if rng.u8(..12) == 0 {
+            rng.usize(2..8)
+        } else {
+            1
+        };
+        for i in 0..burst as u64 {
+            let apart = rng.u64(..40);
+            changes.push(planned(at + i * apart, slot, change(rng)));
+        }
+    }
+    changes.sort_by_key(|planned| planned.at);
+    changes
+}
+
+fn planned(at: u64, slot: usize, change: Change) -> Planned {
+    Planned { at, slot, change }
+}
+
+fn change(rng: &mut fastrand::Rng) -> Change {
+    match rng.u8(..100) {
+        0..70 => Change::Spec,
+        70..78 => Change::Annotation,
+        78..83 => Change::Status,
+        83..89 => Change::Autoscaled,
+        89..94 => Change::Back,
+        94..96 => Change::Deleted,
+        96..98 => Change::DeletedSlowly,
+        _ => Change::Replaced,
+    }
+}
+
+fn injections(
+    rng: &mut fastrand::Rng,
+    drawn: &[Fault],
+    length: u64,
+    replicas: usize,
+) -> Vec<Injection> {
+    let count = FEWEST_FAULTS + rng.usize(..10);
+    let mut injections: Vec<Injection> = (0..count)
+        .map(|_| Injection {
+            at: rng.u64(..length),
+            fault: *rng.choice(drawn).unwrap_or(&Fault::Kill),
+            replica: rng.usize(..replicas),
+            size: rng.u32(..1000),
+            spares: if rng.bool() { 0 } else { rng.u32(..6) },
+        })
+        .collect();
+    // Some faults come together: that is when they hurt.
+    if rng.bool() {
+        let at = rng.u64(..length);
+        let together = rng.usize(2..=4);
+        for injection in injections.iter_mut().take(together) {
+            injection.at = at + rng.u64(..3_000);
+        }
+    }
+    injections.sort_by_key(|injection| injection.at);
+    injections
+}

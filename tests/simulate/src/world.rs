@@ -1,0 +1,269 @@
+//! The state of a history: the control plane, the faults that wait, the judges and the trace.
+
+use crate::call::{Call, Class};
+use crate::etcd::{Entry, Key};
+use crate::fault::{Fault, Injection, Strikes};
+use crate::kinds::{CONFIG_MAP, DEPLOYMENT, INFERENCE_SERVICE};
+use crate::oracle::Oracle;
+use crate::plan::{KillAt, Plan};
+use crate::server::Servers;
+use crate::trace::Trace;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// The namespace of the checkpoint and the Lease.
+pub const INSTALLATION: &str = "revisor";
+
+/// Everything that exists. Shared by the tasks of one thread.
+pub struct World {
+    pub state: Mutex<State>,
+    /// Notified after each write, and when a cache hears of the writes that it has missed.
+    pub changed: Notify,
+    /// Notified when a replica is to be killed.
+    pub kills: Vec<Notify>,
+}
+
+pub struct State {
+    pub servers: Servers,
+    pub oracle: Oracle,
+    pub trace: Trace,
+    pub rng: fastrand::Rng,
+    /// Faults that wait for what they aim at.
+    armed: Vec<Injection>,
+    /// How often each kind of fault has struck.
+    pub struck: BTreeMap<Fault, u32>,
+    /// Windows of time in which the traffic of a replica, or of all, does not move.
+    walls: Vec<Wall>,
+    requests: u64,
+    kill: Option<KillAt>,
+    /// How long a replica that is killed stays away, in milliseconds.
+    pub away: Vec<u64>,
+    /// Whether faults are over.
+    pub is_calm: bool,
+}
+
+/// A time in which traffic does not move.
+#[derive(Clone, Copy, Debug)]
+pub struct Wall {
+    /// None: of all replicas.
+    replica: Option<usize>,
+    pub until: Instant,
+    pub kind: Fault,
+}
+
+/// The course of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Course {
+    pub number: u64,
+    pub server: usize,
+    pub there: Duration,
+    pub back: Duration,
+    pub fault: Option<Injection>,
+    pub kill: Option<KillAt>,
+}
+
+impl World {
+    pub fn new(plan: &Plan, verbose: bool) -> Arc<Self> {
+        let namespaces = [
+            "kube-system",
+            INSTALLATION,
+            crate::editor::NAMESPACES[0],
+            crate::editor::NAMESPACES[1],
+        ];
+        let mut servers = Servers::new(plan.seed, &namespaces);
+        servers.window = plan.window;
+        servers.skew = chrono::TimeDelta::seconds(plan.skew);
+        let oracle = Oracle {
+            replicas: plan.replicas,
+            ..Oracle::default()
+        };
+        Arc::new(Self {
+            state: Mutex::new(State {
+                servers,
+                oracle,
+                trace: Trace::new(verbose),
+                rng: fastrand::Rng::with_seed(plan.seed ^ 2),
+                armed: Vec::new(),
+                struck: BTreeMap::new(),
+                walls: Vec::new(),
+                requests: 0,
+                kill: plan.kill,
+                away: vec![0; plan.replicas],
+                is_calm: false,
+            }),
+            changed: Notify::new(),
+            kills: (0..plan.replicas).map(|_| Notify::new()).collect(),
+        })
+    }
+
+    /// Does something to the control plane; the judges see each write, and watches are woken.
+    pub fn write<T>(&self, autoscaled: bool, work: impl FnOnce(&mut Servers) -> T) -> T {
+        let mut state = self.state.lock();
+        let done = work(&mut state.servers);
+        let written = state.servers.take_written();
+        for entry in &written {
+            state.judge(entry, autoscaled);
+        }
+        drop(state);
+        if !written.is_empty() {
+            self.changed.notify_waiters();
+        }
+        done
+    }
+
+    pub fn kill(&self, replica: usize, away: u64) {
+        self.state.lock().away[replica] = away;
+        self.kills[replica].notify_one();
+    }
+
+    /// A replica is gone. Returns how long it stays away, in milliseconds.
+    pub fn gone(&self, replica: usize) -> u64 {
+        let mut state = self.state.lock();
+        let away = std::mem::take(&mut state.away[replica]);
+        state
+            .trace
+            .note(&format!("replica {replica} is gone for {away} ms"));
+        away
+    }
+
+    /// Waits while the traffic of a replica does not move. Returns the kind of wall that it has met.
+    pub async fn pass_walls(&self, replica: usize) -> Option<Fault> {
+        let mut met = None;
+        loop {
+            let wall = self.state.lock().wall(replica);
+            let Some(wall) = wall else { return met };
+            met = Some(wall.kind);
+            tokio::time::sleep_until(wall.until).await;
+        }
+    }
+}
+
+impl State {
+    fn judge(&mut self, entry: &Entry, autoscaled: bool) {
+        self.trace.wrote(entry);
+        self.oracle.saw(entry, &self.servers.etcd, autoscaled);
+    }
+
+    /// A fault waits for the next thing that it aims at.
+    pub fn arm(&mut self, injection: Injection) {
+        self.armed.push(injection);
+    }
+
+    pub fn struck(&mut self, injection: &Injection) {
+        *self.struck.entry(injection.fault).or_default() += 1;
+        self.trace.struck(injection);
+    }
+
+    /// No fault waits any more, and none lasts.
+    pub fn calm(&mut self) {
+        self.is_calm = true;
+        self.armed.clear();
+        self.walls.clear();
+        for server in &mut self.servers.servers {
+            server.frozen = None;
+        }
+        self.kill = None;
+    }
+
+    pub fn build_wall(&mut self, kind: Fault, replica: Option<usize>, lasts: Duration) {
+        let until = Instant::now() + lasts;
+        self.walls.push(Wall {
+            replica,
+            until,
+            kind,
+        });
+    }
+
+    pub fn wall(&self, replica: usize) -> Option<Wall> {
+        let now = Instant::now();
+        let is_in_the_way =
+            |wall: &&Wall| wall.until > now && wall.replica.is_none_or(|of| of == replica);
+        self.walls.iter().find(is_in_the_way).copied()
+    }
+
+    /// Decides the course of a request.
+    pub fn course(&mut self, replica: usize, call: &Call) -> Course {
+        self.requests += 1;
+        let number = self.requests;
+        let class = call.class();
+        let fault = self.strike(|injection| {
+            injection.fault.strikes() == Strikes::Request
+                && injection.fault.aims_at(class)
+                && injection.replica == replica
+        });
+        if fault.is_some_and(|injection| injection.fault == Fault::ListStale) {
+            self.oracle.is_misled = true;
+        }
+        Course {
+            number,
+            server: self.rng.usize(..2),
+            there: self.latency(),
+            back: self.latency(),
+            fault,
+            kill: self.kill.take_if(|kill| kill.request == number),
+        }
+    }
+
+    /// The fault that strikes an event of a watch of this class, if one does.
+    pub fn strike_event(&mut self, replica: usize) -> Option<Injection> {
+        self.strike(|injection| {
+            injection.fault.strikes() == Strikes::Event && injection.replica == replica
+        })
+    }
+
+    fn strike(&mut self, aims: impl Fn(&Injection) -> bool) -> Option<Injection> {
+        let mut chosen = None;
+        for (i, injection) in self.armed.iter_mut().enumerate() {
+            if !aims(injection) {
+                continue;
+            }
+            if injection.spares > 0 {
+                injection.spares -= 1;
+            } else if chosen.is_none() {
+                chosen = Some(i);
+            }
+        }
+        let injection = self.armed.remove(chosen?);
+        self.struck(&injection);
+        Some(injection)
+    }
+
+    /// Most answers take about a millisecond, a few much longer.
+    pub fn latency(&mut self) -> Duration {
+        let most = if self.rng.u8(..20) == 0 {
+            60_000
+        } else {
+            2_000
+        };
+        Duration::from_micros(self.rng.u64(200..most))
+    }
+
+    /// Whether the checkpoint names every kind.
+    pub fn has_checkpoint(&self) -> bool {
+        let key = Key {
+            kind: &CONFIG_MAP,
+            namespace: INSTALLATION.to_owned(),
+            name: "revisor-checkpoint".to_owned(),
+        };
+        self.servers.etcd.get(&key).is_some_and(|entry| {
+            [&DEPLOYMENT, &INFERENCE_SERVICE].iter().all(|kind| {
+                let key = format!("{}.{}", kind.kind, kind.group);
+                entry.object.value["data"].get(&key).is_some()
+            })
+        })
+    }
+}
+
+/// Whether a replica is killed when this request of it was carried out.
+pub fn kills_after(fault: Fault, class: Class) -> bool {
+    matches!(
+        (fault, class),
+        (Fault::KillAfterCheckpoint, Class::Checkpoint)
+            | (Fault::KillAfterList, Class::List)
+            | (Fault::KillAfterCreate, Class::Create)
+    )
+}
