@@ -44,6 +44,7 @@ pub mod commands;
 pub mod config;
 pub mod lead;
 pub mod metrics;
+pub mod mutant;
 pub mod run;
 pub mod shutdown;
 pub mod table;

@@ -7,6 +7,7 @@
 
 use crate::client::backoff::{Waits, backoff};
 use crate::client::page::{Page, has_status, page, uri};
+use crate::mutant::{self, Mutant};
 use crate::revision::{GROUP, PLURAL, Revision, RevisionSpec, RevisionStatus, VERSION};
 use crate::workload::ResourceVersion;
 use futures::StreamExt;
@@ -97,8 +98,16 @@ fn collection() -> String {
 async fn list(client: &Client, tell: &impl Fn(Event)) -> anyhow::Result<ResourceVersion> {
     tell(Event::Listing);
     let mut next = fetch(client, FIRST_PAGE, "");
+    let mut at = ResourceVersion::default();
     loop {
-        let page = next.await??;
+        let page = match next.await? {
+            Err(error) if has_status(&error, 410) && mutant::is(Mutant::ExpiredTokenIgnored) => {
+                tell(Event::Complete);
+                return Ok(at);
+            }
+            page => page?,
+        };
+        at = page.at;
         tell(Event::Alive);
         // Before this one is read.
         let following =
@@ -108,7 +117,7 @@ async fn list(client: &Client, tell: &impl Fn(Event)) -> anyhow::Result<Resource
         }
         let Some(following) = following else {
             tell(Event::Complete);
-            return Ok(page.at);
+            return Ok(at);
         };
         next = following;
     }

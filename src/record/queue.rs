@@ -16,6 +16,7 @@ use lanes::{LaneItem, Lanes, Next};
 use super::ledger::Ledger;
 pub use super::write::{StatusPatch, Unviewed, Write};
 use crate::metrics::{Metrics, ReasonLabels};
+use crate::mutant::{self, Mutant};
 use crate::workload::ResourceVersion;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -109,6 +110,9 @@ impl Queue {
     /// Adds `item`, after waiting for room. One larger than the whole queue waits until that is empty.
     pub async fn push(&self, item: Item) {
         item.ledger.pending(item.at);
+        if mutant::is(Mutant::SettledBeforeStored) {
+            item.ledger.done(item.at);
+        }
         self.push_pending(item).await;
     }
 

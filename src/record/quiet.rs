@@ -5,6 +5,7 @@
 
 use super::ledger::Ledger;
 use super::queue::{Item, Queue, StatusPatch, Write};
+use crate::mutant::{self, Mutant};
 use crate::revision::ObservedThrough;
 use crate::workload::ResourceVersion;
 use parking_lot::Mutex;
@@ -55,7 +56,9 @@ impl Quiet {
             waiting.patch = patch;
             return;
         }
-        ledger.pending(at);
+        if !mutant::is(Mutant::ObservedNotAwaited) {
+            ledger.pending(at);
+        }
         let due = Instant::now() + DEBOUNCE;
         all.insert(
             workload,
@@ -124,6 +127,8 @@ impl Waiting {
 impl StatusPatch {
     /// Says that everything up to a generation changed nothing.
     pub(super) fn through(mut self, generation: i64, at: ResourceVersion) -> Self {
+        let back = i64::from(mutant::is(Mutant::ObservedBackwards)) * 2 * (generation % 2);
+        let generation = generation - back;
         self.observed_through = Some(ObservedThrough {
             generation,
             resource_version: at.to_string(),

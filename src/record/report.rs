@@ -1,6 +1,7 @@
 //! Reports, as Kubernetes Events on the workload, what could not be recorded. Best effort.
 
 use crate::metrics::Metrics;
+use crate::mutant::{self, Mutant};
 use crate::revision::Revision;
 use crate::watch::checkpoint::CHECKPOINT;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -62,6 +63,11 @@ impl Reporter {
     }
 
     fn send(&self, workload: ObjectReference, event: Event) {
+        let workload = if mutant::is(Mutant::EventsJoined) {
+            installation(&self.namespace)
+        } else {
+            workload
+        };
         if self.reports.try_send(Report { workload, event }).is_err() {
             self.metrics.events_dropped.inc();
         }
@@ -127,7 +133,10 @@ impl SeriesKey {
             name: workload.name.clone(),
             uid: workload.uid.clone(),
             reason: event.reason.clone(),
-            note: event.note.clone(),
+            note: event
+                .note
+                .clone()
+                .filter(|_| !mutant::is(Mutant::EventsJoined)),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! value: two of them that have seen the same are equal.
 
 use super::{Lost, Reason, Recorded};
+use crate::mutant::{self, Mutant};
 use crate::revision::Observed;
 use crate::workload::{Change, Head, Op, ResourceVersion, Version};
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,8 +120,10 @@ impl Known {
     pub fn need(&self, change: &Change, is_selected: impl FnOnce() -> bool) -> Need {
         let listed = change.seen == Observed::List;
         let Some(workload) = self.workloads.get(&change.uid) else {
-            let is_there =
-                listed || (change.op != Op::Added && !self.ignored.contains(&change.uid));
+            let is_lost = change.op != Op::Added
+                && !self.ignored.contains(&change.uid)
+                && !mutant::is(Mutant::LostCreationIgnored);
+            let is_there = listed || is_lost;
             return if is_there && is_selected() {
                 self.origin(change)
             } else {
@@ -133,7 +136,7 @@ impl Known {
         }
         let refresh = workload.content != self.list;
         let follows = ahead == 1 && (!refresh || workload.unselected.is_some());
-        if ahead <= 0 || follows {
+        if ahead <= 0 || follows || mutant::is(Mutant::HoleTakenForQuiet) {
             return Need::Nothing;
         }
         let last = workload.last;
@@ -310,7 +313,12 @@ impl Known {
         if unselected.is_some() {
             lost.reason = Reason::NotSelected;
         }
-        lost.generations = unselected.unwrap_or_else(|| from.max(known + 1))..=to;
+        let first = if mutant::is(Mutant::GapOverKnown) {
+            known.max(1)
+        } else {
+            from.max(known + 1)
+        };
+        lost.generations = unselected.unwrap_or(first)..=to;
         self.close(&lost);
         Some(lost)
     }

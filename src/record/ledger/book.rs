@@ -1,5 +1,6 @@
 //! Up to where everything of a kind is durable: what is still on its way, by resourceVersion. Pure.
 
+use crate::mutant::{self, Mutant};
 use crate::watch::Position;
 use crate::watch::checkpoint::CheckpointEntry;
 use crate::workload::{Ack, ResourceVersion};
@@ -40,13 +41,18 @@ impl Book {
             .pending
             .first_key_value()
             .map(|(oldest, _)| oldest.before());
+        let oldest = oldest.filter(|_| !mutant::is(Mutant::CheckpointAhead));
         let through = oldest.map_or(self.reached, |oldest| oldest.min(self.reached));
         // The time of a later place would be too young. Without an older one, no time is known.
         let dated = self
             .dated
             .iter()
             .rev()
-            .find(|position| position.at <= through);
+            .find(|position| position.at <= through)
+            .or(self
+                .dated
+                .front()
+                .filter(|_| mutant::is(Mutant::CheckpointTooYoung)));
         Ack {
             through,
             time: dated.map(|position| position.time).unwrap_or_default(),
@@ -55,7 +61,9 @@ impl Book {
 
     /// An earlier process has written down its place, with its time, and where something may have gone unseen.
     pub fn take_over(&mut self, entry: &CheckpointEntry) {
-        self.date(entry.position);
+        if !mutant::is(Mutant::CheckpointTooYoung) {
+            self.date(entry.position);
+        }
         for (from, to) in &entry.blind {
             self.blind(*from, *to);
         }

@@ -8,6 +8,7 @@ use super::super::queue::{Proof, Scope};
 use super::request::{self, DEADLINE};
 use super::{WriteResult, Writer};
 use crate::metrics::{kind, kind_reason};
+use crate::mutant::{self, Mutant};
 use crate::revision::Revision;
 use kube::Api;
 use tokio::time::timeout;
@@ -54,7 +55,7 @@ impl Writer {
             }
         };
         let labels = kind(&revision.spec.workload.kind);
-        if identity(&present) == identity(revision) {
+        if identity(&present) == identity(revision) || mutant::is(Mutant::ConflictTakenForEqual) {
             self.metrics.present.get_or_create(&labels).inc();
         } else {
             self.metrics.drift.get_or_create(&labels).inc();

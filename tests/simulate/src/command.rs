@@ -1,5 +1,7 @@
 //! The command line.
 
+mod tasks;
+
 use crate::fault::{Fault, STOOD};
 use crate::history::{self, Outcome};
 use crate::os;
@@ -25,8 +27,31 @@ enum Task {
     Run(RunArgs),
     /// Carry out one history and print its timeline
     Show(ShowArgs),
-    /// Make a history that breaks a promise smaller, and print its plan
+    /// Make a history that breaks a promise smaller, and print it as it is kept
     Shrink(ShowArgs),
+    /// Look for each defect that can be switched on, until a history breaks a promise
+    Mutants(tasks::MutantArgs),
+    /// Kill a replica before and after each request of a few histories
+    Kills(tasks::KillArgs),
+    /// Show how often each fault struck, and how often it changed anything
+    Coverage(tasks::CoverageArgs),
+    /// Check the histories that are kept: each finds its defect
+    Check(tasks::CheckArgs),
+}
+
+/// Processes at the same time.
+#[derive(Args)]
+struct Workers {
+    /// Processes at the same time; as many as there are processors without it
+    #[arg(long)]
+    jobs: Option<usize>,
+}
+
+impl Workers {
+    fn count(&self) -> usize {
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs.unwrap_or_else(processors)
+    }
 }
 
 #[derive(Args)]
@@ -37,9 +62,8 @@ struct RunArgs {
     /// The first seed
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Processes at the same time; all processors without it
-    #[arg(long)]
-    jobs: Option<usize>,
+    #[command(flatten)]
+    workers: Workers,
     /// Only these faults, by name
     #[arg(long, value_delimiter = ',')]
     faults: Vec<Fault>,
@@ -62,6 +86,9 @@ struct ShowArgs {
     /// Only these faults, by name
     #[arg(long, value_delimiter = ',')]
     faults: Vec<Fault>,
+    /// With this defect, by name
+    #[arg(long)]
+    mutant: Option<String>,
     /// What Revisor logs: a level, or directives
     #[arg(long, default_value = "off")]
     log: String,
@@ -69,13 +96,14 @@ struct ShowArgs {
 
 impl ShowArgs {
     fn plan(&self) -> anyhow::Result<Plan> {
-        match &self.plan {
-            Some(file) => Ok(serde_json::from_str(&std::fs::read_to_string(file)?)?),
-            None => Ok(Plan::of(
-                self.seed.unwrap_or_default(),
-                faults(&self.faults),
-            )),
-        }
+        let plan = match &self.plan {
+            Some(file) => serde_json::from_str(&std::fs::read_to_string(file)?)?,
+            None => Plan::of(self.seed.unwrap_or_default(), faults(&self.faults)),
+        };
+        let mutant = self.mutant.clone().or(plan.mutant);
+        let plan = Plan { mutant, ..plan };
+        plan.mutant()?;
+        Ok(plan)
     }
 }
 
@@ -89,6 +117,10 @@ pub fn run(command: Command) -> ExitCode {
         Task::Run(args) => Ok(run_all(&args)),
         Task::Show(args) => show(&args),
         Task::Shrink(args) => smaller(&args),
+        Task::Mutants(args) => Ok(tasks::mutants(&args)),
+        Task::Kills(args) => Ok(tasks::kills(&args)),
+        Task::Coverage(args) => Ok(tasks::coverage(&args)),
+        Task::Check(args) => tasks::check(&args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -157,9 +189,7 @@ fn float(count: u64) -> f64 {
 }
 
 fn run_all(args: &RunArgs) -> bool {
-    let jobs = args
-        .jobs
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let jobs = args.workers.count();
     let faults = faults(&args.faults);
     let plans = (args.seed..args.seed + args.runs).map(|seed| Plan::of(seed, faults));
     let started = started();
@@ -232,6 +262,9 @@ fn smaller(args: &ShowArgs) -> anyhow::Result<bool> {
             plan.injections.len()
         );
     });
-    println!("{}", serde_json::to_string_pretty(&plan)?);
+    println!(
+        "{}",
+        tasks::keep(&plan, violation.promise, &violation.text)?
+    );
     Ok(false)
 }

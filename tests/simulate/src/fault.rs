@@ -100,6 +100,8 @@ pub enum Fault {
     FirstStart,
     /// A Revision is deleted.
     RevisionDeleted,
+    /// Somebody else stores a Revision under the name of the next generation.
+    RevisionForged,
 }
 
 /// The faults that Revisor stands.

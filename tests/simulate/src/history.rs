@@ -9,6 +9,7 @@ use crate::os;
 use crate::plan::{Change, Plan, Planned};
 use crate::replica;
 use crate::world::{INSTALLATION, World};
+use revisor::mutant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub struct Outcome {
 /// # Panics
 /// When there is no runtime.
 pub fn run(plan: &Plan, verbose: bool) -> Outcome {
+    // A plan from a file was checked when it was read.
+    mutant::set(plan.mutant().ok().flatten());
     os::begin(plan.seed);
     fastrand::seed(plan.seed);
     tokio::runtime::Builder::new_current_thread()
@@ -193,6 +196,7 @@ fn strike_world(world: &Arc<World>, injection: &Injection) {
         }
         Fault::CheckpointDeleted => delete_checkpoint(world),
         Fault::RevisionDeleted => delete_revision(world, injection),
+        Fault::RevisionForged => forge(world, injection),
         _ => {}
     }
 }
@@ -247,6 +251,37 @@ fn delete_revision(world: &World, injection: &Injection) {
             servers.remove(&chosen.key, chosen);
         }
     });
+}
+
+/// Somebody else stores a Revision under the name of the next generation of a workload, with an older content.
+fn forge(world: &World, injection: &Injection) {
+    let mut state = world.state.lock();
+    let now = state.servers.etcd.revision();
+    let all: Vec<_> = state
+        .servers
+        .etcd
+        .range(&REVISION, None, now)
+        .cloned()
+        .collect();
+    let Some(model) = all.get(injection.size as usize * all.len() / 1000) else {
+        return;
+    };
+    let mut object = model.object.value.clone();
+    let Some((workload, next)) = state.oracle.truth.next(&object["spec"]["workload"]["uid"]) else {
+        return;
+    };
+    let base = model.key.name.rsplit_once('-').map_or("", |(base, _)| base);
+    let name = format!("{base}-{next:05}");
+    object["spec"]["generation"] = next.into();
+    let key = Key {
+        name: name.clone(),
+        ..(*model.key).clone()
+    };
+    if state.servers.etcd.get(&key).is_none() {
+        state.oracle.forged.insert((workload, next), name);
+        drop(state);
+        world.write(false, |servers| servers.create(&key, object));
+    }
 }
 
 /// Nothing is in the way any more: everything has to be recorded in time, and nothing else after it.

@@ -13,6 +13,7 @@ use crate::kinds::{CONFIG_MAP, REVISION};
 use crate::truth::{Life, Truth, uid};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Something that must not be.
@@ -59,6 +60,8 @@ pub struct Oracle {
     pub stored: Stored,
     pub said: Said,
     pub violations: Vec<Violation>,
+    /// The names of Revisions that somebody else has stored, by the generation that they stand for.
+    pub forged: BTreeMap<(Uuid, i64), String>,
     /// Whether several replicas write: then one may not know yet what another has stored.
     pub replicas: usize,
     /// Whether a list was answered from the past: then no place can be dated.
@@ -116,6 +119,9 @@ impl Oracle {
         let Some(life) = self.truth.lives.get(&workload) else {
             return self.violated(Promise::NoneWrong, format!("no such workload: {workload}"));
         };
+        if self.forged.contains_key(&(workload, generation)) {
+            return;
+        }
         let told = life.describe(generation);
         let wrong = wrong(life, generation, entry);
         let extra = self.is_extra(workload, life, generation);
@@ -218,6 +224,9 @@ impl Oracle {
 
     /// Whether a generation is recorded, in a Gap, said to be unknown, or quiet and known to be.
     fn is_settled(&self, workload: Uuid, life: &Life, generation: i64) -> bool {
+        if let Some(name) = self.forged.get(&(workload, generation)) {
+            return self.said.differing.contains(name);
+        }
         let is_quiet = life.states.get(&generation).is_none_or(|state| state.quiet);
         self.stored.is_stored(workload, generation)
             || self.stored.is_lost(workload, generation)

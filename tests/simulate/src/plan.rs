@@ -3,6 +3,8 @@
 //! A seed makes a plan, a plan can be made smaller and kept as JSON, and the same plan makes the same history.
 
 use crate::fault::{Fault, Injection};
+use anyhow::Context;
+use revisor::mutant::Mutant;
 use serde::{Deserialize, Serialize};
 
 /// The changes that a history has at least.
@@ -26,6 +28,9 @@ pub struct Plan {
     /// A kill before, or after, the request of that number.
     #[serde(default)]
     pub kill: Option<KillAt>,
+    /// A defect that is switched on.
+    #[serde(default)]
+    pub mutant: Option<String>,
 }
 
 /// A replica is killed at one request.
@@ -88,7 +93,32 @@ impl Plan {
             changes: changes(&mut rng, length),
             injections: injections(&mut rng, &drawn, length, replicas),
             kill: None,
+            mutant: None,
         }
+    }
+}
+
+impl Plan {
+    /// The same plan with a defect.
+    pub fn with(self, mutant: Mutant) -> Self {
+        let mutant = Some(format!("{mutant:?}"));
+        Self { mutant, ..self }
+    }
+
+    /// The defect that is switched on.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn mutant(&self) -> anyhow::Result<Option<Mutant>> {
+        let Some(name) = &self.mutant else {
+            return Ok(None);
+        };
+        let found = Mutant::ALL
+            .into_iter()
+            .find(|mutant| format!("{mutant:?}") == *name);
+        found
+            .map(Some)
+            .with_context(|| format!("mutant: {name:?} is not one of {:?}", Mutant::ALL))
     }
 }
 

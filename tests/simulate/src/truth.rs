@@ -79,6 +79,19 @@ impl Truth {
     }
 }
 
+impl Truth {
+    /// The generation that a live workload has next.
+    pub fn next(&self, workload: &Value) -> Option<(Uuid, i64)> {
+        let workload = uid(workload)?;
+        let life = self
+            .lives
+            .get(&workload)
+            .filter(|life| life.deleted.is_none())?;
+        let (last, _) = life.states.last_key_value()?;
+        Some((workload, last + 1))
+    }
+}
+
 impl Life {
     fn is_in(&mut self, generation: i64, entry: &Entry, autoscaled: bool) {
         if self.states.contains_key(&generation) {

@@ -102,6 +102,8 @@ pub struct Said {
     pub ends: BTreeMap<Uuid, i64>,
     /// Intervals in which workloads may have come and gone, by the plural of their kind.
     pub blind: Vec<(String, u64, u64)>,
+    /// Names of Revisions that are stored with another content.
+    pub differing: BTreeSet<String>,
 }
 
 impl Said {
@@ -123,6 +125,10 @@ impl Said {
                 if let Some((from, to)) = from.zip(to) {
                     self.blind.push((plural.to_owned(), from, to));
                 }
+            }
+            Some("RevisionDiffers") => {
+                let name = note.split(' ').nth(1).unwrap_or_default();
+                self.differing.insert(name.to_owned());
             }
             _ => {}
         }

@@ -1,0 +1,82 @@
+//! Defects that can be switched on, one at a time, to show that the simulator finds them.
+//!
+//! Only with the feature `mutants`, which no build of the product has, can one be switched on. Without it [`is`] is
+//! always false, and nothing of this is left in the binary.
+
+/// A defect of recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Mutant {
+    /// A write counts as settled when it is handed in.
+    SettledBeforeStored = 1,
+    /// The checkpoint passes writes that are on their way.
+    CheckpointAhead,
+    /// The checkpoint is dated by a later place when it knows no older one.
+    CheckpointTooYoung,
+    /// Generations that were not seen count as if they had changed nothing.
+    HoleTakenForQuiet,
+    /// A Revision that exists counts as equal, whatever it holds.
+    ConflictTakenForEqual,
+    /// A Gap begins with the last known generation.
+    GapOverKnown,
+    /// A list whose continue token has expired counts as complete.
+    ExpiredTokenIgnored,
+    /// An older observed generation is written over a newer one.
+    ObservedBackwards,
+    /// The checkpoint does not wait for observed generations.
+    ObservedNotAwaited,
+    /// A list that is older than what was seen is believed.
+    StaleListBelieved,
+    /// A workload whose creation the watch has lost begins where it is seen first.
+    LostCreationIgnored,
+    /// The audit ignores a last generation that the watch has lost.
+    LostLastIgnored,
+    /// Events with different notes are one series.
+    EventsJoined,
+}
+
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::SettledBeforeStored,
+        Self::CheckpointAhead,
+        Self::CheckpointTooYoung,
+        Self::HoleTakenForQuiet,
+        Self::ConflictTakenForEqual,
+        Self::GapOverKnown,
+        Self::ExpiredTokenIgnored,
+        Self::ObservedBackwards,
+        Self::ObservedNotAwaited,
+        Self::StaleListBelieved,
+        Self::LostCreationIgnored,
+        Self::LostLastIgnored,
+        Self::EventsJoined,
+    ];
+}
+
+#[cfg(feature = "mutants")]
+mod switch {
+    use super::Mutant;
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    static ON: AtomicU8 = AtomicU8::new(0);
+
+    /// Switches a defect on, and any other off.
+    pub fn set(mutant: Option<Mutant>) {
+        ON.store(mutant.map_or(0, |mutant| mutant as u8), Ordering::Relaxed);
+    }
+
+    /// Whether a defect is switched on.
+    pub fn is(mutant: Mutant) -> bool {
+        ON.load(Ordering::Relaxed) == mutant as u8
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub use switch::{is, set};
+
+/// Whether a defect is switched on: never.
+#[cfg(not(feature = "mutants"))]
+pub const fn is(_: Mutant) -> bool {
+    false
+}
