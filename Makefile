@@ -22,10 +22,17 @@ test: tools ## Everything that has to hold: format, lints, dependencies, generat
 	cargo run --quiet --locked -p devcluster -- build
 	cargo test --locked -p devcluster
 	cargo test --locked -p revisor
+	cargo test --locked -p simulate
 
 .PHONY: test-long
 test-long: tools ## Long forms of end-to-end scenarios, 45 minutes in all (ONLY=NAME runs one, LIST=1 says which there are)
 	@tests/long.sh $(if $(LIST),--list,$(ONLY))
+
+# A profile of its own: optimized, and linked in parts.
+.PHONY: simulate
+simulate: ## Histories in a simulated world (RUNS=1000 SEED=1); `make simulate TASK='show --seed 7'` for the other tasks
+	@cargo build --quiet --locked --profile simulate -p simulate
+	@target/simulate/simulate $(or $(TASK),run --runs $(or $(RUNS),1000) --seed $(or $(SEED),1))
 
 .PHONY: lint
 lint: ## Format and lints only

@@ -37,6 +37,8 @@ enum Task {
     Coverage(tasks::CoverageArgs),
     /// Check the histories that are kept: each finds its defect
     Check(tasks::CheckArgs),
+    /// Compare the simulated API server with a real one
+    Compare(tasks::CompareArgs),
 }
 
 /// Processes at the same time.
@@ -121,6 +123,7 @@ pub fn run(command: Command) -> ExitCode {
         Task::Kills(args) => Ok(tasks::kills(&args)),
         Task::Coverage(args) => Ok(tasks::coverage(&args)),
         Task::Check(args) => tasks::check(&args),
+        Task::Compare(args) => tasks::compare(&args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
     Deserialize,
     clap::ValueEnum,
 )]
+#[value(rename_all = "verbatim")]
 pub enum Fault {
     /// An answer takes long.
     Slow,

@@ -253,7 +253,7 @@ fn delete_revision(world: &World, injection: &Injection) {
     });
 }
 
-/// Somebody else stores a Revision under the name of the next generation of a workload, with an older content.
+/// Somebody else stores a Revision under the name of the next generation of a workload, with a content of its own.
 fn forge(world: &World, injection: &Injection) {
     let mut state = world.state.lock();
     let now = state.servers.etcd.revision();
@@ -273,6 +273,8 @@ fn forge(world: &World, injection: &Injection) {
     let base = model.key.name.rsplit_once('-').map_or("", |(base, _)| base);
     let name = format!("{base}-{next:05}");
     object["spec"]["generation"] = next.into();
+    // The content of no generation.
+    object["spec"]["contentDigest"] = format!("sha256:{}", "0".repeat(64)).into();
     let key = Key {
         name: name.clone(),
         ..(*model.key).clone()

@@ -9,6 +9,7 @@ mod command;
 mod editor;
 mod etcd;
 mod fault;
+mod fidelity;
 mod history;
 mod kinds;
 mod network;

@@ -224,10 +224,11 @@ impl Oracle {
 
     /// Whether a generation is recorded, in a Gap, said to be unknown, or quiet and known to be.
     fn is_settled(&self, workload: Uuid, life: &Life, generation: i64) -> bool {
-        if let Some(name) = self.forged.get(&(workload, generation)) {
+        let is_quiet = life.states.get(&generation).is_none_or(|state| state.quiet);
+        let forged = self.forged.get(&(workload, generation));
+        if let Some(name) = forged.filter(|_| !is_quiet) {
             return self.said.differing.contains(name);
         }
-        let is_quiet = life.states.get(&generation).is_none_or(|state| state.quiet);
         self.stored.is_stored(workload, generation)
             || self.stored.is_lost(workload, generation)
             || (is_quiet && self.stored.knows(workload, generation))

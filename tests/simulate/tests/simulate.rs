@@ -1,0 +1,44 @@
+//! A fixed set of histories, small enough for every change: that Revisor breaks no promise in them, that the same seed
+//! makes the same history, and that the simulator finds the defects that it has found once.
+
+use std::path::Path;
+use std::process::Command;
+
+/// Runs the simulator; fails with its output.
+fn simulate(arguments: &[&str]) -> String {
+    let out = Command::new(env!("CARGO_BIN_EXE_simulate"))
+        .args(arguments)
+        .output()
+        .expect("the simulator");
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{arguments:?}:\n{text}\n{errors}");
+    text
+}
+
+#[test]
+fn no_promise_is_broken() {
+    let text = simulate(&["run", "--runs", "250", "--seed", "1", "--jobs", "1"]);
+    assert!(
+        text.starts_with("250 histories, 0 broke a promise"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_same_seed_makes_the_same_history() {
+    let text = simulate(&[
+        "run", "--runs", "40", "--seed", "5000", "--twice", "--jobs", "1",
+    ]);
+    assert!(
+        text.starts_with("80 histories, 0 broke a promise"),
+        "{text}"
+    );
+}
+
+#[test]
+fn histories_that_found_a_defect_find_it_again() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("histories");
+    let text = simulate(&["check", &folder.display().to_string()]);
+    assert!(!text.contains("NOT found"), "{text}");
+}
