@@ -133,6 +133,29 @@ async fn a_replica_without_ports_records_and_stops_and_takes_no_socket() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn recording_does_not_wait_for_the_labels_of_namespaces() {
+    let (client, log) = client(|line, body, _| {
+        if line.starts_with("GET /api/v1/namespaces?") {
+            Answer::Stalls(String::new())
+        } else {
+            answer(line, body)
+        }
+    });
+    let clients = Clients::new(client.clone(), client, "default".to_owned());
+    let stop = CancellationToken::new();
+    let replica = tokio::spawn(run::with(args(&[]), config(), clients, stop, None));
+    let recorded = timeout(Duration::from_secs(20), until(&log, is_recorded)).await;
+    assert!(recorded.is_ok(), "{:#?}", asked(&log));
+    // The request that hangs is given up, and made again.
+    let is_again = |asked: &[String]| {
+        let again = |line: &&String| line.starts_with("GET /api/v1/namespaces?");
+        asked.iter().filter(again).count() > 1
+    };
+    until(&log, is_again).await;
+    replica.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replica_that_is_dropped_asks_nothing_any_more() {
     for requests in [0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89] {
         let (clients, log) = clients();

@@ -16,6 +16,14 @@ struct Slot {
     specs: Vec<Value>,
 }
 
+impl Slot {
+    /// The spec before the last, unless that is `present`.
+    fn before_last(&self, present: &Value) -> Option<&Value> {
+        let before = self.specs.iter().rev().nth(1)?;
+        (before != present).then_some(before)
+    }
+}
+
 /// Changes workloads.
 pub struct Editor {
     slots: Vec<Slot>,
@@ -88,9 +96,10 @@ impl Editor {
                 after["metadata"]["managedFields"] =
                     managed("kube-controller-manager", Some("scale"));
             }
-            Change::Back if self.slots[slot].specs.len() > 1 => {
-                let specs = &self.slots[slot].specs;
-                after["spec"] = specs[specs.len() - 2].clone();
+            // The same spec by another manager would be a change of managedFields alone.
+            Change::Back if self.slots[slot].before_last(&after["spec"]).is_some() => {
+                let back = self.slots[slot].before_last(&after["spec"]).cloned();
+                after["spec"] = back.unwrap_or_default();
                 after["metadata"]["managedFields"] = managed("kubectl", None);
             }
             Change::Spec | Change::Autoscaled | Change::Back => {

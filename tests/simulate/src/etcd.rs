@@ -32,6 +32,8 @@ pub struct Kind {
     pub namespaced: bool,
     /// Whether `status` is a subresource, and generations count changes of everything else.
     pub has_status: bool,
+    /// Whether it is defined by a CustomResourceDefinition.
+    pub is_custom: bool,
     /// Whether annotations count as a change of the generation too.
     pub counts_annotations: bool,
 }

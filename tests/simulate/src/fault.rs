@@ -89,6 +89,8 @@ pub enum Fault {
     KillAfterCreate,
     /// A replica is away while etcd compacts its history.
     AwayOverCompaction,
+    /// A status is written late, after a later one.
+    StatusLate,
     /// Revisions are refused in a namespace.
     Denied,
     /// A namespace has no room for Revisions.
@@ -156,12 +158,18 @@ pub enum Strikes {
 }
 
 impl Fault {
+    /// Whether it cuts one replica off while another goes on.
+    pub fn cuts_off(self) -> bool {
+        matches!(self, Self::Partition | Self::Freeze)
+    }
+
     pub fn strikes(self) -> Strikes {
         match self {
             Self::Slow
             | Self::RequestLost
             | Self::AnswerLost
             | Self::CarriedOutLate
+            | Self::StatusLate
             | Self::SentTwice
             | Self::TooManyRequests
             | Self::InternalError
@@ -193,17 +201,17 @@ impl Fault {
     /// Whether a request of this class is one that the fault can strike.
     pub fn aims_at(self, class: Class) -> bool {
         match self {
-            Self::Gone => matches!(
-                class,
-                Class::List | Class::Exact | Class::Watch | Class::Feed
-            ),
+            // A place in the past is gone when it is compacted, and not otherwise.
+            Self::Gone => matches!(class, Class::List | Class::Watch | Class::Feed),
             Self::BodyCut => matches!(class, Class::List | Class::Exact | Class::Feed),
             Self::ListStale | Self::KillAfterList => class == Class::List,
             Self::KillAfterCheckpoint => class == Class::Checkpoint,
             Self::KillAfterCreate | Self::Denied | Self::QuotaExceeded => class == Class::Create,
-            Self::SentTwice | Self::CarriedOutLate => {
+            Self::SentTwice => {
                 matches!(class, Class::Create | Class::Status | Class::Checkpoint)
             }
+            Self::CarriedOutLate => matches!(class, Class::Create | Class::Checkpoint),
+            Self::StatusLate => class == Class::Status,
             _ => true,
         }
     }

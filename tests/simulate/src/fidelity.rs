@@ -56,6 +56,7 @@ pub async fn compare(kubeconfig: &Path, seed: u64, sequences: u64) -> anyhow::Re
         watches.spawn(listen(client.clone(), kind, told.clone()));
     }
     let mut servers = Servers::new(seed, &[]);
+    sleep(EVENTS).await;
     let mut differences = Vec::new();
     for number in seed..seed + sequences {
         let found = converse(&client, &mut servers, number).await?;
@@ -140,11 +141,15 @@ async fn listen(client: Client, kind: &'static crate::etcd::Kind, told: Arc<Mute
         "/apis"
     };
     let uri = format!("{root}/{}/{}", kind.api_version(), kind.plural);
-    let Ok(request) = Request::get(&uri).body(Vec::new()) else {
-        return;
-    };
-    let Ok(list) = client.request::<Value>(request).await else {
-        return;
+    // A kind that was defined just now is not served at once.
+    let list = loop {
+        let Ok(request) = Request::get(&uri).body(Vec::new()) else {
+            return;
+        };
+        match client.request::<Value>(request).await {
+            Ok(list) => break list,
+            Err(_) => sleep(Duration::from_millis(100)).await,
+        }
     };
     let at = list["metadata"]["resourceVersion"]
         .as_str()

@@ -10,6 +10,7 @@ const PLAIN: Kind = Kind {
     plural: "",
     namespaced: true,
     has_status: false,
+    is_custom: false,
     counts_annotations: false,
 };
 
@@ -42,6 +43,7 @@ pub static REVISION: Kind = Kind {
     kind: "Revision",
     plural: "revisions",
     has_status: true,
+    is_custom: true,
     ..PLAIN
 };
 pub static DEPLOYMENT: Kind = Kind {
@@ -58,6 +60,7 @@ pub static INFERENCE_SERVICE: Kind = Kind {
     kind: "InferenceService",
     plural: "inferenceservices",
     has_status: true,
+    is_custom: true,
     ..PLAIN
 };
 

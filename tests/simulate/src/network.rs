@@ -137,7 +137,7 @@ impl Link {
                 sleep(long).await;
                 return Some(Err(broken()));
             }
-            Fault::CarriedOutLate => {
+            Fault::CarriedOutLate | Fault::StatusLate => {
                 let link = self.clone();
                 let (call, course) = (call.clone(), *course);
                 tokio::spawn(async move {

@@ -122,11 +122,7 @@ impl Servers {
                 };
                 self.named(&method, call, &key, subresource.as_deref())
             }
-            _ => status(
-                404,
-                "NotFound",
-                "the server could not find the requested resource",
-            ),
+            _ => unknown(),
         }
     }
 
@@ -137,6 +133,9 @@ impl Servers {
         key: &Key,
         subresource: Option<&str>,
     ) -> Answer {
+        if subresource.is_some_and(|of| of != "status" || !key.kind.has_status) {
+            return unknown();
+        }
         match *method {
             Method::GET => self.get(call, key),
             Method::PUT => self.replace(call, key),
@@ -168,6 +167,14 @@ impl Servers {
         self.written.push(entry.clone());
         entry
     }
+}
+
+fn unknown() -> Answer {
+    status(
+        404,
+        "NotFound",
+        "the server could not find the requested resource",
+    )
 }
 
 fn discovery(api_version: &str) -> Answer {

@@ -26,6 +26,8 @@ pub struct Life {
 pub struct State {
     /// Where it was first.
     pub from: Revision,
+    /// Where it was written last: a watch from before that shows it.
+    pub last: Revision,
     /// Where it was no more: the next generation, or the end.
     pub until: Option<Revision>,
     pub spec: Value,
@@ -94,7 +96,8 @@ impl Truth {
 
 impl Life {
     fn is_in(&mut self, generation: i64, entry: &Entry, autoscaled: bool) {
-        if self.states.contains_key(&generation) {
+        if let Some(state) = self.states.get_mut(&generation) {
+            state.last = entry.at;
             return;
         }
         let spec = entry.object.value["spec"].clone();
@@ -105,6 +108,7 @@ impl Life {
         }
         let state = State {
             from: entry.at,
+            last: entry.at,
             until: None,
             spec,
             quiet,

@@ -2,6 +2,7 @@
 
 use crate::etcd::{Entry, Op};
 use crate::fault::{Fault, Injection};
+use crate::kinds::is_workload;
 use crate::network::{breaks, broken};
 use crate::server::{Opened, event};
 use crate::server::{shown, status_text};
@@ -196,7 +197,7 @@ impl Watch {
                 self.send(Ok(line.clone().into())).await;
             }
             Fault::EventLost => {
-                self.world.state.lock().oracle.is_deaf = true;
+                self.world.state.lock().oracle.is_deaf |= is_workload(self.opened.kind);
                 return Left::Open;
             }
             Fault::EventsGoBack => {

@@ -1,7 +1,8 @@
 //! A fixed set of histories, small enough for every change: that Revisor breaks no promise in them, that the same seed
 //! makes the same history, and that the simulator finds the defects that it has found once.
 
-use std::path::Path;
+use devcluster::{Cluster, Options};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Runs the simulator; fails with its output.
@@ -41,4 +42,47 @@ fn histories_that_found_a_defect_find_it_again() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("histories");
     let text = simulate(&["check", &folder.display().to_string()]);
     assert!(!text.contains("NOT found"), "{text}");
+}
+
+/// A folder of the repository.
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path)
+}
+
+#[test]
+fn the_simulated_api_server_answers_as_the_real_one() {
+    compare(1000);
+}
+
+fn compare(sequences: usize) {
+    let cluster = Cluster::start(&Options::minimal()).expect("a cluster");
+    for definitions in [
+        "crds/revisions.yaml",
+        "tests/fixtures/crds/inferenceservices.yaml",
+    ] {
+        let manifest = std::fs::read_to_string(repository(definitions)).expect("a file");
+        cluster.apply(&manifest).expect("definitions");
+    }
+    let established = cluster
+        .kubectl()
+        .args([
+            "wait",
+            "--for=condition=Established",
+            "crd",
+            "--all",
+            "--timeout=20s",
+        ])
+        .status();
+    assert!(established.expect("kubectl").success());
+    let kubeconfig = cluster.kubeconfig().display().to_string();
+    let sequences = sequences.to_string();
+    simulate(&[
+        "compare",
+        "--kubeconfig",
+        &kubeconfig,
+        "--sequences",
+        &sequences,
+    ]);
 }

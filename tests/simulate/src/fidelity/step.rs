@@ -90,10 +90,9 @@ impl Memory {
 
     /// Takes in an answer.
     pub fn remember(&mut self, step: &Step, answer: &Value) {
-        if let Some(token) = answer["metadata"]["continue"].as_str() {
-            token.clone_into(&mut self.token);
-        } else if matches!(step.ask, Ask::List { .. } | Ask::Page { .. }) {
-            self.token.clear();
+        if matches!(step.ask, Ask::List { .. } | Ask::Page { .. }) {
+            let token = answer["metadata"]["continue"].as_str();
+            token.unwrap_or_default().clone_into(&mut self.token);
         }
         let is_past = matches!(step.ask, Ask::Exact(_) | Ask::Page { .. });
         let is_whole = answer["metadata"]["uid"].is_string() && answer["kind"] == step.kind.kind;
@@ -264,7 +263,7 @@ impl Step {
         if *self.kind == REVISION {
             json!({"status": {"observedThrough": {"generation": value + 2, "resourceVersion": "7"}}})
         } else if *self.kind == DEPLOYMENT {
-            json!({"status": {"observedGeneration": value}})
+            json!({"status": {"observedGeneration": value + 1}})
         } else {
             json!({"status": {"observed": value}, "spec": {"ignored": true}})
         }

@@ -82,7 +82,7 @@ impl Oracle {
     fn unsettled(&self, workload: Uuid, life: &Life, place: u64) -> Option<i64> {
         life.states
             .range(life.since..)
-            .take_while(|(_, state)| state.from <= place)
+            .take_while(|(_, state)| state.last <= place)
             .map(|(generation, _)| *generation)
             .find(|generation| !self.is_settled(workload, life, *generation))
     }

@@ -163,9 +163,9 @@ fn page(
         .iter()
         .map(|entry| shown(&entry.object, call.metadata_only))
         .collect();
+    let next = next.map_or(String::new(), |token| format!(",\"continue\":\"{token}\""));
     format!(
-        "{{\"kind\":\"{list}\",\"apiVersion\":\"{api_version}\",\"metadata\":{{\"resourceVersion\":\"{at}\",\"continue\":\"{}\"}},\"items\":[{}]}}",
-        next.unwrap_or_default(),
+        "{{\"kind\":\"{list}\",\"apiVersion\":\"{api_version}\",\"metadata\":{{\"resourceVersion\":\"{at}\"{next}}},\"items\":[{}]}}",
         items.join(",")
     )
 }

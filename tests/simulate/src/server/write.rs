@@ -32,17 +32,15 @@ impl Servers {
     pub fn update(&mut self, key: &Key, before: &Entry, mut after: Value) -> Option<Entry> {
         let old = &before.object.value;
         after["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
-        after["metadata"]["generation"] = old["metadata"]["generation"].clone();
+        if key.kind.has_status {
+            after["metadata"]["generation"] = old["metadata"]["generation"].clone();
+        }
         if after == *old {
             return None;
         }
         if is_next_generation(key.kind, old, &after) {
             let generation = old["metadata"]["generation"].as_i64().unwrap_or_default();
             after["metadata"]["generation"] = (generation + 1).into();
-        } else if !key.kind.has_status {
-            after["metadata"]
-                .as_object_mut()
-                .map(|meta| meta.remove("generation"));
         }
         // The last finalizer of an object that is being deleted is gone.
         let is_over = after["metadata"].get("deletionTimestamp").is_some() && !is_held(&after);
@@ -104,6 +102,10 @@ impl Servers {
         };
         let old = &before.object.value;
         let asked = object["metadata"]["resourceVersion"].as_str();
+        if asked.is_none() && key.kind.is_custom {
+            let message = "is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update";
+            return about(422, "Invalid", key, message);
+        }
         if asked.is_some_and(|asked| Some(asked) != old["metadata"]["resourceVersion"].as_str()) {
             let message = "cannot be fulfilled: the object has been modified; please apply your changes to the latest version and try again";
             return about(409, "Conflict", key, message);
@@ -160,7 +162,14 @@ impl Servers {
             return about(404, "NotFound", key, "not found");
         };
         let entry = self.remove(key, &before);
-        Answer::object(200, &entry, call.metadata_only)
+        if entry.op == Op::Updated {
+            return Answer::object(200, &entry, call.metadata_only);
+        }
+        let uid = &entry.object.value["metadata"]["uid"];
+        let details =
+            json!({"name": key.name, "group": key.kind.group, "kind": key.kind.plural, "uid": uid});
+        let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
+        Answer::text(200, done.to_string())
     }
 }
 
