@@ -22,6 +22,7 @@ test: tools ## Everything that has to hold: format, lints, dependencies, generat
 	cargo run --quiet --locked -p devcluster -- build
 	cargo test --locked -p devcluster
 	cargo test --locked -p revisor
+	cargo test --locked -p model
 	cargo test --locked -p simulate
 
 .PHONY: test-long

@@ -25,7 +25,7 @@ pub mod walk;
 pub use discover::{Discovery, resource};
 pub use outlet::Outlet;
 pub use position::{Dates, Position};
-pub use stream::{Stream, StreamDeps};
+pub use stream::{STALENESS, Stream, StreamDeps};
 
 use crate::workload::{Change, Head, ResourceVersion, Version};
 use std::ops::RangeInclusive;
@@ -104,6 +104,9 @@ pub struct Lost {
     pub generations: RangeInclusive<i64>,
     /// Why.
     pub reason: Reason,
+    /// The first place at which the first of them may have been: until the Gap is stored, nothing from there on counts
+    /// as durable.
+    pub from: ResourceVersion,
     /// The last place at which the last of them may have been.
     pub at: ResourceVersion,
     /// The version of the kind that was asked for.
@@ -119,6 +122,7 @@ impl Lost {
             name: change.name.clone(),
             generations: change.generation..=change.generation,
             reason: Reason::Undecodable,
+            from: change.resource_version,
             at: change.resource_version,
             api_version: change.resource.api_version(),
         }

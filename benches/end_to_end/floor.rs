@@ -69,9 +69,10 @@ pub(crate) async fn names(client: &Client, collection: &str) -> Vec<String> {
         .request(request.expect("a request"))
         .await
         .expect("a page");
-    let items = page["items"].as_array().expect("items");
+    // An empty list of metadata has null here.
+    let items = page["items"].as_array().into_iter().flatten();
     let name = |item: &Value| item["metadata"]["name"].as_str().map(str::to_owned);
-    items.iter().filter_map(name).collect()
+    items.filter_map(name).collect()
 }
 
 /// Deletes these objects of a collection.

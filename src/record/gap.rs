@@ -83,6 +83,7 @@ mod tests {
             name: "llama".into(),
             generations: 3..=4,
             reason: Reason::Compacted,
+            from: "99".parse().expect("a number"),
             at: "99".parse().expect("a number"),
             api_version: "g/v1".into(),
         };

@@ -154,6 +154,7 @@ mod tests {
             name: "w".into(),
             generations: 1..=1,
             reason: Reason::Compacted,
+            from: "1".parse().expect("a number"),
             at: "1".parse().expect("a number"),
             api_version: "g/v1".into(),
         };

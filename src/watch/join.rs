@@ -169,7 +169,7 @@ impl Join {
             stage,
         };
         if since.is_some() && !resumable {
-            join.expired();
+            join.read_all_back();
         }
         join
     }
@@ -239,7 +239,13 @@ impl Join {
 
     /// The history that a replay would show is gone. Everything is read back, and the watch goes on from the list; an
     /// audit leaves that to the list that follows.
-    pub fn expired(&mut self) {
+    pub fn expired(&mut self, known: &Known) {
+        // A replay that came some of the way has shown workloads that the list did not.
+        self.listed.find_gone(known);
+        self.read_all_back();
+    }
+
+    fn read_all_back(&mut self) {
         let Some(since) = self.since else {
             self.stage = Stage::Joined;
             return;
@@ -251,6 +257,13 @@ impl Join {
     /// The places between which objects are looked for.
     pub fn interval(&self) -> (ResourceVersion, ResourceVersion) {
         (self.since.unwrap_or_default(), self.listed.at)
+    }
+
+    /// An object that a sample has shown cannot be read any more.
+    pub fn lost_sight(&mut self) {
+        if let Stage::Sampling(sampling) = &mut self.stage {
+            sampling.blind = true;
+        }
     }
 
     /// A sample at the place that was asked for showed these objects in these generations; nothing when its history is

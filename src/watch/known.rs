@@ -252,6 +252,7 @@ impl Known {
             name: change.name.clone(),
             generations,
             reason: Reason::NotSelected,
+            from: change.resource_version.before(),
             at: change.resource_version.before(),
             api_version: change.resource.api_version(),
         })

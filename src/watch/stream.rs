@@ -13,6 +13,7 @@ use crate::kinds::{Catalogue, Kind};
 use crate::metrics::{self, Metrics};
 use crate::revision::Observed;
 use crate::workload::{Change, Op, Resource, ResourceVersion};
+use chrono::TimeDelta;
 use events::{End, Replay};
 use kube::Client;
 use list::NoList;
@@ -24,6 +25,9 @@ use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
 const WAITS: Waits = (Duration::from_millis(200), Duration::from_secs(10));
+/// A list that is answered from the past is of a time not longer ago than that: so much older is the place that it
+/// shows taken to be.
+pub const STALENESS: TimeDelta = TimeDelta::seconds(60);
 
 /// The dependencies of a [`Stream`].
 pub struct StreamDeps {
@@ -66,7 +70,7 @@ pub struct Stream<S> {
     metrics: Metrics,
     ready: watch::Sender<bool>,
     dates: Dates,
-    /// The newest list, and the time at which it was asked for.
+    /// The newest list, and a time before which it cannot have been.
     newest_list: Option<Position>,
     /// The place after which the watch has shown everything: whatever was created since, it should have shown.
     origin: Option<Position>,
@@ -184,7 +188,7 @@ impl<S: Sink> Stream<S> {
                 JoinStep::Replay(until) => {
                     match self.replay_at_start(resource, &mut at, until).await? {
                         Replayed::Shown => join.replayed(at, self.outlet.known()),
-                        Replayed::Expired => join.expired(),
+                        Replayed::Expired => join.expired(self.outlet.known()),
                     }
                 }
                 JoinStep::ReadBack { behind, gone, by } => {

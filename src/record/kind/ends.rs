@@ -73,7 +73,7 @@ impl KindRecorder {
         self.workloads.insert(lost.uid, tracked);
         let quiet = self.recorder.quiet.overtaken(lost.uid);
         let write = Write::Create(Box::new(revision), None);
-        self.hand_in(lost.uid, lost.at, quiet, write).await;
+        self.hand_in(lost.uid, lost.from, quiet, write).await;
     }
 
     fn count_lost(&self, lost: &Lost) {

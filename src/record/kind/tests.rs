@@ -111,6 +111,7 @@ fn lost(generations: RangeInclusive<i64>) -> Lost {
         name: "w".into(),
         generations,
         reason: Reason::Compacted,
+        from: "99".parse().expect("a number"),
         at: "99".parse().expect("a number"),
         api_version: "serving.kserve.io/v1beta1".into(),
     }

@@ -148,6 +148,12 @@ impl Listed {
         self.gone = known.missing(&self.there);
     }
 
+    /// Workloads became known since the list: those that were there before its place, and are not in it, are gone.
+    pub(super) fn find_gone(&mut self, known: &Known) {
+        self.gone = known.missing(&self.there);
+        self.gone.retain(|recorded| recorded.version.at <= self.at);
+    }
+
     /// The place of the list.
     pub fn at(&self) -> ResourceVersion {
         self.at

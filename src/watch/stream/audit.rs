@@ -3,7 +3,7 @@
 use super::super::join::{Join, JoinStep};
 use super::events::{End, Replay};
 use super::list::NoList;
-use super::{Stream, metrics};
+use super::{STALENESS, Stream, metrics};
 use crate::clock;
 use crate::watch::Sink;
 use crate::watch::exact::Unserved;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 impl<S: Sink> Stream<S> {
     /// Reads the present place, and audits the watch when it is time to.
     pub(super) async fn check(&mut self, resource: &Arc<Resource>, at: &mut ResourceVersion) {
-        let asked = clock::now();
+        let asked = clock::now() - STALENESS;
         if let Ok(page) = self.exact.present(resource, 1, "", true).await {
             if page.at < *at {
                 if self.is_restored(resource, *at).await {

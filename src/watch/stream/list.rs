@@ -2,7 +2,7 @@
 
 use super::super::exact::Past;
 use super::super::join::{Listed, ObjectName, Placed};
-use super::Stream;
+use super::{STALENESS, Stream};
 use crate::client::page::has_status;
 use crate::clock;
 use crate::metrics;
@@ -66,7 +66,7 @@ impl<S: Sink> Stream<S> {
         let labels = metrics::kind(&self.kind.kind);
         self.metrics.lists.get_or_create(&labels).inc();
         self.outlet.listing().await;
-        let asked = clock::now();
+        let asked = clock::now() - STALENESS;
         let seen = self.seen();
         let mut listed = Listed::default();
         let mut token = String::new();

@@ -148,6 +148,7 @@ impl<S: Sink> Stream<S> {
             name,
             generations: hole.generations,
             reason,
+            from: behind.from.at.after(1).min(at),
             at,
             api_version: resource.api_version(),
         };
@@ -178,20 +179,22 @@ impl<S: Sink> Stream<S> {
             .iter()
             .filter(|change| passed_by.contains(&change.uid))
         {
-            self.passed_by(resource, join.interval(), place, change)
-                .await?;
+            let interval = join.interval();
+            if !self.passed_by(resource, interval, place, change).await? {
+                join.lost_sight();
+            }
         }
         Ok(())
     }
 
-    /// An object that came within the interval, was there at `at`, and went.
+    /// An object that came within the interval, was there at `at`, and went. False when it cannot be read any more.
     async fn passed_by(
         &mut self,
         resource: &Arc<Resource>,
         (from, to): (ResourceVersion, ResourceVersion),
         at: ResourceVersion,
         change: &Change,
-    ) -> Result<(), Unserved> {
+    ) -> Result<bool, Unserved> {
         let name = ObjectName::of(change);
         let last = self.exact.last_state(resource, &name, at, to).await?;
         match last {
@@ -201,9 +204,10 @@ impl<S: Sink> Stream<S> {
                     generation: 0,
                     at: from,
                 };
-                self.ended_before(resource, origin, last).await
+                self.ended_before(resource, origin, last).await?;
+                Ok(true)
             }
-            _ => Ok(()),
+            last => Ok(last.is_some()),
         }
     }
 }

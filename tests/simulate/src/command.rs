@@ -9,9 +9,13 @@ use crate::plan::Plan;
 use crate::{pool, shrink};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
+
+/// Progress is told after so many histories.
+const PROGRESS: u64 = 20;
 
 /// Runs Revisor in a simulated world
 #[derive(Parser)]
@@ -91,7 +95,7 @@ struct ShowArgs {
     /// With this defect, by name
     #[arg(long)]
     mutant: Option<String>,
-    /// What Revisor logs: a level, or directives
+    /// The log of Revisor: a level, or directives
     #[arg(long, default_value = "off")]
     log: String,
 }
@@ -162,6 +166,16 @@ impl Sums {
         }
     }
 
+    /// On a terminal, so that a long run can be followed.
+    fn tell_progress(&self) {
+        if self.histories.is_multiple_of(PROGRESS) && std::io::stderr().is_terminal() {
+            eprint!(
+                "\r{} histories, {} broke a promise ",
+                self.histories, self.failed
+            );
+        }
+    }
+
     fn print(&self, seconds: f64, jobs: usize) {
         let [histories, simulated, requests] =
             [self.histories, self.simulated_seconds, self.requests].map(float);
@@ -203,6 +217,7 @@ fn run_all(args: &RunArgs) -> bool {
     let plans = plans.flat_map(|plan| std::iter::repeat_n(plan, each));
     pool::run(plans, jobs, |plan, outcome| {
         sums.add(&outcome);
+        sums.tell_progress();
         if let Some(violation) = outcome.violations.first() {
             println!(
                 "seed {}: {:?}: {}",

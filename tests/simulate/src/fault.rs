@@ -103,7 +103,7 @@ pub enum Fault {
     FirstStart,
     /// A Revision is deleted.
     RevisionDeleted,
-    /// Somebody else stores a Revision under the name of the next generation.
+    /// Another writer stores a Revision under the name of the next generation.
     RevisionForged,
 }
 

@@ -253,7 +253,7 @@ fn delete_revision(world: &World, injection: &Injection) {
     });
 }
 
-/// Somebody else stores a Revision under the name of the next generation of a workload, with a content of its own.
+/// Another writer stores a Revision under the name of the next generation of a workload, with a content of its own.
 fn forge(world: &World, injection: &Injection) {
     let mut state = world.state.lock();
     let now = state.servers.etcd.revision();

@@ -41,7 +41,7 @@ pub enum Promise {
     CheckpointDurable,
     /// The checkpoint's time is not later than its place.
     CheckpointTime,
-    /// What is observed never goes back.
+    /// The observed generation of a Revision never goes back.
     ObservedForward,
     /// Recording goes on once nothing is in its way.
     Liveness,
@@ -60,7 +60,7 @@ pub struct Oracle {
     pub stored: Stored,
     pub said: Said,
     pub violations: Vec<Violation>,
-    /// The names of Revisions that somebody else has stored, by the generation that they stand for.
+    /// The names of Revisions that another writer has stored, by the generation that they stand for.
     pub forged: BTreeMap<(Uuid, i64), String>,
     /// Whether several replicas write: then one may not know yet what another has stored.
     pub replicas: usize,
@@ -229,10 +229,21 @@ impl Oracle {
         if let Some(name) = forged.filter(|_| !is_quiet) {
             return self.said.differing.contains(name);
         }
+        // Where the content of the generation before cannot be had, the last recorded one is compared with.
+        let is_quiet = is_quiet || self.is_as_recorded(workload, life, generation);
         self.stored.is_stored(workload, generation)
             || self.stored.is_lost(workload, generation)
             || (is_quiet && self.stored.knows(workload, generation))
             || self.said.is_unknown(workload, generation)
+    }
+}
+
+impl Oracle {
+    /// Whether a generation has the spec of the last one before it that is recorded.
+    fn is_as_recorded(&self, workload: Uuid, life: &Life, generation: i64) -> bool {
+        let before = self.stored.last_before(workload, generation);
+        let spec = |generation: i64| life.states.get(&generation).map(|state| &state.spec);
+        before.is_some_and(|before| spec(before) == spec(generation))
     }
 }
 

@@ -51,7 +51,7 @@ pub struct Planned {
     pub change: Change,
 }
 
-/// What is done to a workload. One that is not there is created instead.
+/// A change of a workload. One that is not there is created instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// Its spec.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// The trace of one history.
 pub struct Trace {
     digest: DefaultHasher,
-    /// What the replicas asked for, without times: equal when nothing changed for them.
+    /// The requests of the replicas, without times: equal when nothing changed for them.
     asked: DefaultHasher,
     start: Instant,
     verbose: bool,

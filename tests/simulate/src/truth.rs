@@ -1,4 +1,4 @@
-//! What really happened to each workload, as the log of etcd says.
+//! The true history of each workload, from the log of etcd.
 
 use crate::etcd::{Entry, Op, Revision};
 use crate::kinds::is_workload;

@@ -15,12 +15,14 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep, sleep_until};
 use tower::BoxError;
 
+/// The time between two bookmarks.
+const EVERY: Duration = Duration::from_secs(60);
 /// The end of a watch is announced by a bookmark so long before.
 const BOOKMARK: Duration = Duration::from_secs(2);
 
 type Chunks = Sender<Result<Bytes, BoxError>>;
 
-/// What is left of a watch after an event.
+/// The state of a watch after an event.
 #[derive(PartialEq, Eq)]
 enum Left {
     /// It goes on.
@@ -39,7 +41,7 @@ struct Watch {
     last: Option<Entry>,
 }
 
-/// Shows the events of a watch until it ends, or nobody listens.
+/// Shows the events of a watch until it ends, or its reader is gone.
 pub async fn show(world: Arc<World>, replica: usize, opened: Opened, chunks: Chunks) {
     let at = opened.from;
     let mut watch = Watch {
@@ -60,8 +62,8 @@ pub async fn show(world: Arc<World>, replica: usize, opened: Opened, chunks: Chu
 impl Watch {
     async fn run(&mut self) {
         let end = Instant::now() + self.opened.lasts;
-        let bookmark = end.checked_sub(BOOKMARK).unwrap_or(end);
-        let mut has_bookmark = false;
+        let last_bookmark = end.checked_sub(BOOKMARK).unwrap_or(end);
+        let mut bookmark = last_bookmark.min(Instant::now() + EVERY);
         let world = self.world.clone();
         let began = self.began();
         loop {
@@ -75,17 +77,20 @@ impl Watch {
             if self.events().await == Left::Ended {
                 return;
             }
-            let next = if has_bookmark { end } else { bookmark };
             tokio::select! {
                 biased;
                 () = self.chunks.closed() => return,
                 () = changed => {}
-                () = sleep_until(next) => {
-                    if has_bookmark {
+                () = sleep_until(bookmark) => {
+                    if bookmark == end {
                         return;
                     }
-                    has_bookmark = true;
                     self.bookmark().await;
+                    bookmark = if bookmark == last_bookmark {
+                        end
+                    } else {
+                        last_bookmark.min(bookmark + EVERY)
+                    };
                 }
             }
         }

@@ -4,7 +4,7 @@ use super::step::Memory;
 use http::StatusCode;
 use serde_json::Value;
 
-/// What an answer looks like.
+/// The parts of an answer that are compared.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Look {
     code: u16,
@@ -17,7 +17,7 @@ pub struct Look {
     has_more: bool,
 }
 
-/// What an object looks like.
+/// The parts of an object that are compared.
 #[derive(Debug, PartialEq, Eq)]
 struct ObjectLook {
     name: String,

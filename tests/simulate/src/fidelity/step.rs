@@ -53,7 +53,7 @@ enum Precondition {
     Old,
 }
 
-/// What one side has answered so far.
+/// The answers of one side so far.
 pub struct Memory {
     namespace: String,
     /// The last state of each object.

@@ -1,4 +1,4 @@
-//! What Revisor has stored and said so far.
+//! The Revisions that Revisor has stored, and the Events by which it has said what it cannot record.
 
 use crate::truth::{Life, uid};
 use base64::Engine;
@@ -54,6 +54,15 @@ impl Stored {
             .is_some_and(|workload| workload.revisions.contains(&generation))
     }
 
+    /// The last generation before this one that is recorded.
+    pub fn last_before(&self, workload: Uuid, generation: i64) -> Option<i64> {
+        self.of(workload)?
+            .revisions
+            .range(..generation)
+            .next_back()
+            .copied()
+    }
+
     pub fn is_lost(&self, workload: Uuid, generation: i64) -> bool {
         let is_in = |(from, to): &(i64, i64)| (*from..=*to).contains(&generation);
         self.of(workload)
@@ -95,7 +104,7 @@ impl Stored {
     }
 }
 
-/// What Revisor has said of that which it cannot record.
+/// The history that Revisor has said it cannot record.
 #[derive(Debug, Default)]
 pub struct Said {
     /// Workloads that are gone, and the last generation that is known of each.

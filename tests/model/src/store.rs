@@ -1,0 +1,160 @@
+//! The stored Revisions and Gaps, the stored checkpoint, and what was said of what is not stored.
+
+use crate::server::{BEGIN, Object, Server, Write, place, uid};
+use revisor::watch::Position;
+use revisor::watch::checkpoint::CheckpointEntry;
+use revisor::workload::{Ack, Head, ResourceVersion};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use uuid::Uuid;
+
+/// One write on its way to the store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Record {
+    /// A Revision of this generation.
+    Revision(i64),
+    /// A Gap over these generations.
+    Gap(RangeInclusive<i64>),
+    /// The newest Revision says that the workload was deleted.
+    Deleted,
+}
+
+/// The history of one workload, as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct StoredWorkload {
+    /// Where the generation of each Revision was seen.
+    revisions: BTreeMap<i64, ResourceVersion>,
+    /// Where the last generation of each Gap may have been, by its last and first generation.
+    gaps: BTreeMap<(i64, i64), ResourceVersion>,
+    /// Whether it is known to have been deleted.
+    pub deleted: bool,
+}
+
+/// Everything that is durable.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Store {
+    workloads: BTreeMap<Object, StoredWorkload>,
+    /// The checkpoint, as its text is read; none when it cannot be.
+    pub checkpoint: Option<CheckpointEntry>,
+    /// Intervals in which objects may have come and gone.
+    pub blind: BTreeSet<(u64, u64)>,
+    /// Workloads whose end is not known, and the last generation that is.
+    pub ends: BTreeSet<(Object, i64)>,
+    /// Whether etcd was said to be restored.
+    pub restored: bool,
+}
+
+impl Store {
+    /// The store of a recorder that has come to [`BEGIN`]: object 0 is recorded.
+    pub fn new(server: &Server) -> Self {
+        let begin = Ack {
+            through: place(BEGIN),
+            time: server.time(BEGIN),
+        };
+        let mut store = Self {
+            workloads: BTreeMap::new(),
+            checkpoint: None,
+            blind: BTreeSet::new(),
+            ends: BTreeSet::new(),
+            restored: false,
+        };
+        store.save(&CheckpointEntry::new(begin, Vec::new()));
+        store.take(0, &Record::Revision(1), place(BEGIN));
+        store
+    }
+
+    /// The checkpoint is written, as text.
+    pub fn save(&mut self, entry: &CheckpointEntry) {
+        self.checkpoint = CheckpointEntry::decode(&entry.encode()).ok();
+    }
+
+    /// The position of the checkpoint.
+    pub fn position(&self) -> Option<Position> {
+        self.checkpoint.as_ref().map(|entry| entry.position)
+    }
+
+    /// A write arrives. A Revision or a Gap that exists stays.
+    pub fn take(&mut self, object: Object, record: &Record, at: ResourceVersion) {
+        let workload = self.workloads.entry(object).or_default();
+        match record {
+            Record::Revision(generation) => {
+                workload.revisions.entry(*generation).or_insert(at);
+            }
+            Record::Gap(generations) => {
+                let key = (*generations.end(), *generations.start());
+                workload.gaps.entry(key).or_insert(at);
+            }
+            Record::Deleted => workload.deleted = true,
+        }
+    }
+
+    /// The newest Revision of every workload.
+    pub fn heads(&self) -> Vec<(Uuid, Head)> {
+        let head = |(object, workload): (&Object, &StoredWorkload)| (uid(*object), workload.head());
+        self.workloads.iter().map(head).collect()
+    }
+
+    /// The generations of an object, among these, that have a Revision.
+    pub fn recorded(&self, object: Object, generations: &RangeInclusive<i64>) -> BTreeSet<i64> {
+        let range = |workload: &StoredWorkload| {
+            let recorded = workload.revisions.range(generations.clone());
+            recorded.map(|(generation, _)| *generation).collect()
+        };
+        self.workloads.get(&object).map(range).unwrap_or_default()
+    }
+
+    /// The history of an object.
+    pub fn workload(&self, object: Object) -> Option<&StoredWorkload> {
+        self.workloads.get(&object)
+    }
+
+    /// Whether what a write has made is stored, or named by a Gap, a blind interval or an unknown end.
+    pub fn accounts_for(&self, server: &Server, write: Write) -> bool {
+        let Write {
+            object, generation, ..
+        } = write;
+        let is_stored = || {
+            self.workload(object)
+                .is_some_and(|workload| workload.holds(generation))
+        };
+        let mut ends = self.ends.iter();
+        generation == 0
+            || is_stored()
+            || ends.any(|(ended, last)| *ended == object && generation > *last)
+            || self.is_blind_for(server, object)
+    }
+
+    /// Whether an object lived within a blind interval.
+    fn is_blind_for(&self, server: &Server, object: Object) -> bool {
+        let Some((created, deleted)) = server.created(object).zip(server.deleted(object)) else {
+            return false;
+        };
+        self.blind
+            .iter()
+            .any(|(from, to)| *from < created && deleted <= *to)
+    }
+}
+
+impl StoredWorkload {
+    fn head(&self) -> Head {
+        let revision = self.revisions.last_key_value();
+        let gap = self.gaps.last_key_value();
+        let newest = revision.map(|(generation, at)| (*generation, *at));
+        let gap = gap.map(|((last, _), at)| (*last, *at));
+        let (generation, resource_version) = gap
+            .filter(|(last, _)| newest.is_none_or(|(generation, _)| *last > generation))
+            .or(newest)
+            .unwrap_or_default();
+        Head {
+            generation,
+            resource_version,
+            deleted: self.deleted,
+            ..Head::default()
+        }
+    }
+
+    fn holds(&self, generation: i64) -> bool {
+        let covers = |(last, first): &(i64, i64)| (*first..=*last).contains(&generation);
+        self.revisions.contains_key(&generation) || self.gaps.keys().any(covers)
+    }
+}
