@@ -23,6 +23,7 @@ pub struct Key {
 }
 
 /// A kind of object, as it is served.
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own")]
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind {
     pub group: &'static str,

@@ -19,6 +19,7 @@ use http_body_util::BodyExt;
 use kube::Client;
 use kube::api::WatchEvent;
 use kube::client::Body;
+use kube::config::KubeConfigOptions;
 use look::Look;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -46,7 +47,8 @@ type Told = BTreeMap<(String, &'static str), Vec<String>>;
 /// When the real API server cannot be reached.
 pub async fn compare(kubeconfig: &Path, seed: u64, sequences: u64) -> anyhow::Result<Vec<String>> {
     let config = kube::config::Kubeconfig::read_from(kubeconfig)?;
-    let mut config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await?;
+    let mut config =
+        kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
     // Every answer counts, a 504 too.
     config.default_retry = false;
     let client = Client::try_from(config)?;
@@ -90,9 +92,9 @@ async fn converse(
     let mut rng = fastrand::Rng::with_seed(number);
     let namespace = format!("talk-{number}");
     let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-    let create = |_: &()| Request::post("/api/v1/namespaces").body(body.to_string().into_bytes());
-    really(client, create(&())?).await?;
-    simulate(servers, create(&())?);
+    let create = || Request::post("/api/v1/namespaces").body(body.to_string().into_bytes());
+    really(client, create()?).await?;
+    simulate(servers, create()?);
     let mut real = Memory::new(&namespace);
     let mut simulated = Memory::new(&namespace);
     for i in 0..STEPS {

@@ -49,17 +49,14 @@ pub fn mutants(args: &MutantArgs) -> bool {
                 .filter(|_| is_innocent(plan));
             caught.is_none()
         });
-        match caught {
-            Some((seed, violation)) => {
-                println!(
-                    "{mutant:?}: {tried} histories, seed {seed}, {:?}: {}",
-                    violation.promise, violation.text
-                );
-            }
-            None => {
-                println!("{mutant:?}: NOT CAUGHT in {tried} histories");
-                all_caught = false;
-            }
+        all_caught &= caught.is_some();
+        if let Some((seed, violation)) = caught {
+            println!(
+                "{mutant:?}: {tried} histories, seed {seed}, {:?}: {}",
+                violation.promise, violation.text
+            );
+        } else {
+            println!("{mutant:?}: NOT CAUGHT in {tried} histories");
         }
     }
     all_caught

@@ -6,6 +6,7 @@ use http::{Method, Request, header};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+const JSON: &str = "application/json";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
@@ -146,6 +147,27 @@ impl Step {
     /// # Errors
     /// When a URI is not valid.
     pub fn request(&self, memory: &Memory) -> anyhow::Result<Request<Vec<u8>>> {
+        let (method, body) = self.content(memory);
+        let content_type = if method == Method::PATCH {
+            "application/merge-patch+json"
+        } else {
+            JSON
+        };
+        let accept = match self.ask {
+            Ask::Get { metadata: true } => METADATA,
+            Ask::List { metadata: true } => METADATA_LIST,
+            _ => JSON,
+        };
+        let body = body.map_or(Vec::new(), |body| body.to_string().into_bytes());
+        Ok(Request::builder()
+            .method(method)
+            .uri(self.uri(memory))
+            .header(header::CONTENT_TYPE, content_type)
+            .header(header::ACCEPT, accept)
+            .body(body)?)
+    }
+
+    fn uri(&self, memory: &Memory) -> String {
         let root = if self.kind.group.is_empty() {
             "/api"
         } else {
@@ -157,63 +179,37 @@ impl Step {
             memory.namespace,
             self.kind.plural
         );
-        let one = format!("{all}/{}", self.name);
         let named = format!("{all}?fieldSelector=metadata.name%3D{}", self.name);
-        let merge = "application/merge-patch+json";
-        let json = "application/json";
-        let (method, uri, content, body) = match self.ask {
-            Ask::Create => (Method::POST, all, json, self.object()),
-            Ask::Get { .. } => (Method::GET, one, json, Value::Null),
-            Ask::Spec(value) => (Method::PATCH, one, merge, self.change(value)),
-            Ask::Nothing => (Method::PATCH, one, merge, json!({})),
-            Ask::Annotation(value) => (Method::PATCH, one, merge, note(value)),
-            Ask::Status(value) => (
-                Method::PATCH,
-                format!("{one}/status"),
-                merge,
-                self.status(value),
-            ),
-            Ask::Finalizer { is_there } => (Method::PATCH, one, merge, finalizers(is_there)),
-            Ask::Replace(value, precondition) => (
-                Method::PUT,
-                one,
-                json,
-                self.replacement(memory, value, precondition),
-            ),
-            Ask::Delete => (Method::DELETE, one, json, Value::Null),
-            Ask::List { .. } => (Method::GET, all, json, Value::Null),
+        match self.ask {
+            Ask::Create | Ask::List { .. } => all,
+            Ask::Status(_) => format!("{all}/{}/status", self.name),
             Ask::Exact(number) => {
-                let at = &memory.places[number.min(memory.places.len() - 1)];
-                (Method::GET, exactly(&named, at), json, Value::Null)
+                exactly(&named, &memory.places[number.min(memory.places.len() - 1)])
             }
-            Ask::Future => (Method::GET, exactly(&named, "900000000"), json, Value::Null),
-            Ask::Page { next } => {
-                let token = Some(&memory.token).filter(|token| next && !token.is_empty());
-                let next = token.map_or(String::new(), |token| format!("&continue={token}"));
-                (
-                    Method::GET,
-                    format!("{all}?limit=1{next}"),
-                    json,
-                    Value::Null,
-                )
+            Ask::Future => exactly(&named, "900000000"),
+            Ask::Page { next: true } if !memory.token.is_empty() => {
+                format!("{all}?limit=1&continue={}", memory.token)
             }
-        };
-        let accept = match self.ask {
-            Ask::Get { metadata: true } => METADATA,
-            Ask::List { metadata: true } => METADATA_LIST,
-            _ => json,
-        };
-        let body = if body.is_null() {
-            Vec::new()
-        } else {
-            body.to_string().into_bytes()
-        };
-        Ok(Request::builder()
-            .method(method)
-            .uri(uri)
-            .header(header::CONTENT_TYPE, content)
-            .header(header::ACCEPT, accept)
-            .body(body)?)
+            Ask::Page { .. } => format!("{all}?limit=1"),
+            _ => format!("{all}/{}", self.name),
+        }
+    }
+
+    fn content(&self, memory: &Memory) -> (Method, Option<Value>) {
+        match self.ask {
+            Ask::Create => (Method::POST, Some(self.object())),
+            Ask::Spec(value) => (Method::PATCH, Some(self.change(value))),
+            Ask::Nothing => (Method::PATCH, Some(json!({}))),
+            Ask::Annotation(value) => (Method::PATCH, Some(note(value))),
+            Ask::Status(value) => (Method::PATCH, Some(self.status(value))),
+            Ask::Finalizer { is_there } => (Method::PATCH, Some(finalizers(is_there))),
+            Ask::Replace(value, precondition) => {
+                let object = self.replacement(memory, value, precondition);
+                (Method::PUT, Some(object))
+            }
+            Ask::Delete => (Method::DELETE, None),
+            _ => (Method::GET, None),
+        }
     }
 
     fn object(&self) -> Value {
