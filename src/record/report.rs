@@ -142,7 +142,7 @@ impl SeriesKey {
 }
 
 impl Series {
-    /// What sends `report`, and knows whether it repeats an earlier one.
+    /// The `Recorder` of the series that `report` belongs to; a new one when no earlier report was the same.
     fn recorder(&mut self, report: &Report) -> Recorder {
         let key = SeriesKey::of(report);
         if let Some((_, recorder)) = self.recorders.iter().find(|(known, _)| *known == key) {

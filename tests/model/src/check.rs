@@ -51,9 +51,9 @@ struct Difference<'a>(&'a World, &'a World);
 pub struct Counterexample {
     /// The rule.
     pub rule: &'static str,
-    /// What happens, one sentence for each action: with a defect that is put back, it has to be told at once.
+    /// The steps, one sentence for each action: with a defect that is put back, it has to be told at once.
     pub steps: Vec<String>,
-    /// What happens.
+    /// The steps.
     pub actions: Vec<Action>,
 }
 

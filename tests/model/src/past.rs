@@ -15,7 +15,7 @@ enum Stage {
     Listed,
     /// The last known state.
     Refresh,
-    /// Whatever lies between.
+    /// The states that lie between.
     Walk,
 }
 

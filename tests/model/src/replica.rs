@@ -27,7 +27,7 @@ static SOME_TIME: LazyLock<Instant> = LazyLock::new(Instant::now);
 pub struct Item {
     /// Its workload.
     pub object: Object,
-    /// What is written.
+    /// The content of the write.
     pub record: Record,
     /// Where its change was seen.
     pub at: ResourceVersion,
@@ -101,15 +101,15 @@ pub struct Replica {
     pub phase: Phase,
     /// The join under way.
     pub joining: Option<Joining>,
-    /// What is read next, first the first.
+    /// The reads that are due, in their order.
     pub tasks: VecDeque<Task>,
     /// From where its watch goes on.
     pub at: ResourceVersion,
-    /// What it knows.
+    /// The last known state of every object.
     pub known: Known,
     /// Its position.
     pub dates: Dates,
-    /// What is on its way.
+    /// The writes that are on their way.
     pub book: Book,
     /// The writes that are on their way.
     pub queue: Vec<Item>,

@@ -1,4 +1,4 @@
-//! What always holds.
+//! The rules that always hold.
 
 use crate::replica::{Phase, Replica};
 use crate::server::{Write, number, place};

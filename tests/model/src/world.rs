@@ -89,7 +89,7 @@ pub struct World {
     pub bounds: Bounds,
     /// The API server.
     pub server: Server,
-    /// Whatever is durable.
+    /// Everything that is durable.
     pub store: Store,
     /// The replicas.
     pub replicas: Vec<Replica>,
