@@ -176,3 +176,15 @@ pub struct Recorded {
     /// The last known generation, and where it was seen.
     pub version: Version,
 }
+
+impl Recorded {
+    /// The object that a change shows.
+    pub fn of(change: &Change) -> Self {
+        Self {
+            uid: change.uid,
+            namespace: change.namespace.clone(),
+            name: change.name.clone(),
+            version: change.version(),
+        }
+    }
+}

@@ -169,6 +169,7 @@ const fn empty_status() -> RevisionStatus {
         conditions: Vec::new(),
         observed_through: None,
         workload_deletion_time: None,
+        workload_end_unknown: false,
     }
 }
 

@@ -11,6 +11,7 @@ use jaq_core::{Compiler, Ctx, Filter, Vars, compile, data, unwrap_valr};
 use jaq_json::{Val, read};
 use serde_json::Value;
 use std::fmt;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 /// Longer programs are refused: the compiler recurses.
@@ -124,15 +125,8 @@ impl Program {
                 source.len()
             ));
         }
-        let own = source.to_owned();
-        let compiling = std::thread::Builder::new()
-            .name("jq compiler".to_owned())
-            .stack_size(STACK);
-        let thread = compiling
-            .spawn(move || compile(&own))
-            .map_err(|error| error.to_string())?;
-        let filter = thread
-            .join()
+        // A thread for each program would leave a heap of its own behind, which the allocator keeps.
+        let filter = stacker::grow(STACK, || catch_unwind(|| compile(source)))
             .map_err(|_| "cannot be compiled".to_owned())??;
         Ok(Self {
             source: source.into(),

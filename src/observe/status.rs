@@ -31,6 +31,7 @@ pub(super) fn own(status: &RevisionStatus) -> RevisionStatus {
     RevisionStatus {
         observed_through: None,
         workload_deletion_time: None,
+        workload_end_unknown: false,
         ..status.clone()
     }
 }
@@ -96,6 +97,7 @@ pub(super) fn next(
         message,
         observed_through: None,
         workload_deletion_time: None,
+        workload_end_unknown: false,
     }
 }
 

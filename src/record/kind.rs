@@ -4,7 +4,7 @@ mod ends;
 #[cfg(test)]
 mod tests;
 
-use ends::deletion_time;
+use ends::End;
 
 use super::Recorder;
 use super::decide::{Before, Comparison, Verdict, compare, decide};
@@ -32,7 +32,8 @@ pub struct KindRecorder {
     recorder: Recorder,
     kind: Arc<Kind>,
     ledger: Ledger,
-    workloads: HashMap<Uuid, Tracked>,
+    /// Boxed, because a map is half empty on average.
+    workloads: HashMap<Uuid, Box<Tracked>>,
 }
 
 impl Sink for KindRecorder {
@@ -71,7 +72,7 @@ impl KindRecorder {
     fn take_over(&mut self, heads: Vec<(Uuid, Head)>) {
         let there = heads.into_iter().filter(|(_, head)| !head.deleted);
         self.workloads
-            .extend(there.map(|(uid, head)| (uid, Tracked::recorded(head))));
+            .extend(there.map(|(uid, head)| (uid, Box::new(Tracked::recorded(head)))));
     }
 
     async fn change(&mut self, change: &Change, news: News) {
@@ -86,8 +87,8 @@ impl KindRecorder {
             self.recorder.observer.workload(change);
         }
         if change.op == Op::Deleted {
-            let asked = deletion_time(change);
-            self.ended(change.uid, change.resource_version, asked).await;
+            self.ended(change.uid, change.resource_version, End::seen(change))
+                .await;
         }
     }
 
@@ -156,7 +157,7 @@ impl KindRecorder {
         let packed = snapshot::pack(&change.resource, object)?;
         let entries = managed::entries(object);
         let previous = self.workloads.remove(&change.uid);
-        let revision = self.judged(change, object, previous.as_ref(), &packed, &entries)?;
+        let revision = self.judged(change, object, previous.as_deref(), &packed, &entries)?;
         let fresh = Tracked::decided(change, &packed);
         let mut tracked = match (&revision, previous) {
             (None, Some(previous)) => {
@@ -175,7 +176,7 @@ impl KindRecorder {
             _ => fresh,
         };
         tracked.fingerprints = managed::fingerprints(&entries);
-        self.workloads.insert(change.uid, tracked);
+        self.workloads.insert(change.uid, Box::new(tracked));
         if change.seen == Observed::Repair {
             self.recorder
                 .metrics

@@ -45,6 +45,8 @@ pub struct StatusPatch {
     pub observed_through: Option<ObservedThrough>,
     /// The time at which the workload was deleted.
     pub deletion_time: Option<DateTime<Utc>>,
+    /// Whether the workload may have had later generations, which are compacted.
+    pub end_unknown: bool,
 }
 
 #[derive(Serialize)]
@@ -59,6 +61,8 @@ struct StatusFields<'a> {
     observed_through: &'a Option<ObservedThrough>,
     #[serde(skip_serializing_if = "Option::is_none")]
     workload_deletion_time: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    workload_end_unknown: bool,
 }
 
 impl StatusPatch {
@@ -71,6 +75,7 @@ impl StatusPatch {
             workload,
             observed_through: None,
             deletion_time: None,
+            end_unknown: false,
         }
     }
 
@@ -82,6 +87,7 @@ impl StatusPatch {
         let status = StatusFields {
             observed_through: &self.observed_through,
             workload_deletion_time: time,
+            workload_end_unknown: self.end_unknown,
         };
         serde_json::to_vec(&MergePatch { status })
     }
@@ -144,6 +150,8 @@ mod tests {
         );
         patch.deletion_time = DateTime::from_timestamp(0, 0);
         assert!(text(&patch).ends_with(r#""workloadDeletionTime":"1970-01-01T00:00:00Z"}}"#));
+        patch.end_unknown = true;
+        assert!(text(&patch).ends_with(r#","workloadEndUnknown":true}}"#));
     }
 
     #[tokio::test]

@@ -348,6 +348,10 @@ pub struct RevisionStatus {
     /// When the workload was deleted. On the newest Revision only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload_deletion_time: Option<DateTime<Utc>>,
+    /// Whether the workload may have been changed after observedThrough and before it was deleted: its end had been
+    /// compacted when Revisor looked for it. On the newest Revision only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub workload_end_unknown: bool,
 }
 
 /// One aspect of the state of a Revision.

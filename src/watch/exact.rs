@@ -71,40 +71,31 @@ impl Exact {
         of: &ObjectName,
         at: ResourceVersion,
     ) -> PastResult<Option<Box<RawValue>>> {
-        self.named(resource, of, &exactly(at)).await
+        let past = self.named(resource, of, &exactly(at)).await?;
+        Ok(match past {
+            Past::Was((object, _)) => Past::Was(object),
+            Past::Compacted => Past::Compacted,
+            Past::Unreadable => Past::Unreadable,
+        })
     }
 
-    /// The state of a generation that a list at `listed` showed: as it was there, or, when that is compacted meanwhile,
-    /// as it is now, unless it went on.
-    pub(super) async fn shown(
+    /// The object as it is now, if it is there, and the place of that answer.
+    pub(super) async fn now(
         &self,
         resource: &Resource,
         of: &ObjectName,
-        generation: i64,
-        listed: ResourceVersion,
-    ) -> PastResult<Box<RawValue>> {
-        let same = |raw: &RawValue| {
-            PartialObject::read(raw.get())
-                .and_then(|object| object.version())
-                .is_ok_and(|version| version.generation == generation)
-        };
-        for place in [exactly(listed), String::new()] {
-            match self.named(resource, of, &place).await? {
-                Past::Was(Some(raw)) if same(&raw) => return Ok(Past::Was(raw)),
-                Past::Was(_) | Past::Compacted => {}
-                Past::Unreadable => return Ok(Past::Unreadable),
-            }
-        }
-        Ok(Past::Compacted)
+    ) -> PastResult<(Option<Box<RawValue>>, ResourceVersion)> {
+        self.named(resource, of, "").await
     }
 
-    /// The object of that name and uid; with the namespace in the path the API server reads a single key.
+    /// The object of that name and uid, and the place of the answer; with the namespace in the path the API server
+    /// reads a single key.
     async fn named(
         &self,
         resource: &Resource,
         of: &ObjectName,
         place: &str,
-    ) -> PastResult<Option<Box<RawValue>>> {
+    ) -> PastResult<(Option<Box<RawValue>>, ResourceVersion)> {
         let uri = |name: &str| {
             format!(
                 "{}?fieldSelector=metadata.name%3D{name}{place}",
@@ -116,7 +107,9 @@ impl Exact {
         };
         Ok(
             match self.persist(&uri(&of.name), None, &uri(NOBODY)).await? {
-                Past::Was(page) => Past::Was(page.items.into_iter().find(|raw| ours(raw))),
+                Past::Was(page) => {
+                    Past::Was((page.items.into_iter().find(|raw| ours(raw)), page.at))
+                }
                 Past::Compacted => Past::Compacted,
                 Past::Unreadable => Past::Unreadable,
             },

@@ -1,11 +1,11 @@
 //! Brings an object up to date from etcd's past: every generation between its last known state and the present one.
 
-use super::edge;
+use super::edge::{self, PartialObject};
 use super::exact::{Exact, Past, PastResult, Unserved, state};
 use super::join::{Behind, ObjectName};
 use super::walk::{Hole, State, Walk};
 use crate::revision::Observed;
-use crate::workload::{Change, Op, Resource, ResourceVersion};
+use crate::workload::{Change, Op, Resource, ResourceVersion, Version};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,6 +82,41 @@ impl ObjectPast {
     }
 }
 
+/// The end of an object that is gone.
+#[derive(Debug)]
+pub(super) enum LastState {
+    /// Its last state.
+    Last(Change),
+    /// A state of it: the ones that may have followed are compacted.
+    Earlier(Change),
+    /// Its history is compacted.
+    Compacted,
+}
+
+/// A generation that a list showed, when its content is wanted.
+pub(super) enum Shown {
+    /// Its state.
+    Found(Box<RawValue>),
+    /// It is compacted where the list showed it, and the object went on to this state: there may be a place in between.
+    Passed(Version),
+    /// It is compacted.
+    Compacted,
+    /// It is there, and the API server cannot read it.
+    Unreadable,
+}
+
+impl Shown {
+    /// `generation` as a later place shows it, where the object has the state `raw`.
+    fn later(raw: Box<RawValue>, generation: i64) -> Self {
+        let version = PartialObject::read(raw.get()).and_then(|object| object.version());
+        match version {
+            Ok(version) if version.generation == generation => Self::Found(raw),
+            Ok(version) if version.generation > generation => Self::Passed(version),
+            _ => Self::Compacted,
+        }
+    }
+}
+
 impl Exact {
     /// Every generation of an object after its last known state, and that state itself if it has to be read again.
     pub(super) async fn history(
@@ -91,10 +126,13 @@ impl Exact {
     ) -> Result<ObjectPast, Unserved> {
         let mut history = ObjectPast::default();
         let to = behind.to.generation;
+        let mut end = behind.to;
         if let Some(listed) = behind.listed {
             match self.shown(resource, &behind.of, to, listed).await? {
-                Past::Was(raw) => history.keep(to, listed, true, raw),
-                past => history.lose(to, matches!(past, Past::Unreadable)),
+                Shown::Found(raw) => history.keep(to, listed, true, raw),
+                Shown::Passed(later) => end = later,
+                Shown::Compacted => history.lose(to, false),
+                Shown::Unreadable => history.lose(to, true),
             }
         }
         let from = behind.from;
@@ -103,17 +141,53 @@ impl Exact {
         {
             history.keep(from.generation, from.at, false, raw);
         }
-        let mut walk = Walk::new(from, behind.to);
+        let mut walk = Walk::new(from, end);
         while let Some(at) = walk.next() {
             let past = self.object(resource, &behind.of, at).await?;
             let state = state(&past);
             let is_new = walk.saw(at, state);
-            if let (true, State::Present(found), Past::Was(Some(raw))) = (is_new, state, past) {
+            if let (true, State::Present(found), Past::Was(Some(raw))) = (is_new, state, past)
+                && found.generation <= to
+            {
                 history.keep(found.generation, at, false, raw);
             }
         }
-        history.lost.splice(0..0, walk.lost());
+        let lost = walk.lost().into_iter();
+        history
+            .lost
+            .splice(0..0, lost.filter_map(|hole| hole.up_to(to)));
         Ok(history)
+    }
+
+    /// The state of a generation that a list at `listed` showed.
+    pub(super) async fn shown(
+        &self,
+        resource: &Arc<Resource>,
+        of: &ObjectName,
+        generation: i64,
+        listed: ResourceVersion,
+    ) -> Result<Shown, Unserved> {
+        match self.object(resource, of, listed).await? {
+            Past::Was(Some(raw)) => {
+                if let Shown::Found(raw) = Shown::later(raw, generation) {
+                    return Ok(Shown::Found(raw));
+                }
+            }
+            Past::Was(None) | Past::Compacted => {}
+            Past::Unreadable => return Ok(Shown::Unreadable),
+        }
+        let now = match self.now(resource, of).await? {
+            Past::Was((Some(raw), _)) => return Ok(Shown::later(raw, generation)),
+            Past::Was((None, now)) => now,
+            Past::Compacted => return Ok(Shown::Compacted),
+            Past::Unreadable => return Ok(Shown::Unreadable),
+        };
+        Ok(match self.last_state(resource, of, listed, now).await? {
+            LastState::Last(change) | LastState::Earlier(change) => {
+                Shown::later(change.raw, generation)
+            }
+            LastState::Compacted => Shown::Compacted,
+        })
     }
 
     /// One of the states that were found.
@@ -126,7 +200,11 @@ impl Exact {
     ) -> PastResult<Change> {
         let past = match state.raw {
             Some(raw) => Past::Was(raw),
-            None if state.listed => self.shown(resource, of, generation, state.at).await?,
+            None if state.listed => match self.shown(resource, of, generation, state.at).await? {
+                Shown::Found(raw) => Past::Was(raw),
+                Shown::Passed(_) | Shown::Compacted => Past::Compacted,
+                Shown::Unreadable => Past::Unreadable,
+            },
             None => match self.object(resource, of, state.at).await? {
                 Past::Was(Some(raw)) => Past::Was(raw),
                 Past::Was(None) | Past::Compacted => Past::Compacted,
@@ -141,25 +219,35 @@ impl Exact {
         })
     }
 
-    /// The last state of an object that was there at `from` and is not at `to`; none when its history is compacted.
+    /// The last state of an object that was there at `from` and is not at `to`.
     pub(super) async fn last_state(
         &self,
         resource: &Arc<Resource>,
         of: &ObjectName,
         from: ResourceVersion,
         to: ResourceVersion,
-    ) -> Result<Option<Change>, Unserved> {
+    ) -> Result<LastState, Unserved> {
         let mut there = from.before();
         let mut gone = to;
         let mut last = None;
         while there.distance(gone) > 1 {
             let at = there.middle(gone);
             match self.object(resource, of, at).await? {
-                Past::Was(Some(raw)) => (there, last) = (at, Some(raw)),
+                Past::Was(Some(raw)) => (there, last) = (at, Some((at, raw))),
                 Past::Was(None) => gone = at,
                 Past::Compacted | Past::Unreadable => there = at,
             }
         }
-        Ok(last.and_then(|raw| edge::change(resource, Observed::Repair, Op::Deleted, raw).ok()))
+        let Some((at, raw)) = last else {
+            return Ok(LastState::Compacted);
+        };
+        // A place after it that is compacted, or cannot be read, may have shown another.
+        let is_last = at == there;
+        let op = if is_last { Op::Deleted } else { Op::Modified };
+        Ok(match edge::change(resource, Observed::Repair, op, raw) {
+            Ok(change) if is_last => LastState::Last(change),
+            Ok(change) => LastState::Earlier(change),
+            Err(_) => LastState::Compacted,
+        })
     }
 }

@@ -41,6 +41,17 @@ pub struct Hole {
     pub unreadable: bool,
 }
 
+impl Hole {
+    /// The part of it up to a generation; none when it begins later.
+    pub fn up_to(self, last: i64) -> Option<Self> {
+        let (from, to) = self.generations.into_inner();
+        (from <= last).then(|| Self {
+            generations: from..=to.min(last),
+            unreadable: self.unreadable,
+        })
+    }
+}
+
 /// The search for the generations of one object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Walk {

@@ -7,6 +7,7 @@ use revisor::metrics::Metrics;
 use revisor::watch::{Fact, Position};
 use revisor::workload::Head;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -21,6 +22,7 @@ fn note(fact: &Fact) -> Option<String> {
         Fact::Listing(_) => Some("list".to_owned()),
         Fact::Change(change, _) => Some(format!("{} {:?}", change.generation, change.seen)),
         Fact::Lost(lost) => Some(format!("lost {:?} {:?}", lost.generations, lost.reason)),
+        Fact::Gone(recorded) => Some(format!("gone after {}", recorded.version.generation)),
         Fact::Reached(position) if position.at.to_string() == NOW.to_string() => {
             Some("caught up".to_owned())
         }
@@ -226,6 +228,70 @@ async fn a_state_that_was_found_and_is_gone_when_its_turn_comes_is_said_to_be_lo
         "caught up",
     ];
     assert_eq!(follow(None, 200_000, again).await, expected);
+}
+
+/// The answer of a server whose history up to `compacted` is gone, to a request for the workload at `place`.
+fn after_compaction(
+    compacted: u64,
+    place: u64,
+    states: &[(u64, i64)],
+    deleted: Option<u64>,
+) -> Answer {
+    if place < compacted {
+        return Answer::status(410, "Expired", "the history is compacted");
+    }
+    let newest = states.iter().rev().find(|(written, _)| *written <= place);
+    let items: Vec<_> = newest
+        .filter(|_| deleted.is_none_or(|deleted| place < deleted))
+        .map(|(written, generation)| object(*written, *generation, 1))
+        .into_iter()
+        .collect();
+    let list = json!({"metadata": {"resourceVersion": place.to_string()}, "items": items});
+    Answer::Body(200, list.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_whose_list_is_compacted_is_found_before_the_one_that_followed() {
+    let fault = |asked: &Asked| {
+        let states = [HISTORY, &[(80, 6)]].concat();
+        (asked.name.as_deref() == Some("w"))
+            .then(|| after_compaction(75, asked.place.unwrap_or(90), &states, None))
+    };
+    let expected = ["list", "lost 2..=4 RecorderAway", "5 Repair", "caught up"];
+    assert_eq!(follow(None, 1, fault).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_whose_list_is_compacted_is_found_before_the_end() {
+    let fault = |asked: &Asked| {
+        (asked.name.as_deref() == Some("w"))
+            .then(|| after_compaction(75, asked.place.unwrap_or(90), HISTORY, Some(80)))
+    };
+    let expected = ["list", "lost 2..=4 RecorderAway", "5 Repair", "caught up"];
+    assert_eq!(follow(None, 1, fault).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_after_which_everything_is_compacted_is_not_the_last() {
+    // The first state that is found is the last that can be.
+    let found = AtomicBool::new(false);
+    let fault = move |asked: &Asked| match (asked.name.as_deref(), asked.place) {
+        (Some("w"), Some(place)) => {
+            let is_compacted = found.swap(true, Ordering::Relaxed);
+            let compacted = if is_compacted { 60 } else { 0 };
+            Some(after_compaction(compacted, place, HISTORY, Some(60)))
+        }
+        (None, None) if !asked.watch => Some(after_compaction(0, NOW, HISTORY, Some(60))),
+        _ => None,
+    };
+    let expected = [
+        "list",
+        "lost 2..=2 RecorderAway",
+        "3 Repair",
+        "gone after 3",
+        "caught up",
+    ];
+    assert_eq!(follow(None, 1, fault).await, expected);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use super::super::status::{is_final, own};
 use crate::kinds::Kind;
 use crate::revision::{Revision, RevisionStatus};
 use crate::snapshot;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -157,7 +157,8 @@ impl TrackedRevision {
         let stored = spec.snapshot.as_ref().filter(|_| leads);
         Self {
             name: revision.metadata.name.clone().unwrap_or_default(),
-            changed: spec.change_time,
+            // The time of Revisor's own clock has fractions, and is compared with the times of pods, which have none.
+            changed: spec.change_time.trunc_subsecs(0),
             hashes: view.map(ViewHashes::of).unwrap_or_default(),
             images_unknown: view.is_some_and(|view| {
                 view.unresolved

@@ -4,7 +4,7 @@ use super::*;
 use crate::observe::phase::Ruling;
 use crate::observe::pod::Pod;
 use crate::observe::pod::tests::pruned;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -122,6 +122,20 @@ fn a_rollout_moves_pods_from_one_revision_to_the_next() {
     // What is final is not looked at again.
     subjects.put(&revision(2, "i:2", &json!({})));
     assert_eq!(decided(&mut subjects, 27).len(), 1);
+}
+
+#[test]
+fn a_time_of_our_own_is_compared_in_whole_seconds() {
+    let mut subjects = subjects();
+    subjects.put(&revision(1, "i:1", &json!({})));
+    let mut second = revision(2, "i:2", &json!({}));
+    second.spec.change_time = at(20) + TimeDelta::milliseconds(471);
+    subjects.put(&second);
+    let uid = Uuid::from_u128(1);
+    subjects.pod(0, uid, pod("b", "i:2", 20), Some(owner()));
+    subjects.claim(uid, WORKLOAD);
+    let newest = (2, "Running".to_owned(), Some(1));
+    assert!(decided(&mut subjects, 25).contains(&newest));
 }
 
 #[test]

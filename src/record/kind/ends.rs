@@ -15,6 +15,15 @@ use chrono::{DateTime, Utc};
 use k8s_openapi::api::core::v1::ObjectReference;
 use uuid::Uuid;
 
+/// The end of a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The last state of the workload was seen. `asked`: when its deletion was asked for; none when it went at once.
+    Seen { asked: Option<DateTime<Utc>> },
+    /// The last state is compacted.
+    Unknown,
+}
+
 impl KindRecorder {
     /// Generations cannot be had. Another replica may have seen some that this one did not.
     pub(super) async fn lost(&mut self, lost: Lost) {
@@ -32,7 +41,8 @@ impl KindRecorder {
     /// A workload is gone, and its last state with it.
     pub(super) async fn gone(&mut self, recorded: &Recorded) {
         self.end_unknown(recorded);
-        self.ended(recorded.uid, recorded.version.at, None).await;
+        self.ended(recorded.uid, recorded.version.at, End::Unknown)
+            .await;
     }
 
     pub(super) fn blind(&self, from: ResourceVersion, to: ResourceVersion) {
@@ -70,7 +80,7 @@ impl KindRecorder {
         let only_gap = before.is_none_or(|tracked| tracked.only_gap);
         let name = revision.metadata.name.clone().unwrap_or_default();
         let tracked = Tracked::closed(&lost, name, only_gap);
-        self.workloads.insert(lost.uid, tracked);
+        self.workloads.insert(lost.uid, Box::new(tracked));
         let quiet = self.recorder.quiet.overtaken(lost.uid);
         let write = Write::Create(Box::new(revision), None);
         self.hand_in(lost.uid, lost.from, quiet, write).await;
@@ -107,17 +117,18 @@ impl KindRecorder {
     }
 
     /// A workload is gone: its newest Revision says when.
-    pub(super) async fn ended(
-        &mut self,
-        uid: Uuid,
-        at: ResourceVersion,
-        asked: Option<DateTime<Utc>>,
-    ) {
+    pub(super) async fn ended(&mut self, uid: Uuid, at: ResourceVersion, end: End) {
         let Some(tracked) = self.workloads.remove(&uid) else {
             return;
         };
         let mut patch = self.status(&tracked, uid);
+        let asked = match end {
+            End::Seen { asked } => asked,
+            End::Unknown => None,
+        };
         patch.deletion_time = Some(asked.unwrap_or_else(clock::now));
+        // With the end, in one write: a restart in between would take the end for a seen one.
+        patch.end_unknown = end == End::Unknown;
         let quiet = self.recorder.quiet.overtaken(uid);
         if quiet.is_some() {
             patch = patch.through(tracked.last.generation, tracked.last.at);
@@ -189,8 +200,15 @@ impl KindRecorder {
     }
 }
 
-/// When the deletion of a workload that is gone was asked for; none when it went at once.
-pub(super) fn deletion_time(gone: &Change) -> Option<DateTime<Utc>> {
+impl End {
+    /// The end that the last state of a workload shows.
+    pub(super) fn seen(gone: &Change) -> Self {
+        let asked = deletion_time(gone);
+        Self::Seen { asked }
+    }
+}
+
+fn deletion_time(gone: &Change) -> Option<DateTime<Utc>> {
     let document = Document::parse(gone.raw.get()).ok()?;
     let time = document
         .root()

@@ -145,12 +145,27 @@ async fn written(queue: &Queue) -> Vec<String> {
                 Some(gap) => format!("Gap {}-{} {}", gap.from, gap.to, gap.reason),
                 None => format!("{:?} {}", revision.spec.r#type, revision.spec.generation),
             },
+            Write::Status(patch) if patch.end_unknown && patch.deletion_time.is_some() => {
+                "deleted, end unknown".to_owned()
+            }
             Write::Status(patch) if patch.deletion_time.is_some() => "deleted".to_owned(),
             Write::Status(_) => "quiet".to_owned(),
         });
         queue.done(queued, Proof::Created);
     }
     all
+}
+
+#[tokio::test]
+async fn an_unknown_end_is_stored_with_the_deletion() {
+    let (mut recorder, queue) = recorder(vec![(W, stored(3, Some(4), false))]).await;
+    let [gone] = recorder
+        .known()
+        .missing(&BTreeSet::new())
+        .try_into()
+        .expect("one");
+    recorder.gone(gone).await;
+    assert_eq!(written(&queue).await, vec!["deleted, end unknown"]);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! LIST: everything that is there now, and how it compares with what is known.
 
-use super::super::exact::Past;
 use super::super::join::{Listed, ObjectName, Placed};
+use super::super::repair::Shown;
 use super::{STALENESS, Stream};
 use crate::client::page::has_status;
 use crate::clock;
@@ -186,10 +186,10 @@ impl<S: Sink> Stream<S> {
         let name = ObjectName::of(change);
         let past = self.exact.shown(resource, &name, change.generation, at);
         let raw = match past.await? {
-            Past::Was(raw) => raw,
+            Shown::Found(raw) => raw,
             // It went on: that comes by the watch, or is for the next audit.
-            Past::Compacted => return Ok(()),
-            Past::Unreadable => {
+            Shown::Passed(_) | Shown::Compacted => return Ok(()),
+            Shown::Unreadable => {
                 self.count_undecodable();
                 return Ok(());
             }

@@ -2,7 +2,7 @@
 
 use super::super::exact::Past;
 use super::super::join::{Behind, Join, ObjectName};
-use super::super::repair::{FoundState, ObjectPast, Piece};
+use super::super::repair::{FoundState, LastState, ObjectPast, Piece};
 use super::super::walk::Hole;
 use super::Stream;
 use crate::revision::Observed;
@@ -51,14 +51,16 @@ impl<S: Sink> Stream<S> {
         let mut ends = futures::stream::iter(ends).buffer_unordered(SIDE_BY_SIDE);
         while let Some((last, recorded)) = ends.next().await {
             match last? {
-                Some(last) => self.ended_before(resource, recorded.version, last).await?,
-                None => self.outlet.gone(recorded).await,
+                LastState::Last(last) | LastState::Earlier(last) => {
+                    self.ended_before(resource, recorded.version, last).await?;
+                }
+                LastState::Compacted => self.outlet.gone(recorded).await,
             }
         }
         Ok(())
     }
 
-    /// A workload that is gone: its history up to its last state, and that.
+    /// A workload that is gone: its history up to the last state that was found, and that.
     async fn ended_before(
         &mut self,
         resource: &Arc<Resource>,
@@ -68,7 +70,11 @@ impl<S: Sink> Stream<S> {
         let behind = Behind::new(&last, from, true, None);
         let history = self.exact.history(resource, &behind).await?;
         self.tell(resource, &behind, history).await?;
+        let end_unknown = (last.op != Op::Deleted).then(|| Recorded::of(&last));
         self.outlet.change(last).await;
+        if let Some(recorded) = end_unknown {
+            self.outlet.gone(recorded).await;
+        }
         Ok(())
     }
 
@@ -197,17 +203,17 @@ impl<S: Sink> Stream<S> {
     ) -> Result<bool, Unserved> {
         let name = ObjectName::of(change);
         let last = self.exact.last_state(resource, &name, at, to).await?;
-        match last {
-            // Most of what comes and goes is not selected; nothing of that is lost.
-            Some(last) if self.outlet.is_selected(&last) => {
-                let origin = Version {
-                    generation: 0,
-                    at: from,
-                };
-                self.ended_before(resource, origin, last).await?;
-                Ok(true)
-            }
-            last => Ok(last.is_some()),
+        let (LastState::Last(last) | LastState::Earlier(last)) = last else {
+            return Ok(false);
+        };
+        // Most of what comes and goes is not selected; nothing of that is lost.
+        if self.outlet.is_selected(&last) {
+            let origin = Version {
+                generation: 0,
+                at: from,
+            };
+            self.ended_before(resource, origin, last).await?;
         }
+        Ok(true)
     }
 }

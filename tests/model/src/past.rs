@@ -102,19 +102,29 @@ impl Reading {
         self.leap();
     }
 
-    /// The state that a list has shown: as it was there, or as it is now, unless it went on.
+    /// The state that a list has shown: as it was there, or as it is now, or in between.
     fn read_listed(&mut self, server: &Server) {
         let listed = self.behind.listed.unwrap_or_default();
         let to = self.behind.to.generation;
         let now = place(server.now());
-        let was = [listed, now].map(|at| server.read(self.object(), at));
-        let found = was.into_iter().find_map(|state| match state {
-            State::Present(found) if found.generation == to => Some(found.at),
-            _ => None,
-        });
-        match found {
-            Some(written) => self.keep(to, listed, written),
-            None => self.listed_lost = true,
+        if let State::Present(found) = server.read(self.object(), listed)
+            && found.generation == to
+        {
+            return self.keep(to, listed, found.at);
+        }
+        let later = match server.read(self.object(), now) {
+            State::Present(found) => Some(found),
+            _ => last_state(server, self.object(), listed, now).map(|last| Version {
+                generation: last.generation,
+                at: last.at,
+            }),
+        };
+        match later {
+            Some(found) if found.generation == to => self.keep(to, listed, found.at),
+            Some(later) if later.generation > to => {
+                self.walk = Walk::new(self.behind.from, later);
+            }
+            _ => self.listed_lost = true,
         }
     }
 
@@ -130,7 +140,9 @@ impl Reading {
             return;
         };
         let state = server.read(self.object(), at);
-        if let (true, State::Present(found)) = (self.walk.saw(at, state), state) {
+        if let (true, State::Present(found)) = (self.walk.saw(at, state), state)
+            && found.generation <= self.behind.to.generation
+        {
             self.keep(found.generation, at, found.at);
         }
     }
@@ -142,7 +154,10 @@ impl Reading {
     /// All pieces, from the oldest to the youngest.
     pub fn pieces(&self) -> Vec<Piece> {
         let to = self.behind.to;
-        let holes = self.walk.lost().into_iter().map(|hole| hole.generations);
+        let lost = self.walk.lost().into_iter();
+        let holes = lost
+            .filter_map(|hole| hole.up_to(to.generation))
+            .map(|hole| hole.generations);
         let newest = self.listed_lost.then_some(to.generation..=to.generation);
         let mut holes = holes.chain(newest).peekable();
         let mut pieces = Vec::new();

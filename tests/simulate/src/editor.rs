@@ -92,19 +92,19 @@ impl Editor {
             }
             Change::Status => after["status"] = json!({"observed": self.edits}),
             Change::Autoscaled if *key.kind == DEPLOYMENT => {
-                after["spec"]["replicas"] = self.rng.u32(2..50).into();
+                after["spec"]["replicas"] = self.rng.u32(2..9).into();
                 after["metadata"]["managedFields"] =
-                    managed("kube-controller-manager", Some("scale"));
+                    managed(servers, "kube-controller-manager", Some("scale"));
             }
             // The same spec by another manager would be a change of managedFields alone.
             Change::Back if self.slots[slot].before_last(&after["spec"]).is_some() => {
                 let back = self.slots[slot].before_last(&after["spec"]).cloned();
                 after["spec"] = back.unwrap_or_default();
-                after["metadata"]["managedFields"] = managed("kubectl", None);
+                after["metadata"]["managedFields"] = managed(servers, "kubectl", None);
             }
             Change::Spec | Change::Autoscaled | Change::Back => {
                 after["spec"] = self.spec(key.kind);
-                after["metadata"]["managedFields"] = managed("kubectl", None);
+                after["metadata"]["managedFields"] = managed(servers, "kubectl", None);
             }
         }
         self.slots[slot].specs.push(after["spec"].clone());
@@ -134,7 +134,7 @@ impl Editor {
             "metadata": {
                 "labels": {"llm-d.ai/inference-serving": "true"},
                 "annotations": {"note": "0"},
-                "managedFields": managed("kubectl", None),
+                "managedFields": managed(servers, "kubectl", None),
             },
             "spec": spec,
         });
@@ -163,14 +163,18 @@ fn hold(servers: &mut Servers, key: &Key, before: &Entry) {
     }
 }
 
-/// One manager that owns the whole spec, or the replicas.
-fn managed(manager: &str, subresource: Option<&str>) -> Value {
+/// One manager that owns the whole spec, or, through a subresource, the replicas.
+fn managed(servers: &Servers, manager: &str, subresource: Option<&str>) -> Value {
+    let now = servers.now().format("%Y-%m-%dT%H:%M:%SZ").to_string();
     let mut entry = json!({
-        "manager": manager, "operation": "Update", "time": "2026-01-01T00:00:00Z",
+        "manager": manager, "operation": "Update", "time": now,
         "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:replicas": {}}},
     });
     if let Some(subresource) = subresource {
         entry["subresource"] = subresource.into();
+    } else {
+        let container = json!({"k:{\"name\":\"main\"}": {".": {}, "f:image": {}, "f:args": {}}});
+        entry["fieldsV1"]["f:spec"]["f:template"] = json!({"f:spec": {"f:containers": container}});
     }
     json!([entry])
 }

@@ -5,7 +5,9 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 /// A place in the log.
@@ -24,7 +26,7 @@ pub struct Key {
 
 /// A kind of object, as it is served.
 #[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own")]
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug)]
 pub struct Kind {
     pub group: &'static str,
     pub version: &'static str,
@@ -37,6 +39,33 @@ pub struct Kind {
     pub is_custom: bool,
     /// Whether annotations count as a change of the generation too.
     pub counts_annotations: bool,
+}
+
+// Compared at every read of the store, by the one field in which they all differ.
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.plural == other.plural
+    }
+}
+
+impl Eq for Kind {}
+
+impl PartialOrd for Kind {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Kind {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.plural.cmp(other.plural)
+    }
+}
+
+impl Hash for Kind {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.plural.hash(state);
+    }
 }
 
 impl Kind {

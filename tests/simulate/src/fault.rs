@@ -1,6 +1,8 @@
 //! The kinds of faults, and one injection of one.
 
 use crate::call::Class;
+use crate::etcd::Kind;
+use crate::kinds::{NODE, POD};
 use serde::{Deserialize, Serialize};
 
 /// A kind of fault, by the name that people use.
@@ -158,9 +160,16 @@ pub enum Strikes {
 }
 
 impl Fault {
-    /// Whether it cuts one replica off while another goes on.
+    /// Whether it cuts one replica off while another goes on, or its watches.
     pub fn cuts_off(self) -> bool {
-        matches!(self, Self::Partition | Self::Freeze)
+        matches!(
+            self,
+            Self::Partition
+                | Self::Freeze
+                | Self::WatchStalls
+                | Self::EventsLate
+                | Self::CacheStale
+        )
     }
 
     pub fn strikes(self) -> Strikes {
@@ -196,6 +205,18 @@ impl Fault {
             | Self::EventsGoBack => Strikes::Event,
             _ => Strikes::World,
         }
+    }
+
+    /// Whether events of this kind are among those that the fault can strike. Statuses are best effort: where the last
+    /// event of a pod or a node is lost or followed by an older one, or comes a minute late, they may stay wrong until
+    /// the next.
+    pub fn strikes_events_of(self, kind: &Kind) -> bool {
+        let is_believed = *kind == POD || *kind == NODE;
+        !(is_believed
+            && matches!(
+                self,
+                Self::EventLost | Self::EventsGoBack | Self::EventsLate
+            ))
     }
 
     /// Whether a request of this class is one that the fault can strike.

@@ -1,10 +1,11 @@
 //! One history: a plan is carried out, and judged.
 
+use crate::controllers;
 use crate::editor::Editor;
 use crate::etcd::Key;
 use crate::fault::{Fault, Injection, Strikes};
 use crate::kinds::{CONFIG_MAP, REVISION};
-use crate::oracle::{Promise, Violation};
+use crate::oracle::{Promise, Violation, statuses};
 use crate::os;
 use crate::plan::{Change, Plan, Planned};
 use crate::replica;
@@ -69,6 +70,10 @@ async fn carry_out(plan: &Plan, verbose: bool) -> Outcome {
     let mut replicas = JoinSet::new();
     for replica in 0..plan.replicas {
         replicas.spawn(replica::live(world.clone(), replica));
+    }
+    let mut controllers = JoinSet::new();
+    if plan.observed {
+        controllers.spawn(controllers::run(world.clone(), plan.seed));
     }
     begin(plan, &world).await;
     let zero = Instant::now();
@@ -295,12 +300,23 @@ async fn recover(world: &World) {
         sleep(LOOK).await;
         let mut state = world.state.lock();
         let missing = state.oracle.missing();
-        if missing.is_empty() {
+        let differing = if world.is_observed {
+            statuses::differing(&state.servers.etcd)
+        } else {
+            Vec::new()
+        };
+        if missing.is_empty() && differing.is_empty() {
             break;
         }
         if Instant::now() > limit {
-            let text = missing.join("; ");
-            state.oracle.violated(Promise::NoneMissing, text);
+            for (promise, texts) in [
+                (Promise::NoneMissing, missing),
+                (Promise::StatusesAtRest, differing),
+            ] {
+                if !texts.is_empty() {
+                    state.oracle.violated(promise, texts.join("; "));
+                }
+            }
             return;
         }
     }

@@ -37,6 +37,23 @@ pub static EVENT: Kind = Kind {
     plural: "events",
     ..PLAIN
 };
+pub static NODE: Kind = Kind {
+    kind: "Node",
+    plural: "nodes",
+    namespaced: false,
+    ..PLAIN
+};
+pub static POD: Kind = Kind {
+    kind: "Pod",
+    plural: "pods",
+    ..PLAIN
+};
+pub static REPLICA_SET: Kind = Kind {
+    group: "apps",
+    kind: "ReplicaSet",
+    plural: "replicasets",
+    ..PLAIN
+};
 pub static REVISION: Kind = Kind {
     group: "revisor.dev",
     version: "v1alpha1",
@@ -65,11 +82,14 @@ pub static INFERENCE_SERVICE: Kind = Kind {
 };
 
 /// All of them.
-pub static KINDS: [&Kind; 7] = [
+pub static KINDS: [&Kind; 10] = [
     &NAMESPACE,
     &CONFIG_MAP,
     &LEASE,
     &EVENT,
+    &NODE,
+    &POD,
+    &REPLICA_SET,
     &REVISION,
     &DEPLOYMENT,
     &INFERENCE_SERVICE,

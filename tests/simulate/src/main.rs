@@ -6,6 +6,7 @@
 
 mod call;
 mod command;
+mod controllers;
 mod editor;
 mod etcd;
 mod fault;

@@ -102,7 +102,7 @@ impl Link {
             self.world.kill(self.replica, fault.millis(20_000));
             return pending().await;
         }
-        sleep(course.back).await;
+        sleep(course.back + course.slow()).await;
         self.world.pass_walls(self.replica).await;
         self.deliver(call, answer, &course)
     }
@@ -127,7 +127,6 @@ impl Link {
         let injection = course.fault?;
         let long = Duration::from_millis(injection.millis(40_000));
         match injection.fault {
-            Fault::Slow => sleep(long / 2).await,
             Fault::RequestLost => {
                 sleep(long).await;
                 return Some(Err(broken()));

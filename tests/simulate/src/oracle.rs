@@ -4,6 +4,7 @@
 //! is asked for at the end.
 
 mod checkpoint;
+pub mod statuses;
 mod stored;
 
 pub use stored::{Said, Stored};
@@ -49,6 +50,8 @@ pub enum Promise {
     NoEnd,
     /// etcd is not said to have been restored when it was not.
     NoFalseRewind,
+    /// Once nothing happens any more, statuses agree with the pods.
+    StatusesAtRest,
     /// A history takes no more memory than it needs.
     Memory,
 }
@@ -85,7 +88,7 @@ impl Oracle {
         }
     }
 
-    /// An Event that Revisor wants to be written, whether that succeeds or not.
+    /// An Event that Revisor wants to be written, whether that succeeds or not: EtcdRewound breaks a promise at once.
     pub fn heard(&mut self, body: &[u8]) {
         let Ok(event) = serde_json::from_slice::<Value>(body) else {
             return;
@@ -195,6 +198,10 @@ impl Oracle {
         }
         if object["status"].get("workloadDeletionTime").is_some() {
             self.stored.ended(workload);
+        }
+        if object["status"]["workloadEndUnknown"] == true {
+            let known = self.stored.newest_known(workload);
+            self.said.ends.entry(workload).or_insert(known);
         }
     }
 

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 /// The changes that a history has at least.
 const CHANGES: usize = 100;
 const FEWEST_FAULTS: usize = 5;
+/// Pods and statuses make a history several times as long; one of so many has them.
+const OBSERVED: u64 = 8;
 
 /// A whole history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +27,9 @@ pub struct Plan {
     pub first_start: bool,
     pub changes: Vec<Planned>,
     pub injections: Vec<Injection>,
+    /// Whether pods are simulated, and statuses observed.
+    #[serde(default)]
+    pub observed: bool,
     /// A kill before, or after, the request of that number.
     #[serde(default)]
     pub kill: Option<KillAt>,
@@ -76,7 +81,7 @@ impl Plan {
     /// The plan of a seed, with faults of these kinds.
     pub fn of(seed: u64, faults: &[Fault]) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let length = rng.u64(60_000..300_000);
+        let length = rng.u64(40_000..200_000);
         let replicas = if rng.u8(..10) == 0 { 2 } else { 1 };
         // A replica that was cut off does not believe what another has recorded meanwhile.
         let faults: Vec<Fault> = faults
@@ -96,6 +101,7 @@ impl Plan {
             window: if rng.u8(..4) == 0 { 20 } else { 1000 },
             skew,
             first_start: drawn.contains(&Fault::FirstStart),
+            observed: seed.is_multiple_of(OBSERVED),
             changes: changes(&mut rng, length),
             injections: injections(&mut rng, &drawn, length, replicas),
             kill: None,

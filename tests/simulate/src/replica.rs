@@ -41,13 +41,18 @@ pub fn config() -> &'static Config {
     })
 }
 
-fn args(replica: usize) -> RunArgs {
+fn args(replica: usize, is_observed: bool) -> RunArgs {
+    let observe = if is_observed {
+        "--observe=true"
+    } else {
+        "--observe=false"
+    };
     let name = format!("replica-{replica}");
     let flags = [
         "run",
         "--namespace",
         INSTALLATION,
-        "--observe=false",
+        observe,
         "--identity",
         &name,
     ];
@@ -60,7 +65,7 @@ pub async fn live(world: Arc<World>, replica: usize) {
         let clients = clients(&world, replica);
         let stop = CancellationToken::new();
         let running = Box::pin(run::with(
-            args(replica),
+            args(replica, world.is_observed),
             config().clone(),
             clients,
             stop,

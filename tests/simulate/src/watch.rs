@@ -114,7 +114,11 @@ impl Watch {
                 self.send(Err(broken())).await;
                 return Left::Ended;
             }
-            let fault = self.world.state.lock().strike_event(self.replica);
+            let fault = self
+                .world
+                .state
+                .lock()
+                .strike_event(self.replica, self.opened.kind);
             if self.deliver(&entry, fault).await == Left::Ended {
                 return Left::Ended;
             }
@@ -132,6 +136,7 @@ impl Watch {
                     .namespace
                     .as_ref()
                     .is_none_or(|of| *of == entry.key.namespace)
+                && self.opened.labels.select(&entry.object.value)
         };
         let events = state.servers.etcd.since(self.at);
         let next = events

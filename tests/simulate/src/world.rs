@@ -1,7 +1,7 @@
 //! The state of a history: the control plane, the faults that wait, the judges and the trace.
 
 use crate::call::{Call, Class};
-use crate::etcd::{Entry, Key};
+use crate::etcd::{Entry, Key, Kind};
 use crate::fault::{Fault, Injection, Strikes};
 use crate::kinds::{CONFIG_MAP, DEPLOYMENT, INFERENCE_SERVICE};
 use crate::oracle::Oracle;
@@ -25,6 +25,8 @@ pub struct World {
     pub changed: Notify,
     /// Notified when a replica is to be killed.
     pub kills: Vec<Notify>,
+    /// Whether pods are simulated, and statuses observed.
+    pub is_observed: bool,
 }
 
 pub struct State {
@@ -53,6 +55,8 @@ pub struct Wall {
     replica: Option<usize>,
     pub until: Instant,
     pub kind: Fault,
+    /// How many wait for its end: they go on in the order in which they came.
+    waiting: u64,
 }
 
 /// The course of one request.
@@ -64,6 +68,18 @@ pub struct Course {
     pub back: Duration,
     pub fault: Option<Injection>,
     pub kill: Option<KillAt>,
+}
+
+impl Course {
+    /// The time by which a slow answer is late.
+    pub fn slow(&self) -> Duration {
+        let slow = self
+            .fault
+            .filter(|injection| injection.fault == Fault::Slow);
+        slow.map_or(Duration::ZERO, |injection| {
+            Duration::from_millis(injection.millis(20_000))
+        })
+    }
 }
 
 impl World {
@@ -97,6 +113,7 @@ impl World {
             }),
             changed: Notify::new(),
             kills: (0..plan.replicas).map(|_| Notify::new()).collect(),
+            is_observed: plan.observed,
         })
     }
 
@@ -134,10 +151,11 @@ impl World {
     pub async fn pass_walls(&self, replica: usize) -> Option<Fault> {
         let mut met = None;
         loop {
-            let wall = self.state.lock().wall(replica);
-            let Some(wall) = wall else { return met };
-            met = Some(wall.kind);
-            tokio::time::sleep_until(wall.until).await;
+            let Some((kind, until)) = self.state.lock().meet_wall(replica) else {
+                return met;
+            };
+            met = Some(kind);
+            tokio::time::sleep_until(until).await;
         }
     }
 }
@@ -175,14 +193,18 @@ impl State {
             replica,
             until,
             kind,
+            waiting: 0,
         });
     }
 
-    pub fn wall(&self, replica: usize) -> Option<Wall> {
+    /// The wall that the traffic of a replica meets, and when it goes on.
+    fn meet_wall(&mut self, replica: usize) -> Option<(Fault, Instant)> {
         let now = Instant::now();
         let is_in_the_way =
-            |wall: &&Wall| wall.until > now && wall.replica.is_none_or(|of| of == replica);
-        self.walls.iter().find(is_in_the_way).copied()
+            |wall: &&mut Wall| wall.until > now && wall.replica.is_none_or(|of| of == replica);
+        let wall = self.walls.iter_mut().find(is_in_the_way)?;
+        wall.waiting += 1;
+        Some((wall.kind, wall.until + Duration::from_millis(wall.waiting)))
     }
 
     /// Decides the course of a request.
@@ -208,10 +230,12 @@ impl State {
         }
     }
 
-    /// The fault that strikes an event of a watch of this class, if one does.
-    pub fn strike_event(&mut self, replica: usize) -> Option<Injection> {
+    /// The fault that strikes an event of a watch of this kind, if one does.
+    pub fn strike_event(&mut self, replica: usize, kind: &Kind) -> Option<Injection> {
         self.strike(|injection| {
-            injection.fault.strikes() == Strikes::Event && injection.replica == replica
+            injection.fault.strikes() == Strikes::Event
+                && injection.replica == replica
+                && injection.fault.strikes_events_of(kind)
         })
     }
 

@@ -1,6 +1,6 @@
 //! The Revisions that Revisor has stored, and the Events by which it has said what it cannot record.
 
-use crate::truth::{Life, uid};
+use crate::truth::Life;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use flate2::read::GzDecoder;
@@ -41,8 +41,10 @@ impl Stored {
     /// Returns whether a later generation was observed before.
     pub fn through(&mut self, workload: Uuid, revision: i64, through: i64) -> bool {
         let workload = self.workloads.entry(workload).or_default();
-        let before = workload.through.insert(revision, through);
-        before.is_some_and(|before| before > through)
+        let newest = workload.through.entry(revision).or_insert(through);
+        let goes_back = *newest > through;
+        *newest = through.max(*newest);
+        goes_back
     }
 
     pub fn ended(&mut self, workload: Uuid) {
@@ -81,6 +83,16 @@ impl Stored {
         })
     }
 
+    /// The newest generation that is recorded, in a Gap, or known to have changed nothing.
+    pub fn newest_known(&self, workload: Uuid) -> i64 {
+        let newest = self.of(workload).and_then(|workload| {
+            let gaps = workload.gaps.iter().map(|(_, to)| to);
+            let known = workload.through.values().chain(gaps);
+            known.chain(workload.revisions.last()).max().copied()
+        });
+        newest.unwrap_or_default()
+    }
+
     pub fn is_ended(&self, workload: Uuid) -> bool {
         self.of(workload).is_some_and(|workload| workload.ended)
     }
@@ -104,7 +116,8 @@ impl Stored {
     }
 }
 
-/// The history that Revisor has said it cannot record.
+/// The history that Revisor has said it cannot record: in objects that are stored, as an Event may never arrive. Only
+/// that a Revision differs is said by an Event alone.
 #[derive(Debug, Default)]
 pub struct Said {
     /// Workloads that are gone, and the last generation that is known of each.
@@ -117,29 +130,10 @@ pub struct Said {
 
 impl Said {
     pub fn event(&mut self, event: &Value) {
-        let note = event["note"].as_str().unwrap_or_default();
-        match event["reason"].as_str() {
-            Some("EndUnknown") => {
-                let generation = number_after(note, "after generation ");
-                if let Some((workload, generation)) =
-                    uid(&event["regarding"]["uid"]).zip(generation)
-                {
-                    self.ends.insert(workload, generation.cast_signed());
-                }
-            }
-            Some("BlindInterval") => {
-                let from = number_after(note, "between resourceVersions ");
-                let to = number_after(note, " and ");
-                let plural = note.split(' ').next().unwrap_or_default();
-                if let Some((from, to)) = from.zip(to) {
-                    self.blind.push((plural.to_owned(), from, to));
-                }
-            }
-            Some("RevisionDiffers") => {
-                let name = note.split(' ').nth(1).unwrap_or_default();
-                self.differing.insert(name.to_owned());
-            }
-            _ => {}
+        if event["reason"] == "RevisionDiffers" {
+            let note = event["note"].as_str().unwrap_or_default();
+            let name = note.split(' ').nth(1).unwrap_or_default();
+            self.differing.insert(name.to_owned());
         }
     }
 
@@ -159,15 +153,6 @@ impl Said {
                 .any(|(of, from, to)| *of == plural && *from < life.created && deleted <= *to)
         })
     }
-}
-
-/// The number that follows a phrase.
-fn number_after(text: &str, phrase: &str) -> Option<u64> {
-    let (_, rest) = text.split_once(phrase)?;
-    let digits = rest
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(rest.len());
-    rest[..digits].parse().ok()
 }
 
 /// The workload in a snapshot.

@@ -6,6 +6,7 @@ use crate::call::Call;
 use crate::etcd::{Entry, Key, Kind, Revision};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::Value;
 use std::time::Duration;
 
 /// A watch without a limit of its own lasts so long.
@@ -17,12 +18,36 @@ pub struct Opened {
     pub server: usize,
     pub kind: &'static Kind,
     pub namespace: Option<String>,
+    pub labels: Labels,
     pub metadata_only: bool,
     pub bookmarks: bool,
     pub from: Revision,
     pub lasts: Duration,
     /// The history from there is gone: the only event says so.
     pub expired: bool,
+}
+
+/// A label selector: keys that have to be there, some with a value.
+#[derive(Clone, Debug, Default)]
+pub struct Labels(Vec<(String, Option<String>)>);
+
+impl Labels {
+    fn read(selector: &str) -> Self {
+        let terms = selector.split(',').filter(|term| !term.is_empty());
+        let term = |term: &str| match term.split_once('=') {
+            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+            None => (term.to_owned(), None),
+        };
+        Self(terms.map(term).collect())
+    }
+
+    /// Whether an object has all of them.
+    pub fn select(&self, object: &Value) -> bool {
+        self.0.iter().all(|(key, value)| {
+            let label = object["metadata"]["labels"][key].as_str();
+            label.is_some_and(|label| value.as_ref().is_none_or(|value| value == label))
+        })
+    }
 }
 
 impl Servers {
@@ -58,11 +83,13 @@ impl Servers {
             }
         };
         let name = call.query("fieldSelector").strip_prefix("metadata.name=");
+        let labels = Labels::read(call.query("labelSelector"));
         let limit = call.query("limit").parse().unwrap_or(usize::MAX);
         let mut entries: Vec<&Entry> = self
             .etcd
             .range(kind, namespace, at)
             .filter(|entry| name.is_none_or(|name| entry.key.name == name))
+            .filter(|entry| labels.select(&entry.object.value))
             .filter(|entry| {
                 after
                     .as_ref()
@@ -119,6 +146,7 @@ impl Servers {
             server,
             kind,
             namespace,
+            labels: Labels::read(call.query("labelSelector")),
             metadata_only: call.metadata_only,
             bookmarks: call.query("allowWatchBookmarks") == "true",
             from,
