@@ -33,11 +33,17 @@ pub enum Mutant {
     LostLastIgnored,
     /// Events with different notes are one series.
     EventsJoined,
+    /// An end that is compacted is stored as one that was seen.
+    EndTakenForSeen,
+    /// The state of a workload that was found is its last, whatever is compacted after it.
+    FoundTakenForLast,
+    /// A state that is compacted where a list showed it is not looked for at later places.
+    PassedTakenForLost,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::SettledBeforeStored,
         Self::CheckpointAhead,
         Self::CheckpointTooYoung,
@@ -51,6 +57,9 @@ impl Mutant {
         Self::LostCreationIgnored,
         Self::LostLastIgnored,
         Self::EventsJoined,
+        Self::EndTakenForSeen,
+        Self::FoundTakenForLast,
+        Self::PassedTakenForLost,
     ];
 }
 

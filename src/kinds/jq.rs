@@ -12,7 +12,7 @@ use jaq_json::{Val, read};
 use serde_json::Value;
 use std::fmt;
 use std::panic::catch_unwind;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Longer programs are refused: the compiler recurses.
 const MAX_PROGRAM: usize = 4 << 10;
@@ -61,11 +61,12 @@ const DEFINITIONS_OFF: &[&str] = &[
 /// With these a program could recurse or loop by itself.
 const WORDS_OFF: &[&str] = &["def", "reduce", "foreach", "import", "include"];
 
-/// A compiled program.
+/// A program that compiles. Compiled it takes 50 KB and more, since jq's own library is a part of it, and of most kinds
+/// there is no object in a cluster: so it is compiled again when it is first run, and kept then.
 #[derive(Clone)]
 pub struct Program {
     source: Arc<str>,
-    filter: Arc<Filter<data::JustLut<Val>>>,
+    filter: Arc<OnceLock<Filter<data::JustLut<Val>>>>,
 }
 
 /// Why a program gave nothing. Says nothing about values.
@@ -125,13 +126,19 @@ impl Program {
                 source.len()
             ));
         }
-        // A thread for each program would leave a heap of its own behind, which the allocator keeps.
-        let filter = stacker::grow(STACK, || catch_unwind(|| compile(source)))
-            .map_err(|_| "cannot be compiled".to_owned())??;
+        compiled(source)?;
         Ok(Self {
             source: source.into(),
-            filter: Arc::new(filter),
+            filter: Arc::default(),
         })
+    }
+
+    fn filter(&self) -> Result<&Filter<data::JustLut<Val>>, JqFailure> {
+        if let Some(filter) = self.filter.get() {
+            return Ok(filter);
+        }
+        let filter = compiled(&self.source).map_err(|_| JqFailure::Run)?;
+        Ok(self.filter.get_or_init(|| filter))
     }
 
     /// Runs it over one object; of every output what `shape` keeps, as JSON.
@@ -139,15 +146,11 @@ impl Program {
     /// # Errors
     /// Without any value of the object.
     pub fn run(&self, object: &JqObject, shape: &Shape) -> Result<Vec<Value>, JqFailure> {
-        let context = Ctx::<data::JustLut<Val>>::new(&self.filter.lut, Vars::new([]));
+        let filter = self.filter()?;
+        let context = Ctx::<data::JustLut<Val>>::new(&filter.lut, Vars::new([]));
         let mut outputs = Vec::new();
         let mut left = MAX_OUTPUT;
-        for output in self
-            .filter
-            .id
-            .run((context, object.0.clone()))
-            .map(unwrap_valr)
-        {
+        for output in filter.id.run((context, object.0.clone())).map(unwrap_valr) {
             if outputs.len() == MAX_OUTPUTS {
                 return Err(JqFailure::TooMuch);
             }
@@ -242,6 +245,12 @@ fn text(bytes: &[u8]) -> String {
         Ok(text) => text.to_owned(),
         Err(_) => String::from_utf8_lossy(bytes).into_owned(),
     }
+}
+
+/// Compiles on a stack of its own: a thread for each program would leave a heap behind, which the allocator keeps.
+fn compiled(source: &str) -> Result<Filter<data::JustLut<Val>>, String> {
+    stacker::grow(STACK, || catch_unwind(|| compile(source)))
+        .unwrap_or_else(|_| Err("cannot be compiled".to_owned()))
 }
 
 fn compile(source: &str) -> Result<Filter<data::JustLut<Val>>, String> {

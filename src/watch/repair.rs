@@ -4,6 +4,7 @@ use super::edge::{self, PartialObject};
 use super::exact::{Exact, Past, PastResult, Unserved, state};
 use super::join::{Behind, ObjectName};
 use super::walk::{Hole, State, Walk};
+use crate::mutant::{self, Mutant};
 use crate::revision::Observed;
 use crate::workload::{Change, Op, Resource, ResourceVersion, Version};
 use serde_json::value::RawValue;
@@ -111,7 +112,11 @@ impl Shown {
         let version = PartialObject::read(raw.get()).and_then(|object| object.version());
         match version {
             Ok(version) if version.generation == generation => Self::Found(raw),
-            Ok(version) if version.generation > generation => Self::Passed(version),
+            Ok(version)
+                if version.generation > generation && !mutant::is(Mutant::PassedTakenForLost) =>
+            {
+                Self::Passed(version)
+            }
             _ => Self::Compacted,
         }
     }
@@ -242,7 +247,7 @@ impl Exact {
             return Ok(LastState::Compacted);
         };
         // A place after it that is compacted, or cannot be read, may have shown another.
-        let is_last = at == there;
+        let is_last = at == there || mutant::is(Mutant::FoundTakenForLast);
         let op = if is_last { Op::Deleted } else { Op::Modified };
         Ok(match edge::change(resource, Observed::Repair, op, raw) {
             Ok(change) if is_last => LastState::Last(change),

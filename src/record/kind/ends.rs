@@ -8,6 +8,7 @@ use crate::clock;
 use crate::history::subtract;
 use crate::json::Document;
 use crate::metrics::{kind, kind_reason};
+use crate::mutant::{self, Mutant};
 use crate::revision::Revision;
 use crate::watch::{Lost, Reason, Recorded};
 use crate::workload::{Change, ResourceVersion};
@@ -128,7 +129,7 @@ impl KindRecorder {
         };
         patch.deletion_time = Some(asked.unwrap_or_else(clock::now));
         // With the end, in one write: a restart in between would take the end for a seen one.
-        patch.end_unknown = end == End::Unknown;
+        patch.end_unknown = end == End::Unknown && !mutant::is(Mutant::EndTakenForSeen);
         let quiet = self.recorder.quiet.overtaken(uid);
         if quiet.is_some() {
             patch = patch.through(tracked.last.generation, tracked.last.at);

@@ -10,9 +10,24 @@
 //! Revisions, Events that are lost with the process, a restored etcd, and the first start without a checkpoint. Coarser
 //! than the product: the search for the last state of an object is one read, several objects are read back one after
 //! the other, and a Revision arrives in the same moment as the answer to its POST.
+//!
+//! Two smaller models stand beside it: [`election`] of who leads, and [`lanes`] of the order of writes. [`explore`]
+//! takes them through every state.
+
+// `election` and `lanes` compile files of the product here, whose unit tests run there. One of these files names types of
+// `k8s-openapi`, for which stand-ins are enough.
+#[cfg(not(test))]
+extern crate self as k8s_openapi;
+#[cfg(not(test))]
+use election::k8s::{api, apimachinery, jiff};
 
 pub mod bounds;
 pub mod check;
+#[cfg(not(test))]
+pub mod election;
+pub mod explore;
+#[cfg(not(test))]
+pub mod lanes;
 pub mod past;
 pub mod protocol;
 pub mod replica;

@@ -1,7 +1,7 @@
 //! The store: every write of every object in one log, and each object's versions, as etcd keeps them.
 //!
-//! Nothing of the log is ever forgotten, since the oracles read it; compaction only moves the place before which the
-//! API servers cannot read.
+//! Nothing of the log is forgotten, since the oracles read it, unless a backup is restored; compaction only moves the
+//! place before which the API servers cannot read.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -15,6 +15,9 @@ pub type Revision = u64;
 
 /// The first place, as if other objects had been written before.
 const FIRST: Revision = 1000;
+
+/// A restored etcd goes on so many places later, where the operator asks for it.
+const BUMP: Revision = 1_000_000;
 
 /// The key of an object. Objects of a kind are in one range, ordered by namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,6 +150,29 @@ impl Etcd {
 
     pub fn compact(&mut self, to: Revision) {
         self.compacted = self.compacted.max(to.min(self.revision));
+    }
+
+    /// Goes back to a backup: everything after `to` never was. With `bumped` the next places are beyond all that were
+    /// given before, and nothing before them can be read (`etcdutl snapshot restore --bump-revision --mark-compacted`).
+    pub fn restore(&mut self, to: Revision, bumped: bool) {
+        let kept = self.log.partition_point(|entry| entry.at <= to);
+        self.log.truncate(kept);
+        self.objects.retain(|_, writes| {
+            writes.truncate(writes.partition_point(|index| *index < kept));
+            !writes.is_empty()
+        });
+        if bumped {
+            self.revision += BUMP;
+            self.compacted = self.revision;
+        } else {
+            self.revision = to.min(self.revision);
+            self.compacted = self.compacted.min(self.revision);
+        }
+    }
+
+    /// Every write, in order.
+    pub fn log(&self) -> &[Entry] {
+        &self.log
     }
 
     /// Writes `object`, whose resourceVersion becomes the place of the write, `skip` places after the last one.

@@ -67,6 +67,8 @@ pub enum Fault {
     EventsGoBack,
     /// etcd compacts its history.
     Compaction,
+    /// etcd compacts its history just before a place in the past is read.
+    CompactionAtRead,
     /// An API server restarts: its watches end, and its cache begins anew.
     ServerRestarts,
     /// Compaction and a restart of both API servers at once.
@@ -103,6 +105,10 @@ pub enum Fault {
     ClockSkew,
     /// Workloads change before the first checkpoint is written.
     FirstStart,
+    /// etcd is restored from a backup, and its resourceVersions go back.
+    EtcdRestored,
+    /// etcd is restored from a backup, and its resourceVersions are moved beyond all that were given before.
+    EtcdRestoredBumped,
     /// A Revision is deleted.
     RevisionDeleted,
     /// Another writer stores a Revision under the name of the next generation.
@@ -134,6 +140,7 @@ pub const STOOD: &[Fault] = &[
     Fault::EventLost,
     Fault::EventsGoBack,
     Fault::Compaction,
+    Fault::CompactionAtRead,
     Fault::ServerRestarts,
     Fault::Blackout,
     Fault::CacheStale,
@@ -188,6 +195,7 @@ impl Fault {
             | Self::Hang
             | Self::BodyCut
             | Self::ListStale
+            | Self::CompactionAtRead
             | Self::KillAfterCheckpoint
             | Self::KillAfterList
             | Self::KillAfterCreate
@@ -226,6 +234,7 @@ impl Fault {
             Self::Gone => matches!(class, Class::List | Class::Watch | Class::Feed),
             Self::BodyCut => matches!(class, Class::List | Class::Exact | Class::Feed),
             Self::ListStale | Self::KillAfterList => class == Class::List,
+            Self::CompactionAtRead => class == Class::Exact,
             Self::KillAfterCheckpoint => class == Class::Checkpoint,
             Self::KillAfterCreate | Self::Denied | Self::QuotaExceeded => class == Class::Create,
             Self::SentTwice => {

@@ -164,10 +164,10 @@ fn strike_world(world: &Arc<World>, injection: &Injection) {
     let long = Duration::from_millis(injection.millis(120_000));
     let replica = injection.replica;
     match injection.fault {
-        Fault::Compaction => compact(world, injection),
+        Fault::Compaction => world.compact(injection),
         Fault::ServerRestarts => restart(world, injection.size as usize % 2),
         Fault::Blackout => {
-            compact(world, injection);
+            world.compact(injection);
             restart(world, 0);
             restart(world, 1);
         }
@@ -196,8 +196,13 @@ fn strike_world(world: &Arc<World>, injection: &Injection) {
                 restart(&world, 0);
                 restart(&world, 1);
                 sleep(Duration::from_millis(away / 3)).await;
-                compact(&world, &injection);
+                world.compact(&injection);
             });
+        }
+        Fault::EtcdRestored | Fault::EtcdRestoredBumped => {
+            let bumped = injection.fault == Fault::EtcdRestoredBumped;
+            world.state.lock().restore(1 + injection.millis(60), bumped);
+            world.changed.notify_waiters();
         }
         Fault::CheckpointDeleted => delete_checkpoint(world),
         Fault::RevisionDeleted => delete_revision(world, injection),
@@ -212,15 +217,6 @@ fn wake(world: Arc<World>, at: Instant) {
         sleep_until(at).await;
         world.changed.notify_waiters();
     });
-}
-
-/// Compacts everything but the newest places.
-fn compact(world: &World, injection: &Injection) {
-    let mut state = world.state.lock();
-    let kept = u64::from(injection.size % 5) * u64::from(injection.size / 50);
-    let to = state.servers.etcd.revision().saturating_sub(kept);
-    state.servers.etcd.compact(to);
-    state.trace.note(&format!("compacted to {to}"));
 }
 
 fn restart(world: &World, server: usize) {
@@ -309,18 +305,17 @@ async fn recover(world: &World) {
             break;
         }
         if Instant::now() > limit {
-            for (promise, texts) in [
-                (Promise::NoneMissing, missing),
-                (Promise::StatusesAtRest, differing),
-            ] {
-                if !texts.is_empty() {
-                    state.oracle.violated(promise, texts.join("; "));
-                }
-            }
+            state.oracle.violated_all(Promise::NoneMissing, &missing);
+            state
+                .oracle
+                .violated_all(Promise::StatusesAtRest, &differing);
             return;
         }
     }
     sleep(REST).await;
+    let mut state = world.state.lock();
+    let untold = state.oracle.untold();
+    state.oracle.violated_all(Promise::Told, &untold);
 }
 
 /// A violation of a history that panicked.

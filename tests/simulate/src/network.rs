@@ -145,6 +145,7 @@ impl Link {
                 });
                 return Some(Err(broken()));
             }
+            Fault::CompactionAtRead => self.world.compact(&injection),
             Fault::SentTwice => {
                 self.carry_out(call, course);
                 sleep(long / 10).await;

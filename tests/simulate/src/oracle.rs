@@ -9,12 +9,12 @@ mod stored;
 
 pub use stored::{Said, Stored};
 
-use crate::etcd::{Entry, Etcd, Op};
+use crate::etcd::{Entry, Etcd, Op, Revision};
 use crate::kinds::{CONFIG_MAP, REVISION};
 use crate::truth::{Life, Truth, uid};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Something that must not be.
@@ -48,6 +48,8 @@ pub enum Promise {
     Liveness,
     /// A replica never ends by itself.
     NoEnd,
+    /// An end that is unknown is told by an Event of its own, unless a replica was killed before it could.
+    Told,
     /// etcd is not said to have been restored when it was not.
     NoFalseRewind,
     /// Once nothing happens any more, statuses agree with the pods.
@@ -57,6 +59,7 @@ pub enum Promise {
 }
 
 /// The judges.
+#[expect(clippy::struct_excessive_bools, reason = "each excuses something else")]
 #[derive(Default)]
 pub struct Oracle {
     pub truth: Truth,
@@ -69,6 +72,10 @@ pub struct Oracle {
     pub replicas: usize,
     /// Whether a list was answered from the past: then no place can be dated.
     pub is_misled: bool,
+    /// Whether etcd was restored from a backup.
+    pub is_restored: bool,
+    /// Whether a replica was killed: then an Event may never have been written.
+    pub is_killed: bool,
     /// Whether a watch has lost an event: then the checkpoint passes it, until the next audit finds it.
     pub is_deaf: bool,
 }
@@ -76,6 +83,13 @@ pub struct Oracle {
 impl Oracle {
     pub fn violated(&mut self, promise: Promise, text: String) {
         self.violations.push(Violation { promise, text });
+    }
+
+    /// One violation for all of these; none where there are none.
+    pub fn violated_all(&mut self, promise: Promise, texts: &[String]) {
+        if !texts.is_empty() {
+            self.violated(promise, texts.join("; "));
+        }
     }
 
     /// Judges a write that was just carried out.
@@ -88,12 +102,26 @@ impl Oracle {
         }
     }
 
+    /// etcd was restored: the truth and everything stored are those of its log. What was said before stays said.
+    pub fn restored(&mut self, log: &[Entry], etcd: &Etcd, autoscaled: &BTreeSet<Revision>) {
+        let mut before = Self {
+            replicas: self.replicas,
+            ..Self::default()
+        };
+        for entry in log {
+            before.saw(entry, etcd, autoscaled.contains(&entry.at));
+        }
+        self.truth = before.truth;
+        self.stored = before.stored;
+        self.is_restored = true;
+    }
+
     /// An Event that Revisor wants to be written, whether that succeeds or not: EtcdRewound breaks a promise at once.
     pub fn heard(&mut self, body: &[u8]) {
         let Ok(event) = serde_json::from_slice::<Value>(body) else {
             return;
         };
-        if event["reason"] == "EtcdRewound" {
+        if event["reason"] == "EtcdRewound" && !self.is_restored {
             let note = event["note"].as_str().unwrap_or_default().to_owned();
             self.violated(Promise::NoFalseRewind, note);
         }
@@ -227,6 +255,21 @@ impl Oracle {
             }
         }
         missing
+    }
+
+    /// Workloads whose end is unknown, and of which no Event says so.
+    pub fn untold(&self) -> Vec<String> {
+        if self.is_killed {
+            return Vec::new();
+        }
+        let untold = self
+            .said
+            .ends
+            .keys()
+            .filter(|workload| !self.said.told.contains(workload));
+        untold
+            .map(|workload| format!("the unknown end of {workload}"))
+            .collect()
     }
 
     /// Whether a generation is recorded, in a Gap, said to be unknown, or quiet and known to be.

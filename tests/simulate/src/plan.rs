@@ -82,7 +82,11 @@ impl Plan {
     pub fn of(seed: u64, faults: &[Fault]) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let length = rng.u64(40_000..200_000);
-        let replicas = if rng.u8(..10) == 0 { 2 } else { 1 };
+        let replicas = match rng.u8(..50) {
+            0 => 3,
+            1..=5 => 2,
+            _ => 1,
+        };
         // A replica that was cut off does not believe what another has recorded meanwhile.
         let faults: Vec<Fault> = faults
             .iter()

@@ -1,7 +1,7 @@
 //! The state of a history: the control plane, the faults that wait, the judges and the trace.
 
 use crate::call::{Call, Class};
-use crate::etcd::{Entry, Key, Kind};
+use crate::etcd::{Entry, Key, Kind, Revision};
 use crate::fault::{Fault, Injection, Strikes};
 use crate::kinds::{CONFIG_MAP, DEPLOYMENT, INFERENCE_SERVICE};
 use crate::oracle::Oracle;
@@ -9,7 +9,7 @@ use crate::plan::{KillAt, Plan};
 use crate::server::Servers;
 use crate::trace::Trace;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -40,6 +40,8 @@ pub struct State {
     pub struck: BTreeMap<Fault, u32>,
     /// Windows of time in which the traffic of a replica, or of all, does not move.
     walls: Vec<Wall>,
+    /// The places of the writes of autoscalers.
+    autoscaled: BTreeSet<Revision>,
     requests: u64,
     kill: Option<KillAt>,
     /// How long a replica that is killed stays away, in milliseconds.
@@ -106,6 +108,7 @@ impl World {
                 armed: Vec::new(),
                 struck: BTreeMap::new(),
                 walls: Vec::new(),
+                autoscaled: BTreeSet::new(),
                 requests: 0,
                 kill: plan.kill,
                 away: vec![0; plan.replicas],
@@ -124,12 +127,24 @@ impl World {
         let written = state.servers.take_written();
         for entry in &written {
             state.judge(entry, autoscaled);
+            if autoscaled {
+                state.autoscaled.insert(entry.at);
+            }
         }
         drop(state);
         if !written.is_empty() {
             self.changed.notify_waiters();
         }
         done
+    }
+
+    /// Compacts everything but the newest places.
+    pub fn compact(&self, injection: &Injection) {
+        let mut state = self.state.lock();
+        let kept = u64::from(injection.size % 5) * u64::from(injection.size / 50);
+        let to = state.servers.etcd.revision().saturating_sub(kept);
+        state.servers.etcd.compact(to);
+        state.trace.note(&format!("compacted to {to}"));
     }
 
     pub fn kill(&self, replica: usize, away: u64) {
@@ -141,6 +156,7 @@ impl World {
     pub fn gone(&self, replica: usize) -> u64 {
         let mut state = self.state.lock();
         let away = std::mem::take(&mut state.away[replica]);
+        state.oracle.is_killed = true;
         state
             .trace
             .note(&format!("replica {replica} is gone for {away} ms"));
@@ -164,6 +180,22 @@ impl State {
     fn judge(&mut self, entry: &Entry, autoscaled: bool) {
         self.trace.wrote(entry);
         self.oracle.saw(entry, &self.servers.etcd, autoscaled);
+    }
+
+    /// etcd goes back to the state that it had `back` places ago, and both API servers with it.
+    pub fn restore(&mut self, back: Revision, bumped: bool) {
+        let etcd = &mut self.servers.etcd;
+        let to = etcd.revision().saturating_sub(back);
+        etcd.restore(to, bumped);
+        let since = etcd.revision();
+        for server in &mut self.servers.servers {
+            server.since = since;
+            server.frozen = None;
+        }
+        let etcd = &self.servers.etcd;
+        self.oracle.restored(etcd.log(), etcd, &self.autoscaled);
+        self.trace
+            .note(&format!("etcd is restored to {to}, and goes on at {since}"));
     }
 
     /// A fault waits for the next thing that it aims at.

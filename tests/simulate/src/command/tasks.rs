@@ -72,6 +72,11 @@ fn is_innocent(plan: Plan) -> bool {
 fn aimed_at(mutant: Mutant) -> &'static [Fault] {
     match mutant {
         Mutant::ConflictTakenForEqual => &[Fault::RevisionForged],
+        Mutant::FoundTakenForLast => &[
+            Fault::CompactionAtRead,
+            Fault::Outage,
+            Fault::ServerRestarts,
+        ],
         _ => STOOD,
     }
 }

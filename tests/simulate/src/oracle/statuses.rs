@@ -5,13 +5,23 @@ use crate::etcd::{Entry, Etcd};
 use crate::kinds::{DEPLOYMENT, POD, REVISION};
 use serde_json::Value;
 
-/// The statuses of Revisions of Deployments that do not agree with the pods.
+/// The statuses of Revisions of Deployments that do not agree with the pods. Where generations are lost, pods may be of
+/// one of those, and nobody can tell.
 pub fn differing(etcd: &Etcd) -> Vec<String> {
     let now = etcd.revision();
-    let revisions: Vec<_> = etcd
+    let spec = |revision: &Entry| revision.object.value["spec"].clone();
+    let all: Vec<_> = etcd
         .range(&REVISION, None, now)
-        .filter(|revision| revision.object.value["spec"]["workload"]["kind"] == "Deployment")
-        .filter(|revision| revision.object.value["spec"]["type"] != "Gap")
+        .filter(|revision| spec(revision)["workload"]["kind"] == "Deployment")
+        .collect();
+    let with_gaps: Vec<_> = all
+        .iter()
+        .filter(|revision| spec(revision)["type"] == "Gap")
+        .map(|gap| spec(gap)["workload"]["uid"].clone())
+        .collect();
+    let revisions: Vec<_> = all
+        .into_iter()
+        .filter(|revision| !with_gaps.contains(&spec(revision)["workload"]["uid"]))
         .collect();
     let deployments: Vec<_> = etcd.range(&DEPLOYMENT, None, now).collect();
     let of = |revision: &Entry| {

@@ -1,6 +1,6 @@
 //! The Revisions that Revisor has stored, and the Events by which it has said what it cannot record.
 
-use crate::truth::Life;
+use crate::truth::{Life, uid};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use flate2::read::GzDecoder;
@@ -124,12 +124,17 @@ pub struct Said {
     pub ends: BTreeMap<Uuid, i64>,
     /// Intervals in which workloads may have come and gone, by the plural of their kind.
     pub blind: Vec<(String, u64, u64)>,
+    /// Workloads whose unknown end was to be told by an Event.
+    pub told: BTreeSet<Uuid>,
     /// Names of Revisions that are stored with another content.
     pub differing: BTreeSet<String>,
 }
 
 impl Said {
     pub fn event(&mut self, event: &Value) {
+        if event["reason"] == "EndUnknown" {
+            self.told.extend(uid(&event["regarding"]["uid"]));
+        }
         if event["reason"] == "RevisionDiffers" {
             let note = event["note"].as_str().unwrap_or_default();
             let name = note.split(' ').nth(1).unwrap_or_default();

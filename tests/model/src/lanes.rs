@@ -1,0 +1,147 @@
+//! The order of writes and what holds them, in every order of what can happen.
+//!
+//! In: [`Bounds`]. Out: a [`Report`], with a way to each rule that is broken. What decides are the product's own plain
+//! values: `Lanes` with its gates, and `Holds`, whose files are compiled here as they are, since the product keeps them
+//! to itself. [`world`] repeats the few lines by which `Queue` asks them. A write may fail for any cause, so many times
+//! as the bounds say: then the cause has ended, every way comes to an end, and there everything has to be settled.
+//!
+//! Not here: the budget of the queue, its lock, and how it wakes the writers; waits of other lengths than a second for
+//! each failure in a row.
+
+mod action;
+mod contract;
+#[path = "../../../src/record/queue/evidence.rs"]
+mod evidence;
+#[path = "../../../src/record/queue/gate.rs"]
+mod gate;
+#[path = "../../../src/record/queue/holds.rs"]
+mod holds;
+#[expect(
+    clippy::module_inception,
+    dead_code,
+    reason = "the file and its name are the product's; how writers are woken is not asked"
+)]
+#[path = "../../../src/record/queue/lanes.rs"]
+mod lanes;
+mod rules;
+mod world;
+
+pub use action::{Action, Failure, Fate, Workload};
+pub use world::World;
+
+use crate::explore::{Explored, Report, explore};
+use stateright::{Model, Property};
+use std::fmt;
+
+/// A defect around the lanes, which the rules have to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Defect {
+    /// A write that failed goes behind the others of its workload.
+    FailedGoesBehind,
+    /// A write that failed is forgotten.
+    FailedIsForgotten,
+    /// A write counts as settled when it is given out.
+    SettledWhenGiven,
+    /// A refusal counts as a Revision that was created.
+    RefusalTakenForCreated,
+    /// No writer looks again when a wait is over.
+    WaitNeverEnds,
+    /// A workload that fails by itself counts as a failure of everything.
+    OwnHoldsAll,
+    /// A hold is not told of what is settled.
+    HoldNeverEnds,
+}
+
+/// How much of everything can happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Bounds {
+    /// Workloads: the first two are in one namespace, the others in another.
+    pub workloads: u8,
+    /// Writes.
+    pub writes: u8,
+    /// Writes that are under way at the same time.
+    pub writers: u8,
+    /// Failures, each for any cause.
+    pub failures: u8,
+    /// Times that a write is settled by another answer than that it was created.
+    pub refusals: u8,
+    /// Seconds that pass although nothing waits for them.
+    pub seconds: u8,
+    /// Times that the queue is cleared, since history was restored.
+    pub clears: u8,
+    /// A defect around the lanes.
+    pub defect: Option<Defect>,
+}
+
+impl Bounds {
+    /// Three workloads in two namespaces, and nothing goes wrong.
+    pub const CALM: Self = Self {
+        workloads: 3,
+        writes: 3,
+        writers: 2,
+        failures: 0,
+        refusals: 0,
+        seconds: 0,
+        clears: 0,
+        defect: None,
+    };
+}
+
+/// The lanes within bounds.
+#[derive(Clone, Copy, Debug)]
+pub struct Queueing(pub Bounds);
+
+impl Model for Queueing {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World::new(self.0)]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        world.actions(actions);
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        let mut next = world.clone();
+        next.apply(action);
+        (next != *world).then_some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        rules::all()
+    }
+}
+
+impl Explored for Queueing {
+    fn told(&self, before: &World, after: &World) -> String {
+        after.told(before)
+    }
+}
+
+/// Checks every state within the bounds, or until a rule is broken.
+pub fn check(bounds: Bounds) -> Report {
+    explore(&Queueing(bounds), &bounds)
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            workloads,
+            writes,
+            writers,
+            failures,
+            refusals,
+            seconds,
+            clears,
+            defect,
+        } = self;
+        write!(
+            f,
+            "{writes} writes of {workloads} workloads, {writers} writers, {failures} failures, \
+             {refusals} refusals, {seconds} s too late, {clears} clears"
+        )?;
+        defect.map_or(Ok(()), |defect| write!(f, ", {defect:?}"))
+    }
+}
