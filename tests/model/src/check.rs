@@ -1,4 +1,4 @@
-//! Takes the model through every state within its bounds, and tells what was found.
+//! Takes the model through every state within its bounds, and reports the findings.
 
 use crate::bounds::Bounds;
 use crate::replica::Item;

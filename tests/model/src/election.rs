@@ -1,6 +1,6 @@
-//! The election of the replica that does the work for which one is enough, in every order of what can happen.
+//! The election of the replica that does the work for which one is enough, in every order of events.
 //!
-//! In: [`Bounds`]. Out: a [`Report`], with a way to each rule that is broken. What decides is the product's own plain
+//! In: [`Bounds`]. Out: a [`Report`], with a way to each rule that is broken. The decision is the product's own plain
 //! value, `ObservedLease`, whose file is compiled here as it is, since the product keeps it to itself. [`replica`]
 //! repeats the order in which `Elector` asks it, and its timers. The API server keeps one Lease, and refuses a write
 //! that names an old resourceVersion with 409. Time has no bound. The clocks of all replicas run at one rate; of wall

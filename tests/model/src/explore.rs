@@ -1,4 +1,4 @@
-//! Takes a small model through every state within its bounds, and tells what was found.
+//! Takes a small model through every state within its bounds, and reports the findings.
 
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 use std::collections::{HashSet, VecDeque};
@@ -33,7 +33,7 @@ pub struct Report {
     pub took: Duration,
     /// Ways to states that break a rule; none when every state keeps every rule.
     pub broken: Vec<Counterexample>,
-    /// What should happen in some state and happens in none.
+    /// Conditions that should hold in some state and hold in none.
     pub never: Vec<&'static str>,
 }
 
@@ -45,7 +45,7 @@ pub trait Explored:
     + Sync
     + 'static
 {
-    /// What an action has changed, in words, as far as it is of interest.
+    /// The changes by an action, in words, as far as they are of interest.
     fn told(&self, before: &Self::State, after: &Self::State) -> String;
 }
 

@@ -1,6 +1,6 @@
-//! The order of writes and what holds them, in every order of what can happen.
+//! The order of writes and their holds, in every order of events.
 //!
-//! In: [`Bounds`]. Out: a [`Report`], with a way to each rule that is broken. What decides are the product's own plain
+//! In: [`Bounds`]. Out: a [`Report`], with a way to each rule that is broken. The decisions are the product's own plain
 //! values: `Lanes` with its gates, and `Holds`, whose files are compiled here as they are, since the product keeps them
 //! to itself. [`world`] repeats the few lines by which `Queue` asks them. A write may fail for any cause, so many times
 //! as the bounds say: then the cause has ended, every way comes to an end, and there everything has to be settled.
@@ -48,7 +48,7 @@ pub enum Defect {
     WaitNeverEnds,
     /// A workload that fails by itself counts as a failure of everything.
     OwnHoldsAll,
-    /// A hold is not told of what is settled.
+    /// A hold does not hear of writes that are settled.
     HoldNeverEnds,
 }
 

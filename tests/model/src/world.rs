@@ -69,7 +69,7 @@ impl fmt::Display for Action {
     }
 }
 
-/// How much has happened of what is bounded.
+/// The number of bounded events that have happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Used {
     kills: u8,

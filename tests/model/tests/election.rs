@@ -1,4 +1,4 @@
-//! At most one replica leads, and one leads again after it is gone, in every order of what can happen; each defect that
+//! At most one replica leads, and one leads again after it is gone, in every order of events; each defect that
 //! is put in breaks one of both rules.
 
 use model::election::{Bounds, Defect, ONE, SOON, check};
@@ -128,7 +128,7 @@ fn long_three_replicas_and_a_delay() {
     });
 }
 
-/// No election by a Lease can help that: what is not run cannot know.
+/// No election by a Lease can help that: a process that does not run cannot know.
 #[test]
 fn two_lead_when_one_is_not_run_for_as_long_as_the_lease_lasts() {
     let bounds = Bounds {

@@ -1,4 +1,4 @@
-//! The writes of a workload keep their order, none is lost and none waits for ever, in every order of what can happen;
+//! The writes of a workload keep their order, none is lost and none waits for ever, in every order of events;
 //! each defect that is put in breaks a rule.
 
 use model::explore::Report;

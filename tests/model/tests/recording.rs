@@ -1,4 +1,4 @@
-//! The protocol of recording keeps its rules in every order of what can happen, and each defect that is put back
+//! The protocol of recording keeps its rules in every order of events, and each defect that is put back
 //! breaks one.
 
 use model::bounds::Bounds;

@@ -1,7 +1,7 @@
 //! The other programs of a cluster, as far as a Deployment needs them: its controller, the scheduler and the kubelet.
 //!
 //! Every half a second each Deployment is looked at: its ReplicaSet and its pods are made, pods become ready after a
-//! while, those of older templates go when the new ones serve, and what belongs to a Deployment that is gone is removed.
+//! while, those of older templates go when the new ones serve, and the objects of a Deployment that is gone are removed.
 
 use crate::etcd::{Entry, Key, Kind};
 use crate::kinds::{DEPLOYMENT, NODE, POD, REPLICA_SET};

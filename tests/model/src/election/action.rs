@@ -1,4 +1,4 @@
-//! What can happen to the replicas and their requests.
+//! The events of the replicas and their requests.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! A replica: the order in which the product's `Elector` asks the Lease and what it has observed, and its timers.
+//! A replica: the order in which the product's `Elector` asks the Lease and its own observation, and its timers.
 //!
 //! Every time is counted from the present second, and becomes one less when a second passes: states that differ by
 //! their date only are one state, and time goes on without a bound.

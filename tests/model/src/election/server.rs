@@ -53,7 +53,7 @@ impl Versioned {
     }
 
     /// Only the equality of records counts, which the time of the renewal decides, and of versions whether it is the
-    /// newest. What else differs without end is made alike. Returns whether the record has changed.
+    /// newest. Other values that differ without end are made alike. Returns whether the record has changed.
     pub(super) fn rename(&mut self, names: &Names) -> bool {
         self.version = u8::from(self.version > 0 && self.version == names.newest);
         let time = names.times.range(..self.time()).count();

@@ -25,7 +25,7 @@ struct Request {
     is_awaited: bool,
 }
 
-/// How much has happened of what is bounded.
+/// The number of bounded events that have happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Used {
     delays: u8,
@@ -323,7 +323,7 @@ impl World {
         self.leaders() > 0 && self.server.has_passed()
     }
 
-    /// What has changed since a state before, as far as it is of interest.
+    /// The changes since a state before, as far as they are of interest.
     pub(super) fn told(&self, before: &Self) -> String {
         let mut text = String::new();
         let gone = |request: &&Request| !self.requests.contains(request);

@@ -1,4 +1,4 @@
-//! What can happen to the queue.
+//! The events of the queue.
 
 use super::evidence::{Cause, Proof, Scope};
 use super::lanes::LaneItem;
@@ -94,7 +94,7 @@ pub enum Action {
     Wait,
     /// A second passes.
     Second,
-    /// History was restored: what waits is dropped.
+    /// History was restored: everything that waits is dropped.
     Clear,
 }
 

@@ -1,4 +1,4 @@
-//! What the lanes promise of failures, as their documentation says it: one write probes, and the others follow only
+//! The promises of the lanes about failures, as their documentation says: one write probes, and the others follow only
 //! when something has shown that the failure is over.
 
 use super::action::{Workload, namespace};
@@ -48,7 +48,7 @@ impl Contract {
         self.namespace_probes.remove(&workload);
     }
 
-    /// A write has failed. Where it is unclear what that holds, it is what the lanes say.
+    /// A write has failed. Where the extent of the hold is unclear, that of the lanes counts.
     pub(super) fn failed(&mut self, workload: Workload, cause: Cause, said: Scope) {
         self.back(workload);
         let is_unclear = cause.scope == Scope::Unclear;
@@ -107,7 +107,7 @@ impl Contract {
             .retain(|workload| namespace(*workload) != name);
     }
 
-    /// What waits is dropped.
+    /// Everything that waits is dropped.
     pub(super) fn cleared(&mut self) {
         self.namespaces.clear();
         self.namespace_probes.clear();

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// The time at which everything begins.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// How much has happened of what is bounded.
+/// The number of bounded events that have happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Used {
     writes: u8,
@@ -272,7 +272,7 @@ impl World {
         owed.for_each(|lane| lane.retain(|edit| given.contains(edit)));
     }
 
-    /// What has changed since a state before, as far as it is of interest.
+    /// The changes since a state before, as far as they are of interest.
     pub(super) fn told(&self, before: &Self) -> String {
         let mut text = String::new();
         let (old, new) = (&before.given, &self.given);
