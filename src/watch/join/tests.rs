@@ -1,5 +1,7 @@
 //! Lists joined to the past of a small etcd in memory, whatever is compacted and wherever a watch ends.
 
+mod etcd;
+
 use super::*;
 use crate::revision::Observed;
 use crate::watch::known::Sight;
@@ -7,71 +9,11 @@ use crate::watch::walk::{State, Walk};
 use crate::watch::{Lost, Reason};
 use crate::workload::{Change, Op, Resource, Version};
 use chrono::DateTime;
+use etcd::{Etcd, Write, number, rv};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// One write: its place, the object, and its generation; 0 when it was deleted.
-#[derive(Clone, Copy, Debug)]
-struct Write {
-    at: u64,
-    uid: u128,
-    generation: i64,
-}
-
-/// The history of a kind.
-struct Etcd {
-    writes: Vec<Write>,
-    compacted: u64,
-}
-
-fn rv(number: u64) -> ResourceVersion {
-    number.to_string().parse().expect("positive")
-}
-
-fn number(at: ResourceVersion) -> u64 {
-    at.to_string().parse().expect("small")
-}
-
-impl Etcd {
-    /// The newest write of an object up to a place.
-    fn newest(&self, uid: u128, at: u64) -> Option<Write> {
-        let of = |write: &&Write| write.uid == uid && write.at <= at;
-        self.writes.iter().rev().find(of).copied()
-    }
-
-    fn read(&self, uid: u128, at: ResourceVersion) -> State {
-        if number(at) < self.compacted {
-            return State::Compacted;
-        }
-        match self.newest(uid, number(at)) {
-            Some(write) if write.generation > 0 => State::Present(Version {
-                generation: write.generation,
-                at: rv(write.at),
-            }),
-            _ => State::Absent,
-        }
-    }
-
-    fn present(&self, at: u64) -> Vec<Write> {
-        let uids: BTreeSet<_> = self.writes.iter().map(|write| write.uid).collect();
-        let newest = uids.into_iter().filter_map(|uid| self.newest(uid, at));
-        newest.filter(|write| write.generation > 0).collect()
-    }
-
-    /// The last state of an object that is gone, as far as it can be read.
-    fn last_state(&self, uid: u128, from: u64, by: u64) -> Option<Write> {
-        (from.max(self.compacted)..by)
-            .rev()
-            .filter_map(|at| self.newest(uid, at))
-            .find(|write| write.generation > 0)
-    }
-
-    fn now(&self) -> u64 {
-        self.writes.last().map_or(1, |write| write.at)
-    }
-}
 
 /// A watch and its recorder, reduced to what is known and what was told.
 #[derive(Default)]
