@@ -26,7 +26,7 @@ test: tools ## Everything that has to hold: format, lints, dependencies, generat
 	cargo test --locked -p simulate
 
 .PHONY: test-long
-test-long: tools ## Long forms of end-to-end scenarios, 45 minutes in all (ONLY=NAME runs one, LIST=1 says which there are)
+test-long: tools ## Long forms of end-to-end scenarios, about an hour in all (ONLY=NAME runs one, LIST=1 says which there are)
 	@tests/long.sh $(if $(LIST),--list,$(ONLY))
 
 # A profile of its own: optimized, and linked in parts.

@@ -22,6 +22,8 @@ pub struct Clients {
     pub watch: Client,
     /// For everything that is answered at once.
     pub call: Client,
+    /// For creates: the API server may ask webhooks for up to 30 seconds before it answers.
+    pub create: Client,
     /// The pod's own namespace, or that of the kubeconfig's context.
     pub namespace: String,
 }
@@ -29,15 +31,24 @@ pub struct Clients {
 /// The head of an answer comes within this time, or the request has failed.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// The head of the answer to a create comes within this time. The writer's own deadline is shorter.
+const ADMITTED: Duration = Duration::from_secs(40);
+
 /// A watch that has nothing to say for so long is broken: the server should have ended it after 50 seconds.
 const SILENCE: Duration = Duration::from_secs(75);
 
 impl Clients {
-    /// Clients whose requests have deadlines, over the connections of `watch` and `call`.
+    /// Clients whose requests have deadlines, over the connections of `watch` and `call`; creates go over those of `call`.
     pub fn new(watch: Client, call: Client, namespace: String) -> Self {
+        let create = call.clone();
+        Self::over(watch, call, create, namespace)
+    }
+
+    fn over(watch: Client, call: Client, create: Client, namespace: String) -> Self {
         Self {
-            watch: bounded(watch, SILENCE),
-            call: bounded(call, ANSWER),
+            watch: bounded(watch, ANSWER, SILENCE),
+            call: bounded(call, ANSWER, ANSWER),
+            create: bounded(create, ADMITTED, ADMITTED),
             namespace,
         }
     }
@@ -58,17 +69,24 @@ impl Clients {
         let watch = Client::try_from(config.clone())?;
         config.read_timeout = Some(ANSWER);
         config.reset_reader_on_write = true;
+        let call = Client::try_from(config.clone())?;
+        config.read_timeout = Some(ADMITTED);
         let namespace = config.default_namespace.clone();
-        Ok(Self::new(watch, Client::try_from(config)?, namespace))
+        Ok(Self::over(
+            watch,
+            call,
+            Client::try_from(config)?,
+            namespace,
+        ))
     }
 }
 
-/// A client over `client` whose answers begin within [`ANSWER`], and are never silent for longer than `silence`.
-fn bounded(client: Client, silence: Duration) -> Client {
+/// A client over `client` whose answers begin within `answer`, and are never silent for longer than `silence`.
+fn bounded(client: Client, answer: Duration, silence: Duration) -> Client {
     let namespace = client.default_namespace().to_owned();
     let service = ServiceBuilder::new()
         .layer(ResponseBodyTimeoutLayer::new(silence))
-        .timeout(ANSWER)
+        .timeout(answer)
         .service_fn(move |request| {
             let client = client.clone();
             async move { client.send(request).await }

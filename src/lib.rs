@@ -16,6 +16,7 @@
 //! The modules in the order of the data; each file beside a folder is the contract of that stage.
 
 // What the stages share.
+pub mod content;
 pub mod gzip;
 pub mod json;
 pub mod quantity;

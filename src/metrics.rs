@@ -97,6 +97,8 @@ metrics! {
     watch_expired: ByKind<Counter> = "watch_expired", "Watches that ended because their history was gone";
     stale_events: ByKind<Counter> = "watch_events_stale", "Events that were older than the last one, and dropped";
     undecodable: ByKind<Counter> = "undecodable", "Objects and events that could not be read";
+    unordered: ByKind<Gauge> =
+        "kind_without_generation", "1 once an object of the kind had no metadata.generation: such objects are not recorded";
     watch_resource_version: ByKind<Gauge> = "watch_resource_version", "Last resourceVersion seen by the watch";
     recorded_resource_version: ByKind<Gauge> =
         "recorded_resource_version", "Every change up to this resourceVersion is durably recorded";
@@ -104,6 +106,8 @@ metrics! {
     checkpoint_resource_version: ByKind<Gauge> =
         "checkpoint_resource_version", "The place from which a restart goes on";
     checkpoint_failures: Counter = "checkpoint_failures", "Attempts to write the checkpoint that failed";
+    checkpoints_lost: Counter =
+        "checkpoints_lost", "Kinds that have Revisions and whose recording began anew, as their checkpoint could not be used";
     repaired: ByKind<Counter> = "generations_repaired", "Generations that were missed and read back from etcd's past";
     lost: ByKindAndReason<Counter> = "generations_lost", "Generations that existed and cannot be recorded";
     gap_generations: ByKindAndReason<Counter> = "gap_generations", "Generations that Gap Revisions stand for";

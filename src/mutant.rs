@@ -39,11 +39,17 @@ pub enum Mutant {
     FoundTakenForLast,
     /// A state that is compacted where a list showed it is not looked for at later places.
     PassedTakenForLost,
+    /// A Revision that a policy denies counts as settled.
+    DenialDropped,
+    /// A start without a checkpoint begins with the present.
+    NoBeginning,
+    /// A restart forgets the generations that are exceptions of the checkpoint.
+    ExceptionsForgotten,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::SettledBeforeStored,
         Self::CheckpointAhead,
         Self::CheckpointTooYoung,
@@ -60,6 +66,9 @@ impl Mutant {
         Self::EndTakenForSeen,
         Self::FoundTakenForLast,
         Self::PassedTakenForLost,
+        Self::DenialDropped,
+        Self::NoBeginning,
+        Self::ExceptionsForgotten,
     ];
 }
 

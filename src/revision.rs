@@ -5,6 +5,7 @@
 //! `spec` except `spec.view` is immutable on the API server itself (see [`schema`]).
 
 pub mod identity;
+pub mod limits;
 mod outcome;
 mod phase;
 pub mod resource;

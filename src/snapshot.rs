@@ -1,5 +1,6 @@
 //! A workload as canonical JSON, its digest, and the compressed form that is kept and stored. Pure.
 
+use crate::content;
 use crate::gzip;
 use crate::json::{Value, write_string};
 use crate::revision::identity::ContentDigest;
@@ -23,7 +24,7 @@ pub struct Packed {
     pub gzip: Arc<[u8]>,
     /// Length of the canonical JSON in bytes.
     pub size: usize,
-    /// Digest of the canonical spec.
+    /// Digest of the canonical content.
     pub digest: ContentDigest,
 }
 
@@ -32,17 +33,16 @@ pub struct Packed {
 /// # Errors
 /// Never in practice: compression writes to memory.
 pub fn pack(resource: &Resource, object: Value<'_>) -> io::Result<Packed> {
-    let mut spec = Vec::new();
-    match object.get("spec") {
-        Some(value) => value.write_canonical(&mut spec),
-        None => spec.extend_from_slice(b"null"),
-    }
-    let json = canonical(resource, object, &spec);
+    let content: Vec<_> = content::fields(object)
+        .into_iter()
+        .map(|(name, value)| (name, text(value)))
+        .collect();
+    let json = canonical(resource, object, &content);
     let gzip = gzip::compress(&json)?.into();
     Ok(Packed {
         gzip,
         size: json.len(),
-        digest: ContentDigest::of_canonical_spec(&spec),
+        digest: digest(&content),
     })
 }
 
@@ -98,14 +98,55 @@ pub fn read(stored: &Snapshot) -> io::Result<Option<String>> {
     }
 }
 
-/// apiVersion, kind, name, namespace, labels, annotations and spec: what its user wrote, keys in canonical order.
-fn canonical(resource: &Resource, object: Value<'_>, spec: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(spec.len() + 1024);
-    out.extend_from_slice(b"{\"apiVersion\":");
-    write_string(&resource.api_version(), &mut out);
-    out.extend_from_slice(b",\"kind\":");
-    write_string(&resource.kind, &mut out);
-    out.extend_from_slice(b",\"metadata\":{");
+/// A field of the content, and its canonical JSON.
+type ContentField<'d> = (&'d str, Vec<u8>);
+
+fn text(value: Value<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    value.write_canonical(&mut out);
+    out
+}
+
+fn digest(content: &[ContentField<'_>]) -> ContentDigest {
+    match content {
+        [] => ContentDigest::of_canonical_spec(b"null"),
+        [(name, text)] if *name == "spec" => ContentDigest::of_canonical_spec(text),
+        fields => {
+            let mut json = Vec::new();
+            let fields = fields.iter().map(|(name, text)| (*name, text.as_slice()));
+            write_object(fields, &mut json);
+            ContentDigest::of_canonical_fields(&json)
+        }
+    }
+}
+
+/// apiVersion, kind, name, namespace, labels, annotations and the content: what its user wrote, keys in canonical
+/// order.
+fn canonical(resource: &Resource, object: Value<'_>, content: &[ContentField<'_>]) -> Vec<u8> {
+    let mut api_version = Vec::new();
+    write_string(&resource.api_version(), &mut api_version);
+    let mut kind = Vec::new();
+    write_string(&resource.kind, &mut kind);
+    let metadata = metadata(object);
+    let mut fields = vec![
+        ("apiVersion", api_version.as_slice()),
+        ("kind", kind.as_slice()),
+        ("metadata", metadata.as_slice()),
+    ];
+    fields.extend(content.iter().map(|(name, text)| (*name, text.as_slice())));
+    fields.sort_unstable_by_key(|(name, _)| *name);
+    let size: usize = fields
+        .iter()
+        .map(|(name, text)| name.len() + text.len())
+        .sum();
+    let mut out = Vec::with_capacity(size + 8 * fields.len());
+    write_object(fields, &mut out);
+    out
+}
+
+/// Name, namespace, labels and annotations.
+fn metadata(object: Value<'_>) -> Vec<u8> {
+    let mut out = vec![b'{'];
     let mut comma = false;
     if let Some(annotations) = object.at(&["metadata", "annotations"]) {
         comma = write_annotations(annotations, &mut out);
@@ -117,12 +158,21 @@ fn canonical(resource: &Resource, object: Value<'_>, spec: &[u8]) -> Vec<u8> {
         }
     }
     out.push(b'}');
-    if object.get("spec").is_some() {
-        out.extend_from_slice(b",\"spec\":");
-        out.extend_from_slice(spec);
+    out
+}
+
+/// Writes an object whose fields are given as JSON, in canonical order.
+fn write_object<'a>(fields: impl IntoIterator<Item = (&'a str, &'a [u8])>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (i, (name, text)) in fields.into_iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write_string(name, out);
+        out.push(b':');
+        out.extend_from_slice(text);
     }
     out.push(b'}');
-    out
 }
 
 /// Writes the annotations but [`LAST_APPLIED`]; false when there are none.
@@ -182,6 +232,38 @@ mod tests {
             packed.digest,
             ContentDigest::of_canonical_spec(br#"{"a":[],"b":1.0}"#)
         );
+    }
+
+    #[test]
+    fn without_a_spec_everything_else_that_its_user_wrote_is_kept() {
+        let packed = packed(
+            r#"{"type":"t","apiVersion":"g.h/v0","kind":"Thing","metadata":{"uid":"u","name":"n"},"data":{"b":1.0,"a":null},"aaa":1,"status":{"c":2}}"#,
+        );
+        let expected = r#"{"aaa":1,"apiVersion":"g.h/v1","data":{"a":null,"b":1.0},"kind":"Thing","metadata":{"name":"n"},"type":"t"}"#;
+        assert_eq!(unpack(&packed.gzip).expect("unpacks"), expected);
+        assert_eq!(
+            packed.digest,
+            ContentDigest::of_canonical_fields(
+                br#"{"aaa":1,"data":{"a":null,"b":1.0},"type":"t"}"#
+            )
+        );
+    }
+
+    #[test]
+    fn every_content_has_a_digest_of_its_own() {
+        let all = [
+            r#"{"spec":{"data":1}}"#,
+            r#"{"data":1}"#,
+            r#"{"data":2}"#,
+            r#"{"data":1,"other":1}"#,
+            r#"{"spec":null}"#,
+        ];
+        for (i, one) in all.iter().enumerate() {
+            for other in &all[i + 1..] {
+                let digests = [packed(one).digest, packed(other).digest];
+                assert_ne!(digests[0], digests[1], "{one} {other}");
+            }
+        }
     }
 
     #[test]

@@ -15,9 +15,13 @@ pub use again::again;
 pub use components::SHAPE;
 pub use pod::POOL_LABELS;
 
+pub use crate::revision::limits::{MAX_IMAGES, MAX_VIEW as MAX_BYTES};
+
+use crate::content;
 use crate::json::Value;
 use crate::kinds::{Kind, ViewFile, select};
 use crate::quantity::Quantity;
+use crate::revision::limits::{MAX_CHANGES, MAX_IMAGE, MAX_PATH, MAX_VALUE};
 use crate::revision::{FieldChange, View};
 use crate::text::cut;
 use diff::{Delta, Deltas, display};
@@ -27,15 +31,6 @@ use std::mem::take;
 
 /// Version of this extractor, kept in every view.
 pub const VERSION: i32 = 5;
-
-/// What a view may take as JSON.
-pub const MAX_BYTES: usize = 16 << 10;
-const MAX_CHANGES: usize = 32;
-/// How many images a view or a status may name.
-pub const MAX_IMAGES: usize = 32;
-const MAX_VALUE: usize = 120;
-const MAX_PATH: usize = 240;
-const MAX_IMAGE: usize = 512;
 
 /// What a view says of the history before it.
 #[derive(Clone, Copy, Debug)]
@@ -51,10 +46,12 @@ pub enum History<'a> {
     Unknown,
 }
 
-/// The view of one whole object of `kind`; none when its spec is not an object. What the kind file's jq finds is added
-/// by [`complete`].
+/// The view of one whole object of `kind`; none when its spec is not an object, or when it has no content and never had
+/// any. What the kind file's jq finds is added by [`complete`].
 pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>, names: &Names) -> Option<View> {
-    object.get("spec").filter(|spec| spec.is_object())?;
+    if !is_viewed(object, history) {
+        return None;
+    }
     let changes = match history {
         History::Changed(deltas) => deltas.list.as_slice(),
         _ => &[],
@@ -72,8 +69,15 @@ pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>, names: &Names)
         truncated: changes.len() > MAX_CHANGES || !all_images,
         ..View::default()
     };
-    fit(&mut view);
+    view.fit();
     Some(view)
+}
+
+fn is_viewed(object: Value<'_>, history: History<'_>) -> bool {
+    match object.get("spec") {
+        Some(spec) => spec.is_object(),
+        None => matches!(history, History::Changed(_)) || !content::fields(object).is_empty(),
+    }
 }
 
 /// Adds what the kind file's jq found in the object.
@@ -86,15 +90,7 @@ pub fn complete(view: &mut View, file: &ViewFile, outputs: &[serde_json::Value],
         ..View::default()
     };
     components::fill(view, file, outputs, names);
-    fit(view);
-}
-
-fn clear_requests(view: &mut View) {
-    view.node_pools.clear();
-    view.pods = None;
-    view.unresolved.clear();
-    view.requests_per_pod.clear();
-    view.requests_total.clear();
+    view.fit();
 }
 
 /// What the scheduler reserves for a pod of this template, by resource name; parts of GPUs by annotation included.
@@ -105,37 +101,6 @@ pub fn requests(template: &serde_json::Value) -> BTreeMap<String, Quantity> {
 /// How many pods a component has at least; none when any number is right.
 pub fn pods(component: &serde_json::Value) -> Option<i64> {
     components::pods(component)
-}
-
-/// Leaves out the end of the longest parts until the view is small enough.
-fn fit(view: &mut View) {
-    while serde_json::to_vec(view).is_ok_and(|json| json.len() > MAX_BYTES) {
-        view.truncated = true;
-        let lengths = [
-            view.env.len(),
-            view.args.len(),
-            view.changes.len(),
-            view.images.len(),
-            view.command.len(),
-        ];
-        let longest = lengths.iter().copied().max().unwrap_or_default();
-        // A part at a time, so that a view of a thousand entries is not written a thousand times.
-        let keep = longest - longest.div_ceil(8);
-        match lengths
-            .iter()
-            .position(|length| *length == longest && longest > 0)
-        {
-            Some(0) => view.env.truncate(keep),
-            Some(1) => view.args.truncate(keep),
-            Some(2) => view.changes.truncate(keep),
-            Some(3) => view.images.truncate(keep),
-            Some(_) => view.command.truncate(keep),
-            None => {
-                clear_requests(view);
-                break;
-            }
-        }
-    }
 }
 
 fn change(delta: &Delta<'_>, names: &Names) -> FieldChange {
@@ -202,11 +167,7 @@ mod tests {
             );
         };
         let before = Document::parse(&from).expect("valid");
-        let deltas = diff::diff(
-            "spec",
-            before.root().get("spec").expect("spec"),
-            after.root().get("spec").expect("spec"),
-        );
+        let deltas = diff::objects(before.root(), after.root());
         view(
             kind,
             after.root(),
@@ -377,6 +338,46 @@ mod tests {
         for spec in ["1", "\"x\"", "null", "[]"] {
             assert_eq!(view_of(None, spec), None, "{spec}");
         }
+    }
+
+    #[test]
+    fn an_object_without_a_spec_has_a_view_of_its_other_fields() {
+        let of = |from: Option<&str>, to: &str| {
+            let catalogue = Catalogue::built_in();
+            let before = from.map(|from| Document::parse(from).expect("valid"));
+            let after = Document::parse(to).expect("valid");
+            let deltas = before
+                .as_ref()
+                .map(|before| diff::objects(before.root(), after.root()));
+            let history = match &deltas {
+                Some(deltas) => History::Changed(deltas),
+                None => History::First { generation: 1 },
+            };
+            view(
+                &catalogue.kinds()[0],
+                after.root(),
+                history,
+                &Names::default(),
+            )
+        };
+        let changed = of(
+            Some(r#"{"data":{"a":"1","password":"x"},"status":1}"#),
+            r#"{"data":{"a":"2","password":"y"},"status":2}"#,
+        )
+        .expect("a view");
+        let changes: Vec<_> = changed
+            .changes
+            .iter()
+            .map(|change| (change.path.as_str(), change.to.as_deref()))
+            .collect();
+        assert_eq!(
+            changes,
+            [("data.a", Some("2")), ("data.password", Some("[redacted]"))]
+        );
+        let first = of(None, r#"{"data":{}}"#).expect("a view");
+        assert_eq!(first.summary, "created");
+        assert!(of(Some(r#"{"data":{}}"#), "{}").is_some());
+        assert_eq!(of(None, r#"{"metadata":{},"status":{}}"#), None);
     }
 
     proptest::proptest! {

@@ -19,15 +19,18 @@ pub mod known;
 mod outlet;
 mod position;
 mod repair;
+mod room;
 mod stream;
 pub mod walk;
 
 pub use discover::{Discovery, resource};
 pub use outlet::Outlet;
 pub use position::{Dates, Position};
+pub use room::Room;
 pub use stream::{STALENESS, Stream, StreamDeps};
 
 use crate::workload::{Change, Head, ResourceVersion, Version};
+use checkpoint::{Exception, Unusable};
 use std::ops::RangeInclusive;
 use uuid::Uuid;
 
@@ -62,6 +65,14 @@ pub enum Fact {
         /// The first place after it.
         to: ResourceVersion,
     },
+    /// An object of the kind has no generation: its changes cannot be told apart, and are not recorded. Passed on for
+    /// the first such object only.
+    Unordered {
+        /// metadata.namespace.
+        namespace: String,
+        /// metadata.name.
+        name: String,
+    },
     /// The API server is older than a state that was read from it: etcd was restored.
     Rewound {
         /// The last place that was read before.
@@ -69,6 +80,15 @@ pub enum Fact {
         /// The present.
         now: ResourceVersion,
     },
+    /// Recording begins where etcd's history begins, because no place to go on from can be used, although workloads of
+    /// the kind are recorded.
+    CheckpointLost(Unusable),
+    /// A generation that an earlier process could not store: its state, or that it cannot be had any more.
+    Excepted(Exception, Result<Change, Lost>),
+    /// This generation of a workload, and whatever follows it, is not passed on before there is room for it.
+    Postponed(Exception),
+    /// Whatever was postponed from that generation on was passed on.
+    Resumed(Exception),
     /// Every change up to this position was passed on.
     Reached(Position),
     /// The API server answered; or, when nothing is `expected`, the kind is not served.
@@ -140,6 +160,8 @@ pub enum Reason {
     Undecodable,
     /// The workload was not selected then.
     NotSelected,
+    /// The API server refuses their Revisions, for the sake of the definition of Revisions itself.
+    Refused,
 }
 
 impl Reason {
@@ -150,6 +172,7 @@ impl Reason {
             Self::RecorderAway => "RecorderAway",
             Self::Undecodable => "Undecodable",
             Self::NotSelected => "NotSelected",
+            Self::Refused => "Refused",
         }
     }
 
@@ -160,6 +183,7 @@ impl Reason {
             Self::RecorderAway => "nothing was watching and etcd's history was compacted meanwhile",
             Self::Undecodable => "they were stored in a form that cannot be read",
             Self::NotSelected => "the workload was not selected then",
+            Self::Refused => "the API server refuses them as invalid",
         }
     }
 }
@@ -180,11 +204,19 @@ pub struct Recorded {
 impl Recorded {
     /// The object that a change shows.
     pub fn of(change: &Change) -> Self {
+        Self::at(change, change.resource_version)
+    }
+
+    /// The object that a change shows, and that was so at a later place too.
+    pub fn at(change: &Change, at: ResourceVersion) -> Self {
         Self {
             uid: change.uid,
             namespace: change.namespace.clone(),
             name: change.name.clone(),
-            version: change.version(),
+            version: Version {
+                generation: change.generation,
+                at,
+            },
         }
     }
 }

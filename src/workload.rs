@@ -55,6 +55,9 @@ impl Resource {
 pub struct ResourceVersion(u128);
 
 impl ResourceVersion {
+    /// The first place that there can be.
+    pub const FIRST: Self = Self(1);
+
     /// The place just before this one.
     #[must_use]
     pub fn before(self) -> Self {
@@ -163,7 +166,7 @@ impl Change {
 }
 
 /// Up to where everything of one kind is durably recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ack {
     /// Nothing at or below this place is still on its way.
     pub through: ResourceVersion,

@@ -1,5 +1,6 @@
 //! What is kept of a workload as it is now: enough for the programs of its kind file, and no more. Pure.
 
+use crate::content;
 use crate::json::{Document, Value};
 use crate::kinds::Kind;
 use std::sync::Arc;
@@ -82,12 +83,25 @@ fn text(metadata: Value<'_>, object: Value<'_>, without_status: bool) -> String 
     text.push_str("}},\"spec\":{");
     append(&mut text, spec);
     text.push('}');
+    for field in fields_without_spec(object) {
+        text.push(',');
+        append(&mut text, std::iter::once(field));
+    }
     if let Some(status) = object.get("status").filter(|_| !without_status) {
         text.push_str(",\"status\":");
         text.push_str(&status.canonical());
     }
     text.push('}');
     text
+}
+
+/// The content of an object that has no spec, without its long parts.
+fn fields_without_spec(object: Value<'_>) -> impl Iterator<Item = (&str, String)> {
+    content::fields(object)
+        .into_iter()
+        .filter(|(name, _)| *name != "spec")
+        .map(|(name, value)| (name, value.canonical()))
+        .filter(|(_, value)| value.len() <= MAX_PART)
 }
 
 /// The fields of an object whose canonical JSON has at most `max` bytes.
@@ -171,6 +185,18 @@ mod tests {
             (3, Some(2), Some(2), false)
         );
         assert!(!live.is_current());
+    }
+
+    #[test]
+    fn without_a_spec_the_other_fields_are_kept() {
+        let object = json!({"metadata": {"name": "n", "generation": 3}, "data": {"a": 1}, "long": "x".repeat(300)});
+        let kept: serde_json::Value =
+            serde_json::from_str(&read("Deployment", &object).text).expect("JSON");
+        let expected = json!({
+            "metadata": {"name": "n", "generation": 3, "annotations": {}},
+            "spec": {}, "data": {"a": 1},
+        });
+        assert_eq!(kept, expected);
     }
 
     #[test]

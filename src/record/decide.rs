@@ -16,7 +16,7 @@ pub enum Before {
     Apart,
 }
 
-/// The result of comparing the spec with the last known one.
+/// The result of comparing the content with the last known one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Comparison {
     /// It is the same.
@@ -25,7 +25,7 @@ pub enum Comparison {
     Autoscaled,
     /// It differs.
     Different,
-    /// The last known spec cannot be had.
+    /// The last known content cannot be had.
     Unknown,
 }
 

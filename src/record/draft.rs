@@ -2,6 +2,7 @@
 
 use super::decide::Verdict;
 use super::managed::{Author, Fingerprint, ManagedFieldsEntry, author};
+use crate::content;
 use crate::json::Value;
 use crate::kinds::Kind;
 use crate::revision::{
@@ -9,7 +10,6 @@ use crate::revision::{
     SnapshotEncoding, Source, TimeSource, Workload, identity,
 };
 use crate::snapshot::{Packed, stored};
-use crate::text::prefix;
 use crate::view::diff::{Deltas, Segment};
 use crate::view::redact::Names;
 use crate::view::{self, History};
@@ -18,9 +18,6 @@ use chrono::{DateTime, Utc};
 use kube::api::ObjectMeta;
 use std::collections::BTreeMap;
 use std::io;
-
-/// Annotations may hold 256 KiB; the snapshot keeps them whole.
-const MAX_TEXT: usize = 1024;
 
 /// The parts of which a Revision is made.
 pub(super) struct Draft<'a> {
@@ -56,11 +53,13 @@ impl Draft<'_> {
             ])),
             ..ObjectMeta::default()
         };
-        Ok(Revision {
+        let mut revision = Revision {
             metadata,
             spec: self.spec()?,
             status: None,
-        })
+        };
+        revision.fit();
+        Ok(revision)
     }
 
     fn spec(&self) -> io::Result<RevisionSpec> {
@@ -89,8 +88,7 @@ impl Draft<'_> {
             change_time,
             change_time_source,
             via: author.map(|author| author.via),
-            change_cause: annotation(self.object, "kubernetes.io/change-cause")
-                .map(|text| prefix(text, MAX_TEXT).to_owned()),
+            change_cause: annotation(self.object, "kubernetes.io/change-cause").map(str::to_owned),
             source: source(self.object),
             content_digest: Some(self.packed.digest.to_string()),
             gap: None,
@@ -109,12 +107,16 @@ impl Draft<'_> {
         }
     }
 
-    /// The author of the changes that are listed; when none are, the last writer of spec.
+    /// The author of the changes that are listed; when none are, the last writer of the content.
     fn author(&self) -> Option<Author> {
-        const SPEC: &[Segment<'static>] = &[Segment::Key("spec")];
         let told = self.verdict == Verdict::Change { told: true };
         if !told {
-            return author(self.entries, self.fingerprints, &[SPEC], false);
+            let fields: Vec<_> = content::fields(self.object)
+                .into_iter()
+                .map(|(name, _)| [Segment::Key(name)])
+                .collect();
+            let paths: Vec<_> = fields.iter().map(<[_; 1]>::as_slice).collect();
+            return author(self.entries, self.fingerprints, &paths, false);
         }
         let present: Vec<_> = self
             .deltas
@@ -144,7 +146,7 @@ fn source(object: Value<'_>) -> Option<Source> {
         .or_else(|| helm(object).map(|name| ("Helm", name)))?;
     Some(Source {
         tool: tool.to_owned(),
-        name: name.chars().take(MAX_TEXT).collect(),
+        name: name.to_owned(),
     })
 }
 

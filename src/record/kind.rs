@@ -1,6 +1,7 @@
 //! The recorder of one kind: it knows the last state of every workload of it, and decides about the next.
 
 mod ends;
+mod excepted;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +12,7 @@ use super::decide::{Before, Comparison, Verdict, compare, decide};
 use super::draft::Draft;
 use super::ledger::Ledger;
 use super::managed::{self, ManagedFieldsEntry};
-use super::queue::{Item, StatusPatch, Unviewed, Write};
+use super::queue::{Item, Pending, StatusPatch, Unviewed, Write};
 use super::tracked::{Content, Tracked};
 use crate::clock;
 use crate::json::{Document, Value};
@@ -19,7 +20,7 @@ use crate::kinds::Kind;
 use crate::metrics::kind;
 use crate::revision::{Observed, Revision};
 use crate::snapshot::{self, Packed};
-use crate::view::diff::{Deltas, diff};
+use crate::view::diff::{self, Deltas};
 use crate::watch::{Fact, News, Sink};
 use crate::workload::{Change, Head, Op, ResourceVersion};
 use std::collections::HashMap;
@@ -44,6 +45,11 @@ impl Sink for KindRecorder {
             Fact::Lost(lost) => self.lost(lost).await,
             Fact::Gone(recorded) => self.gone(&recorded).await,
             Fact::Blind { from, to } => self.blind(from, to),
+            Fact::Unordered { namespace, name } => self.unordered(&namespace, &name),
+            Fact::CheckpointLost(why) => self.checkpoint_lost(why),
+            Fact::Excepted(exception, found) => self.excepted(exception, found).await,
+            Fact::Postponed(exception) => self.postponed(exception),
+            Fact::Resumed(exception) => self.resumed(&exception),
             Fact::Rewound { last, now } => self.rewound(last, now),
             Fact::Reached(position) => self.ledger.reached(position),
             Fact::Heard { expected } => self.ledger.heard(expected),
@@ -203,12 +209,11 @@ impl KindRecorder {
             .filter(|content| content.is_of(&api_version));
         let text = content.and_then(Content::text);
         let old = text.as_deref().and_then(|text| Document::parse(text).ok());
-        let old_spec = old.as_ref().and_then(|old| old.root().get("spec"));
         let (comparison, deltas) =
             if content.is_some_and(|content| content.digest == Some(packed.digest)) {
                 (Comparison::Same, Deltas::default())
             } else {
-                self.compared(old_spec, object.get("spec"), entries)
+                self.compared(old.as_ref().map(Document::root), object, entries)
             };
         let verdict = decide(before(change, previous), comparison);
         if verdict == Verdict::Quiet {
@@ -238,13 +243,13 @@ impl KindRecorder {
     fn compared<'d>(
         &self,
         old: Option<Value<'d>>,
-        new: Option<Value<'d>>,
+        new: Value<'d>,
         entries: &[ManagedFieldsEntry<'_>],
     ) -> (Comparison, Deltas<'d>) {
-        let (Some(old), Some(new)) = (old, new) else {
+        let Some(old) = old else {
             return (Comparison::Unknown, Deltas::default());
         };
-        let mut deltas = diff("spec", old, new);
+        let mut deltas = diff::objects(old, new);
         let comparison = compare(
             &self.kind,
             &mut deltas,
@@ -290,9 +295,8 @@ impl KindRecorder {
             write,
             workload,
             seen: Instant::now(),
-            at,
-            also,
             ledger: self.ledger.clone(),
+            pending: Pending::At(at, also),
         };
         self.recorder.queue.push(item).await;
     }

@@ -6,13 +6,14 @@ pub use book::Book;
 
 use crate::metrics::{self, Metrics};
 use crate::watch::Position;
-use crate::watch::checkpoint::{CheckpointEntry, Progress};
-use crate::workload::{Ack, ResourceVersion};
+use crate::watch::checkpoint::{CheckpointEntry, Exception, Progress};
+use crate::workload::{Ack, ResourceVersion, Version};
 use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// The book of one kind. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -62,16 +63,32 @@ impl Ledger {
         self.update(|book| book.done(at));
     }
 
+    /// A write that is on its way becomes an exception. False when there are too many: then it stays on its way.
+    pub fn except(&self, exception: Exception) -> bool {
+        self.book.lock().except(exception, Instant::now())
+    }
+
+    /// An exception is durable now. False when it was none.
+    pub fn settle(&self, uid: Uuid, generation: i64) -> bool {
+        self.update(|book| book.settle(uid, generation))
+    }
+
+    /// Whether the Revision into whose status something is written is an exception, which takes that over.
+    pub fn follow(&self, uid: Uuid, revision: &str, through: Option<Version>) -> bool {
+        self.book.lock().follow(uid, revision, through)
+    }
+
     /// Between these two places something may have gone unseen.
     pub fn blind(&self, from: ResourceVersion, to: ResourceVersion) {
         self.update(|book| book.blind(from, to));
     }
 
-    fn update(&self, change: impl FnOnce(&mut Book)) {
+    fn update<T>(&self, change: impl FnOnce(&mut Book) -> T) -> T {
         let mut book = self.book.lock();
-        change(&mut book);
+        let done = change(&mut book);
         self.watched.set(book.watched().as_metric());
-        self.recorded.set(book.ack().through.as_metric());
+        self.recorded.set(book.conservative().through.as_metric());
+        done
     }
 }
 
@@ -80,8 +97,13 @@ impl Progress for Ledger {
         self.book.lock().ack()
     }
 
-    fn blind_intervals(&self) -> Vec<(ResourceVersion, ResourceVersion)> {
-        self.book.lock().blind_intervals().to_vec()
+    fn entries(&self) -> [CheckpointEntry; 2] {
+        let book = self.book.lock();
+        let blind = || book.blind_intervals().to_vec();
+        [
+            CheckpointEntry::new(book.conservative(), blind(), Vec::new()),
+            CheckpointEntry::new(book.ack(), blind(), book.exceptions()),
+        ]
     }
 
     fn measure(&self) {
@@ -90,7 +112,7 @@ impl Progress for Ledger {
     }
 
     fn take_over(&self, entry: &CheckpointEntry) {
-        self.update(|book| book.take_over(entry));
+        self.update(|book| book.take_over(entry, Instant::now()));
     }
 }
 

@@ -1,68 +1,56 @@
 //! The bounded queue between deciding and writing. When it is full the watch stops reading; nothing is dropped.
 //!
-//! In: writes, and their fates. Out: the next write. The order of writes ([`Lanes`]) and what holds them ([`Holds`])
-//! are plain values; this module adds the lock, the clock, the bound, metrics and the log.
+//! In: writes, and their fates. Out: the next write. The order of writes ([`Lanes`]), what holds them ([`Holds`]) and
+//! their shares of the bound ([`Budget`]) are plain values; this module adds the lock, the clock, metrics and the log.
 
-mod evidence;
+mod budget;
+pub mod evidence;
 mod gate;
-mod holds;
-mod lanes;
+pub mod holds;
+mod item;
+mod lane;
+pub mod lanes;
+mod spaces;
 
+use budget::Budget;
 pub(crate) use evidence::{Cause, Proof, Scope};
 pub(crate) use holds::HoldScope;
 use holds::{Hold, Holds};
-use lanes::{LaneItem, Lanes, Next};
+pub(in crate::record) use item::Queued;
+pub use item::{Item, Pending};
+use lanes::{Given, LaneKey, Lanes, Next};
 
-use super::ledger::Ledger;
 pub use super::write::{StatusPatch, Unviewed, Write};
+use crate::clock;
 use crate::metrics::{Metrics, ReasonLabels};
 use crate::mutant::{self, Mutant};
-use crate::workload::ResourceVersion;
+use crate::watch::Room;
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
+use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-/// The budget is counted in units of this many bytes.
-const UNIT: usize = 1024;
 /// The size of a Revision without its snapshot's data, roughly.
-const OVERHEAD: usize = 2 * UNIT;
+const OVERHEAD: usize = 2 << 10;
 
-/// One write on its way.
-#[derive(Debug)]
-pub struct Item {
-    /// The write itself.
-    pub write: Write,
-    /// metadata.uid of its workload.
-    pub workload: Uuid,
-    /// The time at which its change was seen.
-    pub seen: Instant,
-    /// The resourceVersion at which its change was seen; it is pending until the write is settled.
-    pub at: ResourceVersion,
-    /// Another resourceVersion that is settled with it, and pending already.
-    pub also: Option<ResourceVersion>,
-    /// The ledger in which both are pending.
-    pub ledger: Ledger,
-}
-
-#[derive(Debug)]
-pub(super) struct Queued {
-    pub(super) item: Item,
-    bytes: usize,
-    permit: Option<OwnedSemaphorePermit>,
-    epoch: u64,
-}
-
-impl LaneItem for Queued {
-    fn workload(&self) -> Uuid {
-        self.item.workload
-    }
-
-    fn namespace(&self) -> &str {
-        self.item.write.namespace()
-    }
+/// Writing that is held, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    /// The reason, one CamelCase word.
+    pub reason: &'static str,
+    /// The namespace that is held; none: all of them, or one workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// metadata.uid of the workload that is held; none: more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<Uuid>,
+    /// Since when.
+    pub since: DateTime<Utc>,
 }
 
 /// The queue. Cloning shares it.
@@ -74,16 +62,19 @@ pub struct Queue {
 #[derive(Debug)]
 struct QueueInner {
     state: Mutex<QueueState>,
+    /// An item may be there to be written.
     changed: Notify,
-    budget: Arc<Semaphore>,
-    units: usize,
+    /// There may be room for an item.
+    freed: Notify,
+    room: Room,
     metrics: Metrics,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct QueueState {
     lanes: Lanes<Queued>,
     holds: Holds,
+    budget: Budget,
     closed: bool,
     /// The time at which something last came or was settled.
     used: Option<Instant>,
@@ -92,14 +83,22 @@ struct QueueState {
 }
 
 impl Queue {
-    /// A queue for Revisions of `bytes` bytes together.
-    pub fn new(bytes: usize, metrics: &Metrics) -> Self {
-        let units = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
+    /// A queue for Revisions of `bytes` bytes together, of which `share` of one namespace are written at the same time.
+    /// `room` says for which namespaces it takes nothing more in.
+    pub fn new(bytes: usize, share: usize, room: Room, metrics: &Metrics) -> Self {
+        let state = QueueState {
+            lanes: Lanes::new(share),
+            holds: Holds::default(),
+            budget: Budget::new(bytes),
+            closed: false,
+            used: None,
+            epoch: 0,
+        };
         let inner = QueueInner {
-            state: Mutex::default(),
+            state: Mutex::new(state),
             changed: Notify::new(),
-            budget: Arc::new(Semaphore::new(units)),
-            units,
+            freed: Notify::new(),
+            room,
             metrics: metrics.clone(),
         };
         Self {
@@ -109,53 +108,72 @@ impl Queue {
 
     /// Adds `item`, after waiting for room. One larger than the whole queue waits until that is empty.
     pub async fn push(&self, item: Item) {
-        item.ledger.pending(item.at);
-        if mutant::is(Mutant::SettledBeforeStored) {
-            item.ledger.done(item.at);
+        if let Pending::At(at, _) = item.pending {
+            item.ledger.pending(at);
+            if mutant::is(Mutant::SettledBeforeStored) {
+                item.ledger.done(at);
+            }
         }
         self.push_pending(item).await;
     }
 
-    /// Adds an item whose resourceVersion is pending already.
+    /// Adds an item that is pending already.
     pub(super) async fn push_pending(&self, item: Item) {
         let bytes = item.write.data() + OVERHEAD;
-        let wanted = bytes.div_ceil(UNIT).min(self.inner.units);
-        let units = u32::try_from(wanted).unwrap_or(u32::MAX);
-        // The semaphore is never closed.
-        let permit = self
-            .inner
-            .budget
-            .clone()
-            .acquire_many_owned(units)
-            .await
-            .ok();
+        let mut item = Some(item);
+        loop {
+            let freed = self.inner.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            if self.admit(&mut item, bytes) {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    /// Takes the item in if there is room for it.
+    fn admit(&self, waiting: &mut Option<Item>, bytes: usize) -> bool {
         let mut state = self.inner.state.lock();
-        let epoch = state.epoch;
+        let namespace = waiting.as_ref().map_or("", |item| item.write.namespace());
+        let is_held = state.lanes.is_held(namespace);
+        if !state.budget.admits(namespace, bytes, is_held) {
+            return false;
+        }
+        let Some(item) = waiting.take() else {
+            return true;
+        };
         let now = Instant::now();
-        state.lanes.push(
-            Queued {
-                item,
-                bytes,
-                permit,
-                epoch,
-            },
-            now,
-        );
+        let epoch = state.epoch;
+        state.budget.take(item.write.namespace(), bytes);
+        let lane = state.lanes.push(Queued { item, bytes, epoch }, now);
+        if matches!(lane, LaneKey::Refused(..)) {
+            state.follow(lane);
+        }
         state.used = Some(now);
+        self.show_room(&mut state);
         drop(state);
         self.inner.metrics.queue_length.inc();
         self.inner.metrics.queue_bytes.inc_by(size(bytes));
         self.inner.changed.notify_one();
+        true
+    }
+
+    /// Tells for which namespaces there is no room now, and those that wait for it.
+    fn show_room(&self, state: &mut QueueState) {
+        let held = state.lanes.held();
+        self.inner.room.set(state.budget.full(held).clone());
+        self.inner.freed.notify_waiters();
     }
 
     /// The next item, when there is one to write; none when the queue is closed and empty.
-    pub(super) async fn next(&self) -> Option<Queued> {
+    pub(super) async fn next(&self) -> Option<Given<Queued>> {
         loop {
             let changed = self.inner.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             match self.take()? {
-                Next::Item(queued) => return Some(queued),
+                Next::Item(given) => return Some(given),
                 Next::Wait(Some(until)) => tokio::select! {
                     () = changed => {}
                     () = sleep_until(until) => {}
@@ -168,7 +186,7 @@ impl Queue {
     /// The next thing to do; none when the queue is closed and empty.
     fn take(&self) -> Option<Next<Queued>> {
         let mut state = self.inner.state.lock();
-        if state.closed && state.lanes.len() == 0 {
+        if state.closed && state.lanes.is_empty() {
             return None;
         }
         let next = state.lanes.take(Instant::now());
@@ -178,67 +196,88 @@ impl Queue {
         Some(next)
     }
 
-    /// `queued` has arrived, or never will.
-    pub(super) fn done(&self, queued: Queued, proof: Proof) {
+    /// A write has arrived, or never will.
+    pub(super) fn done(&self, given: Given<Queued>, proof: Proof) {
         let mut state = self.inner.state.lock();
         // The ledger does not wait for a write of another history.
-        if queued.epoch == state.epoch {
-            queued.item.ledger.done(queued.item.at);
-            if let Some(also) = queued.item.also {
-                queued.item.ledger.done(also);
-            }
+        if given.item.epoch == state.epoch {
+            given.item.item.settle();
         }
-        self.settle(&mut state, queued, proof);
+        self.settle(&mut state, given, proof);
     }
 
-    fn settle(&self, state: &mut QueueState, queued: Queued, proof: Proof) {
+    fn settle(&self, state: &mut QueueState, given: Given<Queued>, proof: Proof) {
+        let Given { lane, item: queued } = given;
         let workload = queued.item.workload;
         let namespace = queued.item.write.namespace();
         let now = Instant::now();
-        let opened = state.lanes.done(workload, namespace, proof, now);
+        let opened = state.lanes.done(lane, namespace, proof, now);
         state.used = Some(now);
-        let idle = state.lanes.len() == 0;
+        let idle = state.lanes.is_empty();
         let over = state.holds.settle(proof, workload, namespace, idle);
         self.tell_over(state, &over);
+        state.budget.give_back(namespace, queued.bytes);
+        self.show_room(state);
         self.inner.metrics.queue_length.dec();
         self.inner.metrics.queue_bytes.dec_by(size(queued.bytes));
-        drop(queued.permit);
         if opened || state.closed {
             self.inner.changed.notify_waiters();
         }
         self.inner.changed.notify_one();
     }
 
-    /// `queued` comes again later, unless the queue was cleared since it was handed in. Returns the writes that are
-    /// held by that, when the hold is new and has to be reported.
+    /// A write comes again later, unless the queue was cleared since it was handed in. Returns the writes that are held
+    /// by that, when the hold is new and has to be reported.
     pub(super) fn failed(
         &self,
-        queued: Queued,
+        mut given: Given<Queued>,
         cause: Cause,
         reason: &'static str,
         delay: impl Fn(u32) -> Duration,
     ) -> Option<HoldScope> {
         let mut state = self.inner.state.lock();
-        if queued.epoch != state.epoch {
-            self.settle(&mut state, queued, Proof::Answered);
+        if given.item.epoch != state.epoch {
+            self.settle(&mut state, given, Proof::Answered);
             return None;
         }
-        let workload = queued.item.workload;
-        let namespace = queued.item.write.namespace().to_owned();
+        self.weigh(&mut state, &mut given.item);
+        let workload = given.item.item.workload;
+        let namespace = given.item.item.write.namespace().to_owned();
         let now = Instant::now();
-        let failed = state.lanes.failed(queued, cause, now, delay);
+        let failed = state.lanes.failed(given, cause, now, delay);
+        if let Some(lane) = failed.aside {
+            state.step_aside(lane);
+        }
         if !cause.passing {
             let over = state.holds.answered();
             self.tell_over(&state, &over);
         }
-        let news = HoldScope::of(cause, &failed, workload, &namespace, now)
-            .filter(|scope| state.holds.raise(reason, scope, workload, cause.passing));
+        let raise = |scope: &HoldScope| {
+            state
+                .holds
+                .raise(reason, scope, workload, cause.passing, now)
+        };
+        let news = HoldScope::of(cause, &failed, workload, &namespace, now).filter(raise);
         if news.is_some() {
             self.set_held(reason, true);
         }
+        self.show_room(&mut state);
         self.inner.changed.notify_waiters();
         self.inner.changed.notify_one();
         news
+    }
+
+    /// A view that was still to be made counted as large as it may become; from the first attempt on its size is known.
+    fn weigh(&self, state: &mut QueueState, queued: &mut Queued) {
+        let bytes = queued.item.write.data() + OVERHEAD;
+        let namespace = queued.item.write.namespace();
+        state.budget.give_back(namespace, queued.bytes);
+        state.budget.take(namespace, bytes);
+        self.inner
+            .metrics
+            .queue_bytes
+            .inc_by(size(bytes) - size(queued.bytes));
+        queued.bytes = bytes;
     }
 
     fn tell_over(&self, state: &QueueState, over: &[Hold]) {
@@ -249,10 +288,11 @@ impl Queue {
     }
 
     fn set_held(&self, reason: &'static str, held: bool) {
+        let labels = ReasonLabels { reason };
         self.inner
             .metrics
             .held
-            .get_or_create(&ReasonLabels { reason })
+            .get_or_create(&labels)
             .set(held.into());
     }
 
@@ -264,11 +304,33 @@ impl Queue {
         let dropped = state.lanes.clear();
         let over = state.holds.clear();
         self.tell_over(&state, &over);
-        drop(state);
-        for Queued { bytes, .. } in dropped {
+        for Queued { item, bytes, .. } in dropped {
+            state.budget.give_back(item.write.namespace(), bytes);
             self.inner.metrics.queue_length.dec();
             self.inner.metrics.queue_bytes.dec_by(size(bytes));
         }
+        self.show_room(&mut state);
+    }
+
+    /// All that is held at the moment.
+    pub fn held(&self) -> Vec<Held> {
+        let state = self.inner.state.lock();
+        let now = clock::now();
+        let held = |(hold, since): (&Hold, Instant)| {
+            let (namespace, workload) = match &hold.scope {
+                HoldScope::All => (None, None),
+                HoldScope::Namespace(name) => (Some(name.clone()), None),
+                HoldScope::Workload(uid) => (None, Some(*uid)),
+            };
+            let lasting = TimeDelta::from_std(since.elapsed()).unwrap_or_default();
+            Held {
+                reason: hold.reason,
+                namespace,
+                workload,
+                since: now - lasting,
+            }
+        };
+        state.holds.present().map(held).collect()
     }
 
     /// The number of items that are waiting or being written.
@@ -281,14 +343,14 @@ impl Queue {
         self.len() == 0
     }
 
-    /// The time for which nothing has been waiting or being written.
+    /// The time for which nothing has been written or could have been; writes that are held do not count.
     pub fn quiet(&self) -> Duration {
         let state = self.inner.state.lock();
         let quiet = state.used.map_or(Duration::MAX, |used| used.elapsed());
-        if state.lanes.len() == 0 {
-            quiet
-        } else {
+        if state.lanes.is_moving() {
             Duration::ZERO
+        } else {
+            quiet
         }
     }
 
@@ -296,6 +358,40 @@ impl Queue {
     pub fn close(&self) {
         self.inner.state.lock().closed = true;
         self.inner.changed.notify_waiters();
+    }
+}
+
+impl QueueState {
+    /// A Revision has stepped aside: it is an exception of its ledger from now on, unless that has too many. A Gap is
+    /// none, as it stands for generations that cannot be read again.
+    fn step_aside(&mut self, lane: LaneKey) {
+        for queued in self.lanes.items_mut(lane) {
+            let Some(exception) = queued.item.exception() else {
+                continue;
+            };
+            let generation = exception.version.generation;
+            if queued.item.ledger.except(exception) {
+                queued.item.settle();
+                queued.item.pending = Pending::Excepted(generation);
+            }
+        }
+        self.follow(lane);
+    }
+
+    /// Statuses of a Revision that is an exception: they are found again with it.
+    fn follow(&mut self, lane: LaneKey) {
+        for queued in self.lanes.items_mut(lane) {
+            let item = &mut queued.item;
+            if let Write::Status(patch) = &item.write
+                && matches!(item.pending, Pending::At(..))
+                && item
+                    .ledger
+                    .follow(item.workload, &patch.name, patch.through_version())
+            {
+                item.settle();
+                item.pending = Pending::Nothing;
+            }
+        }
     }
 }
 

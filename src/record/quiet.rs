@@ -4,7 +4,7 @@
 //! written some seconds later and only the last one; the checkpoint waits for that.
 
 use super::ledger::Ledger;
-use super::queue::{Item, Queue, StatusPatch, Write};
+use super::queue::{Item, Pending, Queue, StatusPatch, Write};
 use crate::mutant::{self, Mutant};
 use crate::revision::ObservedThrough;
 use crate::workload::ResourceVersion;
@@ -117,9 +117,8 @@ impl Waiting {
             write: Write::Status(self.patch),
             workload,
             seen: Instant::now(),
-            at: self.first,
-            also: None,
             ledger: self.ledger,
+            pending: Pending::At(self.first, None),
         }
     }
 }

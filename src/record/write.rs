@@ -3,6 +3,7 @@
 use crate::kinds::Kind;
 use crate::revision::{ObservedThrough, Revision, View};
 use crate::view::MAX_BYTES;
+use crate::workload::Version;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::sync::Arc;
@@ -79,6 +80,15 @@ impl StatusPatch {
         }
     }
 
+    /// The last of the later generations that changed nothing.
+    pub(super) fn through_version(&self) -> Option<Version> {
+        let through = self.observed_through.as_ref()?;
+        Some(Version {
+            generation: through.generation,
+            at: through.resource_version.parse().ok()?,
+        })
+    }
+
     /// The JSON merge patch.
     pub(super) fn body(&self) -> serde_json::Result<Vec<u8>> {
         let time = self
@@ -113,19 +123,25 @@ impl Write {
     /// Bytes of the parts that may be large. A view that is still being made counts as large as it may become, or the
     /// waiting writes would outgrow the queue's bound.
     pub(super) fn data(&self) -> usize {
-        match self {
-            Self::Create(revision, viewing) => {
-                let stored = revision
-                    .spec
-                    .snapshot
-                    .as_ref()
-                    .and_then(|s| s.data.as_ref())
-                    .map_or(0, String::len);
-                stored + viewing.as_ref().map_or(0, |_| MAX_BYTES)
-            }
-            Self::Status(_) => 0,
-        }
+        let Self::Create(revision, viewing) = self else {
+            return 0;
+        };
+        let spec = &revision.spec;
+        let data = spec
+            .snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.data.as_ref());
+        let view = match viewing {
+            Some(_) => MAX_BYTES,
+            None => spec.view.as_ref().map_or(0, size),
+        };
+        data.map_or(0, String::len) + view
     }
+}
+
+/// The size of a view as it is stored.
+fn size(view: &View) -> usize {
+    serde_json::to_vec(view).map_or(MAX_BYTES, |json| json.len())
 }
 
 #[cfg(test)]
@@ -167,7 +183,8 @@ mod tests {
             api_version: "g/v1".into(),
         };
         let revision = || Box::new(gap("Thing", &lost, clock::now()));
-        assert_eq!(Write::Create(revision(), None).data(), 0);
+        let stored = Write::Create(revision(), None).data();
+        assert!((1..500).contains(&stored), "the view of a Gap: {stored}");
         let viewing = AbortOnDropHandle::new(tokio::spawn(async { View::default() }));
         assert_eq!(Write::Create(revision(), Some(viewing)).data(), MAX_BYTES);
     }

@@ -9,6 +9,7 @@ mod patch;
 mod request;
 
 use super::fault::FaultReason;
+use super::queue::lanes::Given;
 use super::queue::{Cause, HoldScope, Proof, Queue, Queued, Scope, Write};
 use super::report::{Reporter, reference};
 use crate::client::backoff::{Waits, backoff};
@@ -93,15 +94,14 @@ impl Writer {
 
     /// Writes one item after the other until the queue is closed and empty. Several of these run side by side.
     pub async fn run(self) {
-        while let Some(mut queued) = self.queue.next().await {
-            match self.attempt(&mut queued.item.write).await {
+        while let Some(mut given) = self.queue.next().await {
+            let item = &mut given.item.item;
+            match self.attempt(&mut item.write).await {
                 WriteResult::Settled(proof) => {
-                    self.metrics
-                        .record_seconds
-                        .observe(queued.item.seen.elapsed());
-                    self.queue.done(queued, proof);
+                    self.metrics.record_seconds.observe(item.seen.elapsed());
+                    self.queue.done(given, proof);
                 }
-                WriteResult::Failed(retry) => self.failed(queued, &retry),
+                WriteResult::Failed(retry) => self.failed(given, &retry),
             }
         }
     }
@@ -122,20 +122,21 @@ impl Writer {
 
     /// Gives the write back to the queue. A new hold is reported once for all writes that it holds; the metric shows it
     /// for as long as it lasts.
-    fn failed(&self, queued: Queued, retry: &Retry) {
+    fn failed(&self, given: Given<Queued>, retry: &Retry) {
         let reason = retry.reason.as_str();
         self.metrics
             .retries
             .get_or_create(&ReasonLabels { reason })
             .inc();
-        let namespace = queued.item.write.namespace().to_owned();
-        let workload = match &queued.item.write {
+        let write = &given.item.item.write;
+        let namespace = write.namespace().to_owned();
+        let workload = match write {
             Write::Create(revision, _) => Some(reference(revision)),
             Write::Status(_) => None,
         };
         let waits = if retry.cause.passing { PASSING } else { HELD };
         let least = retry.after.unwrap_or_default();
-        let held = self.queue.failed(queued, retry.cause, reason, |failures| {
+        let held = self.queue.failed(given, retry.cause, reason, |failures| {
             backoff(waits, failures).max(least)
         });
         let Some(scope) = held else { return };

@@ -36,17 +36,27 @@ fn base(workload_name: &str, workload: Uuid) -> String {
     format!("{kept}-{}", hex(&hash[..4]))
 }
 
-/// The SHA-256 of a workload's canonical `.spec`.
+/// The SHA-256 of a workload's canonical content (see [`crate::content`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ContentDigest([u8; 32]);
 
 impl ContentDigest {
     /// Digest of `v1\n` followed by the canonical JSON of `.spec` as served.
     pub fn of_canonical_spec(spec: &[u8]) -> Self {
+        Self::of(b"v1\n", spec)
+    }
+
+    /// Digest of `v1\nfields\n` followed by the canonical JSON of the content of an object without `.spec`. No JSON
+    /// begins with `fields`, so that no spec has the digest of such an object.
+    pub fn of_canonical_fields(fields: &[u8]) -> Self {
+        Self::of(b"v1\nfields\n", fields)
+    }
+
+    fn of(version: &[u8], text: &[u8]) -> Self {
         Self(
             Sha256::new()
-                .chain_update(b"v1\n")
-                .chain_update(spec)
+                .chain_update(version)
+                .chain_update(text)
                 .finalize()
                 .into(),
         )

@@ -81,7 +81,7 @@ pub struct RevisionSpec {
     /// The delivery tool that owns the workload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
-    /// SHA-256 of "v1\n" and the canonical JSON of the workload's spec. Absent in a Gap.
+    /// SHA-256 of "v1\n" and the canonical JSON of the workload's spec; without a spec, of "v1\nfields\n" and its other fields. Absent in a Gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_digest: Option<String>,
     /// The generations that a Gap stands for.
@@ -181,7 +181,8 @@ pub struct Gap {
     pub reason: String,
 }
 
-/// The workload as it was: apiVersion, kind, name, namespace, labels, annotations and spec, as canonical JSON.
+/// The workload as it was: apiVersion, kind, name, namespace, labels, annotations and spec (without one, every other
+/// field but status), as canonical JSON.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// How data is encoded.

@@ -48,7 +48,7 @@ pub struct RunArgs {
     /// How often it is checked that no event was lost, in seconds
     #[arg(long, env = "REVISOR_AUDIT_SECONDS", hide_env_values = true, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u32).range(1..))]
     pub audit_seconds: u32,
-    /// How many Revisions of different workloads are written at the same time
+    /// How many Revisions of different workloads are written at the same time in one namespace
     #[arg(long, env = "REVISOR_WRITERS", hide_env_values = true, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub writers: u16,
     /// Whether the status of Revisions is observed: their phase, their pods, how they ended

@@ -12,6 +12,7 @@ use crate::record::queue::Queue;
 use crate::record::quiet::Quiet;
 use crate::record::report::Reporter;
 use crate::serve::admin::Readiness;
+use crate::watch::Room;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub(super) struct Deps {
     pub(super) cache: Cache,
     pub(super) labels: ProjectLabels,
     pub(super) queue: Queue,
+    /// Where there is no room for changes.
+    pub(super) room: Room,
     pub(super) recorder: Recorder,
     pub(super) quiet: Quiet,
     /// Namespace of the checkpoint and the Lease.
@@ -38,6 +41,8 @@ pub(super) struct Deps {
     /// Notified when etcd was restored.
     pub(super) rewound: Arc<Notify>,
     pub(super) leads: watch::Receiver<bool>,
+    /// The name under which the replica stands for election.
+    pub(super) identity: Option<String>,
     pub(super) metrics: Metrics,
     /// Whether the replica is ready.
     pub(super) ready: Readiness,
@@ -60,7 +65,9 @@ impl Deps {
         let identity = identity(&config, &clients.call).await;
         let observer = observer(args, &config);
         let cache = Cache::new(identity, observer.clone(), &metrics);
-        let queue = Queue::new(args.queue_bytes.0, &metrics);
+        let room = Room::default();
+        let share = usize::from(args.writers);
+        let queue = Queue::new(args.queue_bytes.0, share, room.clone(), &metrics);
         let (reporter, reporting) = Reporter::new(clients.call.clone(), &namespace, &metrics);
         let labels = config.project_labels.clone();
         let recorder = recorder(config, &cache, queue.clone(), reporter, observer, &metrics);
@@ -69,12 +76,14 @@ impl Deps {
             cache,
             labels,
             queue,
+            room,
             quiet: recorder.quiet.clone(),
             recorder,
             namespace,
             audit: Duration::from_secs(args.audit_seconds.into()),
             rewound: Arc::default(),
             leads,
+            identity: args.identity.clone(),
             metrics,
             ready: Readiness::default(),
             filled: Readiness::default(),

@@ -6,7 +6,7 @@ use super::tasks::{Tasks, raised};
 use crate::kinds::Kind;
 use crate::observe::ObserverDeps;
 use crate::record::KindRecorder;
-use crate::watch::checkpoint::{Checkpoint, Follower};
+use crate::watch::checkpoint::{Checkpoint, Follower, Start, Unusable};
 use crate::watch::{Stream, StreamDeps};
 use futures::FutureExt;
 use std::sync::Arc;
@@ -75,17 +75,37 @@ fn follow_kinds(
     let loading = checkpoint.clone();
     let positions = async move { loading.load().await }.boxed().shared();
     for (kind, recorder) in recordings {
-        let mut stream = stream_deps(deps, &kind);
+        let key = kind.group_kind().to_string();
+        let (listed, is_listed) = watch::channel(false);
+        let gate = deps.ready.gate(key.clone());
+        tasks.spawn(
+            "gate",
+            open_when_begun(is_listed, checkpoint.clone(), key.clone(), gate),
+        );
         let positions = positions.clone();
         let is_filled = is_filled.clone();
+        let deps = stream_deps(deps, &kind, listed);
         tasks.spawn("watch", async move {
             raised(is_filled).await;
-            let key = kind.group_kind().to_string();
-            stream.since = positions.await.get(&key).copied();
-            Stream::new(stream, recorder).run().await;
+            let start = positions.await.remove(&key);
+            let start = start.unwrap_or(Start::Begin(Unusable::Absent));
+            Stream::new(deps, start, recorder).run().await;
         });
     }
     checkpoint
+}
+
+/// A kind is ready when it was listed, and the place from which a restart goes on is written down.
+async fn open_when_begun(
+    is_listed: watch::Receiver<bool>,
+    checkpoint: Arc<Checkpoint>,
+    key: String,
+    gate: watch::Sender<bool>,
+) {
+    raised(is_listed).await;
+    checkpoint.has_begun(&key).await;
+    gate.send_replace(true);
+    std::future::pending::<()>().await;
 }
 
 fn recordings(deps: &Deps) -> Vec<Recording> {
@@ -127,7 +147,7 @@ fn observer_deps(deps: &Deps) -> ObserverDeps {
     }
 }
 
-fn stream_deps(deps: &Deps, kind: &Arc<Kind>) -> StreamDeps {
+fn stream_deps(deps: &Deps, kind: &Arc<Kind>, listed: watch::Sender<bool>) -> StreamDeps {
     StreamDeps {
         watch: deps.clients.watch.clone(),
         call: deps.clients.call.clone(),
@@ -135,8 +155,8 @@ fn stream_deps(deps: &Deps, kind: &Arc<Kind>) -> StreamDeps {
         kind: kind.clone(),
         heads: Arc::new(deps.cache.clone()),
         metrics: deps.metrics.clone(),
-        ready: deps.ready.gate(kind.group_kind().to_string()),
-        since: None,
+        ready: listed,
+        room: deps.room.clone(),
         audit: deps.audit,
         rewound: deps.rewound.clone(),
     }

@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// So many namespaces may have all their writes held up before those of others wait.
+const SLOW_NAMESPACES: u32 = 4;
+
 /// A replica that runs: its tasks by when they end. Dropping it ends all of them.
 pub(super) struct Replica {
     pub(super) deps: Deps,
@@ -38,16 +41,16 @@ impl Replica {
         }
     }
 
-    /// Starts so many writers.
+    /// Starts the writers: so many for a namespace, and room for several namespaces that are slow at the same time.
     pub(super) fn write(&mut self, writers: u16) {
         let deps = &self.deps;
         let writer = Writer::new(
-            deps.clients.call.clone(),
+            deps.clients.create.clone(),
             deps.queue.clone(),
             deps.recorder.reporter.clone(),
             &deps.metrics,
         );
-        for _ in 0..writers {
+        for _ in 0..u32::from(writers) * SLOW_NAMESPACES {
             self.writing.spawn("writer", writer.clone().run());
         }
     }

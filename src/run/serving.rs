@@ -5,10 +5,12 @@ use super::deps::Deps;
 use super::replica::Replica;
 use super::tasks::Tasks;
 use crate::cache::RevisionLister;
+use crate::record::queue::{Held, Queue};
 use crate::serve::admin::Admin;
 use crate::serve::api::{Api, Options};
 use crate::serve::auth::{Authenticator, Reviews};
 use crate::serve::listen::{Handler, serve};
+use crate::serve::status::Backlog;
 use crate::serve::tls::{Files, Tls};
 use crate::view::redact::Names;
 use anyhow::{Context, anyhow};
@@ -23,7 +25,7 @@ const ADMIN_CONNECTIONS: usize = 64;
 
 /// The ports of a process.
 pub struct Ports {
-    /// For /livez, /readyz and /metrics.
+    /// For /livez, /readyz, /metrics and /status.
     pub admin: TcpListener,
     /// For the read API.
     pub rest: TcpListener,
@@ -54,11 +56,7 @@ pub(super) fn start(flags: &ServeArgs, ports: Ports, replica: &mut Replica) -> a
     let authenticator = authenticator(flags, deps)?;
     let acceptor = tls(flags, &deps.namespace, &mut replica.serving)?;
     let on_loopback = flags.admin_listen.ip().is_loopback();
-    let admin = Admin {
-        ready: deps.ready.clone(),
-        metrics: deps.metrics.clone(),
-        authenticator: (!on_loopback).then(|| authenticator.clone()),
-    };
+    let admin = admin(deps, (!on_loopback).then(|| authenticator.clone()));
     let port = Port {
         name: "admin",
         max: ADMIN_CONNECTIONS,
@@ -86,6 +84,27 @@ fn authenticator(flags: &ServeArgs, deps: &Deps) -> anyhow::Result<Authenticator
     let reviews = Reviews::new(deps.clients.call.clone(), flags.audience.clone());
     Authenticator::new(reviews, flags.rate_per_identity, &deps.metrics)
         .map_err(|_| anyhow!("the system has no randomness"))
+}
+
+fn admin(deps: &Deps, authenticator: Option<Authenticator>) -> Admin {
+    Admin {
+        ready: deps.ready.clone(),
+        metrics: deps.metrics.clone(),
+        backlog: Arc::new(deps.queue.clone()),
+        identity: deps.identity.clone(),
+        leads: deps.leads.clone(),
+        authenticator,
+    }
+}
+
+impl Backlog for Queue {
+    fn writes(&self) -> usize {
+        self.len()
+    }
+
+    fn holds(&self) -> Vec<Held> {
+        self.held()
+    }
 }
 
 fn api(flags: &ServeArgs, deps: &Deps, authenticator: Option<Authenticator>) -> Api {

@@ -1,13 +1,15 @@
-//! The admin port: `/livez` and `/readyz` for everybody, `/metrics` for those who may.
+//! The admin port: `/livez` and `/readyz` for everybody, `/metrics` and `/status` for callers with
+//! the right to get them.
 
-use super::answer::failure;
+use super::answer::{JSON, failure};
 use super::auth::{AccessRequest, Authenticator, Target};
 use super::error::{ApiError, shown};
 use super::listen::Handler;
 use super::payload::Payload;
+use super::status::{Backlog, QueueSize, ReplicaStatus};
 use crate::metrics::Metrics;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -73,13 +75,50 @@ impl Readiness {
     }
 }
 
+/// The endpoints of the admin port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endpoint {
+    Livez,
+    Readyz,
+    Metrics,
+    Status,
+}
+
+impl Endpoint {
+    /// The endpoint at a path.
+    fn at(path: &str) -> Option<Self> {
+        match path {
+            "/livez" => Some(Self::Livez),
+            "/readyz" => Some(Self::Readyz),
+            "/metrics" => Some(Self::Metrics),
+            "/status" => Some(Self::Status),
+            _ => None,
+        }
+    }
+
+    /// The nonResourceURL that a caller needs the right to get; none: the endpoint is open to all.
+    fn guarded_by(self) -> Option<&'static str> {
+        match self {
+            Self::Livez | Self::Readyz => None,
+            Self::Metrics => Some("/metrics"),
+            Self::Status => Some("/status"),
+        }
+    }
+}
+
 /// The admin port.
 pub struct Admin {
     /// Whether everything is in.
     pub ready: Readiness,
-    /// What `/metrics` shows.
+    /// The body of `/metrics`.
     pub metrics: Metrics,
-    /// Decides which callers may see them; without one, every caller may.
+    /// The queue, of which `/status` shows the holds.
+    pub backlog: Arc<dyn Backlog>,
+    /// The name under which this replica stands for election.
+    pub identity: Option<String>,
+    /// Whether this replica leads.
+    pub leads: watch::Receiver<bool>,
+    /// Decides which callers may see `/metrics` and `/status`; without one, every caller may.
     pub authenticator: Option<Authenticator>,
 }
 
@@ -87,53 +126,105 @@ impl Admin {
     async fn answer(
         &self,
         method: &Method,
-        path: &str,
+        uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<Response<Payload>, ApiError> {
-        if !matches!(path, "/livez" | "/readyz" | "/metrics") {
+        let path = uri.path();
+        let Some(endpoint) = Endpoint::at(path) else {
             return Err(ApiError::NotFound(format!("path {:?}", shown(path))));
-        }
+        };
         if method != Method::GET && method != Method::HEAD {
             return Err(ApiError::WrongMethod {
                 method: shown(method.as_str()),
                 allowed: "GET, HEAD",
             });
         }
-        match path {
-            // Answering at all is being alive; an unreachable API server is no reason to be restarted.
-            "/livez" => Ok(text(StatusCode::OK, TEXT, "ok".to_owned())),
-            "/readyz" => Ok(readyz(&self.ready.missing())),
-            _ => {
-                if let Some(authenticator) = &self.authenticator {
-                    let caller = authenticator.authenticate(headers).await?;
-                    let request = AccessRequest {
-                        verb: "get",
-                        target: Target::Path("/metrics"),
-                    };
-                    authenticator.authorize(&caller, request).await?;
-                }
-                Ok(text(StatusCode::OK, OPEN_METRICS, self.metrics.encode()))
-            }
+        if let Some(path) = endpoint.guarded_by() {
+            self.authorize(headers, path).await?;
         }
+        Ok(match endpoint {
+            // Answering at all is being alive; an unreachable API server is no reason for a restart.
+            Endpoint::Livez => text(StatusCode::OK, TEXT, "ok".to_owned()),
+            Endpoint::Readyz => self.readyz(is_verbose(uri)),
+            Endpoint::Metrics => text(StatusCode::OK, OPEN_METRICS, self.metrics.encode()),
+            Endpoint::Status => self.status_answer(),
+        })
+    }
+
+    /// Refuses callers that may not get `path`; without an authenticator none.
+    async fn authorize(&self, headers: &HeaderMap, path: &'static str) -> Result<(), ApiError> {
+        let Some(authenticator) = &self.authenticator else {
+            return Ok(());
+        };
+        let caller = authenticator.authenticate(headers).await?;
+        let request = AccessRequest {
+            verb: "get",
+            target: Target::Path(path),
+        };
+        authenticator.authorize(&caller, request).await
+    }
+
+    /// The answer to a probe. A hold makes no replica unready: restarting it would not help.
+    fn readyz(&self, verbose: bool) -> Response<Payload> {
+        let missing = self.ready.missing();
+        let mut body = String::new();
+        if verbose {
+            body.push_str(&counts(missing.len(), self.backlog.holds().len()));
+        }
+        if missing.is_empty() {
+            body.push_str("ok");
+            return text(StatusCode::OK, TEXT, body);
+        }
+        body.push_str("not ready, waiting for: ");
+        body.push_str(&missing.join(", "));
+        text(StatusCode::SERVICE_UNAVAILABLE, TEXT, body)
+    }
+
+    fn status(&self) -> ReplicaStatus {
+        let waiting_for = self.ready.missing();
+        ReplicaStatus {
+            version: env!("CARGO_PKG_VERSION"),
+            identity: self.identity.clone(),
+            leads: *self.leads.borrow(),
+            ready: waiting_for.is_empty(),
+            waiting_for,
+            queue: QueueSize {
+                writes: self.backlog.writes(),
+                bytes: self.metrics.queue_bytes.get(),
+            },
+            holds: self.backlog.holds(),
+        }
+    }
+
+    fn status_answer(&self) -> Response<Payload> {
+        // Plain data with text keys always serializes.
+        let body = serde_json::to_string(&self.status()).unwrap_or_default();
+        text(StatusCode::OK, HeaderValue::from_static(JSON), body)
     }
 }
 
 impl Handler for Admin {
     async fn handle(&self, request: Request<Incoming>) -> Response<Payload> {
         let answer = self
-            .answer(request.method(), request.uri().path(), request.headers())
+            .answer(request.method(), request.uri(), request.headers())
             .await;
         answer.unwrap_or_else(|error| failure(&error))
     }
 }
 
-fn readyz(missing: &[String]) -> Response<Payload> {
-    if missing.is_empty() {
-        text(StatusCode::OK, TEXT, "ok".to_owned())
-    } else {
-        let why = format!("not ready, waiting for: {}", missing.join(", "));
-        text(StatusCode::SERVICE_UNAVAILABLE, TEXT, why)
-    }
+/// Whether a probe asks for more than the verdict, as `?verbose` does at the API server.
+fn is_verbose(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| {
+        form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "verbose")
+    })
+}
+
+/// The lines of `/readyz?verbose` above the verdict. Every caller may read them, so they are counts
+/// without names.
+fn counts(closed: usize, holds: usize) -> String {
+    let gates = if closed == 0 { '+' } else { '-' };
+    let more = if holds == 0 { "" } else { " (see /status)" };
+    format!("[{gates}]gates: {closed} closed\n[+]holds: {holds}{more}\n")
 }
 
 fn text(status: StatusCode, media: HeaderValue, body: String) -> Response<Payload> {
@@ -146,6 +237,9 @@ fn text(status: StatusCode, media: HeaderValue, body: String) -> Response<Payloa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::queue::Held;
+    use chrono::DateTime;
+    use serde_json::{Value, json};
 
     #[test]
     fn ready_means_that_every_gate_is_open_and_that_there_is_one() {
@@ -163,28 +257,132 @@ mod tests {
         assert!(!ready.is_ready(), "everything has to come in again");
     }
 
-    #[tokio::test]
-    async fn there_is_no_other_path_and_no_other_method() {
-        let admin = Admin {
+    /// A queue of seven writes with two holds.
+    struct Waiting;
+
+    impl Backlog for Waiting {
+        fn writes(&self) -> usize {
+            7
+        }
+
+        fn holds(&self) -> Vec<Held> {
+            vec![
+                hold("EtcdFull", None),
+                hold("QuotaExceeded", Some("team-a")),
+            ]
+        }
+    }
+
+    fn hold(reason: &'static str, namespace: Option<&str>) -> Held {
+        Held {
+            reason,
+            namespace: namespace.map(str::to_owned),
+            workload: None,
+            since: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn admin() -> Admin {
+        Admin {
             ready: Readiness::default(),
             metrics: Metrics::new(),
+            backlog: Arc::new(Waiting),
+            identity: Some("replica-0".to_owned()),
+            leads: watch::channel(true).1,
             authenticator: None,
-        };
-        let status = async |method: Method, path: &str| {
-            let answer = admin.answer(&method, path, &HeaderMap::new()).await;
-            answer
-                .map_or_else(|error| error.status(), |answer| answer.status())
-                .as_u16()
-        };
+        }
+    }
+
+    async fn answer(admin: &Admin, method: Method, path: &str) -> (u16, String) {
+        let uri = path.parse().expect("a path");
+        let answer = admin.answer(&method, &uri, &HeaderMap::new()).await;
+        let answer = answer.unwrap_or_else(|error| failure(&error));
+        let body = String::from_utf8(answer.body().joined()).expect("text");
+        (answer.status().as_u16(), body)
+    }
+
+    #[tokio::test]
+    async fn there_is_no_other_path_and_no_other_method() {
+        let admin = admin();
         for (path, expected) in [
             ("/livez", 200),
             ("/readyz", 503),
             ("/metrics", 200),
+            ("/status", 200),
             ("/", 404),
             ("/livez/", 404),
+            ("/status/", 404),
         ] {
-            assert_eq!(status(Method::GET, path).await, expected, "{path}");
+            let (status, _) = answer(&admin, Method::GET, path).await;
+            assert_eq!(status, expected, "{path}");
         }
-        assert_eq!(status(Method::POST, "/metrics").await, 405);
+        for path in ["/metrics", "/status"] {
+            let (status, _) = answer(&admin, Method::POST, path).await;
+            assert_eq!(status, 405, "{path}");
+        }
+    }
+
+    #[test]
+    fn each_path_that_tells_more_than_a_probe_is_a_right_of_its_own() {
+        for (path, right) in [
+            ("/livez", None),
+            ("/readyz", None),
+            ("/metrics", Some("/metrics")),
+            ("/status", Some("/status")),
+        ] {
+            let endpoint = Endpoint::at(path).expect(path);
+            assert_eq!(endpoint.guarded_by(), right, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_probe_shows_counts_when_it_asks_and_never_a_namespace() {
+        let admin = admin();
+        let gate = admin.ready.gate("Revisions");
+        for path in ["/readyz?verbose", "/readyz?verbose=true"] {
+            let (status, body) = answer(&admin, Method::GET, path).await;
+            assert_eq!(status, 503);
+            assert_eq!(
+                body,
+                "[-]gates: 1 closed\n[+]holds: 2 (see /status)\nnot ready, waiting for: Revisions"
+            );
+        }
+        gate.send_replace(true);
+        let (status, body) = answer(&admin, Method::GET, "/readyz?verbose").await;
+        assert_eq!(status, 200, "a hold makes no replica unready");
+        assert_eq!(body, "[+]gates: 0 closed\n[+]holds: 2 (see /status)\nok");
+        for path in ["/readyz", "/readyz?verbosely"] {
+            let (_, body) = answer(&admin, Method::GET, path).await;
+            assert_eq!(body, "ok", "{path}");
+        }
+        assert_eq!(counts(0, 0), "[+]gates: 0 closed\n[+]holds: 0\n");
+    }
+
+    #[tokio::test]
+    async fn the_status_names_every_hold_and_every_closed_gate() {
+        let admin = admin();
+        let _gate = admin.ready.gate("Revisions");
+        admin.metrics.queue_bytes.set(2048);
+        let (_, body) = answer(&admin, Method::GET, "/status").await;
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(
+            body,
+            json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "identity": "replica-0",
+                "leads": true,
+                "ready": false,
+                "waitingFor": ["Revisions"],
+                "queue": {"writes": 7, "bytes": 2048},
+                "holds": [
+                    {"reason": "EtcdFull", "since": "1970-01-01T00:00:00Z"},
+                    {
+                        "reason": "QuotaExceeded",
+                        "namespace": "team-a",
+                        "since": "1970-01-01T00:00:00Z",
+                    },
+                ],
+            })
+        );
     }
 }

@@ -3,9 +3,9 @@
 //! The list of changes depends on the generation before as well. Where that is not stored any more, what was shown is
 //! gone through once more; rather too much of it is hidden than too little.
 
-use super::diff::diff;
+use super::diff;
 use super::redact::{Names, REDACTED};
-use super::{History, absent, fit, view};
+use super::{History, absent, view};
 use crate::json::Value;
 use crate::kinds::Kind;
 use crate::revision::{FieldChange, View};
@@ -25,11 +25,8 @@ pub fn again(
     names: &Names,
 ) -> Option<View> {
     let told = !old.changes.is_empty();
-    if let Some((from, to)) = before
-        .filter(|_| told)
-        .and_then(|b| Some((b.get("spec")?, object.get("spec")?)))
-    {
-        let mut deltas = diff("spec", from, to);
+    if let Some(before) = before.filter(|_| told) {
+        let mut deltas = diff::objects(before, object);
         absent::ignore(&kind.absent, &mut deltas);
         if !deltas.list.is_empty() {
             return view(kind, object, History::Changed(&deltas), names);
@@ -44,7 +41,7 @@ pub fn again(
     view.summary = summary(old, names);
     // Changes that were left out then cannot be had back.
     view.truncated |= told && old.truncated;
-    fit(&mut view);
+    view.fit();
     Some(view)
 }
 
@@ -243,11 +240,7 @@ mod tests {
         let new = deployment("5678");
         let before = Document::parse(&old).expect("JSON");
         let after = Document::parse(&new).expect("JSON");
-        let deltas = diff(
-            "spec",
-            before.root().get("spec").expect("spec"),
-            after.root().get("spec").expect("spec"),
-        );
+        let deltas = diff::objects(before.root(), after.root());
         let shown = view(kind, after.root(), History::Changed(&deltas), first).expect("a view");
         let from = from.map(|text| Document::parse(text).expect("JSON"));
         again(

@@ -2,19 +2,14 @@
 
 use super::pod::{self, Amounts, PodTemplate, Variable, environment};
 use super::redact::Names;
-use super::{MAX_IMAGE, MAX_IMAGES};
 use crate::kinds::{Shape, ViewFile};
 use crate::quantity::Quantity;
+use crate::revision::limits::{MAX_IMAGE, MAX_IMAGES, MAX_ITEM, MAX_ITEMS, MAX_NAMES};
 use crate::revision::{Pods, View};
 use crate::text::cut;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
-
-/// How many node pools and unresolved parts a view may name.
-const MAX_NAMES: usize = 32;
-const MAX_ITEMS: usize = 256;
-const MAX_ITEM: usize = 512;
 
 /// All that is read of a component.
 pub const SHAPE: Shape = Shape::Fields(&[

@@ -1,5 +1,6 @@
-//! What differs between two specs, field by field. Pure, and bounded in depth and number.
+//! The differences between two contents, field by field. Pure, and bounded in depth and number.
 
+use crate::content;
 use crate::json::Value;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -56,9 +57,41 @@ pub struct Deltas<'d> {
 
 /// Compares two values that both stand at the key `root`.
 pub fn diff<'d>(root: &'d str, from: Value<'d>, to: Value<'d>) -> Deltas<'d> {
-    let mut deltas = Deltas::default();
     let first = child(&[], Segment::Key(root), Some(from), Some(to));
-    let mut open = vec![first];
+    differences(vec![first])
+}
+
+/// Compares the contents of two whole objects (see [`content::fields`]).
+pub fn objects<'d>(from: Value<'d>, to: Value<'d>) -> Deltas<'d> {
+    let old = content::fields(from);
+    let new = content::fields(to);
+    let mut names: Vec<_> = old.iter().chain(&new).map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let roots = names
+        .into_iter()
+        .rev()
+        .map(|name| {
+            child(
+                &[],
+                Segment::Key(name),
+                field(&old, name),
+                field(&new, name),
+            )
+        })
+        .filter(|delta| changed(delta.from, delta.to));
+    differences(roots.collect())
+}
+
+/// The value of one of these fields, which are in canonical order.
+fn field<'d>(fields: &[(&'d str, Value<'d>)], name: &str) -> Option<Value<'d>> {
+    let at = fields.binary_search_by(|(known, _)| (*known).cmp(name));
+    at.ok().map(|at| fields[at].1)
+}
+
+/// The smallest differences within the `open` ones, of which the last comes first.
+fn differences(mut open: Vec<Delta<'_>>) -> Deltas<'_> {
+    let mut deltas = Deltas::default();
     while let Some(delta) = open.pop() {
         if deltas.list.len() == MAX_DELTAS {
             deltas.truncated = true;
@@ -249,16 +282,17 @@ mod tests {
     fn paths(from: &str, to: &str) -> Vec<String> {
         let from = Document::parse(from).expect("valid");
         let to = Document::parse(to).expect("valid");
-        let mark = |d: &Delta<'_>| match (d.from, d.to) {
+        let deltas = diff("spec", from.root(), to.root());
+        deltas.list.iter().map(shown).collect()
+    }
+
+    fn shown(delta: &Delta<'_>) -> String {
+        let mark = match (delta.from, delta.to) {
             (None, _) => "+",
             (_, None) => "-",
             _ => "",
         };
-        diff("spec", from.root(), to.root())
-            .list
-            .iter()
-            .map(|d| format!("{}{}", mark(d), display(&d.path)))
-            .collect()
+        format!("{mark}{}", display(&delta.path))
     }
 
     #[test]
@@ -296,6 +330,34 @@ mod tests {
             ("1", "\"x\"", vec!["spec"]),
         ] {
             assert_eq!(paths(from, to), expected, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn whole_objects_differ_in_their_content_only() {
+        for (from, to, expected) in [
+            (
+                r#"{"metadata":{"a":1},"spec":{"a":1},"data":1}"#,
+                r#"{"metadata":{"a":2},"spec":{"a":2},"data":2}"#,
+                vec!["spec.a"],
+            ),
+            (
+                r#"{"metadata":{"a":1},"data":{"a":1,"b":1},"gone":1,"status":1}"#,
+                r#"{"metadata":{"a":2},"data":{"a":1,"b":2},"new":1,"status":2}"#,
+                vec!["data.b", "-gone", "+new"],
+            ),
+            (
+                r#"{"data":1}"#,
+                r#"{"spec":{},"data":1}"#,
+                vec!["-data", "+spec"],
+            ),
+            ("{}", r#"{"status":1}"#, vec![]),
+        ] {
+            let from = Document::parse(from).expect("valid");
+            let to = Document::parse(to).expect("valid");
+            let deltas = objects(from.root(), to.root());
+            let found: Vec<_> = deltas.list.iter().map(shown).collect();
+            assert_eq!(found, expected);
         }
     }
 

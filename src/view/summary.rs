@@ -103,7 +103,10 @@ fn is_restart(delta: &Delta<'_>) -> bool {
 
 /// The last two keys, or the variable's name, or the name of the list; and whether the items of a list are meant.
 fn label(path: &[Segment<'_>]) -> (String, bool) {
-    let below_root = path.get(1..).unwrap_or_default();
+    let below_root = match path {
+        [Segment::Key("spec"), below @ ..] if !below.is_empty() => below,
+        _ => path,
+    };
     let last_item = below_root
         .iter()
         .rposition(|segment| segment.key().is_none());

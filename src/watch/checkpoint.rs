@@ -1,11 +1,12 @@
-//! Where a restart goes on: one ConfigMap with a key per kind. Written after everything before it is recorded, so it may
-//! be older than the truth and never newer; several replicas may write it, each says what is true.
+//! Where a restart goes on: one ConfigMap with two keys per kind. Written after everything before it is recorded, so it
+//! may be older than the truth and never newer; several replicas may write it, each says what is true.
 
 mod entry;
+mod stored;
 
-pub use entry::CheckpointEntry;
+pub use entry::{CheckpointEntry, Exception};
+pub use stored::{Start, Unusable};
 
-use super::Position;
 use crate::metrics::{self, Metrics};
 use crate::workload::{Ack, ResourceVersion};
 use http::{Request, StatusCode, header};
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use stored::{CLUSTER, settled_key, starts};
 use tokio::time::{sleep, timeout};
 
 /// Name of the ConfigMap.
@@ -23,15 +25,15 @@ pub const CHECKPOINT: &str = "revisor-checkpoint";
 
 const EVERY: Duration = Duration::from_secs(10);
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Without an answer for so long, recording starts without a checkpoint rather than not at all.
-const TRIES: u32 = 6;
+/// The longest wait between two questions for it.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// How far the recording of a kind has come.
 pub trait Progress: Send + Sync {
-    /// Everything up to there is durable.
+    /// Everything up to there is durable, except the exceptions.
     fn ack(&self) -> Ack;
-    /// The newest intervals in which something may have gone unseen.
-    fn blind_intervals(&self) -> Vec<(ResourceVersion, ResourceVersion)>;
+    /// The entry for earlier releases, in which there are no exceptions, and the one for this.
+    fn entries(&self) -> [CheckpointEntry; 2];
     /// Notes how long the oldest of what is on its way has been so.
     fn measure(&self);
     /// Takes over what an earlier process wrote down.
@@ -55,17 +57,24 @@ pub struct Checkpoint {
     followers: Vec<Follower>,
     metrics: Metrics,
     written: Mutex<BTreeMap<String, String>>,
+    /// Changes that the next write makes besides: no text takes the key out.
+    besides: Mutex<BTreeMap<String, Option<String>>>,
 }
-
-/// A right is missing: asking again does not help.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Forbidden(String);
 
 #[derive(Deserialize, Default)]
 struct ConfigMap {
     #[serde(default)]
     data: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Namespace {
+    metadata: NamespaceMetadata,
+}
+
+#[derive(Deserialize)]
+struct NamespaceMetadata {
+    uid: String,
 }
 
 impl Checkpoint {
@@ -83,53 +92,81 @@ impl Checkpoint {
             followers,
             metrics: metrics.clone(),
             written: Mutex::default(),
+            besides: Mutex::default(),
         }
     }
 
-    /// Reads what an earlier process wrote, by key.
-    pub async fn load(&self) -> BTreeMap<String, Position> {
+    /// Reads what an earlier process wrote, by key. It asks until there is an answer: to go on without a checkpoint that
+    /// is there would leave out, in silence, whatever happened since it was written.
+    pub async fn load(&self) -> BTreeMap<String, Start> {
         let mut wait = Duration::from_millis(250);
-        for _ in 0..TRIES {
-            match self.read().await {
-                Ok(stored) => return self.positions(&stored),
+        loop {
+            match self.stored().await {
+                Ok((cluster, data)) => return self.take_over(cluster, &data),
                 Err(error) => {
                     tracing::warn!(
                         error = format!("{error:#}"),
-                        "the checkpoint could not be read"
+                        namespace = self.namespace,
+                        "the ConfigMap {CHECKPOINT} could not be read; recording starts when it can be"
                     );
-                    if error.is::<Forbidden>() {
-                        break;
-                    }
                     sleep(wait).await;
-                    wait *= 2;
+                    wait = (wait * 2).min(LONGEST_WAIT);
                 }
             }
         }
-        tracing::error!(
-            namespace = self.namespace,
-            "starting without the checkpoint {CHECKPOINT}: workloads that were made meanwhile begin where they are now"
-        );
-        BTreeMap::new()
     }
 
-    fn positions(&self, stored: &ConfigMap) -> BTreeMap<String, Position> {
-        let mut positions = BTreeMap::new();
-        for follower in &self.followers {
-            let Some(text) = stored.data.get(&follower.key) else {
-                continue;
-            };
-            let Ok(entry) = CheckpointEntry::decode(text) else {
-                tracing::error!(
-                    key = follower.key,
-                    text,
-                    "this entry of the checkpoint {CHECKPOINT} is damaged; going on without it"
-                );
-                continue;
-            };
-            follower.progress.take_over(&entry);
-            positions.insert(follower.key.clone(), entry.position);
+    /// The uid of the cluster, if it may be read, and the data of the ConfigMap.
+    async fn stored(&self) -> anyhow::Result<(Option<String>, BTreeMap<String, String>)> {
+        Ok((self.cluster().await?, self.read().await?.data))
+    }
+
+    /// metadata.uid of the namespace kube-system, which identifies a cluster.
+    async fn cluster(&self) -> anyhow::Result<Option<String>> {
+        let request = Request::get("/api/v1/namespaces/kube-system").body(Body::empty())?;
+        let (code, body) = self.answer(request).await?;
+        if code == StatusCode::FORBIDDEN || code == StatusCode::NOT_FOUND {
+            tracing::warn!(
+                "the uid of namespace kube-system cannot be read; whether the checkpoint is of this \
+                 cluster is not known"
+            );
+            return Ok(None);
         }
-        positions
+        let body = success(code, body)?;
+        Ok(Some(
+            serde_json::from_slice::<Namespace>(&body)?.metadata.uid,
+        ))
+    }
+
+    fn take_over(
+        &self,
+        cluster: Option<String>,
+        data: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, Start> {
+        let keys = self.followers.iter().map(|follower| follower.key.as_str());
+        let starts = starts(keys, cluster.as_deref(), data);
+        if stored::is_foreign(cluster.as_deref(), data) {
+            tracing::error!(
+                namespace = self.namespace,
+                "the ConfigMap {CHECKPOINT} is of another cluster; it is not used, and is replaced"
+            );
+            let others = data.keys().map(|key| (key.clone(), None));
+            self.besides.lock().extend(others);
+        }
+        if cluster.is_some() && data.get(CLUSTER) != cluster.as_ref() {
+            self.besides.lock().insert(CLUSTER.to_owned(), cluster);
+        }
+        for follower in &self.followers {
+            match starts.get(&follower.key) {
+                Some(Start::Resume(entry)) => follower.progress.take_over(entry),
+                Some(Start::Begin(Unusable::Damaged)) => tracing::error!(
+                    key = follower.key,
+                    "this entry of the ConfigMap {CHECKPOINT} is damaged; going on without it"
+                ),
+                _ => {}
+            }
+        }
+        starts
     }
 
     /// Writes it every ten seconds, for ever.
@@ -145,15 +182,32 @@ impl Checkpoint {
         }
     }
 
+    /// Returns when a kind that has a place has one in the ConfigMap: from then on a restart misses nothing of it.
+    pub async fn has_begun(&self, key: &str) {
+        let follower = self.followers.iter().find(|follower| follower.key == key);
+        let has_place =
+            || follower.is_some_and(|one| one.progress.ack().through != ResourceVersion::default());
+        while has_place() && !self.written.lock().contains_key(key) {
+            self.save().await;
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// Writes what has moved.
     pub async fn save(&self) {
         let moved = self.moved();
         if moved.is_empty() {
             return;
         }
-        match self.write(&moved).await {
+        let besides = std::mem::take(&mut *self.besides.lock());
+        let texts = moved
+            .iter()
+            .map(|(key, text)| (key.clone(), Some(text.clone())));
+        let data = besides.clone().into_iter().chain(texts).collect();
+        match self.write(&data).await {
             Ok(()) => self.written.lock().extend(moved),
             Err(error) => {
+                self.besides.lock().extend(besides);
                 self.metrics.checkpoint_failures.inc();
                 tracing::warn!(
                     error = format!("{error:#}"),
@@ -173,8 +227,9 @@ impl Checkpoint {
                 .get_or_create(&metrics::kind(&follower.kind))
                 .set(ack.through.as_metric());
             if ack.through != ResourceVersion::default() {
-                let entry = CheckpointEntry::new(ack, follower.progress.blind_intervals());
-                moved.insert(follower.key.clone(), entry.encode());
+                let [conservative, settled] = follower.progress.entries();
+                moved.insert(follower.key.clone(), conservative.encode());
+                moved.insert(settled_key(&follower.key), settled.encode());
             }
         }
         let written = self.written.lock();
@@ -190,15 +245,19 @@ impl Checkpoint {
         }
     }
 
-    async fn write(&self, data: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    async fn write(&self, data: &BTreeMap<String, Option<String>>) -> anyhow::Result<()> {
         let body = serde_json::to_vec(&serde_json::json!({ "data": data }))?;
         let patch = Request::patch(self.path(true))
             .header(header::CONTENT_TYPE, "application/merge-patch+json");
         if self.send(patch.body(Body::from(body))?).await?.0 != StatusCode::NOT_FOUND {
             return Ok(());
         }
+        let texts = data
+            .iter()
+            .filter_map(|(key, text)| Some((key, text.as_ref()?)));
         let body = serde_json::to_vec(&serde_json::json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CHECKPOINT}, "data": data,
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CHECKPOINT},
+            "data": texts.collect::<BTreeMap<_, _>>(),
         }))?;
         let post = Request::post(self.path(false)).header(header::CONTENT_TYPE, "application/json");
         match self.send(post.body(Body::from(body))?).await?.0 {
@@ -218,21 +277,26 @@ impl Checkpoint {
 
     /// A success or a 404; everything else is an error.
     async fn send(&self, request: Request<Body>) -> anyhow::Result<(StatusCode, Vec<u8>)> {
+        match self.answer(request).await? {
+            (StatusCode::NOT_FOUND, body) => Ok((StatusCode::NOT_FOUND, body)),
+            (code, body) => Ok((code, success(code, body)?)),
+        }
+    }
+
+    async fn answer(&self, request: Request<Body>) -> anyhow::Result<(StatusCode, Vec<u8>)> {
         let answer = timeout(DEADLINE, self.client.send(request)).await??;
         let code = answer.status();
-        let body = timeout(
-            DEADLINE,
-            http_body_util::BodyExt::collect(answer.into_body()),
-        )
-        .await??
-        .to_bytes();
-        if code.is_success() || code == StatusCode::NOT_FOUND {
-            return Ok((code, body.to_vec()));
-        }
-        let status: kube::core::Status = serde_json::from_slice(&body).unwrap_or_default();
-        if code == StatusCode::FORBIDDEN {
-            return Err(Forbidden(status.message).into());
-        }
-        anyhow::bail!("{code}: {}", status.message)
+        let collected = http_body_util::BodyExt::collect(answer.into_body());
+        let body = timeout(DEADLINE, collected).await??.to_bytes();
+        Ok((code, body.to_vec()))
     }
+}
+
+/// The body of a success.
+fn success(code: StatusCode, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+    if code.is_success() {
+        return Ok(body);
+    }
+    let status: kube::core::Status = serde_json::from_slice(&body).unwrap_or_default();
+    anyhow::bail!("{code}: {}", status.message)
 }

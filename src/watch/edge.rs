@@ -1,7 +1,7 @@
 //! An object as it came over the wire to a [`Change`]. Pure.
 
 use crate::revision::Observed;
-use crate::workload::{Change, Op, Resource, Version};
+use crate::workload::{Change, Op, Resource, ResourceVersion, Version};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -39,16 +39,26 @@ impl<'a> PartialObject<'a> {
 
     /// The generation, and the place at which it was written.
     pub(super) fn version(&self) -> Result<Version, EdgeError> {
-        let Some(generation) = self.metadata.generation else {
-            return Err(EdgeError::NoGeneration(
-                self.metadata.name.clone().into_owned(),
-            ));
-        };
-        Ok(Version {
-            generation,
-            at: self.metadata.resource_version.parse()?,
-        })
+        let metadata = &self.metadata;
+        let at = metadata.resource_version.parse()?;
+        match metadata.generation {
+            Some(generation) => Ok(Version { generation, at }),
+            None => Err(EdgeError::NoGeneration(Unordered {
+                namespace: metadata.namespace.clone().into_owned(),
+                name: metadata.name.clone().into_owned(),
+                at,
+            })),
+        }
     }
+}
+
+/// An object without a generation: its states cannot be told apart, so none of them is recorded.
+#[derive(Debug)]
+pub(super) struct Unordered {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    /// The place at which it was written.
+    pub(super) at: ResourceVersion,
 }
 
 /// Why an object is not a change.
@@ -58,8 +68,8 @@ pub(super) enum EdgeError {
     Metadata(#[from] serde_json::Error),
     #[error(transparent)]
     ResourceVersion(#[from] crate::workload::BadResourceVersion),
-    #[error("{0} has no metadata.generation: changes of this kind cannot be told apart")]
-    NoGeneration(String),
+    #[error("{} has no metadata.generation: changes of this kind cannot be told apart", .0.name)]
+    NoGeneration(Unordered),
 }
 
 /// Reads the metadata of `raw`.
@@ -120,6 +130,22 @@ mod tests {
             ("n", "ns", 3)
         );
         assert_eq!(change.raw.get(), json);
+    }
+
+    #[test]
+    fn an_object_without_a_generation_says_where_it_was_written() {
+        let json = format!(
+            r#"{{"metadata":{{"name":"n","namespace":"ns","uid":"{UID}","resourceVersion":"12"}}}}"#
+        );
+        let object = PartialObject::read(&json).expect("metadata");
+        let Err(EdgeError::NoGeneration(unordered)) = object.version() else {
+            panic!("it has no generation");
+        };
+        assert_eq!(
+            (unordered.namespace.as_str(), unordered.name.as_str()),
+            ("ns", "n")
+        );
+        assert_eq!(unordered.at.to_string(), "12");
     }
 
     #[test]

@@ -116,6 +116,30 @@ impl Exact {
         )
     }
 
+    /// The present place.
+    pub(super) async fn place(&self, resource: &Resource) -> Result<ResourceVersion, Unserved> {
+        let uri = |place: &str| {
+            let collection = resource.path(Some("default"));
+            format!("{collection}?fieldSelector=metadata.name%3D{NOBODY}{place}")
+        };
+        loop {
+            if let Past::Was(page) = self.persist(&uri(""), Some(METADATA), &uri("")).await? {
+                return Ok(page.at);
+            }
+        }
+    }
+
+    /// Whether a place can still be read.
+    pub(super) async fn is_readable(
+        &self,
+        resource: &Resource,
+        at: ResourceVersion,
+    ) -> Result<bool, Unserved> {
+        let nobody = nobody(resource, at);
+        let past = self.persist(&nobody, Some(METADATA), &nobody).await?;
+        Ok(matches!(past, Past::Was(_)))
+    }
+
     /// Whether the API server says that the history has not come to `at` yet. The name makes it ask etcd instead of its
     /// cache, which may be behind.
     pub(super) async fn is_future(&self, resource: &Resource, at: ResourceVersion) -> bool {

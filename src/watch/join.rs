@@ -174,6 +174,21 @@ impl Join {
         join
     }
 
+    /// Joins the first list to the place where recording begins. Unless something `was_recorded` before, nobody expects
+    /// objects that came and went since then.
+    pub fn begin(listed: Listed, begin: ResourceVersion, was_recorded: bool) -> Self {
+        let sampling = was_recorded.then(|| Sampling {
+            blind: true,
+            ..Sampling::new(begin, &listed)
+        });
+        Self {
+            at: listed.at,
+            listed,
+            since: Some(begin),
+            stage: Stage::ReadBack(sampling),
+        }
+    }
+
     /// Joins a list that was made for comparison, while the watch is at `at`.
     pub fn audit(listed: Listed, at: ResourceVersion) -> Self {
         let stage = if listed.is_settled() {

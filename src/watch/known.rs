@@ -4,6 +4,10 @@
 //! read before a change can be passed on ([`Need`]), and how a change relates to what is known ([`Sight`]). A plain
 //! value: two of them that have seen the same are equal.
 
+mod waiting;
+
+pub use waiting::Postponed;
+
 use super::{Lost, Reason, Recorded};
 use crate::mutant::{self, Mutant};
 use crate::revision::Observed;
@@ -20,6 +24,10 @@ pub struct Known {
     /// Workloads that are gone, as far as their Revisions are kept or this process saw them go: a watch from an older
     /// place may still show them.
     ended: BTreeMap<Uuid, Ended>,
+    /// Objects at the place where recording begins, until they are passed on.
+    begun: BTreeMap<Uuid, Recorded>,
+    /// Objects whose changes wait for room, with the last known state of each.
+    postponed: BTreeMap<Uuid, Postponed>,
     /// The number of the newest list; 0 before the first.
     list: u32,
 }
@@ -146,7 +154,7 @@ impl Known {
     /// An object that a list shows and that is not known; or that exists, against all that is recorded.
     fn origin(&self, change: &Change) -> Need {
         match self.ended.get(&change.uid) {
-            None => Need::Origin,
+            None => self.beginning(change),
             Some(ended) if ended.seen => Need::Rewound,
             Some(ended) if ended.last.generation >= change.generation => Need::Nothing,
             Some(&Ended { last, .. }) => Need::After {
@@ -156,12 +164,14 @@ impl Known {
         }
     }
 
-    /// Whether an object is known in this or a later generation, or is not recorded, or is known to be gone.
+    /// Whether an object is known in this or a later generation, or is not recorded, or is known to be gone; or its
+    /// changes wait.
     pub fn knows(&self, uid: Uuid, generation: i64) -> bool {
         let is_over = |ended: &Ended| ended.seen || ended.last.generation >= generation;
         let is_known = |workload: &KnownWorkload| workload.last.generation >= generation;
         self.ended.get(&uid).is_some_and(is_over)
             || self.ignored.contains(&uid)
+            || self.is_postponed(uid)
             || self.workloads.get(&uid).is_some_and(is_known)
     }
 
@@ -198,10 +208,17 @@ impl Known {
 
     /// The workloads that are known and not among those that exist.
     pub fn missing(&self, there: &BTreeSet<Uuid>) -> Vec<Recorded> {
-        self.workloads
+        let is_missing = |uid: &Uuid| !there.contains(uid) && !self.is_postponed(*uid);
+        let known = self.workloads.iter().filter(|(uid, _)| is_missing(uid));
+        let recorded = known.map(|(uid, workload)| workload.recorded(*uid));
+        let is_new =
+            |uid: &Uuid| !self.workloads.contains_key(uid) && !self.ended.contains_key(uid);
+        let begun = self
+            .begun
             .iter()
-            .filter(|(uid, _)| !there.contains(uid))
-            .map(|(uid, workload)| workload.recorded(*uid))
+            .filter(|(uid, _)| is_missing(uid) && is_new(uid));
+        recorded
+            .chain(begun.map(|(_, recorded)| recorded.clone()))
             .collect()
     }
 

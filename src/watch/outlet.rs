@@ -1,14 +1,17 @@
 //! The one-way door from the watch to its sink: whatever is news leaves as a [`Fact`], and becomes known.
 
-use super::known::{Known, Need, Sight};
-use super::{Fact, Heads, Lost, News, Recorded, Sink};
+use super::checkpoint::Exception;
+use super::known::{Known, Need, Postponed, Sight};
+use super::{Fact, Heads, Lost, News, Recorded, Room, Sink};
 use crate::json::{Document, ParseError};
 use crate::kinds::select::{Selection, select};
 use crate::kinds::{Catalogue, Kind};
 use crate::metrics::{Metrics, kind, kind_reason};
 use crate::revision::Observed;
 use crate::workload::Change;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// The state of one kind, in front of the sink that takes its facts.
 pub struct Outlet<S> {
@@ -17,6 +20,9 @@ pub struct Outlet<S> {
     heads: Arc<dyn Heads>,
     metrics: Metrics,
     known: Known,
+    room: Room,
+    /// Objects whose postponed changes are passed on at the moment.
+    resuming: BTreeSet<Uuid>,
     sink: S,
 }
 
@@ -27,6 +33,7 @@ impl<S: Sink> Outlet<S> {
         kind: Arc<Kind>,
         heads: Arc<dyn Heads>,
         metrics: Metrics,
+        room: Room,
         sink: S,
     ) -> Self {
         Self {
@@ -35,6 +42,8 @@ impl<S: Sink> Outlet<S> {
             heads,
             metrics,
             known: Known::default(),
+            room,
+            resuming: BTreeSet::new(),
             sink,
         }
     }
@@ -49,15 +58,17 @@ impl<S: Sink> Outlet<S> {
         self.sink.take(fact).await;
     }
 
-    /// A list begins.
-    pub async fn listing(&mut self) {
+    /// A list begins. Returns whether workloads are recorded that were taken over with that.
+    pub async fn listing(&mut self) -> bool {
         let heads = if self.known.is_empty() {
             self.heads.hand_over(&self.kind.group, &self.kind.kind)
         } else {
             Vec::new()
         };
         self.known.listing(&heads);
+        let is_recorded = !heads.is_empty();
         self.sink.take(Fact::Listing(heads)).await;
+        is_recorded
     }
 
     /// The reads that `change` needs before it can be passed on. Generations that the watch has not shown are counted.
@@ -88,6 +99,9 @@ impl<S: Sink> Outlet<S> {
 
     /// Passes on one change, unless it is of an object that is not recorded or known to be gone.
     pub async fn change(&mut self, change: Change) {
+        if self.postpones(&change).await {
+            return;
+        }
         let news = match self.known.sight(&change) {
             Sight::Ended => return,
             Sight::New => self.first_sight(&change).await,
@@ -98,6 +112,72 @@ impl<S: Sink> Outlet<S> {
         if let Some(news) = news {
             self.sink.take(Fact::Change(change, news)).await;
         }
+    }
+
+    /// Whether a change waits, because those before it do or because there is no room for changes of its namespace. Only
+    /// the name of its object is kept then.
+    pub async fn postpones(&mut self, change: &Change) -> bool {
+        let is_resuming = self.resuming.contains(&change.uid);
+        let is_behind = self.known.is_postponed(change.uid) && !is_resuming;
+        if !is_behind && !self.lacks_room(change) {
+            return false;
+        }
+        self.resuming.remove(&change.uid);
+        if let Some(postponed) = self.known.postpone(change) {
+            self.sink.take(Fact::Postponed(postponed)).await;
+        }
+        true
+    }
+
+    /// Whether a change needs room, and there is none.
+    fn lacks_room(&self, change: &Change) -> bool {
+        !self.room.has_room(&change.namespace)
+            && self.known.sight(change) == Sight::New
+            && (!self.known.is_gone(change.uid) || self.is_selected(change))
+    }
+
+    /// So many of the objects whose postponed changes can be passed on now. They are, until [`Outlet::resumed`].
+    pub fn resume(&mut self, number: usize) -> Vec<(Uuid, Postponed)> {
+        let has_room = |namespace: &str| self.room.has_room(namespace);
+        let next = self.known.next_postponed(number, has_room);
+        self.resuming = next.iter().map(|(uid, _)| *uid).collect();
+        next
+    }
+
+    /// An object is gone. True when its changes wait: its end comes after them.
+    pub fn ends_later(&mut self, uid: Uuid) -> bool {
+        self.known.postpone_end(uid)
+    }
+
+    /// The postponed changes of an object were read back. They wait again if there was no room for all of them.
+    pub async fn resumed(&mut self, uid: Uuid, postponed: &Postponed) {
+        if self.resuming.remove(&uid) {
+            self.known.resume(uid);
+            self.sink
+                .take(Fact::Resumed(postponed.exception(uid)))
+                .await;
+        }
+    }
+
+    /// A generation that an earlier process could not store was read back, or is lost.
+    pub async fn excepted(&mut self, exception: Exception, found: Result<Change, Lost>) {
+        self.known.restore(found.as_ref(), exception.through);
+        self.sink.take(Fact::Excepted(exception, found)).await;
+    }
+
+    /// Whether changes of any object wait.
+    pub fn has_postponed(&self) -> bool {
+        self.known.has_postponed()
+    }
+
+    /// Recording begins at a place where these objects were there.
+    pub fn begin(&mut self, there: impl IntoIterator<Item = Recorded>) {
+        self.known.begin(there);
+    }
+
+    /// Everything since the beginning was passed on.
+    pub fn has_begun(&mut self) {
+        self.known.has_begun();
     }
 
     /// A generation that was not seen before.

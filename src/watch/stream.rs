@@ -1,13 +1,17 @@
 //! LIST and WATCH of one kind, for ever: does the I/O that [`Join`] asks for, and passes on what it shows.
 
 mod audit;
+mod begin;
 mod events;
 mod list;
 mod read_back;
+mod resume;
 
+use super::checkpoint::{Exception, Start, Unusable};
+use super::edge::{self, EdgeError};
 use super::exact::{Exact, Unserved};
 use super::join::{Join, JoinStep, Lineage, Listed, Until};
-use super::{Dates, Fact, Heads, Outlet, Position, Sink, discover};
+use super::{Dates, Fact, Heads, Outlet, Position, Room, Sink, discover};
 use crate::client::backoff::{Waits, backoff};
 use crate::kinds::{Catalogue, Kind};
 use crate::metrics::{self, Metrics};
@@ -18,6 +22,7 @@ use events::{End, Replay};
 use kube::Client;
 use list::NoList;
 use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -45,8 +50,8 @@ pub struct StreamDeps {
     pub metrics: Metrics,
     /// Turns true when the first list is in, or when there is nothing to list.
     pub ready: watch::Sender<bool>,
-    /// Up to where everything was recorded before.
-    pub since: Option<Position>,
+    /// Where there is no room for changes.
+    pub room: Room,
     /// How often the watch is compared with a list.
     pub audit: Duration,
     /// Notified when etcd was restored: everything has to start over.
@@ -70,6 +75,14 @@ pub struct Stream<S> {
     metrics: Metrics,
     ready: watch::Sender<bool>,
     dates: Dates,
+    /// Why there was no place to go on from; none once recording has begun.
+    unusable: Option<Unusable>,
+    /// Whether workloads of the kind were recorded before recording began anew.
+    was_recorded: bool,
+    /// Generations that an earlier process could not store.
+    exceptions: Vec<Exception>,
+    /// Changes when there is room again.
+    freed: watch::Receiver<BTreeSet<String>>,
     /// The newest list, and a time before which it cannot have been.
     newest_list: Option<Position>,
     /// The place after which the watch has shown everything: whatever was created since, it should have shown.
@@ -83,8 +96,8 @@ pub struct Stream<S> {
 }
 
 impl<S: Sink> Stream<S> {
-    /// A reader that passes what it reads on to `sink`.
-    pub fn new(deps: StreamDeps, sink: S) -> Self {
+    /// A reader that begins at `start` and passes what it reads on to `sink`.
+    pub fn new(deps: StreamDeps, start: Start, sink: S) -> Self {
         let StreamDeps {
             watch,
             call,
@@ -93,18 +106,27 @@ impl<S: Sink> Stream<S> {
             heads,
             metrics,
             ready,
-            since,
+            room,
             audit,
             rewound,
         } = deps;
+        let (since, exceptions, unusable) = match start {
+            Start::Resume(entry) => (Some(entry.position), entry.exceptions, None),
+            Start::Begin(unusable) => (None, Vec::new(), Some(unusable)),
+        };
+        let freed = room.subscribe();
         Self {
             client: watch,
             exact: Exact { client: call },
-            outlet: Outlet::new(catalogue, kind.clone(), heads, metrics.clone(), sink),
+            outlet: Outlet::new(catalogue, kind.clone(), heads, metrics.clone(), room, sink),
             kind,
             metrics,
             ready,
             dates: Dates::new(since),
+            unusable,
+            was_recorded: false,
+            exceptions,
+            freed,
             newest_list: None,
             origin: None,
             resumed: false,
@@ -138,6 +160,8 @@ impl<S: Sink> Stream<S> {
                 version = resource.version,
                 "this version is not served any more"
             );
+            // Discovery may say for a while that it is.
+            sleep(WAITS.0).await;
         }
     }
 
@@ -145,6 +169,9 @@ impl<S: Sink> Stream<S> {
     async fn follow(&mut self, resource: &Arc<Resource>) {
         let mut resumable = true;
         loop {
+            if self.begin(resource).await.is_err() {
+                return;
+            }
             let listed = match self.list(resource).await {
                 Ok(listed) => listed,
                 Err(NoList::Absent) => return,
@@ -159,11 +186,14 @@ impl<S: Sink> Stream<S> {
                 Lineage::Foreign => self.forget(listed.at()).await,
                 Lineage::Restored => return self.start_over(listed.at()).await,
             }
-            self.ready.send_replace(true);
+            // Where recording begins, a restart before everything is read back begins anew: there is no place yet.
+            self.ready.send_replace(self.unusable.is_none());
             let Ok(mut at) = self.join(resource, listed, resumable).await else {
                 return;
             };
+            self.begun();
             self.moved(at).await;
+            self.ready.send_replace(true);
             self.resumed = true;
             if matches!(self.live(resource, &mut at).await, End::Absent) {
                 return;
@@ -182,7 +212,10 @@ impl<S: Sink> Stream<S> {
         let since = self.since();
         self.origin = self.dates.since().or(self.newest_list);
         let mut at = since.unwrap_or_default();
-        let mut join = Join::start(listed, since, resumable);
+        let mut join = match since.filter(|_| self.unusable.is_some()) {
+            Some(begin) => Join::begin(listed, begin, self.miss_checkpoint().await),
+            None => Join::start(listed, since, resumable),
+        };
         loop {
             match join.step() {
                 JoinStep::Replay(until) => {
@@ -195,7 +228,16 @@ impl<S: Sink> Stream<S> {
                     self.read_back(resource, behind, gone, by).await?;
                 }
                 JoinStep::Sample(place) => self.sample(resource, &mut join, place).await?,
-                JoinStep::Blind { from, to } => self.outlet.tell(Fact::Blind { from, to }).await,
+                JoinStep::Blind { from, to } => {
+                    // Up to where everything was recorded before is not known without a checkpoint.
+                    let is_lost = self.unusable.is_some();
+                    let from = if is_lost {
+                        ResourceVersion::FIRST
+                    } else {
+                        from
+                    };
+                    self.outlet.tell(Fact::Blind { from, to }).await;
+                }
                 JoinStep::Joined(at) => {
                     // The watch goes on from the list.
                     if let Some(list) = self.newest_list.filter(|list| list.at == at) {
@@ -205,6 +247,13 @@ impl<S: Sink> Stream<S> {
                 }
             }
         }
+    }
+
+    /// Everything since the beginning was passed on, if recording has begun.
+    fn begun(&mut self) {
+        self.unusable = None;
+        self.was_recorded = false;
+        self.outlet.has_begun();
     }
 
     /// Watches until everything up to there was shown, whatever fails meanwhile.
@@ -245,19 +294,22 @@ impl<S: Sink> Stream<S> {
     }
 
     /// Reads the fields that order and identify an object. None when it cannot be ordered.
-    fn edge(
-        &self,
+    async fn edge(
+        &mut self,
         resource: &Arc<Resource>,
         seen: Observed,
         op: Op,
         raw: Box<RawValue>,
     ) -> Option<Change> {
-        super::edge::change(resource, seen, op, raw)
-            .inspect_err(|error| {
+        match edge::change(resource, seen, op, raw) {
+            Ok(change) => return Some(change),
+            Err(EdgeError::NoGeneration(object)) => self.skip(object).await,
+            Err(error) => {
                 self.count_undecodable();
                 tracing::error!(%error, "an object could not be read and is not recorded");
-            })
-            .ok()
+            }
+        }
+        None
     }
 
     fn count_undecodable(&self) {

@@ -4,6 +4,7 @@
 
 use crate::observe::life;
 use crate::serve::docs;
+use crate::settled::{beginning, quotas, webhooks};
 use crate::support::KINDS;
 use crate::{continuity, definitions, faults, memory, record, restart, storms};
 use std::time::Duration;
@@ -62,9 +63,9 @@ async fn restarts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "long: 3 min: the API server freezes ten times, for up to 14 seconds, under 100 edits a second"]
+#[ignore = "long: 3 min: the API server freezes six times, for up to 38 seconds, under 100 edits a second"]
 async fn freezes() {
-    within_limit(continuity::freezes(5)).await;
+    within_limit(continuity::freezes(3)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,4 +132,28 @@ async fn quick_rollouts() {
 #[ignore = "long: 3 min: a fuzzer that knows openapi.json makes 500 examples of each endpoint"]
 async fn fuzzed_api() {
     within_limit(docs::fuzzed(500)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: 2 min: a quota is exceeded for a minute while 40 Deployments roll elsewhere"]
+async fn quota_one_minute() {
+    within_limit(quotas::statuses_beside_a_quota(Duration::from_secs(60))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: 12 min: the same for ten minutes, beyond a compaction of etcd"]
+async fn quota_ten_minutes() {
+    within_limit(quotas::statuses_beside_a_quota(Duration::from_secs(600))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: 4 min: webhooks refuse for a minute, and one hangs for 30 seconds at a time"]
+async fn hanging_webhook() {
+    within_limit(webhooks::refused_for(30, Duration::from_secs(60))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: 1 min: killed a second after the first list of a kind that was installed late"]
+async fn late_kind() {
+    within_limit(beginning::killed_after_the_first_list_of_a_late_kind()).await;
 }

@@ -22,6 +22,7 @@ mod quiet;
 mod record;
 mod restart;
 mod serve;
+mod settled;
 mod storms;
 mod support;
 mod traffic;

@@ -1,5 +1,6 @@
 //! The read API, asked over TLS by callers with real tokens and real rights.
 
+mod admin;
 mod contract;
 mod deployed;
 pub mod docs;

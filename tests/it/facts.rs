@@ -3,7 +3,8 @@
 use kube::Client;
 use revisor::kinds::Catalogue;
 use revisor::metrics::Metrics;
-use revisor::watch::{Fact, Heads, Position, Sink, Stream, StreamDeps};
+use revisor::watch::checkpoint::{CheckpointEntry, Start, Unusable};
+use revisor::watch::{Fact, Heads, Position, Room, Sink, Stream, StreamDeps};
 use revisor::workload::Head;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -56,10 +57,18 @@ pub fn stream(
         heads: Arc::new(Stored(heads)),
         metrics: metrics.clone(),
         ready: watch::channel(false).0,
-        since,
+        room: Room::default(),
         audit,
         rewound: Arc::default(),
     };
+    let start = match since {
+        Some(position) => Start::Resume(CheckpointEntry {
+            position,
+            blind: Vec::new(),
+            exceptions: Vec::new(),
+        }),
+        None => Start::Begin(Unusable::Absent),
+    };
     let facts = Facts::default();
-    (Stream::new(deps, facts.clone()), facts)
+    (Stream::new(deps, start, facts.clone()), facts)
 }

@@ -64,7 +64,7 @@ fn every_long_scenario_is_listed_and_others_are_refused_by_name() {
     let minutes: usize = all
         .and_then(|minutes| minutes.parse().ok())
         .expect("a number");
-    assert!(minutes <= 45, "all take {minutes} minutes");
+    assert!(minutes <= 75, "all take {minutes} minutes");
     let out = long("nothing");
     let errors = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(2), "{errors}");

@@ -63,7 +63,12 @@ fn answer(line: &str, body: &str) -> Answer {
             "apiVersion": "a.b/v1", "kind": "Thing",
             "metadata": {"name": "w", "namespace": "n", "uid": Uuid::from_u128(1), "generation": 1, "resourceVersion": "5"},
         })]),
-        ("GET", "/api/v1/namespaces" | "/apis/revisor.dev/v1alpha1/revisions") => list(&[]),
+        (
+            "GET",
+            "/api/v1/namespaces"
+            | "/apis/revisor.dev/v1alpha1/revisions"
+            | "/apis/a.b/v1/namespaces/default/things",
+        ) => list(&[]),
         ("POST", _) => stored(201, body),
         ("PUT" | "PATCH", _) => stored(200, body),
         _ => Answer::status(404, "NotFound", "it is not there"),

@@ -7,6 +7,7 @@ use revisor::metrics::{Metrics, kind};
 use revisor::watch::{Fact, Position, STALENESS};
 use serde_json::{Value, json};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -22,6 +23,17 @@ fn note(fact: &Fact) -> Option<String> {
         Fact::Lost(lost) => format!("lost {:?} {:?}", lost.generations, lost.reason),
         Fact::Gone(recorded) => format!("gone {}", recorded.version.generation),
         Fact::Blind { from, to } => format!("blind {from} to {to}"),
+        Fact::Unordered { namespace, name } => format!("unordered {namespace}/{name}"),
+        Fact::CheckpointLost(why) => format!("checkpoint {}", why.explain()),
+        Fact::Excepted(exception, found) => {
+            format!(
+                "excepted {} {}",
+                exception.version.generation,
+                found.is_ok()
+            )
+        }
+        Fact::Postponed(exception) => format!("postponed {}", exception.version.generation),
+        Fact::Resumed(exception) => format!("resumed {}", exception.version.generation),
         Fact::Rewound { last, now } => format!("rewound {last} to {now}"),
         Fact::Reached(position) => format!("at {}", position.at),
         Fact::Heard { .. } => return None,
@@ -55,8 +67,14 @@ async fn follow(
     watches: Vec<Answer>,
     last: &str,
 ) -> (Vec<String>, Metrics, Vec<String>) {
-    let (facts, metrics, asked) = follow_from(None, u32::MAX, lists, watches, last).await;
-    (facts.texts(note), metrics, asked)
+    let (facts, metrics, mut asked) = follow_from(None, u32::MAX, lists, watches, last).await;
+    // Recording begins at the place of the first list.
+    let mut notes = facts.texts(note);
+    if notes.first().is_some_and(|first| first.starts_with("at ")) {
+        notes.remove(0);
+    }
+    asked.retain(|line| !line.contains("resourceVersionMatch=Exact") && !line.contains(NOBODY));
+    (notes, metrics, asked)
 }
 
 /// The answer to a question about a place to which etcd has not come.
@@ -76,6 +94,8 @@ async fn follow_from(
     last: &str,
 ) -> (Facts, Metrics, Vec<String>) {
     let listed = items(&lists);
+    let first = since.is_none().then(|| place(&lists));
+    let listing = AtomicBool::new(false);
     let lists = Mutex::new(lists.into_iter());
     let watches = Mutex::new(watches.into_iter());
     let (client, log) = client(move |line, _, _| {
@@ -87,6 +107,12 @@ async fn follow_from(
         if line.contains("limit=1&") || line.ends_with("limit=1") {
             return list(now, &[]);
         }
+        // Until the first list etcd is at its place; it may go back after that.
+        let is_listed = listing.load(Ordering::Relaxed);
+        let now = first.filter(|_| !is_listed).unwrap_or(now).max(now);
+        if let Some(first) = first.filter(|_| line.contains(NOBODY)) {
+            return future(now, line).unwrap_or_else(|| begin(first, line));
+        }
         if line.contains("resourceVersionMatch=Exact") {
             return future(now, line).unwrap_or_else(|| past(&listed, line));
         }
@@ -95,6 +121,7 @@ async fn follow_from(
         let answer = if line.contains("watch=true") {
             next(&watches)
         } else {
+            listing.store(true, Ordering::Relaxed);
             next(&lists)
         };
         answer.unwrap_or(Answer::Body(200, String::new()))
@@ -115,6 +142,31 @@ async fn follow_from(
     let asked = log.lock().expect("no panic");
     let asked = asked.iter().map(|(line, _)| line.clone()).collect();
     (facts, metrics, asked)
+}
+
+/// The name of no object.
+const NOBODY: &str = "revisor-asks-whether-this-place-can-be-read";
+
+/// The place of the first of these lists.
+fn place(lists: &[Answer]) -> u32 {
+    let place = |answer: &Answer| {
+        let Answer::Body(_, body) = answer else {
+            return None;
+        };
+        let list: Value = serde_json::from_str(body).ok()?;
+        list["metadata"]["resourceVersion"].as_str()?.parse().ok()
+    };
+    lists.iter().find_map(place).expect("a list")
+}
+
+/// The answer to a question about nothing: etcd's history begins at `first`.
+fn begin(first: u32, line: &str) -> Answer {
+    let asked = line.split_once("resourceVersion=");
+    let asked = asked.and_then(|(_, rest)| rest.split('&').next()?.parse::<u32>().ok());
+    if asked.is_some_and(|asked| asked < first) {
+        return Answer::status(410, "Expired", "the history is compacted");
+    }
+    list(asked.unwrap_or(first), &[])
 }
 
 /// Every object of these lists.
@@ -268,6 +320,37 @@ async fn an_event_that_cannot_be_read_is_counted_and_listed_again() {
             1
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_without_a_generation_are_skipped_and_counted() {
+    let unordered = |version| {
+        let mut object = object_of(9, 0, version);
+        let metadata = object["metadata"].as_object_mut().expect("metadata");
+        metadata.remove("generation");
+        object
+    };
+    let shown = [
+        event("ADDED", &unordered(11)),
+        event("MODIFIED", &unordered(12)),
+        event("ADDED", &object(1, 13)),
+        event("DELETED", &unordered(14)),
+    ];
+    let (notes, metrics, _) = follow(vec![list(10, &[])], vec![events(&shown)], "at 14").await;
+    let expected = [
+        "list",
+        "at 10",
+        "unordered n/w",
+        "at 11",
+        "at 12",
+        "1@13 Watch Added",
+        "at 13",
+        "at 14",
+    ];
+    assert_eq!(notes, expected);
+    let labels = kind("Deployment");
+    assert_eq!(metrics.undecodable.get_or_create(&labels).get(), 3);
+    assert_eq!(metrics.unordered.get_or_create(&labels).get(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,10 +3,11 @@
 use crate::script::{Answer, Log, client};
 use revisor::metrics::{Metrics, ReasonLabels, kind, kind_reason};
 use revisor::record::ledger::Ledger;
-use revisor::record::queue::{Item, Queue, Write};
+use revisor::record::queue::{Item, Pending, Queue, Write};
 use revisor::record::report::Reporter;
 use revisor::record::writer::Writer;
 use revisor::revision::Revision;
+use revisor::watch::Room;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -81,7 +82,7 @@ async fn write_counted(
 ) -> Run {
     let (client, log) = client(answer);
     let metrics = metrics.clone();
-    let queue = Queue::new(1 << 30, &metrics);
+    let queue = Queue::new(1 << 30, 16, Room::default(), &metrics);
     let started = Instant::now();
     push(&queue, &metrics, revisions).await;
     queue.close();
@@ -112,10 +113,9 @@ async fn push(queue: &Queue, metrics: &Metrics, revisions: Vec<Revision>) {
         let item = Item {
             write: Write::Create(Box::new(revision), None),
             workload,
-            at,
-            also: None,
             seen: Instant::now(),
             ledger: ledger.clone(),
+            pending: Pending::At(at, None),
         };
         queue.push(item).await;
     }
@@ -269,20 +269,45 @@ async fn an_object_that_always_fails_does_not_hold_the_others() {
     );
 }
 
+/// The API server's sentence about a Revision that it does not let in.
+fn forbidden(words: &str) -> String {
+    format!("revisions.revisor.dev \"w\" is forbidden: {words}")
+}
+
 #[tokio::test(start_paused = true)]
-async fn what_will_never_be_taken_is_reported_and_passed() {
-    let run = write(vec![revision(1, 1), revision(1, 2)], |line, body, _| {
-        if line.contains("/revisions") && body.contains("w1-00001") {
-            Answer::status(422, "Invalid", "spec.generation: Invalid value")
-        } else {
-            created()
-        }
-    })
-    .await;
-    let refused = kind_reason("Deployment", "Invalid");
-    assert_eq!(run.count(|m| m.refused.get_or_create(&refused).get()), 1);
-    assert_eq!(run.count(recorded), 1);
-    assert_eq!(run.events("RevisionRefused"), 1);
+async fn a_revision_that_the_definition_refuses_loses_its_data_last_and_becomes_a_gap() {
+    for (refused, gaps) in [("changeCause", 0), ("\"data\"", 0), ("\"Change\"", 1)] {
+        let mut first = revision(1, 1);
+        first.spec.change_cause = Some("a cause".to_owned());
+        let run = write(vec![first, revision(1, 2)], move |line, body, _| {
+            let is_first = line.contains("/revisions") && body.contains("\"generation\":1,");
+            if is_first && body.contains(refused) {
+                let message = "Revision.revisor.dev \"w1-00001\" is invalid: spec: Invalid value";
+                let details = json!({"causes": [{"reason": "FieldValueInvalid"}]});
+                Answer::Body(
+                    422,
+                    json!({"message": message, "reason": "Invalid", "details": details})
+                        .to_string(),
+                )
+            } else {
+                created()
+            }
+        })
+        .await;
+        assert_eq!(run.count(recorded), 2, "nothing is left out");
+        assert!(run.events("RevisionRefused") > 0);
+        let gap = kind_reason("Deployment", "Refused");
+        assert_eq!(
+            run.count(|m| m.lost.get_or_create(&gap).get()),
+            gaps,
+            "{refused}"
+        );
+        let log = run.log.lock().expect("no panic");
+        let is_first = |body: &&String| body.contains("\"generation\":1,");
+        let mut posts = log.iter().map(|(_, body)| body).filter(is_first);
+        let stored = posts.next_back().expect("it is posted");
+        assert_eq!(stored.contains("\"data\""), refused == "changeCause");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -291,20 +316,20 @@ async fn too_large_is_stored_without_data_and_refused_only_then() {
         vec![revision(1, 1), revision(2, 1)],
         |line, body, _| match (line.contains("/revisions"), body.contains("\"data\"")) {
             (true, true) => Answer::status(500, "", "etcdserver: request is too large"),
-            (true, false) if body.contains("w2-") => {
+            (true, false) if body.contains("w2-") && !body.contains("\"Gap\"") => {
                 Answer::Body(413, "limit is 3145728".to_owned())
             }
             _ => created(),
         },
     )
     .await;
-    assert_eq!(run.count(recorded), 1);
+    assert_eq!(run.count(recorded), 2, "a Gap takes the place of one");
     assert_eq!(
         run.count(|m| m.oversize.get_or_create(&kind("Deployment")).get()),
         2
     );
-    let refused = kind_reason("Deployment", "TooLarge");
-    assert_eq!(run.count(|m| m.refused.get_or_create(&refused).get()), 1);
+    let gap = kind_reason("Deployment", "Refused");
+    assert_eq!(run.count(|m| m.lost.get_or_create(&gap).get()), 1);
     let log = run.log.lock().expect("no panic");
     assert!(
         log.iter()
@@ -316,7 +341,7 @@ async fn too_large_is_stored_without_data_and_refused_only_then() {
 async fn an_outage_that_lasts_is_told_once_until_it_is_over() {
     for (reason, answer) in [
         ("Network", Answer::Broken),
-        ("Network", Answer::Silent),
+        ("Timeout", Answer::Silent),
         (
             "ServerError",
             Answer::status(503, "ServiceUnavailable", "not now"),
@@ -401,7 +426,7 @@ async fn a_full_namespace_is_held_for_as_long_as_it_is_full() {
     let written = std::sync::atomic::AtomicUsize::new(0);
     let run = write_counted(&metrics, revisions, move |line, body, _| {
         if line.contains("/namespaces/full/revisions") && Instant::now() < full {
-            return Answer::status(403, "Forbidden", "exceeded quota: q");
+            return Answer::status(403, "Forbidden", &forbidden("exceeded quota: q"));
         }
         if line.contains("/namespaces/free/revisions") {
             let before = written.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -409,14 +434,14 @@ async fn a_full_namespace_is_held_for_as_long_as_it_is_full() {
                 before < 10 || held(&seen, "QuotaExceeded"),
                 "others are no proof"
             );
-            if body.contains("w6-00100") {
-                return Answer::status(422, "Invalid", "neither is a refusal");
+            if body.contains("w6-00100") && body.contains("\"data\"") {
+                return Answer::Body(413, "neither is a refusal".to_owned());
             }
         }
         created()
     })
     .await;
-    assert_eq!(run.count(recorded), 604);
+    assert_eq!(run.count(recorded), 605);
     assert!(!held(&metrics, "QuotaExceeded"));
     assert_eq!(run.events("RecordingHeld"), 1);
     let attempts = run.count(|m| {
@@ -445,11 +470,11 @@ async fn a_denial_in_one_namespace_does_not_starve_the_others() {
     let noted = good.clone();
     let run = write_counted(&metrics, revisions, move |line, _, _| {
         if line.contains("/namespaces/bad/revisions") && Instant::now() < denied {
-            assert!(started.elapsed() < Duration::from_secs(5) || held(&seen, "Forbidden"));
+            assert!(started.elapsed() < Duration::from_secs(5) || held(&seen, "Denied"));
             return Answer::status(
                 403,
                 "Forbidden",
-                "admission webhook \"policy\" denied the request",
+                "admission webhook \"policy\" denied the request: no",
             );
         }
         if line.contains("/namespaces/good/revisions") {
@@ -465,12 +490,10 @@ async fn a_denial_in_one_namespace_does_not_starve_the_others() {
         (good.len(), *last < Duration::from_secs(2)) == (200, true),
         "the others took {last:?}"
     );
-    assert!(!held(&metrics, "Forbidden"));
+    assert!(!held(&metrics, "Denied"));
     let denials = run.count(|m| {
         m.retries
-            .get_or_create(&ReasonLabels {
-                reason: "Forbidden",
-            })
+            .get_or_create(&ReasonLabels { reason: "Denied" })
             .get()
     });
     assert!(denials < 400, "{denials} attempts in ten minutes");
@@ -526,14 +549,14 @@ async fn what_goes_with_its_namespace_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_create_without_an_answer_is_repeated_after_ten_seconds() {
+async fn a_create_without_an_answer_is_repeated_after_the_longest_wait_for_a_webhook() {
     let run = write(vec![revision(1, 1)], |_, _, before| match before {
         0 => Answer::Silent,
         1 => Answer::Stalls("{".to_owned()),
         _ => created(),
     })
     .await;
-    let seconds = Duration::from_secs(20)..Duration::from_secs(22);
+    let seconds = Duration::from_secs(70)..Duration::from_secs(73);
     assert!(seconds.contains(&run.elapsed), "{:?}", run.elapsed);
     assert_eq!((run.count(recorded), run.posts().len()), (1, 3));
 }
@@ -548,7 +571,7 @@ async fn what_was_being_written_when_the_queue_was_cleared_does_not_come_again()
         }
     });
     let metrics = Metrics::new();
-    let queue = Queue::new(1 << 30, &metrics);
+    let queue = Queue::new(1 << 30, 16, Room::default(), &metrics);
     push(&queue, &metrics, vec![revision(1, 1), revision(1, 2)]).await;
     let writers = writers(&client, &queue, &metrics);
     tokio::time::sleep(Duration::from_secs(5)).await;

@@ -7,9 +7,11 @@ use super::KindRecorder;
 use crate::clock;
 use crate::history::subtract;
 use crate::json::Document;
+use crate::kinds::GroupKind;
 use crate::metrics::{kind, kind_reason};
 use crate::mutant::{self, Mutant};
 use crate::revision::Revision;
+use crate::watch::checkpoint::Unusable;
 use crate::watch::{Lost, Reason, Recorded};
 use crate::workload::{Change, ResourceVersion};
 use chrono::{DateTime, Utc};
@@ -41,6 +43,10 @@ impl KindRecorder {
 
     /// A workload is gone, and its last state with it.
     pub(super) async fn gone(&mut self, recorded: &Recorded) {
+        if !self.workloads.contains_key(&recorded.uid) {
+            // Nothing of it was ever recorded: it was there where recording began, and whether it was selected is lost.
+            return;
+        }
         self.end_unknown(recorded);
         self.ended(recorded.uid, recorded.version.at, End::Unknown)
             .await;
@@ -59,6 +65,33 @@ impl KindRecorder {
             self.kind.plural
         );
         self.recorder.reporter.tell("BlindInterval", note);
+    }
+
+    /// Objects of the kind have no generation.
+    pub(super) fn unordered(&self, namespace: &str, name: &str) {
+        tracing::error!(
+            namespace,
+            name,
+            "objects of this kind have no metadata.generation and cannot be recorded"
+        );
+        let note = unordered_note(&self.kind.group_kind(), namespace, name);
+        self.recorder.reporter.tell("KindNotRecordable", note);
+    }
+
+    /// Workloads of this kind are recorded, and there is no place to go on from.
+    pub(super) fn checkpoint_lost(&self, why: Unusable) {
+        self.recorder.metrics.checkpoints_lost.inc();
+        let kind = &self.kind.kind;
+        let why = why.explain();
+        tracing::error!(
+            kind,
+            "the checkpoint of this kind {why}; recording begins anew where etcd's history begins"
+        );
+        let note = format!(
+            "The checkpoint of {kind} {why}: recording begins anew where etcd's history begins; workloads that were \
+             made and deleted before may not be recorded"
+        );
+        self.recorder.reporter.tell("CheckpointLost", note);
     }
 
     pub(super) fn rewound(&self, last: ResourceVersion, now: ResourceVersion) {
@@ -87,7 +120,7 @@ impl KindRecorder {
         self.hand_in(lost.uid, lost.from, quiet, write).await;
     }
 
-    fn count_lost(&self, lost: &Lost) {
+    pub(super) fn count_lost(&self, lost: &Lost) {
         let generations = lost.generations.end() - lost.generations.start() + 1;
         let labels = kind_reason(&self.kind.kind, lost.reason.as_str());
         let metrics = &self.recorder.metrics;
@@ -99,7 +132,7 @@ impl KindRecorder {
         }
     }
 
-    fn report_lost(&self, lost: &Lost, revision: &Revision) {
+    pub(super) fn report_lost(&self, lost: &Lost, revision: &Revision) {
         let from = lost.generations.start();
         let to = lost.generations.end();
         tracing::error!(
@@ -209,6 +242,13 @@ impl End {
     }
 }
 
+fn unordered_note(kind: &GroupKind, namespace: &str, name: &str) -> String {
+    format!(
+        "Objects of {kind}, such as {namespace}/{name}, have no metadata.generation: their changes cannot be told apart, \
+         and are not recorded"
+    )
+}
+
 fn deletion_time(gone: &Change) -> Option<DateTime<Utc>> {
     let document = Document::parse(gone.raw.get()).ok()?;
     let time = document
@@ -218,4 +258,21 @@ fn deletion_time(gone: &Change) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(time)
         .ok()
         .map(|time| time.to_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_that_cannot_be_recorded_is_named_with_the_reason() {
+        let kind = GroupKind {
+            kind: "Thing".to_owned(),
+            group: "a.b".to_owned(),
+        };
+        assert_eq!(
+            unordered_note(&kind, "n", "x"),
+            "Objects of Thing.a.b, such as n/x, have no metadata.generation: their changes cannot be told apart, and are not recorded"
+        );
+    }
 }

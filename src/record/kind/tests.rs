@@ -11,6 +11,7 @@ use crate::record::report::Reporter;
 use crate::record::{Archive, Settings};
 use crate::revision::Observed;
 use crate::revision::ObservedThrough;
+use crate::watch::Room;
 use crate::watch::known::Need;
 use crate::watch::{Heads, Lost, Outlet, Reason};
 use crate::workload::{Head, Resource};
@@ -44,7 +45,7 @@ async fn recorder(heads: Vec<(Uuid, Head)>) -> (Outlet<KindRecorder>, Queue) {
     let service = tower::service_fn(async |_: Request<Body>| {
         Ok::<_, Infallible>(Response::new(Body::empty()))
     });
-    let queue = Queue::new(1 << 20, &metrics);
+    let queue = Queue::new(1 << 20, 16, Room::default(), &metrics);
     let (reporter, _) = Reporter::new(kube::Client::new(service, "default"), "default", &metrics);
     let recorder = Recorder {
         catalogue: Arc::new(Catalogue::built_in()),
@@ -66,7 +67,7 @@ async fn recorder(heads: Vec<(Uuid, Head)>) -> (Outlet<KindRecorder>, Queue) {
         .clone();
     let heads = Arc::new(Stored(heads));
     let sink = KindRecorder::new(recorder, kind.clone());
-    let mut outlet = Outlet::new(kinds, kind, heads, metrics, sink);
+    let mut outlet = Outlet::new(kinds, kind, heads, metrics, Room::default(), sink);
     outlet.listing().await;
     (outlet, queue)
 }
@@ -140,7 +141,7 @@ async fn written(queue: &Queue) -> Vec<String> {
     let mut all = Vec::new();
     while let Ok(Some(queued)) = tokio::time::timeout(Duration::from_millis(50), queue.next()).await
     {
-        all.push(match &queued.item.write {
+        all.push(match &queued.item.item.write {
             Write::Create(revision, _) => match &revision.spec.gap {
                 Some(gap) => format!("Gap {}-{} {}", gap.from, gap.to, gap.reason),
                 None => format!("{:?} {}", revision.spec.r#type, revision.spec.generation),
@@ -274,4 +275,31 @@ async fn the_queue_tells_for_how_long_nothing_was_recorded() {
     queue.done(queued, Proof::Created);
     tokio::time::sleep(Duration::from_secs(9)).await;
     assert_eq!(queue.quiet(), Duration::from_secs(9));
+}
+
+/// An object whose content is not below `spec`.
+fn without_spec(generation: i64, at: u32, image: &str, phase: &str) -> Change {
+    let object = serde_json::json!({
+        "metadata": {"name": "w", "namespace": "n", "uid": W, "labels": {"revisor.dev/record": "true"}},
+        "template": {"image": image}, "status": {"phase": phase},
+    });
+    Change {
+        raw: RawValue::from_string(object.to_string()).expect("JSON"),
+        ..watched(generation, at)
+    }
+}
+
+#[tokio::test]
+async fn a_workload_without_a_spec_is_recorded_by_its_other_fields() {
+    let (mut recorder, queue) = recorder(Vec::new()).await;
+    for (generation, image, phase) in [(1, "a", "x"), (2, "b", "x"), (3, "b", "y"), (4, "c", "y")] {
+        let at = u32::try_from(10 * generation).expect("small");
+        recorder
+            .change(without_spec(generation, at, image, phase))
+            .await;
+    }
+    assert_eq!(
+        written(&queue).await,
+        ["Baseline 1", "Change 2", "Change 4"]
+    );
 }

@@ -1,17 +1,22 @@
 //! Up to where everything of a kind is durable: what is still on its way, by resourceVersion. Pure.
 
 use crate::mutant::{self, Mutant};
+use crate::revision::identity;
 use crate::watch::Position;
-use crate::watch::checkpoint::CheckpointEntry;
-use crate::workload::{Ack, ResourceVersion};
+use crate::watch::checkpoint::{CheckpointEntry, Exception};
+use crate::workload::{Ack, ResourceVersion, Version};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// So many intervals are remembered.
 const BLIND: usize = 10;
 /// So many dated places are remembered; without one the next older one counts, which is safe.
 const DATED: usize = 64;
+/// So many generations may be exceptions. They are written into one ConfigMap, which has at most a mebibyte for all
+/// kinds; beyond that number the place stays behind.
+const EXCEPTIONS: usize = 100;
 /// A watch lasts less than that and ends with a bookmark: after a longer silence it is broken.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -22,6 +27,8 @@ pub struct Book {
     /// Places with a time at which the history had come no further, ascending.
     dated: VecDeque<Position>,
     pending: BTreeMap<ResourceVersion, Pending>,
+    /// Generations that are not durable, although everything around them may count as such.
+    exceptions: BTreeMap<(Uuid, i64), Excepted>,
     blind: Vec<(ResourceVersion, ResourceVersion)>,
     /// When something was last heard of the kind; none when there is nothing to hear.
     heard: Option<Instant>,
@@ -34,15 +41,40 @@ struct Pending {
     since: Instant,
 }
 
+/// A generation that is an exception.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Excepted {
+    exception: Exception,
+    since: Instant,
+}
+
 impl Book {
-    /// Nothing at or below `through` is on its way.
+    /// Nothing at or below `through` is on its way, except the exceptions.
     pub fn ack(&self) -> Ack {
+        self.dated(self.through())
+    }
+
+    /// Nothing at or below `through` is on its way.
+    pub fn conservative(&self) -> Ack {
+        let excepted = self
+            .exceptions
+            .values()
+            .map(|excepted| excepted.exception.first);
+        let oldest = excepted.min().map(ResourceVersion::before);
+        let through = self.through();
+        self.dated(oldest.map_or(through, |oldest| oldest.min(through)))
+    }
+
+    fn through(&self) -> ResourceVersion {
         let oldest = self
             .pending
             .first_key_value()
             .map(|(oldest, _)| oldest.before());
         let oldest = oldest.filter(|_| !mutant::is(Mutant::CheckpointAhead));
-        let through = oldest.map_or(self.reached, |oldest| oldest.min(self.reached));
+        oldest.map_or(self.reached, |oldest| oldest.min(self.reached))
+    }
+
+    fn dated(&self, through: ResourceVersion) -> Ack {
         // The time of a later place would be too young. Without an older one, no time is known.
         let dated = self
             .dated
@@ -59,14 +91,63 @@ impl Book {
         }
     }
 
-    /// An earlier process has written down its place, with its time, and where something may have gone unseen.
-    pub fn take_over(&mut self, entry: &CheckpointEntry) {
+    /// An earlier process has written down its place, with its time, where something may have gone unseen, and its
+    /// exceptions.
+    pub fn take_over(&mut self, entry: &CheckpointEntry, now: Instant) {
         if !mutant::is(Mutant::CheckpointTooYoung) {
             self.date(entry.position);
         }
         for (from, to) in &entry.blind {
             self.blind(*from, *to);
         }
+        for exception in &entry.exceptions {
+            self.insert(exception.clone(), now);
+        }
+    }
+
+    fn insert(&mut self, exception: Exception, since: Instant) {
+        let key = (exception.uid, exception.version.generation);
+        self.exceptions.insert(key, Excepted { exception, since });
+    }
+
+    /// A write that is on its way becomes an exception. False when there are too many: then it stays on its way.
+    pub fn except(&mut self, exception: Exception, now: Instant) -> bool {
+        if self.exceptions.len() >= EXCEPTIONS {
+            return false;
+        }
+        self.insert(exception, now);
+        true
+    }
+
+    /// An exception is durable now. False when it was none.
+    pub fn settle(&mut self, uid: Uuid, generation: i64) -> bool {
+        self.exceptions.remove(&(uid, generation)).is_some()
+    }
+
+    /// Whatever is written into the status of a Revision that is an exception is known again when that is read back.
+    /// `through` is the last generation that changed nothing. False when it is no exception.
+    pub fn follow(&mut self, uid: Uuid, revision: &str, through: Option<Version>) -> bool {
+        let mut of_workload = self.exceptions.range_mut((uid, 0)..=(uid, i64::MAX));
+        let is_it = |exception: &Exception| {
+            identity::name(&exception.name, uid, exception.version.generation) == revision
+        };
+        let Some((_, excepted)) = of_workload.find(|(_, one)| is_it(&one.exception)) else {
+            return false;
+        };
+        let exception = &mut excepted.exception;
+        exception.through = exception.through.max(through);
+        true
+    }
+
+    /// The generations that are exceptions of the place: whatever is later is seen again by a restart, after those before
+    /// it.
+    pub fn exceptions(&self) -> Vec<Exception> {
+        let through = self.through();
+        let exceptions = self.exceptions.values().map(|excepted| &excepted.exception);
+        exceptions
+            .filter(|exception| exception.version.at <= through)
+            .cloned()
+            .collect()
     }
 
     /// Up to where the watch has passed everything on.
@@ -89,7 +170,7 @@ impl Book {
         {
             self.dated.push_back(position);
         }
-        let through = self.ack().through;
+        let through = self.conservative().through;
         while self.dated.get(1).is_some_and(|second| second.at <= through) {
             self.dated.pop_front();
         }
@@ -137,7 +218,9 @@ impl Book {
 
     /// How long the oldest write has been on its way, or for how much too long nothing was heard.
     pub fn lag(&self, now: Instant) -> Duration {
-        let oldest = self.pending.values().map(|pending| pending.since).min();
+        let excepted = self.exceptions.values().map(|excepted| excepted.since);
+        let pending = self.pending.values().map(|pending| pending.since);
+        let oldest = pending.chain(excepted).min();
         let waiting = oldest.map(|since| now.saturating_duration_since(since));
         let silence = self
             .heard
@@ -192,16 +275,53 @@ mod tests {
         book.reached(place("100", 5));
         assert_eq!(book.ack().time, DateTime::UNIX_EPOCH, "none is known");
         let mut resumed = Book::default();
-        resumed.take_over(&CheckpointEntry {
-            position: place("50", 2),
-            blind: vec![(rv("10"), rv("20"))],
-        });
+        resumed.take_over(
+            &CheckpointEntry {
+                position: place("50", 2),
+                blind: vec![(rv("10"), rv("20"))],
+                exceptions: Vec::new(),
+            },
+            now,
+        );
         assert_eq!(resumed.ack().through, ResourceVersion::default());
         resumed.pending(rv("90"), now);
         resumed.reached(place("100", 5));
         let ack = resumed.ack();
         assert_eq!((ack.through, ack.time), (rv("89"), place("50", 2).time));
         assert_eq!(resumed.blind_intervals(), [(rv("10"), rv("20"))]);
+    }
+
+    #[test]
+    fn an_exception_holds_the_place_of_earlier_releases_only() {
+        let mut book = Book::default();
+        let now = Instant::now();
+        let version = |generation| Version {
+            generation,
+            at: rv("10"),
+        };
+        let exception = |generation| Exception {
+            uid: Uuid::from_u128(5),
+            namespace: "n".into(),
+            name: "w".into(),
+            version: version(generation),
+            first: rv("8"),
+            through: None,
+        };
+        book.pending(rv("10"), now);
+        book.reached(place("20", 1));
+        assert!(book.except(exception(3), now));
+        book.done(rv("10"));
+        let places = |book: &Book| (book.ack().through, book.conservative().through);
+        assert_eq!(places(&book), (rv("20"), rv("7")));
+        let name = identity::name("w", Uuid::from_u128(5), 3);
+        assert!(book.follow(Uuid::from_u128(5), &name, Some(version(7))));
+        assert!(!book.follow(Uuid::from_u128(5), "another", None));
+        assert_eq!(book.exceptions()[0].through, Some(version(7)));
+        assert!(book.lag(now + Duration::from_secs(9)) >= Duration::from_secs(9));
+        book.settle(Uuid::from_u128(5), 3);
+        assert_eq!(places(&book), (rv("20"), rv("20")));
+        let taken = (0..).take_while(|generation| book.except(exception(*generation), now));
+        assert_eq!(taken.count(), EXCEPTIONS);
     }
 
     #[test]

@@ -2,29 +2,31 @@
 
 /// The writes that a failure delays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Scope {
+pub enum Scope {
+    /// The workload whose write failed.
     Workload,
+    /// Its namespace.
     Namespace,
-    All,
     /// Everything, unless Revisions of other namespaces were created since the last such failure: then the namespace.
-    Unclear,
+    All,
 }
 
 /// The meaning of a failure for other writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Cause {
-    pub(crate) scope: Scope,
+pub struct Cause {
+    /// The writes that it delays.
+    pub scope: Scope,
     /// Whether the failure is transient: any answer shows that it is over. Otherwise only a Revision that is created
     /// does.
-    pub(crate) passing: bool,
+    pub passing: bool,
 }
 
 /// The evidence of a settled write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Proof {
+pub enum Proof {
     /// Revisions can be created in its namespace: one was created, or one was found to exist.
     Created,
-    /// The API server answers, no more: it refused the Revision, or the write was none of a Revision.
+    /// The API server answers, no more: the write was none of a Revision.
     Answered,
     /// Its namespace is gone.
     NamespaceGone,

@@ -3,9 +3,9 @@
 //!
 //! In: failures, answers and the time. Out: whether an item may pass. A plain value, which can be copied and compared.
 
+use super::lane::LaneKey;
 use std::time::Duration;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// No wait is longer, whatever it was computed from.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -17,14 +17,20 @@ pub(super) fn later(now: Instant, delay: Duration) -> Instant {
 
 /// Failures in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Streak {
+pub struct Streak {
     /// The number of failures.
-    pub(super) failures: u32,
+    pub failures: u32,
     /// The time of the first failure.
-    pub(super) since: Option<Instant>,
+    pub since: Option<Instant>,
 }
 
 impl Streak {
+    /// Whether it has been going on for so long.
+    pub(super) fn lasts(&self, time: Duration, now: Instant) -> bool {
+        let since = self.since.map(|since| now.duration_since(since));
+        since.is_some_and(|lasting| lasting >= time)
+    }
+
     /// Counts one more failure.
     pub(super) fn grow(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
@@ -36,7 +42,7 @@ impl Streak {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Gate {
     until: Option<Instant>,
-    probe: Option<Uuid>,
+    probe: Option<LaneKey>,
     streak: Streak,
     /// Whether only a write of the kind that failed opens it; otherwise any answer does.
     strict: bool,
@@ -57,45 +63,45 @@ impl Gate {
         self.until.filter(|_| self.probe.is_none())
     }
 
-    pub(super) fn is_probe(&self, workload: Uuid) -> bool {
-        self.probe == Some(workload)
+    pub(super) fn is_probe(&self, lane: LaneKey) -> bool {
+        self.probe == Some(lane)
     }
 
     pub(super) fn streak(&self) -> Streak {
         self.streak
     }
 
-    /// `workload` passes.
-    pub(super) fn pass(&mut self, workload: Uuid) {
-        self.probe = self.until.map(|_| workload);
+    /// `lane` passes.
+    pub(super) fn pass(&mut self, lane: LaneKey) {
+        self.probe = self.until.map(|_| lane);
     }
 
-    /// `workload` has failed. `delay` is given the number of failures so far, from 1.
+    /// A write of `lane` has failed. `delay` is given the number of failures so far, from 1.
     pub(super) fn close(
         &mut self,
-        workload: Uuid,
+        lane: LaneKey,
         strict: bool,
         now: Instant,
         delay: impl Fn(u32) -> Duration,
     ) {
         // Several failures of one outage count as one: only the probe's failure lengthens the wait.
-        if self.until.is_none() || self.is_probe(workload) {
+        if self.until.is_none() || self.is_probe(lane) {
             self.streak.grow(now);
             self.until = Some(later(now, delay(self.streak.failures)));
         }
         self.strict |= strict;
-        self.give_back(workload);
+        self.give_back(lane);
     }
 
     /// The probe is back and shows nothing: the next one may go at once.
-    pub(super) fn give_back(&mut self, workload: Uuid) {
-        self.probe = self.probe.filter(|probe| *probe != workload);
+    pub(super) fn give_back(&mut self, lane: LaneKey) {
+        self.probe = self.probe.filter(|probe| *probe != lane);
     }
 
-    /// A write of `workload` was answered, though it created nothing. True when that opened the gate.
-    pub(super) fn answered(&mut self, workload: Uuid) -> bool {
+    /// A write of `lane` was answered, though it created nothing. True when that opened the gate.
+    pub(super) fn answered(&mut self, lane: LaneKey) -> bool {
         if self.strict {
-            self.give_back(workload);
+            self.give_back(lane);
             return false;
         }
         self.open()

@@ -18,15 +18,18 @@ const LASTING_TIME: Duration = Duration::from_secs(30);
 
 /// The writes that are held.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum HoldScope {
+pub enum HoldScope {
+    /// All of them.
     All,
+    /// Those of one namespace.
     Namespace(String),
+    /// Those of one workload.
     Workload(Uuid),
 }
 
 impl HoldScope {
     /// The writes that a failure of `workload` in `namespace` holds; none when it will probably have passed soon.
-    pub(super) fn of(
+    pub fn of(
         cause: Cause,
         failed: &Failed,
         workload: Uuid,
@@ -34,7 +37,7 @@ impl HoldScope {
         now: Instant,
     ) -> Option<Self> {
         match failed.scope {
-            Scope::All | Scope::Unclear if lasts(cause, failed.gate, now) => Some(Self::All),
+            Scope::All if lasts(cause, failed.gate, now) => Some(Self::All),
             Scope::Namespace if lasts(cause, failed.lane, now) => {
                 Some(Self::Namespace(namespace.to_owned()))
             }
@@ -46,17 +49,17 @@ impl HoldScope {
 
 /// Whether failures in a row hold writing.
 fn lasts(cause: Cause, streak: Streak, now: Instant) -> bool {
-    let is_long = streak
-        .since
-        .is_some_and(|since| now.duration_since(since) >= LASTING_TIME);
+    let is_long = streak.lasts(LASTING_TIME, now);
     !cause.passing || streak.failures >= LASTING_ATTEMPTS || is_long
 }
 
 /// A reason for which writing is held, and the writes that are held for it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Hold {
-    pub(super) reason: &'static str,
-    pub(super) scope: HoldScope,
+pub struct Hold {
+    /// One CamelCase word.
+    pub reason: &'static str,
+    /// The writes that are held.
+    pub scope: HoldScope,
 }
 
 impl Hold {
@@ -64,7 +67,9 @@ impl Hold {
     fn ends_with(&self, passing: bool, proof: Proof, workload: Uuid, namespace: &str) -> bool {
         match &self.scope {
             HoldScope::All => proof == Proof::Created || passing,
-            HoldScope::Namespace(held) => proof != Proof::Answered && held == namespace,
+            HoldScope::Namespace(held) => {
+                (proof != Proof::Answered || passing) && held == namespace
+            }
             HoldScope::Workload(held) => *held == workload,
         }
     }
@@ -72,19 +77,27 @@ impl Hold {
 
 /// All holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Holds {
-    /// Whether each of them is transient.
-    present: BTreeMap<Hold, bool>,
+pub struct Holds {
+    present: BTreeMap<Hold, HoldState>,
+}
+
+/// The properties of a hold that do not tell it from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct HoldState {
+    /// Whether it is transient.
+    passing: bool,
+    since: Instant,
 }
 
 impl Holds {
     /// Adds a hold, unless `workload`, which failed, is known to fail by itself. True when the hold is new.
-    pub(super) fn raise(
+    pub fn raise(
         &mut self,
         reason: &'static str,
         scope: &HoldScope,
         workload: Uuid,
         passing: bool,
+        now: Instant,
     ) -> bool {
         let own = Hold {
             reason,
@@ -94,18 +107,32 @@ impl Holds {
             return false;
         }
         let scope = scope.clone();
-        self.present
-            .insert(Hold { reason, scope }, passing)
-            .is_none()
+        let state = HoldState {
+            passing,
+            since: now,
+        };
+        let mut is_new = false;
+        let present = self.present.entry(Hold { reason, scope });
+        let present = present.or_insert_with(|| {
+            is_new = true;
+            state
+        });
+        present.passing = passing;
+        is_new
+    }
+
+    /// Every hold, and since when it lasts.
+    pub fn present(&self) -> impl Iterator<Item = (&Hold, Instant)> {
+        self.present.iter().map(|(hold, state)| (hold, state.since))
     }
 
     /// Whether anything is held for `reason`.
-    pub(super) fn holds(&self, reason: &str) -> bool {
+    pub fn holds(&self, reason: &str) -> bool {
         self.present.keys().any(|hold| hold.reason == reason)
     }
 
     /// A write of `workload` was settled. Returns the holds that are over with it; all of them when the queue is idle.
-    pub(super) fn settle(
+    pub fn settle(
         &mut self,
         proof: Proof,
         workload: Uuid,
@@ -116,18 +143,18 @@ impl Holds {
     }
 
     /// A write failed, but was answered. Returns the holds that are over with it: those because nothing answered.
-    pub(super) fn answered(&mut self) -> Vec<Hold> {
+    pub fn answered(&mut self) -> Vec<Hold> {
         self.end(|hold, passing| passing && hold.scope == HoldScope::All)
     }
 
     /// Everything is over.
-    pub(super) fn clear(&mut self) -> Vec<Hold> {
+    pub fn clear(&mut self) -> Vec<Hold> {
         self.end(|_, _| true)
     }
 
     fn end(&mut self, is_over: impl Fn(&Hold, bool) -> bool) -> Vec<Hold> {
         self.present
-            .extract_if(.., |hold, passing| is_over(hold, *passing))
+            .extract_if(.., |hold, state| is_over(hold, state.passing))
             .map(|(hold, _)| hold)
             .collect()
     }
@@ -190,7 +217,8 @@ mod tests {
 
     fn start() -> Holds {
         let mut holds = Holds::default();
-        let mut raise = |reason, passing| holds.raise(reason, &scope(reason), TWO, passing);
+        let mut raise =
+            |reason, passing| holds.raise(reason, &scope(reason), TWO, passing, Instant::now());
         assert!(raise("QuotaExceeded", false));
         assert!(!raise("QuotaExceeded", false), "told once");
         assert!(raise("Forbidden", false));
@@ -223,7 +251,7 @@ mod tests {
     #[test]
     fn a_workload_that_fails_by_itself_raises_no_other_hold_for_the_same_reason() {
         let mut holds = start();
-        assert!(!holds.raise("ServerError", &HoldScope::All, TWO, true));
-        assert!(holds.raise("ServerError", &HoldScope::All, ONE, true));
+        assert!(!holds.raise("ServerError", &HoldScope::All, TWO, true, Instant::now()));
+        assert!(holds.raise("ServerError", &HoldScope::All, ONE, true, Instant::now()));
     }
 }

@@ -1,16 +1,22 @@
 //! The creation of a Revision, and the consequence of each answer to it.
 //!
-//! In: a Revision. Out: whether it is settled or comes again. A Revision that exists is compared, one that is too large
-//! loses its data, one that is refused or whose namespace is gone is counted and left out.
+//! In: a Revision. Out: whether it is settled or comes again. A Revision that exists is compared. One that is too large
+//! loses its data; one that the definition of Revisions refuses loses whatever is not needed, its data last, and becomes
+//! a Gap in the end. One that something else denies comes again. One whose namespace is gone is counted and left out:
+//! nothing else is settled without a stored object.
 
 use super::super::fault::{Fault, FaultReason};
+use super::super::gap::gap;
 use super::super::queue::{Proof, Scope};
 use super::request::{self, DEADLINE};
 use super::{WriteResult, Writer};
+use crate::clock;
 use crate::metrics::{kind, kind_reason};
 use crate::mutant::{self, Mutant};
 use crate::revision::Revision;
+use crate::watch::{Lost, Reason};
 use kube::Api;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -23,8 +29,10 @@ impl Writer {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::debug!(%error, revision = revision.metadata.name, "create failed");
-                let message = format!("{error:#}");
-                return WriteResult::passing(Scope::All, FaultReason::Network, message, None);
+                // A webhook that hangs concerns its namespace, and hangs again.
+                return unanswered(&error, |message| {
+                    WriteResult::held(Scope::Namespace, FaultReason::Timeout, message)
+                });
             }
         };
         if answer.is_success() {
@@ -38,10 +46,13 @@ impl Writer {
             Fault::Exists => self.compare(revision).await,
             Fault::TooLarge => self.shrink(revision),
             Fault::NamespaceGone => self.leave(revision),
-            Fault::Refused(reason) => self.refuse(revision, reason, &answer.message()),
+            Fault::Invalid => self.reduce(revision, FaultReason::Invalid, &answer.message()),
+            Fault::Held(FaultReason::Denied, _) if mutant::is(Mutant::DenialDropped) => {
+                WriteResult::Settled(Proof::Answered)
+            }
             Fault::Held(reason, scope) => WriteResult::held(scope, reason, answer.message()),
-            Fault::Passing(reason, after) => {
-                WriteResult::passing(Scope::All, reason, answer.message(), after)
+            Fault::Passing(reason, scope, after) => {
+                WriteResult::passing(scope, reason, answer.message(), after)
             }
         }
     }
@@ -112,20 +123,12 @@ impl Writer {
 
     /// Takes the data out of the snapshot; the digest stays.
     fn shrink(&self, revision: &mut Revision) -> WriteResult {
-        match &mut revision.spec.snapshot {
-            Some(snapshot) if snapshot.data.is_some() => {
-                snapshot.data = None;
-                snapshot.oversize = true;
-            }
-            _ => {
-                let message = "it is too large even without its data";
-                return self.refuse(revision, FaultReason::TooLarge, message);
-            }
+        if !revision.without_data() {
+            let message = "it is too large even without its data";
+            return self.reduce(revision, FaultReason::TooLarge, message);
         }
-        self.metrics
-            .oversize
-            .get_or_create(&kind(&revision.spec.workload.kind))
-            .inc();
+        let labels = kind(&revision.spec.workload.kind);
+        self.metrics.oversize.get_or_create(&labels).inc();
         let name = name(revision);
         tracing::warn!(
             revision = name,
@@ -135,30 +138,76 @@ impl Writer {
             "Revision {name} holds the digest but not the content: the workload is too large to be stored twice"
         );
         self.reporter.warn(revision, "RevisionOversize", note);
-        WriteResult::passing(Scope::Workload, FaultReason::TooLarge, String::new(), None)
+        again(FaultReason::TooLarge)
     }
 
-    fn refuse(&self, revision: &Revision, reason: FaultReason, message: &str) -> WriteResult {
+    /// Takes out whatever a Revision does not need, then its data; at last a Gap takes its place. A Gap stays.
+    fn reduce(&self, revision: &mut Revision, reason: FaultReason, message: &str) -> WriteResult {
         self.count_refused(revision, reason);
-        let name = name(revision);
-        let reason = reason.as_str();
+        let name = name(revision).to_owned();
+        let reduced = if revision.without_extras() {
+            "it is recorded without its view, change cause, source and author"
+        } else if revision.without_data() {
+            "it is recorded without its data"
+        } else if revision.spec.gap.is_none() {
+            *revision = self.closed(revision);
+            "a Gap is recorded in its place"
+        } else {
+            return WriteResult::held(Scope::Workload, reason, message.to_owned());
+        };
+        let reason_word = reason.as_str();
         tracing::error!(
             revision = name,
-            reason,
+            reason = reason_word,
             message,
-            "the API server refuses this Revision; it is not recorded"
+            "refused: {reduced}"
         );
-        self.reporter.warn(
-            revision,
-            "RevisionRefused",
-            format!("Revision {name} was refused ({reason}): {message}"),
-        );
-        WriteResult::Settled(Proof::Answered)
+        let note = format!("Revision {name} was refused ({reason_word}), {reduced}: {message}");
+        self.reporter.warn(revision, "RevisionRefused", note);
+        again(reason)
+    }
+
+    /// The Gap for the generation of a Revision that the API server refuses.
+    fn closed(&self, revision: &Revision) -> Revision {
+        let spec = &revision.spec;
+        let at = spec.resource_version.parse().unwrap_or_default();
+        let lost = Lost {
+            uid: spec.workload.uid,
+            namespace: namespace(revision).to_owned(),
+            name: spec.workload.name.clone(),
+            generations: spec.generation..=spec.generation,
+            reason: Reason::Refused,
+            from: at,
+            at,
+            api_version: spec.workload.api_version.clone(),
+        };
+        let labels = kind_reason(&spec.workload.kind, lost.reason.as_str());
+        self.metrics.gap_generations.get_or_create(&labels).inc();
+        self.metrics.lost.get_or_create(&labels).inc();
+        gap(&spec.workload.kind, &lost, clock::now())
     }
 
     fn count_refused(&self, revision: &Revision, reason: FaultReason) {
         let labels = kind_reason(&revision.spec.workload.kind, reason.as_str());
         self.metrics.refused.get_or_create(&labels).inc();
+    }
+}
+
+/// The write comes again at once, as another one.
+fn again(reason: FaultReason) -> WriteResult {
+    WriteResult::passing(Scope::Workload, reason, String::new(), None)
+}
+
+/// There was no answer: no connection, or `silence` until the deadline.
+pub(super) fn unanswered(
+    error: &anyhow::Error,
+    silence: impl FnOnce(String) -> WriteResult,
+) -> WriteResult {
+    let message = format!("{error:#}");
+    if error.is::<Elapsed>() {
+        silence(message)
+    } else {
+        WriteResult::passing(Scope::All, FaultReason::Network, message, None)
     }
 }
 

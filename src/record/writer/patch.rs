@@ -4,6 +4,7 @@
 
 use super::super::fault::{Fault, FaultReason};
 use super::super::queue::{Proof, Scope, StatusPatch};
+use super::create::unanswered;
 use super::request;
 use super::{WriteResult, Writer};
 
@@ -17,8 +18,9 @@ impl Writer {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::debug!(%error, name, "a status could not be written");
-                let message = format!("{error:#}");
-                return WriteResult::passing(Scope::All, FaultReason::Network, message, None);
+                return unanswered(&error, |message| {
+                    WriteResult::passing(Scope::Workload, FaultReason::Timeout, message, None)
+                });
             }
         };
         let settled = WriteResult::Settled(Proof::Answered);
@@ -34,11 +36,11 @@ impl Writer {
             }
             // Creates of other workloads matter more than a status.
             Fault::Held(reason, _) => WriteResult::held(Scope::Workload, reason, answer.message()),
-            Fault::Passing(reason, after) => {
+            Fault::Passing(reason, _, after) => {
                 WriteResult::passing(Scope::Workload, reason, answer.message(), after)
             }
             Fault::NamespaceGone => WriteResult::Settled(Proof::NamespaceGone),
-            Fault::Exists | Fault::TooLarge | Fault::Refused(_) => {
+            Fault::Exists | Fault::TooLarge | Fault::Invalid => {
                 tracing::warn!(
                     name,
                     namespace,

@@ -14,7 +14,9 @@ use kube::core::Status;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// A create that takes longer is repeated: its name makes that safe.
+/// A create that takes longer is repeated: its name makes that safe. The API server asks a webhook for up to 30 seconds.
+const CREATE_DEADLINE: Duration = Duration::from_secs(35);
+/// The deadline of everything else.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// An API server, or a proxy before it, cannot make the writer wait for longer.
 const LONGEST_RETRY_AFTER: u64 = 60;
@@ -71,7 +73,8 @@ pub(super) async fn post(client: &Client, revision: &Revision) -> anyhow::Result
     // Strict, or an old definition would prune a new field into an object that cannot change.
     let uri = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict");
     let body = serde_json::to_vec(revision)?;
-    send(client, Request::post(uri), "application/json", body).await
+    let create = Request::post(uri);
+    send(client, create, "application/json", body, CREATE_DEADLINE).await
 }
 
 /// Patches the recorder's own fields of a Revision's status.
@@ -90,6 +93,7 @@ pub(super) async fn patch_status(
         Request::patch(uri),
         "application/merge-patch+json",
         body,
+        DEADLINE,
     )
     .await
 }
@@ -99,12 +103,13 @@ async fn send(
     request: request::Builder,
     content_type: &str,
     body: Vec<u8>,
+    deadline: Duration,
 ) -> anyhow::Result<ApiAnswer> {
     let request = request
         .header(header::CONTENT_TYPE, content_type)
         .header(header::ACCEPT, ACCEPT)
         .body(Body::from(body))?;
-    timeout(DEADLINE, read(client.send(request))).await?
+    timeout(deadline, read(client.send(request))).await?
 }
 
 async fn read(

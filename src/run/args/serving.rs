@@ -20,7 +20,8 @@ pub struct ServeArgs {
         default_value = "0.0.0.0:8443"
     )]
     pub listen: SocketAddr,
-    /// Where /livez, /readyz and /metrics listen; on a loopback address without TLS, and everybody may read metrics
+    /// Where /livez, /readyz, /metrics and /status listen; on a loopback address without TLS, and
+    /// everybody may read all of them
     #[arg(
         long,
         env = "REVISOR_ADMIN_LISTEN",

@@ -6,6 +6,7 @@ use super::{Stream, WAITS};
 use crate::client::page::has_status;
 use crate::metrics;
 use crate::revision::Observed;
+use crate::watch::edge::{self, EdgeError, Unordered};
 use crate::watch::exact::Unserved;
 use crate::watch::{Fact, Sink};
 use crate::workload::{Change, Op, Resource, ResourceVersion, Version};
@@ -13,6 +14,7 @@ use futures::StreamExt;
 use http::Request;
 use kube::api::WatchEvent;
 use serde_json::value::RawValue;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -92,7 +94,15 @@ impl<S: Sink> Stream<S> {
         let lasting = Duration::from_secs(seconds.into());
         let mut silent = true;
         while !self.is_reached(replay.as_deref(), *last) {
-            let event = match timeout(lasting + GRACE, events.next()).await {
+            if self.outlet.has_postponed() && self.resume(resource).await.is_err() {
+                return Ok(End::Absent);
+            }
+            let next = tokio::select! {
+                biased;
+                Ok(()) = self.freed.changed() => continue,
+                next = timeout(lasting + GRACE, events.next()) => next,
+            };
+            let event = match next {
                 Ok(Some(event)) => event,
                 Ok(None)
                     if silent && replay.as_ref().is_some_and(|replay| replay.is_over(opened)) =>
@@ -148,8 +158,13 @@ impl<S: Sink> Stream<S> {
             Err(error) => return Err(error.into()),
         };
         self.failures = 0;
-        let Some(change) = self.edge(resource, Observed::Watch, op, raw) else {
-            return Ok(Some(End::Expired));
+        let change = match edge::change(resource, Observed::Watch, op, raw) {
+            Ok(change) => change,
+            Err(EdgeError::NoGeneration(object)) => {
+                self.pass_by(object, last).await;
+                return Ok(None);
+            }
+            Err(error) => return Ok(Some(self.unreadable(&error).await)),
         };
         let at = change.resource_version;
         if at <= *last {
@@ -163,10 +178,36 @@ impl<S: Sink> Stream<S> {
         Ok(None)
     }
 
+    /// Moves `last` along an object that cannot be ordered: a list would show it just as it is.
+    async fn pass_by(&mut self, object: Unordered, last: &mut ResourceVersion) {
+        let at = object.at;
+        self.skip(object).await;
+        if at > *last {
+            *last = at;
+            self.moved(at).await;
+        }
+    }
+
+    /// Counts an object that cannot be ordered, and passes on that the kind has such objects when it is the first one.
+    pub(super) async fn skip(&mut self, object: Unordered) {
+        self.count_undecodable();
+        let labels = metrics::kind(&self.kind.kind);
+        let before = self.metrics.unordered.get_or_create(&labels).set(1);
+        if before == 0 {
+            let Unordered {
+                namespace, name, ..
+            } = object;
+            self.outlet.tell(Fact::Unordered { namespace, name }).await;
+        }
+    }
+
     /// Passes on one change, after the generations that have to be read before it.
     async fn pass(&mut self, resource: &Arc<Resource>, change: Change) -> Result<(), Unserved> {
         if self.outlet.known().contradicts(&change) {
             self.start_over(change.resource_version).await;
+        }
+        if self.outlet.postpones(&change).await {
+            return Ok(());
         }
         if let Some(behind) = self.behind(&change) {
             let history = self.exact.history(resource, &behind).await?;
@@ -229,7 +270,7 @@ impl<S: Sink> Stream<S> {
         End::Expired
     }
 
-    async fn unreadable(&mut self, error: &serde_json::Error) -> End {
+    async fn unreadable(&mut self, error: &(impl Display + Sync)) -> End {
         self.count_undecodable();
         tracing::error!(%error, "an event could not be read; listing again");
         sleep(WAITS.0).await;

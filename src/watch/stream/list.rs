@@ -65,7 +65,7 @@ impl<S: Sink> Stream<S> {
     pub(super) async fn list(&mut self, resource: &Arc<Resource>) -> Result<Listed, NoList> {
         let labels = metrics::kind(&self.kind.kind);
         self.metrics.lists.get_or_create(&labels).inc();
-        self.outlet.listing().await;
+        self.was_recorded |= self.outlet.listing().await;
         let asked = clock::now() - STALENESS;
         let seen = self.seen();
         let mut listed = Listed::default();
@@ -73,9 +73,10 @@ impl<S: Sink> Stream<S> {
         loop {
             let page = self.exact.present(resource, PAGE, &token, false).await?;
             self.believe(resource, page.at, seen).await?;
+            self.restore(resource, page.at).await?;
             self.heard(true).await;
             for raw in page.items {
-                if let Some(change) = self.edge(resource, Observed::List, Op::Added, raw) {
+                if let Some(change) = self.edge(resource, Observed::List, Op::Added, raw).await {
                     self.place(change, page.at, &mut listed).await?;
                 }
             }
@@ -154,7 +155,7 @@ impl<S: Sink> Stream<S> {
             let page = self.exact.present(resource, PAGE, &token, true).await?;
             self.believe(resource, page.at, seen).await?;
             for raw in page.items {
-                let Some(change) = self.edge(resource, Observed::List, Op::Added, raw) else {
+                let Some(change) = self.edge(resource, Observed::List, Op::Added, raw).await else {
                     continue;
                 };
                 listed.saw(change.uid);
@@ -194,7 +195,7 @@ impl<S: Sink> Stream<S> {
                 return Ok(());
             }
         };
-        let Some(whole) = self.edge(resource, Observed::List, Op::Added, raw) else {
+        let Some(whole) = self.edge(resource, Observed::List, Op::Added, raw).await else {
             return Ok(());
         };
         let need = self.outlet.need(&whole);

@@ -10,10 +10,11 @@ use crate::watch::exact::Unserved;
 use crate::watch::{Lost, Reason, Recorded, Sink};
 use crate::workload::{Change, Op, Resource, ResourceVersion, Version};
 use futures::StreamExt;
+use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// So many objects are read back at the same time.
-const SIDE_BY_SIDE: usize = 16;
+pub(super) const SIDE_BY_SIDE: usize = 16;
 
 impl<S: Sink> Stream<S> {
     /// Reads the history of objects that moved, and the ends of workloads that are gone since before `by`.
@@ -61,7 +62,7 @@ impl<S: Sink> Stream<S> {
     }
 
     /// A workload that is gone: its history up to the last state that was found, and that.
-    async fn ended_before(
+    pub(super) async fn ended_before(
         &mut self,
         resource: &Arc<Resource>,
         from: Version,
@@ -72,7 +73,9 @@ impl<S: Sink> Stream<S> {
         self.tell(resource, &behind, history).await?;
         let end_unknown = (last.op != Op::Deleted).then(|| Recorded::of(&last));
         self.outlet.change(last).await;
-        if let Some(recorded) = end_unknown {
+        if let Some(recorded) = end_unknown
+            && !self.outlet.ends_later(recorded.uid)
+        {
             self.outlet.gone(recorded).await;
         }
         Ok(())
@@ -161,6 +164,22 @@ impl<S: Sink> Stream<S> {
         self.outlet.lost(lost).await;
     }
 
+    /// The states of objects of the past.
+    pub(super) async fn edges(
+        &mut self,
+        resource: &Arc<Resource>,
+        objects: Vec<Box<RawValue>>,
+    ) -> Vec<Change> {
+        let mut changes = Vec::with_capacity(objects.len());
+        for raw in objects {
+            changes.extend(
+                self.edge(resource, Observed::Repair, Op::Modified, raw)
+                    .await,
+            );
+        }
+        changes
+    }
+
     /// Looks at everything that was there at one place for objects that came after the position and are gone.
     pub(super) async fn sample(
         &mut self,
@@ -172,10 +191,7 @@ impl<S: Sink> Stream<S> {
             join.sampled(None, self.outlet.known());
             return Ok(());
         };
-        let changes: Vec<_> = objects
-            .into_iter()
-            .filter_map(|raw| self.edge(resource, Observed::Repair, Op::Modified, raw))
-            .collect();
+        let changes = self.edges(resource, objects).await;
         let seen: Vec<_> = changes
             .iter()
             .map(|change| (change.uid, change.generation))

@@ -3,7 +3,7 @@
 use super::people::{People, account, grant, read_revisions, token};
 use super::rest::{Answer, Rest};
 use super::stage::{secure, workload};
-use crate::support::{Revisor, World, command, free_port, world};
+use crate::support::{Revisor, World, world};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use devcluster::{Component, Options};
@@ -13,7 +13,6 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
-use std::io::Write;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Answers are kept for 10 s here and for 10 s in the API server.
@@ -341,71 +340,6 @@ async fn the_right_to_get_the_workload_itself_can_be_demanded() {
             "{answer:?}"
         );
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn metrics_are_for_those_who_may_and_probes_for_everybody() {
-    let world = world();
-    let namespace = world.namespace("metrics").await;
-    let client = world.client().await;
-    for name in ["prometheus", "nobody"] {
-        account(&client, &namespace, name).await;
-    }
-    let rules = json!([{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]);
-    grant(&client, (&namespace, "prometheus"), None, &rules).await;
-    let port = free_port();
-    // Not a loopback address, so with TLS and authentication.
-    let address = format!("0.0.0.0:{port}");
-    let server = Revisor::launch_on(world.cluster.kubeconfig(), &address, &[]);
-    let rest = Rest::at(&format!("https://127.0.0.1:{port}"));
-    let deadline = Instant::now() + Duration::from_secs(40);
-    while !rest
-        .try_ask(Method::GET, "/readyz", &[], "")
-        .await
-        .is_ok_and(|answer| answer.status == 200)
-    {
-        assert!(Instant::now() < deadline, "{}", server.log());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert_eq!(rest.get("/livez").await.status, 200);
-    assert_eq!(rest.get("/metrics").await.status, 401);
-    let nobody = token(&client, &namespace, "nobody", &[]).await;
-    let refused = rest.with(&nobody).get("/metrics").await;
-    assert_eq!(
-        (refused.status, refused.json()["code"].as_u64()),
-        (403, Some(403))
-    );
-    let allowed = token(&client, &namespace, "prometheus", &[]).await;
-    let metrics = rest.with(&allowed).get("/metrics").await;
-    assert_eq!(metrics.status, 200);
-    assert!(
-        metrics
-            .text()
-            .contains("revisor_reviews_total{review=\"access\",outcome=\"No\"} 1"),
-        "{}",
-        metrics.text()
-    );
-    let status = |token: &str, more: &[&str]| {
-        let mut file = tempfile::NamedTempFile::new().expect("a file");
-        file.write_all(token.as_bytes()).expect("written");
-        let admin = format!("https://127.0.0.1:{port}");
-        let path = file.path().display().to_string();
-        command(&[&["status", "--admin", &admin, "--token-file", &path], more].concat())
-    };
-    let out = status(&allowed, &["--insecure-skip-tls-verify"]);
-    assert!(
-        out.status.success() && out.stdout.starts_with(b"ready: ok"),
-        "{out:?}"
-    );
-    let refused = status(&nobody, &["--insecure-skip-tls-verify"]);
-    assert!(
-        String::from_utf8_lossy(&refused.stderr).contains("cannot get path"),
-        "{refused:?}"
-    );
-    assert!(
-        !status(&allowed, &[]).status.success(),
-        "a certificate that nobody signed was taken"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,8 @@ pub struct Bounds {
     pub kills: u8,
     /// Compactions, each to any place.
     pub compactions: u8,
+    /// Times that the checkpoint is deleted.
+    pub losses: u8,
     /// Restarts of the API server: a watch from an older place than the present one is refused.
     pub restarts: u8,
     /// Lists that are answered from a place that is older than one that the replica has seen.
@@ -34,6 +36,8 @@ pub struct Bounds {
     /// Seconds from one write to the next. A place is taken to be a minute older than the list that showed it, so with
     /// fewer than sixty the times of the smallest bounds tell nothing.
     pub seconds: u16,
+    /// Whether nothing was recorded before.
+    pub first_start: bool,
     /// Whether something can happen between a sample and the reads of what it has shown.
     pub samples_split: bool,
     /// Whether the end of a workload has to be stored although no audit has looked for it.
@@ -49,6 +53,7 @@ impl Bounds {
         replicas: 1,
         kills: 0,
         compactions: 0,
+        losses: 0,
         restarts: 0,
         stale: 0,
         lagging: 0,
@@ -57,6 +62,7 @@ impl Bounds {
         audits: 0,
         checks: 0,
         seconds: 100,
+        first_start: false,
         samples_split: false,
         ends_at_once: false,
     };
@@ -71,6 +77,7 @@ impl fmt::Display for Bounds {
             replicas,
             kills,
             compactions,
+            losses,
             restarts,
             stale,
             lagging,
@@ -79,6 +86,7 @@ impl fmt::Display for Bounds {
             audits,
             checks,
             seconds,
+            first_start,
             samples_split,
             ends_at_once,
         } = self;
@@ -89,6 +97,7 @@ impl fmt::Display for Bounds {
         let faults = [
             (kills, "kills"),
             (compactions, "compactions"),
+            (losses, "lost checkpoints"),
             (restarts, "restarts of the API server"),
             (stale, "stale lists"),
             (lagging, "lagging lists"),
@@ -101,6 +110,7 @@ impl fmt::Display for Bounds {
             write!(f, ", {count} {what}")?;
         }
         let ways = [
+            (first_start, "first start"),
             (samples_split, "samples split"),
             (ends_at_once, "ends at once"),
         ];

@@ -1,32 +1,19 @@
 //! The order of writes and their holds, in every order of events.
 //!
 //! In: [`Bounds`]. Out: a [`Report`], with a way to each rule that is broken. The decisions are the product's own plain
-//! values: `Lanes` with its gates, and `Holds`, whose files are compiled here as they are, since the product keeps them
-//! to itself. [`world`] repeats the few lines by which `Queue` asks them. A write may fail for any cause, so many times
-//! as the bounds say: then the cause has ended, every way comes to an end, and there everything has to be settled.
+//! values: `Lanes` with its gates, and `Holds`. [`world`] repeats the few lines by which `Queue` asks them. A write may
+//! fail for any cause, so many times as the bounds say: then the cause has ended, every way comes to an end, and there
+//! everything has to be settled.
 //!
-//! Not here: the budget of the queue, its lock, and how it wakes the writers; waits of other lengths than a second for
-//! each failure in a row.
+//! Not here: the budget of the queue, its lock, and how it wakes the writers; which entries of the ledger go with a
+//! Revision that steps aside; waits of other lengths than a second for each failure in a row.
 
 mod action;
 mod contract;
-#[path = "../../../src/record/queue/evidence.rs"]
-mod evidence;
-#[path = "../../../src/record/queue/gate.rs"]
-mod gate;
-#[path = "../../../src/record/queue/holds.rs"]
-mod holds;
-#[expect(
-    clippy::module_inception,
-    dead_code,
-    reason = "the file and its name are the product's; how writers are woken is not asked"
-)]
-#[path = "../../../src/record/queue/lanes.rs"]
-mod lanes;
 mod rules;
 mod world;
 
-pub use action::{Action, Failure, Fate, Workload};
+pub use action::{Action, Edit, Failure, Fate, Workload};
 pub use world::World;
 
 use crate::explore::{Explored, Report, explore};
@@ -50,6 +37,10 @@ pub enum Defect {
     OwnHoldsAll,
     /// A hold does not hear of writes that are settled.
     HoldNeverEnds,
+    /// The lanes do not learn how long failures last.
+    TimeStands,
+    /// One namespace may have all writers.
+    ShareIgnored,
 }
 
 /// How much of everything can happen.
@@ -59,14 +50,20 @@ pub struct Bounds {
     pub workloads: u8,
     /// Writes.
     pub writes: u8,
+    /// How many of them may be of statuses.
+    pub statuses: u8,
     /// Writes that are under way at the same time.
     pub writers: u8,
+    /// How many of them may be of one namespace.
+    pub share: u8,
     /// Failures, each for any cause.
     pub failures: u8,
     /// Times that a write is settled by another answer than that it was created.
     pub refusals: u8,
     /// Seconds that pass although nothing waits for them.
     pub seconds: u8,
+    /// Times that half a minute passes.
+    pub half_minutes: u8,
     /// Times that the queue is cleared, since history was restored.
     pub clears: u8,
     /// A defect around the lanes.
@@ -78,10 +75,13 @@ impl Bounds {
     pub const CALM: Self = Self {
         workloads: 3,
         writes: 3,
+        statuses: 0,
         writers: 2,
+        share: 2,
         failures: 0,
         refusals: 0,
         seconds: 0,
+        half_minutes: 0,
         clears: 0,
         defect: None,
     };
@@ -110,7 +110,7 @@ impl Model for Queueing {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        rules::all()
+        rules::all(self.0.half_minutes > 0)
     }
 }
 
@@ -130,17 +130,21 @@ impl fmt::Display for Bounds {
         let Self {
             workloads,
             writes,
+            statuses,
             writers,
+            share,
             failures,
             refusals,
             seconds,
+            half_minutes,
             clears,
             defect,
         } = self;
         write!(
             f,
-            "{writes} writes of {workloads} workloads, {writers} writers, {failures} failures, \
-             {refusals} refusals, {seconds} s too late, {clears} clears"
+            "{writes} writes, {statuses} of statuses, of {workloads} workloads, {writers} writers, \
+             {share} for a namespace, {failures} failures, {refusals} refusals, {seconds} s too late, \
+             {half_minutes} half minutes, {clears} clears"
         )?;
         defect.map_or(Ok(()), |defect| write!(f, ", {defect:?}"))
     }

@@ -7,9 +7,10 @@
 //!
 //! Not here, since other tests have it: content (every generation is a change, and every object is selected), what
 //! cannot be read, failures that only delay something, lists of several pages, a cache that is behind the stored
-//! Revisions, Events that are lost with the process, a restored etcd, and the first start without a checkpoint. Coarser
-//! than the product: the search for the last state of an object is one read, several objects are read back one after
-//! the other, and a Revision arrives in the same moment as the answer to its POST.
+//! Revisions, Events that are lost with the process, a restored etcd, a past that cannot be read at all, a namespace
+//! without room, and exceptions of the checkpoint. Coarser than the product: the search for the last state of an object,
+//! and that for the beginning, is one read, several objects are read back one after the other, and a Revision arrives in
+//! the same moment as the answer to its POST.
 //!
 //! Two smaller models stand beside it: [`election`] of who leads, and [`lanes`] of the order of writes. [`explore`]
 //! takes them through every state.
@@ -21,6 +22,7 @@ extern crate self as k8s_openapi;
 #[cfg(not(test))]
 use election::k8s::{api, apimachinery, jiff};
 
+pub mod beginning;
 pub mod bounds;
 pub mod check;
 #[cfg(not(test))]

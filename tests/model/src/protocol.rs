@@ -31,6 +31,9 @@ impl Replica {
             Vec::new()
         };
         self.known.listing(&heads);
+        if self.is_beginning {
+            self.begins(!heads.is_empty());
+        }
         if !self.believes(at) {
             return;
         }
@@ -74,9 +77,13 @@ impl Replica {
         self.origin = self.dates.since().or(self.newest_list);
         self.at = since.unwrap_or_default();
         self.phase = Phase::Following;
+        store.list(number(listed.at()));
         self.joining = Some(Joining {
             listed: listed.at(),
-            join: Join::start(listed, since, self.resumable),
+            join: match since.filter(|_| self.is_beginning) {
+                Some(begin) => Join::begin(listed, begin, self.was_recorded),
+                None => Join::start(listed, since, self.resumable),
+            },
             is_audit: false,
         });
         self.go_on(server, store);
@@ -353,6 +360,9 @@ impl Replica {
         if let Some(list) = self.newest_list.filter(|list| list.at == at) {
             self.origin = Some(list);
         }
+        self.is_beginning = false;
+        self.was_recorded = false;
+        self.known.has_begun();
         self.moved(at);
         self.resumed = true;
     }

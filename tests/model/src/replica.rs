@@ -88,6 +88,8 @@ pub struct Joining {
 pub enum Phase {
     /// It does not run.
     Down,
+    /// It has no place to go on from, and looks for the beginning.
+    Beginning,
     /// It needs a list.
     Listing,
     /// It joins a list, or watches.
@@ -96,6 +98,10 @@ pub enum Phase {
 
 /// A replica.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact that the product's `Stream` keeps"
+)]
 pub struct Replica {
     /// Its progress.
     pub phase: Phase,
@@ -113,6 +119,10 @@ pub struct Replica {
     pub book: Book,
     /// The writes that are on their way.
     pub queue: Vec<Item>,
+    /// Whether it had no place to go on from, and has not joined a list since.
+    pub is_beginning: bool,
+    /// Whether workloads were recorded before recording began anew.
+    pub was_recorded: bool,
     /// The newest list.
     pub newest_list: Option<Position>,
     /// The place after which the watch has shown everything.
@@ -137,6 +147,8 @@ impl Replica {
             dates: Dates::default(),
             book: Book::default(),
             queue: Vec::new(),
+            is_beginning: false,
+            was_recorded: false,
             newest_list: None,
             origin: None,
             resumed: false,
@@ -148,12 +160,13 @@ impl Replica {
     /// A process starts, and reads the checkpoint.
     pub fn start(store: &Store) -> Self {
         let mut replica = Self {
-            phase: Phase::Listing,
+            phase: Self::first_phase(store.position()),
+            is_beginning: store.checkpoint.is_none(),
             dates: Dates::new(store.position()),
             ..Self::down()
         };
         if let Some(entry) = &store.checkpoint {
-            replica.book.take_over(entry);
+            replica.book.take_over(entry, *SOME_TIME);
         }
         replica
     }
@@ -220,6 +233,10 @@ impl Replica {
     pub fn gone(&mut self, recorded: &Recorded, store: &mut Store) {
         let Version { generation, at } = recorded.version;
         let object = object(recorded.uid);
+        if self.known.is_gone(recorded.uid) {
+            // Nothing of it was ever recorded: it was there where recording begins.
+            return;
+        }
         self.known.end(recorded.uid, at, false);
         store.ends.insert((object, generation));
         self.push(object, Record::Deleted, at);
@@ -227,6 +244,12 @@ impl Replica {
 
     /// Between these places objects may have come and gone.
     pub fn blind(&mut self, from: ResourceVersion, to: ResourceVersion, store: &mut Store) {
+        // Up to where everything was recorded before is not known without a checkpoint.
+        let from = if self.is_beginning {
+            ResourceVersion::FIRST
+        } else {
+            from
+        };
         self.book.blind(from, to);
         store.blind.insert((number(from), number(to)));
     }
@@ -317,7 +340,7 @@ impl Replica {
         let ack = self.book.ack();
         let blind = self.book.blind_intervals().to_vec();
         let has_come = ack.through != ResourceVersion::default();
-        has_come.then(|| CheckpointEntry::new(ack, blind))
+        has_come.then(|| CheckpointEntry::new(ack, blind, self.book.exceptions()))
     }
 
     /// Whether a state is known already, or is of no interest.

@@ -48,7 +48,11 @@ fn accounts_for(world: &World, write: Write) -> bool {
 
 /// Whether everything up to a place is stored or named, except for what a watch has passed over.
 fn is_durable(world: &World, through: u64) -> bool {
-    let shown = |write: &&Write| write.at <= through && !world.passed_over.contains(&write.at);
+    let beginning = world.store.beginning.as_ref();
+    let shown = |write: &&Write| {
+        let has_begun = beginning.is_none_or(|beginning| beginning.precedes(**write));
+        has_begun && write.at <= through && !world.passed_over.contains(&write.at)
+    };
     let mut writes = world.server.log.iter().filter(shown);
     writes.all(|write| accounts_for(world, *write))
 }
@@ -65,7 +69,9 @@ fn acknowledged_is_stored(world: &World) -> bool {
 
 fn checkpoint_is_durable(world: &World) -> bool {
     let position = world.store.position();
-    position.is_some_and(|position| is_durable(world, number(position.at)))
+    position.map_or(world.store.is_lost, |position| {
+        is_durable(world, number(position.at))
+    })
 }
 
 fn checkpoint_is_old_enough(world: &World) -> bool {
@@ -73,7 +79,8 @@ fn checkpoint_is_old_enough(world: &World) -> bool {
         let first = world.server.after(number(position.at));
         first.is_none_or(|write| position.time <= world.server.time(write.at))
     };
-    world.store.position().is_some_and(is_old_enough)
+    let position = world.store.position();
+    position.map_or(world.store.is_lost, is_old_enough)
 }
 
 /// Whether a replica has come to the end of the history, and has nothing to do.

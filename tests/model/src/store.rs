@@ -1,5 +1,7 @@
 //! The stored Revisions and Gaps, the stored checkpoint, and what was said of what is not stored.
 
+use crate::beginning::Beginning;
+use crate::bounds::Bounds;
 use crate::server::{BEGIN, Object, Server, Write, place, uid};
 use revisor::watch::Position;
 use revisor::watch::checkpoint::CheckpointEntry;
@@ -36,6 +38,10 @@ pub struct Store {
     workloads: BTreeMap<Object, StoredWorkload>,
     /// The checkpoint, as its text is read; none when it cannot be.
     pub checkpoint: Option<CheckpointEntry>,
+    /// Whether there is no checkpoint because it was lost, or none was ever written.
+    pub is_lost: bool,
+    /// Where recording began without a checkpoint.
+    pub beginning: Option<Beginning>,
     /// Intervals in which objects may have come and gone.
     pub blind: BTreeSet<(u64, u64)>,
     /// Workloads whose end is not known, and the last generation that is.
@@ -45,27 +51,45 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store of a recorder that has come to [`BEGIN`]: object 0 is recorded.
-    pub fn new(server: &Server) -> Self {
-        let begin = Ack {
-            through: place(BEGIN),
-            time: server.time(BEGIN),
-        };
+    /// The store of a recorder that has come to [`BEGIN`]: object 0 is recorded. Or that of one that was never started.
+    pub fn new(server: &Server, bounds: Bounds) -> Self {
         let mut store = Self {
             workloads: BTreeMap::new(),
             checkpoint: None,
+            is_lost: true,
+            beginning: None,
             blind: BTreeSet::new(),
             ends: BTreeSet::new(),
             restored: false,
         };
-        store.save(&CheckpointEntry::new(begin, Vec::new()));
-        store.take(0, &Record::Revision(1), place(BEGIN));
+        if !bounds.first_start {
+            let begin = Ack {
+                through: place(BEGIN),
+                time: server.time(BEGIN),
+            };
+            store.save(&CheckpointEntry::new(begin, Vec::new(), Vec::new()));
+            store.take(0, &Record::Revision(1), place(BEGIN));
+        }
         store
     }
 
     /// The checkpoint is written, as text.
     pub fn save(&mut self, entry: &CheckpointEntry) {
         self.checkpoint = CheckpointEntry::decode(&entry.encode()).ok();
+        self.is_lost = false;
+    }
+
+    /// The checkpoint is deleted.
+    pub fn lose(&mut self) {
+        self.checkpoint = None;
+        self.is_lost = true;
+    }
+
+    /// A list shows a place.
+    pub fn list(&mut self, at: u64) {
+        if let Some(beginning) = &mut self.beginning {
+            beginning.list(at);
+        }
     }
 
     /// The position of the checkpoint.
@@ -94,6 +118,16 @@ impl Store {
         self.workloads.iter().map(head).collect()
     }
 
+    /// The first generation of every workload that is stored or named by a Gap.
+    pub fn first_generations(&self) -> BTreeMap<Object, i64> {
+        let first = |(object, workload): (&Object, &StoredWorkload)| {
+            let gaps = workload.gaps.keys().map(|(_, first)| first);
+            let first = workload.revisions.keys().chain(gaps).min();
+            Some((*object, *first?))
+        };
+        self.workloads.iter().filter_map(first).collect()
+    }
+
     /// The generations of an object, among these, that have a Revision.
     pub fn recorded(&self, object: Object, generations: &RangeInclusive<i64>) -> BTreeSet<i64> {
         let range = |workload: &StoredWorkload| {
@@ -108,7 +142,8 @@ impl Store {
         self.workloads.get(&object)
     }
 
-    /// Whether what a write has made is stored, or named by a Gap, a blind interval or an unknown end.
+    /// Whether what a write has made is stored, or named by a Gap, a blind interval or an unknown end; or is not known,
+    /// since recording began later.
     pub fn accounts_for(&self, server: &Server, write: Write) -> bool {
         let Write {
             object, generation, ..
@@ -122,6 +157,12 @@ impl Store {
             || is_stored()
             || ends.any(|(ended, last)| *ended == object && generation > *last)
             || self.is_blind_for(server, object)
+            || !self.expects(server, write)
+    }
+
+    fn expects(&self, server: &Server, write: Write) -> bool {
+        let beginning = self.beginning.as_ref();
+        beginning.is_none_or(|beginning| beginning.expects(server, write))
     }
 
     /// Whether an object lived within a blind interval.

@@ -21,12 +21,16 @@ pub enum Action {
     Delete(Object),
     /// etcd forgets everything before a place.
     Compact(u64),
+    /// The checkpoint is deleted.
+    LoseCheckpoint,
     /// The API server starts anew: its watch cache begins at the present.
     RestartServer,
     /// A replica starts, and reads the checkpoint.
     Start(Who),
     /// A replica is killed.
     Kill(Who),
+    /// A replica looks for the oldest place that can be read.
+    Begin(Who),
     /// A replica lists, and is shown a place.
     List(Who, u64),
     /// A replica compares its watch with a list of a place.
@@ -52,9 +56,11 @@ impl fmt::Display for Action {
             Self::Edit(object) => write!(f, "object {object} is edited"),
             Self::Delete(object) => write!(f, "object {object} is deleted"),
             Self::Compact(at) => write!(f, "etcd forgets everything before place {at}"),
+            Self::LoseCheckpoint => f.write_str("the checkpoint is deleted"),
             Self::RestartServer => f.write_str("the API server is restarted"),
             Self::Start(who) => write!(f, "replica {who} starts, and reads the checkpoint"),
             Self::Kill(who) => write!(f, "replica {who} is killed"),
+            Self::Begin(who) => write!(f, "replica {who} begins where history can be read"),
             Self::List(who, at) => write!(f, "replica {who} is shown a list of place {at}"),
             Self::Audit(who, at) => {
                 write!(f, "replica {who} compares with a list of place {at}")
@@ -74,6 +80,7 @@ impl fmt::Display for Action {
 struct Used {
     kills: u8,
     compactions: u8,
+    losses: u8,
     restarts: u8,
     stale: u8,
     lagging: u8,
@@ -99,10 +106,10 @@ pub struct World {
 }
 
 impl World {
-    /// Object 0 is recorded, the checkpoint is at the beginning, and no replica runs.
+    /// Object 0 is recorded, and the checkpoint is at the beginning, unless the bounds say otherwise. No replica runs.
     pub fn new(bounds: Bounds) -> Self {
         let server = Server::new(bounds);
-        let store = Store::new(&server);
+        let store = Store::new(&server, bounds);
         Self {
             bounds,
             server,
@@ -143,6 +150,9 @@ impl World {
             let later = places.filter(|at| *at > server.compacted);
             actions.extend(later.map(Action::Compact));
         }
+        if self.used.losses < self.bounds.losses && self.store.checkpoint.is_some() {
+            actions.push(Action::LoseCheckpoint);
+        }
         if self.used.restarts < self.bounds.restarts && server.window < server.now() {
             actions.push(Action::RestartServer);
         }
@@ -156,6 +166,7 @@ impl World {
                 let is_first = self.replicas[..who].iter().all(|r| r.phase != Phase::Down);
                 return actions.extend(is_first.then_some(Action::Start(who)));
             }
+            Phase::Beginning => actions.push(Action::Begin(who)),
             Phase::Listing => self.answers(who, actions, |at| Action::List(who, at)),
             Phase::Following => self.follows(who, actions),
         }
@@ -226,6 +237,11 @@ impl World {
                 server.window = server.now();
                 self.used.restarts += 1;
             }
+            Action::LoseCheckpoint => {
+                store.lose();
+                self.used.losses += 1;
+            }
+            Action::Begin(who) => self.replicas[who].begin(server, store),
             Action::Start(who) => self.replicas[who] = Replica::start(store),
             Action::Kill(who) => {
                 self.replicas[who] = Replica::down();

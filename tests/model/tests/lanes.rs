@@ -16,6 +16,8 @@ fn checked(bounds: Bounds) -> Report {
 fn keeps_every_rule(bounds: Bounds) {
     let report = checked(bounds);
     assert!(report.broken.is_empty(), "{report}");
+    // Where time is long enough, a Revision that is refused steps aside.
+    assert!(report.never.is_empty(), "{report}");
 }
 
 /// Checks with a defect and at most one failure and one refusal.
@@ -24,10 +26,17 @@ fn breaks(rule: &str, defect: Defect) {
     let bounds = Bounds {
         failures: 1,
         refusals: 1,
-        defect: Some(defect),
         ..Bounds::CALM
     };
-    let report = checked(bounds);
+    breaks_within(bounds, rule, defect);
+}
+
+#[track_caller]
+fn breaks_within(bounds: Bounds, rule: &str, defect: Defect) {
+    let report = checked(Bounds {
+        defect: Some(defect),
+        ..bounds
+    });
     let mut broken = report.broken.iter();
     assert!(broken.any(|broken| broken.rule.contains(rule)), "{report}");
 }
@@ -54,6 +63,37 @@ fn a_failure_beside_a_restored_history() {
     keeps_every_rule(Bounds {
         failures: 1,
         clears: 1,
+        ..Bounds::CALM
+    });
+}
+
+#[test]
+fn a_failure_beside_statuses() {
+    keeps_every_rule(Bounds {
+        workloads: 2,
+        statuses: 2,
+        failures: 1,
+        refusals: 1,
+        ..Bounds::CALM
+    });
+}
+
+#[test]
+fn a_namespace_that_may_have_one_writer() {
+    keeps_every_rule(Bounds {
+        share: 1,
+        failures: 1,
+        ..Bounds::CALM
+    });
+}
+
+/// A Revision that fails again after half a minute steps aside.
+#[test]
+fn a_revision_that_is_refused_for_long() {
+    keeps_every_rule(Bounds {
+        workloads: 2,
+        failures: 2,
+        half_minutes: 1,
         ..Bounds::CALM
     });
 }
@@ -104,6 +144,29 @@ fn long_five_failures_of_two_writes() {
 }
 
 #[test]
+#[ignore = "three failures of one workload and its statuses take a minute"]
+fn long_a_revision_that_is_refused_for_long_and_its_statuses() {
+    keeps_every_rule(Bounds {
+        workloads: 1,
+        writes: 4,
+        statuses: 2,
+        failures: 3,
+        half_minutes: 1,
+        ..Bounds::CALM
+    });
+}
+
+#[test]
+#[ignore = "three failures, between which half a minute may lie, take four minutes"]
+fn long_three_failures_for_long() {
+    keeps_every_rule(Bounds {
+        failures: 3,
+        half_minutes: 1,
+        ..Bounds::CALM
+    });
+}
+
+#[test]
 fn a_failed_write_that_goes_behind_is_found() {
     breaks("in their order", Defect::FailedGoesBehind);
 }
@@ -120,7 +183,14 @@ fn a_write_that_counts_as_settled_when_it_is_given_out_is_found() {
 
 #[test]
 fn a_refusal_that_is_taken_for_created_is_found() {
-    breaks("probes", Defect::RefusalTakenForCreated);
+    // In one namespace: it is no matter where a Revision was created.
+    let bounds = Bounds {
+        workloads: 2,
+        failures: 1,
+        refusals: 1,
+        ..Bounds::CALM
+    };
+    breaks_within(bounds, "probes", Defect::RefusalTakenForCreated);
 }
 
 #[test]
@@ -136,4 +206,34 @@ fn a_wait_that_never_ends_is_found() {
 #[test]
 fn a_hold_that_never_ends_is_found() {
     breaks("nothing is held", Defect::HoldNeverEnds);
+}
+
+#[test]
+fn a_revision_that_does_not_step_aside_is_found() {
+    let bounds = Bounds {
+        workloads: 1,
+        failures: 2,
+        half_minutes: 1,
+        ..Bounds::CALM
+    };
+    breaks_within(bounds, "steps aside", Defect::TimeStands);
+}
+
+#[test]
+fn a_namespace_that_has_more_than_its_share_is_found() {
+    let bounds = Bounds {
+        share: 1,
+        ..Bounds::CALM
+    };
+    breaks_within(bounds, "its share", Defect::ShareIgnored);
+}
+
+#[test]
+fn a_transient_hold_of_a_namespace_ends_with_an_answer() {
+    keeps_every_rule(Bounds {
+        failures: 2,
+        refusals: 1,
+        half_minutes: 1,
+        ..Bounds::CALM
+    });
 }

@@ -96,6 +96,66 @@ fn two_replicas() {
 }
 
 #[test]
+fn a_first_start() {
+    keeps_every_rule(Bounds {
+        first_start: true,
+        compactions: 1,
+        ..Bounds::CALM
+    });
+}
+
+#[test]
+fn a_lost_checkpoint() {
+    keeps_every_rule(Bounds {
+        compactions: 1,
+        losses: 1,
+        ..Bounds::CALM
+    });
+}
+
+#[test]
+fn a_lost_checkpoint_and_a_kill() {
+    keeps_every_rule(Bounds {
+        kills: 1,
+        compactions: 1,
+        losses: 1,
+        ..Bounds::CALM
+    });
+}
+
+#[test]
+fn a_start_without_a_beginning_is_found() {
+    let bounds = Bounds {
+        first_start: true,
+        ..Bounds::CALM
+    };
+    breaks("acknowledges", Mutant::NoBeginning, bounds);
+}
+
+#[test]
+#[ignore = "places that are far apart and cannot be watched take a quarter of a minute"]
+fn long_first_start() {
+    keeps_every_rule(Bounds {
+        first_start: true,
+        stride: 10,
+        compactions: 1,
+        restarts: 1,
+        ..Bounds::CALM
+    });
+}
+
+#[test]
+#[ignore = "three writes take half a minute"]
+fn long_lost_checkpoint() {
+    keeps_every_rule(Bounds {
+        writes: 3,
+        compactions: 1,
+        losses: 1,
+        ..Bounds::CALM
+    });
+}
+
+#[test]
 #[ignore = "three writes with every fault of one replica take minutes"]
 fn long_one_replica() {
     keeps_every_rule(Bounds {
@@ -263,6 +323,15 @@ fn known_lost_creation_in_front_of_a_blind_interval() {
         restarts: 1,
         lost: 1,
         audits: 1,
+        ..Bounds::CALM
+    });
+}
+
+#[test]
+fn a_first_start_that_is_killed_begins_anew() {
+    keeps_every_rule(Bounds {
+        first_start: true,
+        kills: 1,
         ..Bounds::CALM
     });
 }

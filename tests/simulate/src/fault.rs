@@ -95,16 +95,26 @@ pub enum Fault {
     AwayOverCompaction,
     /// A status is written late, after a later one.
     StatusLate,
-    /// Revisions are refused in a namespace.
+    /// A policy or a webhook refuses the Revisions of a namespace for a while.
     Denied,
-    /// A namespace has no room for Revisions.
+    /// A policy or a webhook refuses some Revisions of a namespace for a while, and no others.
+    DeniedObject,
+    /// A namespace has no room for Revisions for a while.
     QuotaExceeded,
-    /// The checkpoint is deleted.
+    /// For a while, creates in a namespace are answered up to 30 s late, and then stored or failed.
+    CreateHangs,
+    /// The checkpoint is deleted, mostly while a replica is away.
     CheckpointDeleted,
+    /// A replica is killed, and the checkpoint cannot be read for a while.
+    CheckpointUnreadable,
+    /// Entries of the checkpoint are cut in the middle, mostly while a replica is away.
+    CheckpointTruncated,
+    /// The checkpoint becomes that of another cluster, mostly while a replica is away.
+    CheckpointForeign,
+    /// Workloads change from the first moment, and a replica is killed before its first checkpoint.
+    FirstStart,
     /// The servers' clocks are not those of the replicas.
     ClockSkew,
-    /// Workloads change before the first checkpoint is written.
-    FirstStart,
     /// etcd is restored from a backup, and its resourceVersions go back.
     EtcdRestored,
     /// etcd is restored from a backup, and its resourceVersions are moved beyond all that were given before.
@@ -153,6 +163,23 @@ pub const STOOD: &[Fault] = &[
     Fault::KillAfterList,
     Fault::KillAfterCreate,
     Fault::AwayOverCompaction,
+    Fault::Denied,
+    Fault::DeniedObject,
+    Fault::QuotaExceeded,
+    Fault::CreateHangs,
+    Fault::CheckpointDeleted,
+    Fault::CheckpointUnreadable,
+    Fault::CheckpointTruncated,
+    Fault::CheckpointForeign,
+    Fault::FirstStart,
+];
+
+/// The faults that stand in the way of the creates of one namespace, and touch nothing else.
+pub const DENIALS: &[Fault] = &[
+    Fault::Denied,
+    Fault::DeniedObject,
+    Fault::QuotaExceeded,
+    Fault::CreateHangs,
 ];
 
 /// The place at which a fault strikes.
@@ -176,6 +203,7 @@ impl Fault {
                 | Self::WatchStalls
                 | Self::EventsLate
                 | Self::CacheStale
+                | Self::AwayOverCompaction
         )
     }
 
@@ -198,9 +226,7 @@ impl Fault {
             | Self::CompactionAtRead
             | Self::KillAfterCheckpoint
             | Self::KillAfterList
-            | Self::KillAfterCreate
-            | Self::Denied
-            | Self::QuotaExceeded => Strikes::Request,
+            | Self::KillAfterCreate => Strikes::Request,
             Self::WatchEnds
             | Self::WatchCutInLine
             | Self::WatchCutInCharacter
@@ -236,7 +262,7 @@ impl Fault {
             Self::ListStale | Self::KillAfterList => class == Class::List,
             Self::CompactionAtRead => class == Class::Exact,
             Self::KillAfterCheckpoint => class == Class::Checkpoint,
-            Self::KillAfterCreate | Self::Denied | Self::QuotaExceeded => class == Class::Create,
+            Self::KillAfterCreate => class == Class::Create,
             Self::SentTwice => {
                 matches!(class, Class::Create | Class::Status | Class::Checkpoint)
             }

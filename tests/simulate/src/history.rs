@@ -1,15 +1,15 @@
 //! One history: a plan is carried out, and judged.
 
 use crate::controllers;
+use crate::damage;
 use crate::editor::Editor;
 use crate::etcd::Key;
 use crate::fault::{Fault, Injection, Strikes};
-use crate::kinds::{CONFIG_MAP, REVISION};
 use crate::oracle::{Promise, Violation, statuses};
 use crate::os;
-use crate::plan::{Change, Plan, Planned};
+use crate::plan::{Change, Plan, Planned, slots};
 use crate::replica;
-use crate::world::{INSTALLATION, World};
+use crate::world::World;
 use revisor::mutant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -21,8 +21,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// Recording has to be complete so long after the last fault and the last change. A watch that stalls is given up
 /// after 55 s, and what it has missed is found by the next audit, which is every 300 s.
 const RECOVERY: Duration = Duration::from_secs(900);
+/// A Revision that was refused has to be stored so long after the last fault: a minute after the
+/// last request that was under way then, which has 35 s.
+const HELD: Duration = Duration::from_secs(95);
 /// Nothing may come after it was complete.
 const REST: Duration = Duration::from_secs(30);
+/// A place moves within a minute, by a bookmark; the checkpoint follows within ten seconds.
+const LATE_CHECKPOINTS: u32 = 4;
 /// A history is judged so often while it recovers.
 const LOOK: Duration = Duration::from_secs(2);
 /// The first checkpoint is written after ten seconds.
@@ -69,7 +74,7 @@ async fn carry_out(plan: &Plan, verbose: bool) -> Outcome {
     let world = World::new(plan, verbose);
     let mut replicas = JoinSet::new();
     for replica in 0..plan.replicas {
-        replicas.spawn(replica::live(world.clone(), replica));
+        replicas.spawn(replica::live(world.clone(), replica, plan.installed));
     }
     let mut controllers = JoinSet::new();
     if plan.observed {
@@ -120,14 +125,7 @@ async fn begin(plan: &Plan, world: &World) {
 
 /// Changes workloads as planned.
 async fn edit(world: Arc<World>, plan: Plan, zero: Instant) {
-    let slots = plan
-        .changes
-        .iter()
-        .map(|planned| planned.slot)
-        .max()
-        .unwrap_or_default()
-        + 1;
-    let mut editor = Editor::new(plan.seed, slots);
+    let mut editor = Editor::new(plan.seed, slots(&plan.changes));
     let mut releases: JoinSet<()> = JoinSet::new();
     for Planned { at, slot, change } in plan.changes {
         sleep_until(zero + Duration::from_millis(at)).await;
@@ -204,10 +202,28 @@ fn strike_world(world: &Arc<World>, injection: &Injection) {
             world.state.lock().restore(1 + injection.millis(60), bumped);
             world.changed.notify_waiters();
         }
-        Fault::CheckpointDeleted => delete_checkpoint(world),
-        Fault::RevisionDeleted => delete_revision(world, injection),
-        Fault::RevisionForged => forge(world, injection),
+        Fault::Denied | Fault::DeniedObject | Fault::QuotaExceeded | Fault::CreateHangs => {
+            world.state.lock().stand(injection);
+        }
+        Fault::CheckpointUnreadable => {
+            world.state.lock().stand(injection);
+            world.kill(replica, injection.millis(3_000));
+        }
+        Fault::CheckpointDeleted | Fault::CheckpointTruncated | Fault::CheckpointForeign => {
+            damage::checkpoint(world, injection);
+        }
+        Fault::FirstStart => kill_before_checkpoint(world, injection),
+        Fault::RevisionDeleted => damage::delete_revision(world, injection),
+        Fault::RevisionForged => damage::forge(world, injection),
         _ => {}
+    }
+}
+
+/// A replica is killed, unless there is a checkpoint already.
+fn kill_before_checkpoint(world: &World, injection: &Injection) {
+    let is_early = !world.state.lock().has_checkpoint();
+    if is_early {
+        world.kill(injection.replica, injection.millis(5_000));
     }
 }
 
@@ -231,70 +247,20 @@ fn restart(world: &World, server: usize) {
     world.changed.notify_waiters();
 }
 
-fn delete_checkpoint(world: &World) {
-    let key = Key {
-        kind: &CONFIG_MAP,
-        namespace: INSTALLATION.to_owned(),
-        name: "revisor-checkpoint".to_owned(),
-    };
-    world.write(false, |servers| {
-        if let Some(before) = servers.etcd.get(&key).cloned() {
-            servers.remove(&key, &before);
-        }
-    });
-}
-
-fn delete_revision(world: &World, injection: &Injection) {
-    world.write(false, |servers| {
-        let now = servers.etcd.revision();
-        let all: Vec<_> = servers.etcd.range(&REVISION, None, now).cloned().collect();
-        if let Some(chosen) = all.get(injection.size as usize * all.len() / 1000) {
-            servers.remove(&chosen.key, chosen);
-        }
-    });
-}
-
-/// Another writer stores a Revision under the name of the next generation of a workload, with a content of its own.
-fn forge(world: &World, injection: &Injection) {
-    let mut state = world.state.lock();
-    let now = state.servers.etcd.revision();
-    let all: Vec<_> = state
-        .servers
-        .etcd
-        .range(&REVISION, None, now)
-        .cloned()
-        .collect();
-    let Some(model) = all.get(injection.size as usize * all.len() / 1000) else {
-        return;
-    };
-    let mut object = model.object.value.clone();
-    let Some((workload, next)) = state.oracle.truth.next(&object["spec"]["workload"]["uid"]) else {
-        return;
-    };
-    let base = model.key.name.rsplit_once('-').map_or("", |(base, _)| base);
-    let name = format!("{base}-{next:05}");
-    object["spec"]["generation"] = next.into();
-    // The content of no generation.
-    object["spec"]["contentDigest"] = format!("sha256:{}", "0".repeat(64)).into();
-    let key = Key {
-        name: name.clone(),
-        ..(*model.key).clone()
-    };
-    if state.servers.etcd.get(&key).is_none() {
-        state.oracle.forged.insert((workload, next), name);
-        drop(state);
-        world.write(false, |servers| servers.create(&key, object));
-    }
-}
-
 /// Nothing is in the way any more: everything has to be recorded in time, and nothing else after it.
 async fn recover(world: &World) {
     world.state.lock().calm();
     world.changed.notify_waiters();
-    let limit = Instant::now() + RECOVERY;
+    let calm = Instant::now();
+    let mut is_held_judged = false;
     loop {
         sleep(LOOK).await;
         let mut state = world.state.lock();
+        if calm.elapsed() > HELD && !is_held_judged {
+            is_held_judged = true;
+            let held = state.oracle.held();
+            state.oracle.violated_all(Promise::Liveness, &held);
+        }
         let missing = state.oracle.missing();
         let differing = if world.is_observed {
             statuses::differing(&state.servers.etcd)
@@ -304,7 +270,7 @@ async fn recover(world: &World) {
         if missing.is_empty() && differing.is_empty() {
             break;
         }
-        if Instant::now() > limit {
+        if calm.elapsed() > RECOVERY {
             state.oracle.violated_all(Promise::NoneMissing, &missing);
             state
                 .oracle
@@ -313,9 +279,23 @@ async fn recover(world: &World) {
         }
     }
     sleep(REST).await;
+    // A checkpoint that was written late over a newer one is written again when the place moves.
+    for _ in 0..LATE_CHECKPOINTS {
+        if world.state.lock().oracle.left().is_empty() {
+            break;
+        }
+        sleep(REST).await;
+    }
+    judge_rest(world);
+}
+
+/// Everything that had to be said was said, and nothing is left to be done.
+fn judge_rest(world: &World) {
     let mut state = world.state.lock();
     let untold = state.oracle.untold();
     state.oracle.violated_all(Promise::Told, &untold);
+    let left = state.oracle.left();
+    state.oracle.violated_all(Promise::Liveness, &left);
 }
 
 /// A violation of a history that panicked.

@@ -7,6 +7,7 @@
 mod call;
 mod command;
 mod controllers;
+mod damage;
 mod editor;
 mod etcd;
 mod fault;

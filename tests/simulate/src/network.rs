@@ -8,7 +8,7 @@ use crate::world::{Course, World, kills_after};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
-use http::{Request, Response, header};
+use http::{Method, Request, Response, header};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -75,7 +75,10 @@ impl Link {
             .trace
             .asked_for(self.replica, parts.method.as_str(), &uri, &call.body);
         if call.class() == Class::Event {
-            state.oracle.heard(&call.body);
+            state.oracle.heard(self.replica, &call.body);
+        }
+        if call.class() == Class::Checkpoint && call.method != Method::GET {
+            state.oracle.writes_checkpoint(self.replica);
         }
         state.course(self.replica, call)
     }
@@ -86,13 +89,14 @@ impl Link {
             return self.killed(kill.request).await;
         }
         sleep(course.there).await;
-        if breaks(self.world.pass_walls(self.replica).await) {
+        if is_lost_at(self.world.pass_walls(self.replica).await, call.class()) {
             return Err(broken());
         }
-        let answer = match self.meet(call, &course).await {
-            Some(done) => return done,
-            None => self.carry_out(call, &course),
-        };
+        if let Some(done) = self.meet(call, &course).await {
+            return done;
+        }
+        self.hang(call).await;
+        let answer = self.carry_out(call, &course);
         if let Some(kill) = course.kill {
             return self.killed(kill.request).await;
         }
@@ -117,9 +121,24 @@ impl Link {
         pending().await
     }
 
+    /// Waits while a create is not answered.
+    async fn hang(&self, call: &Call) {
+        let hangs = self.world.state.lock().servers.hangs(call);
+        if let Some(hangs) = hangs {
+            sleep(hangs).await;
+        }
+    }
+
     fn carry_out(&self, call: &Call, course: &Course) -> Answer {
-        self.world
-            .write(false, |servers| servers.answer(course.server, call))
+        let (answer, denied) = self.world.write(false, |servers| {
+            let answer = servers.answer(course.server, call);
+            (answer, servers.take_denied())
+        });
+        if let Some(denied) = denied {
+            let mut state = self.world.state.lock();
+            state.denied(self.replica, course, &denied);
+        }
+        answer
     }
 
     /// The fault that a request meets. None: it goes on.
@@ -170,12 +189,6 @@ impl Link {
                 "Expired",
                 "The resourceVersion for the provided list is too old.",
             ),
-            Fault::Denied => status(
-                403,
-                "Forbidden",
-                "admission webhook \"policy\" denied the request",
-            ),
-            Fault::QuotaExceeded => status(403, "Forbidden", "exceeded quota: objects"),
             _ => return None,
         };
         if let Answer::Whole { retry_after, .. } = &mut answer
@@ -197,6 +210,9 @@ impl Link {
         state
             .trace
             .answered(self.replica, course.number, code, bytes);
+        if call.class() == Class::Checkpoint && call.method == Method::GET {
+            state.shown_checkpoint(self.replica, course, &answer);
+        }
         let opened = match answer {
             Answer::Watch(opened) => opened,
             Answer::Whole { .. } => {
@@ -269,6 +285,12 @@ fn whole(answer: Answer, cut: Option<u32>) -> Answered {
         }
     };
     Ok(response.body(body)?)
+}
+
+/// Whether a request that has met this wall is never carried out. After a freeze it is carried out late, except the
+/// patch of a status: that is the fault `StatusLate`.
+fn is_lost_at(wall: Option<Fault>, class: Class) -> bool {
+    breaks(wall) || wall == Some(Fault::Freeze) && class == Class::Status
 }
 
 /// Whether a connection that has met this wall breaks at its end.

@@ -4,9 +4,12 @@
 //! is asked for at the end.
 
 mod checkpoint;
+mod denials;
 pub mod statuses;
 mod stored;
 
+pub use checkpoint::Checkpoints;
+pub use denials::Denials;
 pub use stored::{Said, Stored};
 
 use crate::etcd::{Entry, Etcd, Op, Revision};
@@ -38,7 +41,8 @@ pub enum Promise {
     NoFalseGap,
     /// A Revision never changes, apart from its view.
     Immutable,
-    /// Everything before the checkpoint is stored.
+    /// Everything before the checkpoint is stored, or named by it, and no replica overwrites it
+    /// unread.
     CheckpointDurable,
     /// The checkpoint's time is not later than its place.
     CheckpointTime,
@@ -65,6 +69,8 @@ pub struct Oracle {
     pub truth: Truth,
     pub stored: Stored,
     pub said: Said,
+    pub denials: Denials,
+    pub checkpoints: Checkpoints,
     pub violations: Vec<Violation>,
     /// The names of Revisions that another writer has stored, by the generation that they stand for.
     pub forged: BTreeMap<(Uuid, i64), String>,
@@ -114,16 +120,27 @@ impl Oracle {
         self.truth = before.truth;
         self.stored = before.stored;
         self.is_restored = true;
+        self.denials.forget();
+    }
+
+    /// A replica has ended: the answers to its requests reach no process.
+    pub fn gone(&mut self, replica: usize) {
+        self.is_killed = true;
+        self.denials.gone(replica);
+        self.checkpoints.gone(replica);
     }
 
     /// An Event that Revisor wants to be written, whether that succeeds or not: EtcdRewound breaks a promise at once.
-    pub fn heard(&mut self, body: &[u8]) {
+    pub fn heard(&mut self, replica: usize, body: &[u8]) {
         let Ok(event) = serde_json::from_slice::<Value>(body) else {
             return;
         };
         if event["reason"] == "EtcdRewound" && !self.is_restored {
             let note = event["note"].as_str().unwrap_or_default().to_owned();
             self.violated(Promise::NoFalseRewind, note);
+        }
+        if event["reason"] == "CheckpointLost" {
+            self.checkpoints.told(replica);
         }
         self.said.event(&event);
     }
@@ -140,11 +157,11 @@ impl Oracle {
             Op::Deleted => {}
             Op::Updated => self.status(workload, object),
             Op::Created if object["spec"]["type"] == "Gap" => self.gap(workload, object, etcd),
-            Op::Created => self.created(workload, entry),
+            Op::Created => self.created(workload, entry, etcd),
         }
     }
 
-    fn created(&mut self, workload: Uuid, entry: &Entry) {
+    fn created(&mut self, workload: Uuid, entry: &Entry, etcd: &Etcd) {
         let object = &entry.object.value;
         let generation = object["spec"]["generation"].as_i64().unwrap_or_default();
         let Some(life) = self.truth.lives.get(&workload) else {
@@ -155,7 +172,8 @@ impl Oracle {
         }
         let told = life.describe(generation);
         let wrong = wrong(life, generation, entry);
-        let extra = self.is_extra(workload, life, generation);
+        let extra = self.is_extra(workload, life, generation, etcd);
+        let late = self.late(workload, generation, entry.time);
         if let Some(text) = wrong {
             self.violated(Promise::NoneWrong, text);
         }
@@ -166,18 +184,32 @@ impl Oracle {
                 format!("{told} changed nothing: {type}"),
             );
         }
+        if let Some(text) = late {
+            self.violated(Promise::Liveness, text);
+        }
         self.stored.revision(workload, generation);
     }
 
     /// A generation that changed nothing is recorded only where the one before it is not known.
-    fn is_extra(&self, workload: Uuid, life: &Life, generation: i64) -> bool {
+    fn is_extra(&self, workload: Uuid, life: &Life, generation: i64, etcd: &Etcd) -> bool {
         let Some(state) = life.states.get(&generation) else {
             return false;
         };
         let after_hole = (generation == life.since)
             || self.stored.is_lost(workload, generation - 1)
-            || self.said.ends.contains_key(&workload);
+            || self.said.ends.contains_key(&workload)
+            || self.is_oldest(workload, life, generation, etcd);
         state.quiet && !after_hole
+    }
+
+    /// Whether a generation is the oldest that could be read when recording began. Of a workload that came and went
+    /// before the first list, any may be the first that is seen.
+    fn is_oldest(&self, workload: Uuid, life: &Life, generation: i64, etcd: &Etcd) -> bool {
+        let before = life.states.get(&(generation - 1));
+        let is_first = before.is_none_or(|before| !before.is_readable(checkpoint::oldest(etcd)));
+        (is_first || self.checkpoints.is_passing(life))
+            && self.stored.last_before(workload, generation).is_none()
+            && self.checkpoints.begins_within(life)
     }
 
     fn gap(&mut self, workload: Uuid, object: &Value, etcd: &Etcd) {
@@ -197,7 +229,7 @@ impl Oracle {
             if state.is_readable(etcd.compacted()) {
                 wrong.push(format!("{told} can be read, and is in a Gap"));
             }
-            if self.replicas == 1 && self.stored.knows(workload, generation) {
+            if self.replicas == 1 && self.is_known(workload, generation) {
                 wrong.push(format!("{told} is known, and in a Gap"));
             }
             if self.stored.is_lost(workload, generation) {
@@ -208,6 +240,13 @@ impl Oracle {
             self.violated(Promise::NoFalseGap, text);
         }
         self.stored.gap(workload, from, to);
+    }
+
+    /// Whether a generation is known to a replica. One that was refused is passed by later ones.
+    fn is_known(&self, workload: Uuid, generation: i64) -> bool {
+        let is_passed = self.denials.has_refused_until(workload, generation);
+        self.stored.is_stored(workload, generation)
+            || self.stored.knows(workload, generation) && !is_passed
     }
 
     fn status(&mut self, workload: Uuid, object: &Value) {
@@ -237,7 +276,7 @@ impl Oracle {
     pub fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         for (workload, life) in &self.truth.lives {
-            if self.said.covers(life) {
+            if self.covers(*workload, life) {
                 continue;
             }
             let unsettled = life.states.keys().filter(|generation| {
@@ -248,10 +287,7 @@ impl Oracle {
                 || self.stored.is_ended(*workload)
                 || !self.stored.has_any(*workload);
             if !has_end {
-                missing.push(format!(
-                    "the end of {} {}/{}",
-                    life.kind, life.namespace, life.name
-                ));
+                missing.push(life.end());
             }
         }
         missing
@@ -285,6 +321,27 @@ impl Oracle {
             || self.stored.is_lost(workload, generation)
             || (is_quiet && self.stored.knows(workload, generation))
             || self.said.is_unknown(workload, generation)
+            || self.is_before_loss(workload, life, generation)
+    }
+
+    /// Whether the life of a workload is said to have gone unseen, or need not have been seen: it
+    /// may have been over when recording began. Of one that was there then, an interval that is
+    /// blind need not hold the beginning.
+    fn covers(&self, workload: Uuid, life: &Life) -> bool {
+        let is_unknown = !self.stored.has_any(workload);
+        let from_before = is_unknown && self.checkpoints.is_older(life);
+        // A restart may have found the end of one that came and went before the first list.
+        self.said.covers(life, from_before) || self.checkpoints.is_passing(life)
+    }
+
+    /// Whether a generation lies in the blind interval of a lost checkpoint, before the first
+    /// Revision of its workload.
+    fn is_before_loss(&self, workload: Uuid, life: &Life, generation: i64) -> bool {
+        let state = life.states.get(&generation);
+        let ended = state.and_then(|state| Some((state.from, state.until?)));
+        self.checkpoints.was_lost(life)
+            && self.stored.last_before(workload, generation).is_none()
+            && ended.is_some_and(|(from, until)| self.said.is_blind(life, from, until))
     }
 }
 

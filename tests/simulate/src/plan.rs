@@ -12,6 +12,22 @@ const CHANGES: usize = 100;
 const FEWEST_FAULTS: usize = 5;
 /// Pods and statuses make a history several times as long; one of so many has them.
 const OBSERVED: u64 = 8;
+/// One of so many histories has a queue in which only a few Revisions have room.
+const SMALL_QUEUE: u8 = 6;
+/// The latest installation after the first change, in milliseconds.
+const LATEST_INSTALLATION: u64 = 20_000;
+/// More changes than usual come so long after the installation, in milliseconds.
+const FIRST_MOMENTS: u64 = 4_000;
+/// Within one of these times after the installation a `FirstStart` strikes, in milliseconds.
+const SOON: &[u64] = &[60, 400, 2_000, 12_000];
+/// The changes before and just after the installation.
+const EARLY: &[Change] = &[
+    Change::Spec,
+    Change::Spec,
+    Change::Annotation,
+    Change::Deleted,
+    Change::Replaced,
+];
 
 /// A whole history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,8 +41,14 @@ pub struct Plan {
     pub skew: i64,
     /// Whether workloads change before the first checkpoint is written.
     pub first_start: bool,
+    /// Milliseconds after the first change at which the replicas start for the first time.
+    #[serde(default)]
+    pub installed: u64,
     pub changes: Vec<Planned>,
     pub injections: Vec<Injection>,
+    /// KiB of Revisions that may wait to be written; as many as by default without it.
+    #[serde(default)]
+    pub queue: Option<usize>,
     /// Whether pods are simulated, and statuses observed.
     #[serde(default)]
     pub observed: bool,
@@ -99,18 +121,48 @@ impl Plan {
         } else {
             0
         };
-        Self {
+        let plan = Self {
             seed,
             replicas,
             window: if rng.u8(..4) == 0 { 20 } else { 1000 },
             skew,
             first_start: drawn.contains(&Fault::FirstStart),
+            installed: 0,
             observed: seed.is_multiple_of(OBSERVED),
             changes: changes(&mut rng, length),
             injections: injections(&mut rng, &drawn, length, replicas),
+            queue: (rng.u8(..SMALL_QUEUE) == 0).then(|| rng.usize(64..512)),
             kill: None,
             mutant: None,
+        };
+        if plan.first_start {
+            plan.begun_at_once(&mut rng)
+        } else {
+            plan
         }
+    }
+
+    /// The same plan, in which workloads change before the replicas are installed and while they
+    /// start for the first time, and each `FirstStart` strikes soon after that.
+    fn begun_at_once(mut self, rng: &mut fastrand::Rng) -> Self {
+        if rng.bool() {
+            self.installed = rng.u64(..LATEST_INSTALLATION);
+        }
+        let slots = slots(&self.changes);
+        for _ in 0..rng.usize(8..24) {
+            let at = rng.u64(..self.installed + FIRST_MOMENTS);
+            let change = *rng.choice(EARLY).unwrap_or(&Change::Spec);
+            self.changes.push(planned(at, rng.usize(..slots), change));
+        }
+        self.changes.sort_by_key(|planned| planned.at);
+        for injection in &mut self.injections {
+            if injection.fault == Fault::FirstStart {
+                let within = *rng.choice(SOON).unwrap_or(&60);
+                injection.at = self.installed + rng.u64(..within);
+            }
+        }
+        self.injections.sort_by_key(|injection| injection.at);
+        self
     }
 }
 
@@ -136,6 +188,12 @@ impl Plan {
             .map(Some)
             .with_context(|| format!("mutant: {name:?} is not one of {:?}", Mutant::ALL))
     }
+}
+
+/// The number of places of workloads.
+pub fn slots(changes: &[Planned]) -> usize {
+    let slots = changes.iter().map(|planned| planned.slot);
+    slots.max().unwrap_or_default() + 1
 }
 
 /// A few of the faults, so that each history has a character of its own.

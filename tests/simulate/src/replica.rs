@@ -8,7 +8,7 @@ use kube::Client;
 use revisor::client::Clients;
 use revisor::config::Config;
 use revisor::kinds::runner::Runner;
-use revisor::run::{self, RunArgs};
+use revisor::run::{self, Bytes, RunArgs};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -41,8 +41,8 @@ pub fn config() -> &'static Config {
     })
 }
 
-fn args(replica: usize, is_observed: bool) -> RunArgs {
-    let observe = if is_observed {
+fn args(world: &World, replica: usize) -> RunArgs {
+    let observe = if world.is_observed {
         "--observe=true"
     } else {
         "--observe=false"
@@ -56,16 +56,24 @@ fn args(replica: usize, is_observed: bool) -> RunArgs {
         "--identity",
         &name,
     ];
-    Flags::parse_from(flags).run
+    let mut args = Flags::parse_from(flags).run;
+    if let Some(kib) = world.queue {
+        args.queue_bytes = Bytes(kib << 10);
+    }
+    args
 }
 
-/// Runs a replica until it is dropped: starts it again whenever it is killed.
-pub async fn live(world: Arc<World>, replica: usize) {
+/// Runs a replica until it is dropped: starts it again whenever it is killed. It starts for the
+/// first time after `installed` milliseconds.
+pub async fn live(world: Arc<World>, replica: usize, installed: u64) {
+    if installed > 0 {
+        sleep(Duration::from_millis(installed)).await;
+    }
     loop {
         let clients = clients(&world, replica);
         let stop = CancellationToken::new();
         let running = Box::pin(run::with(
-            args(replica, world.is_observed),
+            args(&world, replica),
             config().clone(),
             clients,
             stop,

@@ -4,10 +4,13 @@
 //! [`watch`](crate::watch). The behaviour is that of kube-apiserver 1.37 as far as Revisor can see it; a comparison
 //! with the real one holds it there.
 
+mod admission;
 mod answer;
 mod read;
+mod refusal;
 mod write;
 
+pub use admission::Denied;
 pub use answer::{Answer, event, shown, status, status_text};
 pub use read::Opened;
 
@@ -15,6 +18,7 @@ use crate::call::{Call, Target};
 use crate::etcd::{Entry, Etcd, Key, Kind, Op, Revision};
 use crate::kinds::{KINDS, NAMESPACE};
 use crate::os::EPOCH;
+use admission::Admission;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::Method;
 use serde_json::{Value, json};
@@ -39,6 +43,7 @@ pub struct Servers {
     /// The time by which the servers' clocks are ahead of that of the replicas.
     pub skew: TimeDelta,
     pub rng: fastrand::Rng,
+    admission: Admission,
     start: Instant,
     objects: u64,
     /// Every write since it was last taken.
@@ -59,6 +64,7 @@ impl Servers {
             window: 1000,
             skew: TimeDelta::zero(),
             rng: fastrand::Rng::with_seed(seed),
+            admission: Admission::default(),
             start: Instant::now(),
             objects: 0,
             written: Vec::new(),

@@ -2,6 +2,7 @@
 
 use crate::etcd::{Entry, Op, Revision};
 use crate::kinds::is_workload;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -26,6 +27,8 @@ pub struct Life {
 pub struct State {
     /// Where it was first.
     pub from: Revision,
+    /// When it was written first.
+    pub time: DateTime<Utc>,
     /// Where it was written last: a watch from before that shows it.
     pub last: Revision,
     /// Where it was no more: the next generation, or the end.
@@ -82,6 +85,17 @@ impl Truth {
 }
 
 impl Truth {
+    /// Recording of a kind begins: generations that were over at the oldest place are from before
+    /// Revisor.
+    pub fn begin(&mut self, group_kind: &str, oldest: Revision) {
+        let of_kind = |life: &&mut Life| life.group_kind == group_kind;
+        for life in self.lives.values_mut().filter(of_kind) {
+            let mut states = life.states.iter();
+            let first = states.find(|(_, state)| state.is_readable(oldest));
+            life.since = first.map_or(i64::MAX, |(generation, _)| *generation);
+        }
+    }
+
     /// The generation that a live workload has next.
     pub fn next(&self, workload: &Value) -> Option<(Uuid, i64)> {
         let workload = uid(workload)?;
@@ -108,12 +122,18 @@ impl Life {
         }
         let state = State {
             from: entry.at,
+            time: entry.time,
             last: entry.at,
             until: None,
             spec,
             quiet,
         };
         self.states.insert(generation, state);
+    }
+
+    /// Its end, in words.
+    pub fn end(&self) -> String {
+        format!("the end of {} {}/{}", self.kind, self.namespace, self.name)
     }
 
     pub fn describe(&self, generation: i64) -> String {

@@ -2,11 +2,11 @@
 
 use crate::call::{Call, Class};
 use crate::etcd::{Entry, Key, Kind, Revision};
-use crate::fault::{Fault, Injection, Strikes};
+use crate::fault::{DENIALS, Fault, Injection, Strikes};
 use crate::kinds::{CONFIG_MAP, DEPLOYMENT, INFERENCE_SERVICE};
 use crate::oracle::Oracle;
 use crate::plan::{KillAt, Plan};
-use crate::server::Servers;
+use crate::server::{Answer, Denied, Servers};
 use crate::trace::Trace;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,8 @@ pub struct World {
     pub kills: Vec<Notify>,
     /// Whether pods are simulated, and statuses observed.
     pub is_observed: bool,
+    /// KiB of Revisions that may wait to be written, unless as many as by default.
+    pub queue: Option<usize>,
 }
 
 pub struct State {
@@ -46,6 +48,8 @@ pub struct State {
     kill: Option<KillAt>,
     /// How long a replica that is killed stays away, in milliseconds.
     pub away: Vec<u64>,
+    /// How often each replica has ended.
+    ends: Vec<u64>,
     /// Whether faults are over.
     pub is_calm: bool,
 }
@@ -70,6 +74,8 @@ pub struct Course {
     pub back: Duration,
     pub fault: Option<Injection>,
     pub kill: Option<KillAt>,
+    /// How often its sender had ended before.
+    ends: u64,
 }
 
 impl Course {
@@ -95,10 +101,16 @@ impl World {
         let mut servers = Servers::new(plan.seed, &namespaces);
         servers.window = plan.window;
         servers.skew = chrono::TimeDelta::seconds(plan.skew);
-        let oracle = Oracle {
+        let mut oracle = Oracle {
             replicas: plan.replicas,
             ..Oracle::default()
         };
+        oracle.denials.are_alone = plan.kill.is_none()
+            && !plan.first_start
+            && plan
+                .injections
+                .iter()
+                .all(|injection| DENIALS.contains(&injection.fault));
         Arc::new(Self {
             state: Mutex::new(State {
                 servers,
@@ -112,11 +124,13 @@ impl World {
                 requests: 0,
                 kill: plan.kill,
                 away: vec![0; plan.replicas],
+                ends: vec![0; plan.replicas],
                 is_calm: false,
             }),
             changed: Notify::new(),
             kills: (0..plan.replicas).map(|_| Notify::new()).collect(),
             is_observed: plan.observed,
+            queue: plan.queue,
         })
     }
 
@@ -156,7 +170,8 @@ impl World {
     pub fn gone(&self, replica: usize) -> u64 {
         let mut state = self.state.lock();
         let away = std::mem::take(&mut state.away[replica]);
-        state.oracle.is_killed = true;
+        state.ends[replica] += 1;
+        state.oracle.gone(replica);
         state
             .trace
             .note(&format!("replica {replica} is gone for {away} ms"));
@@ -217,6 +232,8 @@ impl State {
             server.frozen = None;
         }
         self.kill = None;
+        self.servers.admit_all();
+        self.oracle.denials.end(self.servers.now());
     }
 
     pub fn build_wall(&mut self, kind: Fault, replica: Option<usize>, lasts: Duration) {
@@ -259,7 +276,38 @@ impl State {
             back: self.latency(),
             fault,
             kill: self.kill.take_if(|kill| kill.request == number),
+            ends: self.ends[replica],
         }
+    }
+
+    /// Whether the process that has sent a request still runs.
+    fn is_awaited(&self, replica: usize, course: &Course) -> bool {
+        self.ends[replica] == course.ends
+    }
+
+    /// A create of a replica was refused.
+    pub fn denied(&mut self, replica: usize, course: &Course, denied: &Denied) {
+        let is_awaited = self.is_awaited(replica, course);
+        self.oracle
+            .denials
+            .refused(denied, is_awaited.then_some(replica));
+    }
+
+    /// A replica reads the checkpoint.
+    pub fn shown_checkpoint(&mut self, replica: usize, course: &Course, answer: &Answer) {
+        if let Answer::Whole { code, body, .. } = answer
+            && self.is_awaited(replica, course)
+        {
+            let etcd = &self.servers.etcd;
+            self.oracle
+                .shown_checkpoint(replica, code.as_u16(), body, etcd);
+        }
+    }
+
+    /// A fault stands in the way of creates in a namespace, or of reading the checkpoint.
+    pub fn stand(&mut self, injection: &Injection) {
+        let (namespace, until) = self.servers.stand(injection);
+        self.oracle.denials.block(namespace, until);
     }
 
     /// The fault that strikes an event of a watch of this kind, if one does.
@@ -300,17 +348,24 @@ impl State {
 
     /// Whether the checkpoint names every kind.
     pub fn has_checkpoint(&self) -> bool {
-        let key = Key {
-            kind: &CONFIG_MAP,
-            namespace: INSTALLATION.to_owned(),
-            name: "revisor-checkpoint".to_owned(),
-        };
-        self.servers.etcd.get(&key).is_some_and(|entry| {
+        let checkpoint = self.servers.etcd.get(&checkpoint_key());
+        checkpoint.is_some_and(|entry| {
+            let data = &entry.object.value["data"];
             [&DEPLOYMENT, &INFERENCE_SERVICE].iter().all(|kind| {
                 let key = format!("{}.{}", kind.kind, kind.group);
-                entry.object.value["data"].get(&key).is_some()
+                let later = format!("v2.{key}");
+                data.get(&key).is_some() || data.get(&later).is_some()
             })
         })
+    }
+}
+
+/// The checkpoint.
+pub fn checkpoint_key() -> Key {
+    Key {
+        kind: &CONFIG_MAP,
+        namespace: INSTALLATION.to_owned(),
+        name: "revisor-checkpoint".to_owned(),
     }
 }
 

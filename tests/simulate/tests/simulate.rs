@@ -37,6 +37,39 @@ fn the_same_seed_makes_the_same_history() {
     );
 }
 
+/// Carries out 40 histories with these faults alone.
+fn with_faults(faults: &str, seed: &str) {
+    let text = simulate(&[
+        "run", "--runs", "40", "--seed", seed, "--jobs", "1", "--faults", faults,
+    ]);
+    assert!(
+        text.starts_with("40 histories, 0 broke a promise"),
+        "{text}"
+    );
+}
+
+#[test]
+fn refused_revisions_are_stored_later_and_other_namespaces_do_not_wait() {
+    with_faults("Denied,DeniedObject,QuotaExceeded,CreateHangs", "6000");
+}
+
+#[test]
+fn refused_revisions_survive_kills_and_compaction() {
+    with_faults("Denied,DeniedObject,Kill,AwayOverCompaction", "6100");
+}
+
+#[test]
+fn a_checkpoint_that_is_lost_or_hidden_leaves_nothing_unsaid() {
+    let faults =
+        "CheckpointDeleted,CheckpointTruncated,CheckpointForeign,CheckpointUnreadable,Compaction";
+    with_faults(faults, "6200");
+}
+
+#[test]
+fn recording_begins_before_the_first_start() {
+    with_faults("FirstStart,Compaction,CompactionAtRead", "6300");
+}
+
 #[test]
 fn histories_that_found_a_defect_find_it_again() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("histories");

@@ -1,7 +1,7 @@
 //! The events of the queue.
 
-use super::evidence::{Cause, Proof, Scope};
-use super::lanes::LaneItem;
+use revisor::record::queue::evidence::{Cause, Proof, Scope};
+use revisor::record::queue::lanes::LaneItem;
 use std::fmt;
 use uuid::Uuid;
 
@@ -11,13 +11,11 @@ pub type Workload = usize;
 /// Why a write failed, as the product's writer tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Failure {
-    /// The API server fails on this workload.
+    /// The API server fails on this write.
     Own,
-    /// A status cannot be written.
+    /// This write is refused.
     OwnHeld,
-    /// No quota is left in the namespace.
-    Quota,
-    /// A right is missing, or a policy denies it.
+    /// No quota is left in the namespace, or a policy denies Revisions in it.
     Denied,
     /// Nothing can be stored.
     Full,
@@ -26,21 +24,21 @@ pub enum Failure {
 }
 
 impl Failure {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::Own,
         Self::OwnHeld,
-        Self::Quota,
         Self::Denied,
         Self::Full,
         Self::Network,
     ];
+    /// Whatever else fails, a status that cannot be written is a matter of its workload.
+    pub(super) const OF_STATUSES: [Self; 3] = [Self::Own, Self::OwnHeld, Self::Network];
 
     pub(super) fn cause(self) -> Cause {
         let (scope, passing) = match self {
             Self::Own => (Scope::Workload, true),
             Self::OwnHeld => (Scope::Workload, false),
-            Self::Quota => (Scope::Namespace, false),
-            Self::Denied => (Scope::Unclear, false),
+            Self::Denied => (Scope::Namespace, false),
             Self::Full => (Scope::All, false),
             Self::Network => (Scope::All, true),
         };
@@ -50,8 +48,7 @@ impl Failure {
     pub(super) fn reason(self) -> &'static str {
         match self {
             Self::Own | Self::OwnHeld => "ServerError",
-            Self::Quota => "QuotaExceeded",
-            Self::Denied => "Forbidden",
+            Self::Denied => "Denied",
             Self::Full => "EtcdFull",
             Self::Network => "Network",
         }
@@ -63,8 +60,8 @@ impl Failure {
 pub enum Fate {
     /// A Revision was created.
     Created,
-    /// It was refused, or was none of a Revision.
-    Refused,
+    /// It was refused, or a status was written.
+    Answered,
     /// Its namespace is gone.
     Gone,
 }
@@ -73,7 +70,7 @@ impl Fate {
     pub(super) fn proof(self) -> Proof {
         match self {
             Self::Created => Proof::Created,
-            Self::Refused => Proof::Answered,
+            Self::Answered => Proof::Answered,
             Self::Gone => Proof::NamespaceGone,
         }
     }
@@ -82,28 +79,34 @@ impl Fate {
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// A write of a workload is handed in.
+    /// A new Revision of a workload is handed in.
     Push(Workload),
+    /// A write into the status of the newest Revision of a workload is handed in.
+    PushStatus(Workload),
     /// A writer asks for the next write.
     Take,
-    /// A write of a workload is settled.
-    Settle(Workload, Fate),
-    /// A write of a workload fails.
-    Fail(Workload, Failure),
+    /// A write is settled.
+    Settle(Edit, Fate),
+    /// A write fails.
+    Fail(Edit, Failure),
     /// The time comes for which the writers wait.
     Wait,
     /// A second passes.
     Second,
+    /// Half a minute passes.
+    HalfMinute,
     /// History was restored: everything that waits is dropped.
     Clear,
 }
 
-/// One write.
+/// One write. Those of a workload are handed in in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Edit {
+pub struct Edit {
     pub(super) workload: Workload,
-    /// Its place among the writes of its workload.
-    pub(super) number: u8,
+    /// The number of its Revision among those of its workload; 0 for one that was created long ago.
+    pub(super) revision: u8,
+    /// Its place among the writes into the status of that Revision; 0 when it creates the Revision.
+    pub(super) status: u8,
     /// How often the queue had been cleared when it was handed in.
     pub(super) epoch: u8,
 }
@@ -121,26 +124,43 @@ impl LaneItem for Edit {
     fn namespace(&self) -> &str {
         namespace(self.workload)
     }
+
+    fn revision(&self) -> &str {
+        const NAMES: [&str; 6] = ["0", "1", "2", "3", "4", "5"];
+        NAMES[usize::from(self.revision)]
+    }
+
+    fn creates(&self) -> bool {
+        self.status == 0
+    }
 }
 
 impl fmt::Display for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            workload, number, ..
+            workload,
+            revision,
+            status,
+            ..
         } = self;
-        write!(f, "write {number} of workload {workload}")
+        if *status > 0 {
+            write!(f, "status {status} of ")?;
+        }
+        write!(f, "Revision {revision} of workload {workload}")
     }
 }
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Push(of) => write!(f, "a write of workload {of} is handed in"),
+            Self::Push(of) => write!(f, "a Revision of workload {of} is handed in"),
+            Self::PushStatus(of) => write!(f, "a status of workload {of} is handed in"),
             Self::Take => f.write_str("a writer takes the next"),
             Self::Settle(_, fate) => write!(f, "{fate:?}"),
             Self::Fail(_, failure) => write!(f, "a failure, {failure:?}"),
             Self::Wait => f.write_str("a wait is over"),
             Self::Second => f.write_str("a second passes"),
+            Self::HalfMinute => f.write_str("half a minute passes"),
             Self::Clear => f.write_str("what waits is dropped"),
         }
     }

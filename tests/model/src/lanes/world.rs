@@ -3,11 +3,11 @@
 
 use super::action::{Action, Edit, Failure, Fate, Workload};
 use super::contract::Contract;
-use super::evidence::Proof;
-use super::holds::{HoldScope, Holds};
-use super::lanes::{Failed, LaneItem, Lanes, Next};
 use super::{Bounds, Defect};
-use std::collections::VecDeque;
+use revisor::record::queue::evidence::Proof;
+use revisor::record::queue::holds::{HoldScope, Holds};
+use revisor::record::queue::lanes::{Failed, Given, LaneItem, Lanes, Next};
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -20,9 +20,11 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Used {
     writes: u8,
+    statuses: u8,
     failures: u8,
     refusals: u8,
     seconds: u8,
+    half_minutes: u8,
     clears: u8,
 }
 
@@ -35,12 +37,14 @@ pub struct World {
     /// The writes of each workload that are not settled, in their order.
     pub(super) owed: Vec<VecDeque<Edit>>,
     /// The writes that are under way.
-    pub(super) given: Vec<Edit>,
+    pub(super) given: Vec<Given<Edit>>,
+    /// Workloads of which a status has failed, until none of their statuses is left: Revisions may pass those.
+    pub(super) slow: BTreeSet<Workload>,
     bounds: Bounds,
     /// Seconds since the beginning.
     now: u8,
-    /// The writes of each workload so far.
-    pushed: Vec<u8>,
+    /// The newest write of each workload so far.
+    newest: Vec<Edit>,
     used: Used,
 }
 
@@ -53,21 +57,42 @@ impl World {
     /// Nothing was handed in.
     pub(super) fn new(bounds: Bounds) -> Self {
         let workloads = bounds.workloads.into();
+        let share = match bounds.defect {
+            Some(Defect::ShareIgnored) => bounds.writers,
+            _ => bounds.share,
+        };
+        let newest = |workload| Edit {
+            workload,
+            revision: 0,
+            status: 0,
+            epoch: 0,
+        };
         Self {
-            lanes: Lanes::default(),
+            lanes: Lanes::new(share.into()),
             holds: Holds::default(),
             contract: Contract::new(workloads),
             owed: vec![VecDeque::new(); workloads],
             given: Vec::new(),
+            slow: BTreeSet::new(),
             bounds,
             now: 0,
-            pushed: vec![0; workloads],
+            newest: (0..workloads).map(newest).collect(),
             used: Used::default(),
         }
     }
 
     pub(super) fn instant(&self) -> Instant {
         *START + Duration::from_secs(self.now.into())
+    }
+
+    /// So many writes of a namespace are under way at most.
+    pub(super) fn share(&self) -> usize {
+        self.bounds.share.into()
+    }
+
+    /// Whether a write is under way.
+    pub(super) fn is_given(&self, edit: &Edit) -> bool {
+        self.given.iter().any(|given| given.item == *edit)
     }
 
     /// Whether any write is said to be held.
@@ -102,56 +127,73 @@ impl World {
     pub(super) fn actions(&self, actions: &mut Vec<Action>) {
         let Self { used, bounds, .. } = self;
         if used.writes < bounds.writes {
-            let workloads = (0..self.pushed.len()).filter(|of| self.may_push(*of));
-            actions.extend(workloads.map(Action::Push));
+            let workloads = (0..self.newest.len()).filter(|of| self.may_push(*of));
+            actions.extend(workloads.clone().map(Action::Push));
+            if used.statuses < bounds.statuses {
+                actions.extend(workloads.map(Action::PushStatus));
+            }
         }
-        for edit in &self.given {
-            self.fates(edit.workload, actions);
+        for given in &self.given {
+            self.fates(given.item, actions);
         }
         if self.given.len() < bounds.writers.into() {
             actions.push(Action::Take);
             actions.extend(self.waits_until().map(|_| Action::Wait));
         }
-        if used.seconds < bounds.seconds {
-            actions.push(Action::Second);
-        }
-        if used.clears < bounds.clears {
-            actions.push(Action::Clear);
-        }
+        let more = [
+            (used.seconds < bounds.seconds, Action::Second),
+            (used.half_minutes < bounds.half_minutes, Action::HalfMinute),
+            (used.clears < bounds.clears, Action::Clear),
+        ];
+        let possible = more.into_iter().filter(|(is_possible, _)| *is_possible);
+        actions.extend(possible.map(|(_, action)| action));
     }
 
     /// Workloads of one namespace that were not written yet are all alike.
     fn may_push(&self, workload: Workload) -> bool {
-        workload != 1 || self.pushed[0] > 0
+        let first = self.newest[0];
+        workload != 1 || first.revision + first.status > 0
     }
 
-    fn fates(&self, workload: Workload, actions: &mut Vec<Action>) {
-        actions.push(Action::Settle(workload, Fate::Created));
+    fn fates(&self, edit: Edit, actions: &mut Vec<Action>) {
+        let settle = |fate| Action::Settle(edit, fate);
+        let (good, bad) = if edit.creates() {
+            (Fate::Created, &[Fate::Answered, Fate::Gone][..])
+        } else {
+            (Fate::Answered, &[Fate::Gone][..])
+        };
+        actions.push(settle(good));
         if self.used.refusals < self.bounds.refusals {
-            let fates = [Fate::Refused, Fate::Gone].into_iter();
-            actions.extend(fates.map(|fate| Action::Settle(workload, fate)));
+            actions.extend(bad.iter().map(|fate| settle(*fate)));
         }
+        let failures = if edit.creates() {
+            &Failure::ALL[..]
+        } else {
+            &Failure::OF_STATUSES[..]
+        };
         if self.used.failures < self.bounds.failures {
-            let failures = Failure::ALL.into_iter();
-            actions.extend(failures.map(|failure| Action::Fail(workload, failure)));
+            let fail = |failure: &Failure| Action::Fail(edit, *failure);
+            actions.extend(failures.iter().map(fail));
         }
     }
 
     /// The state after something has happened.
     pub(super) fn apply(&mut self, action: Action) {
         match action {
-            Action::Push(workload) => self.push(workload),
+            Action::Push(workload) => self.push(workload, true),
+            Action::PushStatus(workload) => self.push(workload, false),
             Action::Take => self.take(),
-            Action::Settle(workload, fate) => {
-                self.used.refusals += u8::from(fate != Fate::Created);
-                if let Some(edit) = self.back(workload) {
-                    self.settle(edit, fate.proof());
+            Action::Settle(edit, fate) => {
+                let is_bad = edit.creates() != (fate == Fate::Created) || fate == Fate::Gone;
+                self.used.refusals += u8::from(is_bad);
+                if let Some(given) = self.back(edit) {
+                    self.settle(given, fate.proof());
                 }
             }
-            Action::Fail(workload, failure) => {
+            Action::Fail(edit, failure) => {
                 self.used.failures += 1;
-                if let Some(edit) = self.back(workload) {
-                    self.fail(edit, failure);
+                if let Some(given) = self.back(edit) {
+                    self.fail(given, failure);
                 }
             }
             Action::Wait => {
@@ -163,90 +205,122 @@ impl World {
                 self.used.seconds += 1;
                 self.now += 1;
             }
+            Action::HalfMinute => {
+                self.used.half_minutes += 1;
+                self.now += 30;
+            }
             Action::Clear => self.clear(),
         }
     }
 
-    fn push(&mut self, workload: Workload) {
+    fn push(&mut self, workload: Workload, creates: bool) {
         self.used.writes += 1;
-        self.pushed[workload] += 1;
+        self.used.statuses += u8::from(!creates);
+        let newest = &mut self.newest[workload];
+        if creates {
+            newest.revision += 1;
+            newest.status = 0;
+        } else {
+            newest.status += 1;
+        }
         let edit = Edit {
-            workload,
-            number: self.pushed[workload],
             epoch: self.used.clears,
+            ..*newest
         };
         self.owed[workload].push_back(edit);
         self.lanes.push(edit, self.instant());
     }
 
     fn take(&mut self) {
-        let Next::Item(edit) = self.lanes.take(self.instant()) else {
+        let Next::Item(given) = self.lanes.take(self.instant()) else {
             return;
         };
-        self.contract.gave(edit.workload);
-        self.given.push(edit);
-        self.given.sort();
+        self.contract.gave(given.item);
+        self.given.push(given);
+        self.given.sort_by_key(|given| given.item);
         if self.bounds.defect == Some(Defect::SettledWhenGiven) {
-            self.done(edit, Proof::Created);
+            self.done(given, Proof::Created);
         }
     }
 
-    /// The write of a workload is not under way any more.
-    fn back(&mut self, workload: Workload) -> Option<Edit> {
-        let is_it = |edit: &Edit| edit.workload == workload;
-        let at = self.given.iter().position(is_it)?;
+    /// A write is not under way any more.
+    fn back(&mut self, edit: Edit) -> Option<Given<Edit>> {
+        let at = self.given.iter().position(|given| given.item == edit)?;
         Some(self.given.remove(at))
     }
 
-    fn settle(&mut self, edit: Edit, proof: Proof) {
+    fn settle(&mut self, given: Given<Edit>, proof: Proof) {
+        let edit = given.item;
         self.owed[edit.workload].retain(|owed| *owed != edit);
-        self.contract.settled(edit.workload, proof);
+        self.contract.settled(edit, proof);
         match self.bounds.defect {
-            Some(Defect::RefusalTakenForCreated) => self.done(edit, Proof::Created),
+            Some(Defect::RefusalTakenForCreated) => self.done(given, Proof::Created),
             Some(Defect::SettledWhenGiven) => {}
-            _ => self.done(edit, proof),
+            _ => self.done(given, proof),
         }
-        if self.lanes.len() == 0 {
-            self.contract = Contract::new(self.owed.len());
+        if self.lanes.is_empty() {
+            self.contract.rest();
         }
+        self.forget();
+    }
+
+    /// What is settled does not matter any more.
+    fn forget(&mut self) {
+        let owed = &self.owed;
+        let is_status = |edit: &Edit| !edit.creates();
+        self.slow
+            .retain(|workload| owed[*workload].iter().any(is_status));
+        self.contract.forget(|(workload, revision)| {
+            let mut of_workload = owed[*workload].iter();
+            of_workload.any(|edit| edit.revision == *revision)
+        });
     }
 
     /// The queue is told that a write is settled.
-    fn done(&mut self, edit: Edit, proof: Proof) {
-        let now = self.instant();
-        self.lanes
-            .done(edit.workload(), edit.namespace(), proof, now);
-        let idle = self.lanes.len() == 0;
+    fn done(&mut self, given: Given<Edit>, proof: Proof) {
+        let (edit, now) = (given.item, self.instant());
+        self.lanes.done(given.lane, edit.namespace(), proof, now);
+        let idle = self.lanes.is_empty();
         if self.bounds.defect != Some(Defect::HoldNeverEnds) {
             self.holds
                 .settle(proof, edit.workload(), edit.namespace(), idle);
         }
     }
 
-    fn fail(&mut self, edit: Edit, failure: Failure) {
+    fn fail(&mut self, given: Given<Edit>, failure: Failure) {
+        let edit = given.item;
         if edit.epoch != self.used.clears {
-            return self.settle(edit, Proof::Answered);
+            return self.settle(given, Proof::Answered);
         }
         let now = self.instant();
         match self.bounds.defect {
             Some(Defect::FailedGoesBehind) => {
-                self.done(edit, Proof::Answered);
+                self.done(given, Proof::Answered);
                 self.lanes.push(edit, now);
             }
-            Some(Defect::SettledWhenGiven) => self.lanes.push(edit, now),
-            Some(Defect::FailedIsForgotten) => self.done(edit, Proof::Answered),
-            _ => self.put_back(edit, failure),
+            Some(Defect::SettledWhenGiven) => {
+                self.lanes.push(edit, now);
+            }
+            Some(Defect::FailedIsForgotten) => self.done(given, Proof::Answered),
+            _ => self.put_back(given, failure),
         }
     }
 
-    fn put_back(&mut self, edit: Edit, failure: Failure) {
-        let (cause, now) = (failure.cause(), self.instant());
+    fn put_back(&mut self, given: Given<Edit>, failure: Failure) {
+        let (edit, cause) = (given.item, failure.cause());
         let told = match self.bounds.defect {
             Some(Defect::OwnHoldsAll) => Failure::Network.cause(),
             _ => cause,
         };
-        let failed = self.lanes.failed(edit, told, now, delay);
-        self.contract.failed(edit.workload, cause, failed.scope);
+        let now = match self.bounds.defect {
+            Some(Defect::TimeStands) => *START,
+            _ => self.instant(),
+        };
+        let failed = self.lanes.failed(given, told, now, delay);
+        if !edit.creates() {
+            self.slow.insert(edit.workload);
+        }
+        self.contract.failed(edit, cause, self.now, &failed);
         if !cause.passing {
             self.holds.answered();
         }
@@ -258,7 +332,8 @@ impl World {
         let (workload, namespace) = (edit.workload(), edit.namespace());
         if let Some(scope) = HoldScope::of(cause, failed, workload, namespace, now) {
             let reason = failure.reason();
-            self.holds.raise(reason, &scope, workload, cause.passing);
+            self.holds
+                .raise(reason, &scope, workload, cause.passing, now);
         }
     }
 
@@ -266,20 +341,23 @@ impl World {
         self.used.clears += 1;
         self.lanes.clear();
         self.holds.clear();
-        self.contract.cleared();
         let Self { owed, given, .. } = self;
-        let owed = owed.iter_mut();
-        owed.for_each(|lane| lane.retain(|edit| given.contains(edit)));
+        let is_given = |edit: &Edit| given.iter().any(|given| given.item == *edit);
+        for lane in owed {
+            lane.retain(is_given);
+        }
+        self.contract.cleared(is_given);
+        self.forget();
     }
 
     /// The changes since a state before, as far as they are of interest.
     pub(super) fn told(&self, before: &Self) -> String {
         let mut text = String::new();
         let (old, new) = (&before.given, &self.given);
-        let given = new.iter().filter(|edit| !old.contains(edit));
-        let back = old.iter().filter(|edit| !new.contains(edit));
-        for edit in given.chain(back) {
-            let _ = write!(text, ": {edit}");
+        let given = new.iter().filter(|given| !old.contains(given));
+        let back = old.iter().filter(|given| !new.contains(given));
+        for Given { item, .. } in given.chain(back) {
+            let _ = write!(text, ": {item}");
         }
         if self.now != before.now {
             let _ = write!(text, ": second {}", self.now);

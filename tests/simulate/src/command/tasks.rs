@@ -77,6 +77,15 @@ fn aimed_at(mutant: Mutant) -> &'static [Fault] {
             Fault::Outage,
             Fault::ServerRestarts,
         ],
+        Mutant::PassedTakenForLost => &[
+            Fault::CompactionAtRead,
+            Fault::EventsLate,
+            Fault::Outage,
+            Fault::ServerRestarts,
+        ],
+        Mutant::DenialDropped => &[Fault::Denied, Fault::DeniedObject],
+        Mutant::ExceptionsForgotten => &[Fault::DeniedObject, Fault::Kill],
+        Mutant::NoBeginning => &[Fault::FirstStart],
         _ => STOOD,
     }
 }

@@ -1,5 +1,6 @@
 //! The Revisions that Revisor has stored, and the Events by which it has said what it cannot record.
 
+use crate::etcd::Revision;
 use crate::truth::{Life, uid};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -149,14 +150,23 @@ impl Said {
             .is_some_and(|known| *known < generation)
     }
 
-    /// Whether the whole life of a workload lies in an interval that is said to be blind.
-    pub fn covers(&self, life: &Life) -> bool {
+    /// Whether the whole life of a workload lies in an interval that is said to be blind. With
+    /// `from_before` its beginning may lie before that.
+    pub fn covers(&self, life: &Life, from_before: bool) -> bool {
+        let created = if from_before {
+            Revision::MAX
+        } else {
+            life.created
+        };
+        life.deleted
+            .is_some_and(|deleted| self.is_blind(life, created, deleted))
+    }
+
+    /// Whether two places lie in an interval that is said to be blind for a kind.
+    pub fn is_blind(&self, life: &Life, after: Revision, until: Revision) -> bool {
         let plural = format!("{}s", life.kind.to_lowercase());
-        life.deleted.is_some_and(|deleted| {
-            self.blind
-                .iter()
-                .any(|(of, from, to)| *of == plural && *from < life.created && deleted <= *to)
-        })
+        let mut blind = self.blind.iter();
+        blind.any(|(of, from, to)| *of == plural && *from < after && until <= *to)
     }
 }
 

@@ -4,6 +4,7 @@ use super::Servers;
 use super::answer::{Answer, about, expired, shown, status};
 use crate::call::Call;
 use crate::etcd::{Entry, Key, Kind, Revision};
+use crate::kinds::CONFIG_MAP;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::Value;
@@ -52,6 +53,11 @@ impl Labels {
 
 impl Servers {
     pub(super) fn get(&self, call: &Call, key: &Key) -> Answer {
+        if *key.kind == CONFIG_MAP
+            && let Some(hidden) = self.hide(key)
+        {
+            return hidden;
+        }
         match self.etcd.get(key) {
             Some(entry) => Answer::object(200, entry, call.metadata_only),
             None => about(404, "NotFound", key, "not found"),
@@ -117,7 +123,12 @@ impl Servers {
         if call.query("resourceVersionMatch") != "Exact" {
             return Ok(self.visible(server).max(at));
         }
-        if at < self.etcd.compacted() {
+        if at == 0 {
+            let message = "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: \
+                Forbidden: \
+                resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"";
+            Err(status(422, "Invalid", message))
+        } else if at < self.etcd.compacted() {
             Err(expired(&format!(
                 "The resourceVersion for the provided list is too old: {at}"
             )))

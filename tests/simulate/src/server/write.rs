@@ -77,6 +77,11 @@ impl Servers {
             let message = format!("namespaces \"{}\" not found", key.namespace);
             return Answer::text(404, status_text(404, "NotFound", &message, &details));
         }
+        if *kind == REVISION
+            && let Some(refused) = self.review(&key, &object)
+        {
+            return refused;
+        }
         if self.etcd.get(&key).is_some() {
             return about(409, "AlreadyExists", &key, "already exists");
         }

@@ -1,0 +1,156 @@
+//! Objects that are brought up to date later: those that were there where recording began, those of which an earlier
+//! process could not store a generation, and those whose changes wait for room.
+
+use super::{Known, Need};
+use crate::watch::checkpoint::Exception;
+use crate::watch::{Lost, Recorded};
+use crate::workload::{Change, Op, Version};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// An object whose changes are not passed on for the time being.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Postponed {
+    /// metadata.namespace.
+    pub namespace: String,
+    /// metadata.name.
+    pub name: String,
+    /// The last state that was passed on; generation 0 when there is none.
+    pub from: Version,
+    /// The first state that was not.
+    pub first: Version,
+    /// The last state that was shown.
+    pub last: Version,
+    /// When it was created.
+    pub created: Option<DateTime<Utc>>,
+    /// Whether the object is gone since.
+    pub is_gone: bool,
+}
+
+impl Postponed {
+    /// The first generation that was not passed on.
+    pub fn exception(&self, uid: Uuid) -> Exception {
+        Exception {
+            uid,
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            version: self.first,
+            first: self.first.at,
+            through: None,
+        }
+    }
+}
+
+impl Known {
+    /// An object that a list shows and that was never seen: its past since the beginning is read, if it has any.
+    pub(super) fn beginning(&self, change: &Change) -> Need {
+        match self.begun.get(&change.uid).map(|begun| begun.version) {
+            None => Need::Origin,
+            Some(last) if last.generation >= change.generation => Need::Nothing,
+            Some(last) => Need::After {
+                last,
+                refresh: true,
+            },
+        }
+    }
+
+    /// Recording begins at a place where these objects were there.
+    pub fn begin(&mut self, there: impl IntoIterator<Item = Recorded>) {
+        self.begun = there
+            .into_iter()
+            .map(|recorded| (recorded.uid, recorded))
+            .collect();
+    }
+
+    /// Everything since the beginning was passed on.
+    pub fn has_begun(&mut self) {
+        self.begun.clear();
+    }
+
+    /// An earlier process could not store a generation, which is found now, or lost for good (`lost`). Later generations
+    /// up to `through` changed nothing. Whatever is known of later ones stays.
+    pub fn restore(&mut self, found: Result<&Change, &Lost>, through: Option<Version>) {
+        let (uid, generation) = match found {
+            Ok(change) => (change.uid, change.generation),
+            Err(lost) => (lost.uid, *lost.generations.end()),
+        };
+        let ended = self.ended.get(&uid).map(|ended| ended.last.generation);
+        let last = self.last(uid).map(|last| last.generation);
+        if last.max(ended).is_none_or(|last| last < generation) {
+            match found {
+                Ok(change) => drop(self.select(change)),
+                Err(lost) => self.close(lost),
+            }
+        }
+        if let Some((workload, through)) = self.workloads.get_mut(&uid).zip(through)
+            && workload.last.generation < through.generation
+        {
+            workload.last = through;
+            workload.content = 0;
+        }
+    }
+
+    /// The changes of an object wait for room from this one on. Returns it if they did not before.
+    pub fn postpone(&mut self, change: &Change) -> Option<Exception> {
+        let shown = change.version();
+        let nothing = Version {
+            generation: 0,
+            at: shown.at.before(),
+        };
+        let from = self.last(change.uid).unwrap_or(nothing);
+        let is_new = !self.is_postponed(change.uid);
+        let postponed = self
+            .postponed
+            .entry(change.uid)
+            .or_insert_with(|| Postponed {
+                namespace: change.namespace.clone(),
+                name: change.name.clone(),
+                from,
+                first: shown,
+                last: shown,
+                created: change.created,
+                is_gone: false,
+            });
+        postponed.last = postponed.last.max(shown);
+        postponed.is_gone |= change.op == Op::Deleted;
+        is_new.then(|| postponed.exception(change.uid))
+    }
+
+    /// An object is gone. True when its changes wait for room.
+    pub fn postpone_end(&mut self, uid: Uuid) -> bool {
+        let postponed = self.postponed.get_mut(&uid);
+        let is_postponed = postponed.is_some();
+        if let Some(postponed) = postponed {
+            postponed.is_gone = true;
+        }
+        is_postponed
+    }
+
+    /// Whether changes of any object wait for room.
+    pub fn has_postponed(&self) -> bool {
+        !self.postponed.is_empty()
+    }
+
+    /// Whether the changes of an object wait for room.
+    pub fn is_postponed(&self, uid: Uuid) -> bool {
+        self.postponed.contains_key(&uid)
+    }
+
+    /// So many of the objects whose changes wait, and for whose namespace there is room.
+    pub fn next_postponed(
+        &self,
+        number: usize,
+        has_room: impl Fn(&str) -> bool,
+    ) -> Vec<(Uuid, Postponed)> {
+        let postponed = self.postponed.iter();
+        let next = postponed.filter(|(_, postponed)| has_room(&postponed.namespace));
+        next.take(number)
+            .map(|(uid, postponed)| (*uid, postponed.clone()))
+            .collect()
+    }
+
+    /// The changes of an object do not wait any more.
+    pub fn resume(&mut self, uid: Uuid) {
+        self.postponed.remove(&uid);
+    }
+}

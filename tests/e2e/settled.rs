@@ -1,0 +1,21 @@
+//! Nothing counts as recorded without a stored object: policies, webhooks and quotas that refuse
+//! Revisions, a checkpoint that is lost and a process that ends in its first seconds cost no
+//! generation, and hold no other namespace.
+
+mod arrivals;
+pub mod beginning;
+mod change_cause;
+mod checkpoint;
+mod definition;
+mod denial;
+mod denials;
+mod history;
+mod holds;
+mod hook;
+mod https;
+mod proxy;
+pub mod quotas;
+mod shapes;
+mod stage;
+mod unreadable;
+pub mod webhooks;

@@ -1,0 +1,157 @@
+//! The judges' knowledge of the checkpoint: its beginnings, its texts, and its readers.
+
+use super::part::Part;
+use crate::etcd::{Entry, Etcd, Op, Revision};
+use crate::truth::Life;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The judges' knowledge of the checkpoint.
+#[derive(Debug, Default)]
+pub struct Checkpoints {
+    /// By kind and group.
+    beginnings: BTreeMap<String, Beginning>,
+    /// The texts that are stored, by key.
+    pub(super) stored: BTreeMap<String, String>,
+    /// Texts that a fault has written.
+    damaged: BTreeSet<String>,
+    /// Replicas that have read it since they started.
+    pub(super) read: BTreeSet<usize>,
+    /// Replicas that were shown that it is lost, and have not said so yet.
+    pub(super) silent: BTreeSet<usize>,
+}
+
+/// The beginning of the recording of a kind.
+#[derive(Debug)]
+struct Beginning {
+    /// The place of the newest beginning: the first, or the first after a loss.
+    place: Revision,
+    /// Where that was written.
+    written: Revision,
+    /// Where the first one was written.
+    first: Revision,
+    /// The oldest place from which the first one may be.
+    oldest: Revision,
+    /// Whether the checkpoint is lost, and no new beginning is written.
+    is_lost: bool,
+    /// Whether the checkpoint was ever lost.
+    was_lost: bool,
+}
+
+impl Checkpoints {
+    /// A fault writes this text.
+    pub fn damage(&mut self, text: &Value) {
+        self.damaged.extend(text.as_str().map(str::to_owned));
+    }
+
+    /// The checkpoint is lost, or a part of it.
+    pub fn lose(&mut self) {
+        for beginning in self.beginnings.values_mut() {
+            beginning.is_lost = true;
+            beginning.was_lost = true;
+        }
+    }
+
+    /// A replica has ended.
+    pub fn gone(&mut self, replica: usize) {
+        self.read.remove(&replica);
+        self.silent.remove(&replica);
+    }
+
+    /// A replica says that the checkpoint is lost.
+    pub fn told(&mut self, replica: usize) {
+        self.silent.remove(&replica);
+    }
+
+    /// The texts that a replica has changed, by key.
+    pub(super) fn changed(&mut self, entry: &Entry) -> Vec<(String, String)> {
+        let stored = texts(entry);
+        let is_new = |(key, text): &(&String, &String)| {
+            self.stored.get(*key) != Some(*text) && !self.damaged.contains(*text)
+        };
+        let changed = stored
+            .iter()
+            .filter(is_new)
+            .map(|(key, text)| (key.clone(), text.clone()))
+            .collect();
+        self.stored = stored;
+        changed
+    }
+
+    /// Notes the beginning of a kind. True when it is the first.
+    pub(super) fn begin(&mut self, part: &Part, etcd: &Etcd) -> bool {
+        let now = etcd.revision();
+        let Some(beginning) = self.beginnings.get_mut(&part.kind) else {
+            let beginning = Beginning {
+                place: part.place,
+                written: now,
+                first: now,
+                oldest: part.place.min(etcd.compacted()),
+                is_lost: false,
+                was_lost: false,
+            };
+            self.beginnings.insert(part.kind.clone(), beginning);
+            return true;
+        };
+        if beginning.is_lost {
+            beginning.is_lost = false;
+            beginning.written = now;
+            beginning.place = part.place;
+        } else if beginning.written == now {
+            // Both entries of a kind are written at once.
+            beginning.place = part.place.max(beginning.place);
+        }
+        false
+    }
+
+    /// Whether everything up to the place of an entry has to be stored. Where several replicas
+    /// write, the entry of the one that begins anew after a loss cannot be told from the others'.
+    pub(super) fn is_bound(&self, part: &Part, replicas: usize) -> bool {
+        let beginning = self.beginnings.get(&part.kind);
+        beginning.is_none_or(|beginning| {
+            part.place > beginning.place && (replicas == 1 || !beginning.was_lost)
+        })
+    }
+
+    /// Whether a workload may have been there when recording of its kind began for the first time.
+    pub fn is_older(&self, life: &Life) -> bool {
+        let beginning = self.beginnings.get(&life.group_kind);
+        beginning.is_some_and(|beginning| life.created <= beginning.first)
+    }
+
+    /// Whether a workload may have come and gone between the oldest place that could be read and
+    /// the first list of its kind.
+    pub fn is_passing(&self, life: &Life) -> bool {
+        let beginning = self.beginnings.get(&life.group_kind);
+        beginning.is_some_and(|beginning| {
+            let is_gone = life
+                .deleted
+                .is_some_and(|deleted| deleted <= beginning.first);
+            is_gone && life.created > beginning.oldest
+        })
+    }
+
+    /// Whether recording may have begun, or begun anew, when a workload was there.
+    pub fn begins_within(&self, life: &Life) -> bool {
+        let beginning = self.beginnings.get(&life.group_kind);
+        beginning.is_none_or(|begun| begun.is_lost || life.created <= begun.written)
+    }
+
+    /// Whether the checkpoint of a kind was ever lost.
+    pub fn was_lost(&self, life: &Life) -> bool {
+        let beginning = self.beginnings.get(&life.group_kind);
+        beginning.is_some_and(|beginning| beginning.was_lost)
+    }
+}
+
+/// The texts in the checkpoint after a write, by key.
+fn texts(entry: &Entry) -> BTreeMap<String, String> {
+    if entry.op == Op::Deleted {
+        return BTreeMap::new();
+    }
+    let data = entry.object.value["data"].as_object();
+    data.into_iter()
+        .flatten()
+        .filter_map(|(key, text)| Some((key.clone(), text.as_str()?.to_owned())))
+        .collect()
+}
