@@ -87,7 +87,7 @@ pub enum Fact {
     Excepted(Exception, Result<Change, Lost>),
     /// This generation of a workload, and whatever follows it, is not passed on before there is room for it.
     Postponed(Exception),
-    /// Whatever was postponed from that generation on was passed on.
+    /// The changes that were postponed, from that generation on, were passed on.
     Resumed(Exception),
     /// Every change up to this position was passed on.
     Reached(Position),

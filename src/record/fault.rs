@@ -311,7 +311,7 @@ mod tests {
         ),
     ];
 
-    /// What follows after the API server's sentence that a Revision is forbidden: code, words, details.
+    /// Answers with the API server's sentence that a Revision is forbidden: code, the words after it, details.
     const FORBIDDEN_WORDS: &[(u16, &str, &str, Fault)] = &[
         (
             403,

@@ -19,16 +19,7 @@ const API_SERVER: Component = Component::ApiServer(0);
 /// Waits until everything up to an edit is recorded, and compares with what etcd stored.
 async fn assert_complete(world: &World, revisor: &Revisor, namespace: &str, last: &Meta) -> usize {
     world.wait_recorded(revisor, INFERENCE_SERVICE, last);
-    for metric in [
-        "revisor_generations_lost_total",
-        "revisor_revisions_drift_total",
-    ] {
-        assert!(
-            revisor.metric(metric, "").abs() < 0.5,
-            "{metric}:\n{}",
-            revisor.log()
-        );
-    }
+    revisor.assert_nothing_lost();
     let recorded = world.assert_recorded(namespace, &[INFERENCE_SERVICE]).await;
     assert!(gaps(&world.client().await, namespace).await.is_empty());
     recorded

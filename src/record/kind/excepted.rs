@@ -28,7 +28,7 @@ impl KindRecorder {
         }
     }
 
-    /// Whatever was postponed was passed on, and is on its way by itself.
+    /// The postponed changes of a workload were passed on: each is pending by itself now.
     pub(super) fn resumed(&self, exception: &Exception) {
         let Version { generation, at } = exception.version;
         if !self.ledger.settle(exception.uid, generation) {

@@ -124,7 +124,7 @@ impl Book {
         self.exceptions.remove(&(uid, generation)).is_some()
     }
 
-    /// Whatever is written into the status of a Revision that is an exception is known again when that is read back.
+    /// A status of a Revision that is an exception: reading the exception back finds its content again.
     /// `through` is the last generation that changed nothing. False when it is no exception.
     pub fn follow(&mut self, uid: Uuid, revision: &str, through: Option<Version>) -> bool {
         let mut of_workload = self.exceptions.range_mut((uid, 0)..=(uid, i64::MAX));

@@ -204,7 +204,8 @@ impl<T: LaneItem> Lanes<T> {
             return None;
         };
         let has_failed = lane.streak.failures > 0;
-        let (namespace, creates) = (first.namespace(), first.creates());
+        let namespace = first.namespace();
+        let creates = first.creates();
         let may_pass = self
             .spaces
             .admits(namespace, key, has_failed, creates, self.share);

@@ -52,7 +52,7 @@ impl Spaces {
         share: usize,
     ) -> bool {
         let space = self.entry(namespace);
-        // Whatever holds new Revisions of a namespace, the statuses of those that are there can be written.
+        // A hold is about new Revisions; statuses of stored ones can be written meanwhile.
         let is_free = (!creates || !space.gate.is_closed()) && space.busy < share;
         if is_free || space.gate.is_probe(lane) {
             return true;
@@ -171,7 +171,7 @@ impl Spaces {
         waiting
     }
 
-    /// Whatever held them is probably over: the next probes need not wait.
+    /// The failure is probably over: the next probes need not wait.
     pub(super) fn hurry(&mut self, now: Instant) {
         for space in self.spaces.values_mut() {
             space.gate.hurry(now);

@@ -177,6 +177,17 @@ impl Revisor {
             .sum()
     }
 
+    /// No generation is lost, and none differs from its Revision.
+    pub fn assert_nothing_lost(&self) {
+        for metric in [
+            "revisor_generations_lost_total",
+            "revisor_revisions_drift_total",
+        ] {
+            let count = self.metric(metric, "");
+            assert!(count.abs() < 0.5, "{metric}:\n{}", self.log());
+        }
+    }
+
     /// Waits until everything of `kind` up to `resource_version` is durable.
     pub fn wait_recorded(&self, kind: Kind, resource_version: u64) {
         let label = format!("kind=\"{}\"", kind.kind);
