@@ -54,6 +54,9 @@ struct Connection {
     since: AtomicU32,
     /// Whether it ever had a good answer.
     proven: AtomicBool,
+    /// Whether its socket was read until nothing was left. On a busy machine a request may lie in the socket of a new
+    /// connection for long before the connection gets its turn.
+    drained: AtomicBool,
     end: CancellationToken,
 }
 
@@ -92,6 +95,7 @@ impl Connections {
             state: AtomicU8::new(STATE_BEGINNING),
             since: AtomicU32::new(self.now()),
             proven: AtomicBool::new(false),
+            drained: AtomicBool::new(false),
             end: CancellationToken::new(),
         });
         all.insert(number, connection.clone());
@@ -118,7 +122,7 @@ impl Connections {
 fn worst(all: &BTreeMap<u64, Arc<Connection>>) -> Option<u64> {
     let mut candidates = all
         .iter()
-        .filter(|(_, connection)| !connection.is_answering());
+        .filter(|(_, connection)| connection.waits_for_its_caller());
     candidates
         .clone()
         .find(|(_, connection)| !connection.proven.load(Ordering::Relaxed))
@@ -127,8 +131,9 @@ fn worst(all: &BTreeMap<u64, Arc<Connection>>) -> Option<u64> {
 }
 
 impl Connection {
-    fn is_answering(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == STATE_ANSWERING
+    fn waits_for_its_caller(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+            && self.state.load(Ordering::Relaxed) != STATE_ANSWERING
     }
 
     fn enter(&self, state: u8, now: u32) {
@@ -218,10 +223,13 @@ async fn converse<H: Handler>(
     let work = async {
         match tls {
             None => exchange(stream, &*handler, &peer, stop).await,
-            Some(tls) => match tls.accept(stream).await {
-                Ok(stream) => exchange(stream, &*handler, &peer, stop).await,
-                Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
-            },
+            Some(tls) => {
+                peer.connection.drained.store(true, Ordering::Relaxed);
+                match tls.accept(stream).await {
+                    Ok(stream) => exchange(stream, &*handler, &peer, stop).await,
+                    Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
+                }
+            }
         }
     };
     tokio::select! {
@@ -274,17 +282,26 @@ mod tests {
     fn strangers_make_room_before_callers_that_had_good_answers() {
         let all = Connections::new(3);
         let [first, second, third] = [1, 2, 3].map(|number| all.admit(number).expect("room"));
+        for each in [&first, &second, &third] {
+            each.drained.store(true, Ordering::Relaxed);
+        }
         first.proven.store(true, Ordering::Relaxed);
         second.enter(STATE_ANSWERING, 0);
         let fourth = all.admit(4).expect("room");
         assert!(
             third.end.is_cancelled() && !first.end.is_cancelled() && !second.end.is_cancelled()
         );
-        fourth.enter(STATE_ANSWERING, 0);
+        assert!(
+            !fourth.waits_for_its_caller(),
+            "its request may have come already"
+        );
         let fifth = all.admit(5).expect("room");
         assert!(first.end.is_cancelled(), "it waits for nothing");
         fifth.enter(STATE_ANSWERING, 0);
-        assert!(all.admit(6).is_none(), "all others are being answered");
+        assert!(
+            all.admit(6).is_none(),
+            "the others are being answered, or have not had their turn"
+        );
     }
 
     #[test]

@@ -116,6 +116,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.connection
+            .drained
+            .store(read.is_pending(), Ordering::Relaxed);
         if buf.filled().len() > before
             && self.connection.state.load(Ordering::Relaxed) == STATE_IDLE
         {
