@@ -38,7 +38,7 @@ use uuid::Uuid;
 
 /// The Revisions that are stored.
 pub trait Archive: Send + Sync {
-    /// Which of these generations of a workload are recorded, by any replica.
+    /// Which of these generations of a workload are recorded or in a Gap, by any replica.
     fn recorded(&self, workload: Uuid, generations: &RangeInclusive<i64>) -> BTreeSet<i64>;
 }
 

@@ -153,6 +153,8 @@ pub struct Change {
     pub op: Op,
     /// The object, as served.
     pub raw: Box<RawValue>,
+    /// The last place at which the object was not there yet, where its creation was not seen.
+    pub absent_at: Option<ResourceVersion>,
 }
 
 impl Change {

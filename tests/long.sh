@@ -49,6 +49,10 @@ cargo run --quiet --locked -p devcluster -- build
 # The binary is built once: an edit while scenarios run does not concern them.
 tests=$(cargo test --locked -p revisor --test e2e --no-run --message-format json |
   sed -nE 's/.*"name":"e2e".*"executable":"([^"]+)".*/\1/p' | tail -1)
+if printf '%s\n' "${names[@]}" | grep -qxF first_release; then
+  REVISOR_FIRST_RELEASE=$(tests/commit.sh ff1f243)
+  export REVISOR_FIRST_RELEASE
+fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 begun=$SECONDS

@@ -128,11 +128,11 @@ impl Index {
         heads
     }
 
-    /// Which of these generations are there, Gaps aside.
+    /// Which of these generations are there, or in a Gap.
     pub(super) fn recorded(&self, uid: Uuid, generations: &RangeInclusive<i64>) -> BTreeSet<i64> {
         self.workloads
             .get(uid)
-            .map(|workload| workload.rows().within(generations).collect())
+            .map(|workload| workload.recorded(generations))
             .unwrap_or_default()
     }
 

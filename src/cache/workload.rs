@@ -17,7 +17,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -140,6 +140,15 @@ impl CachedWorkload {
             revisions: self.rows.len(),
             phase: self.rows.newest().map(|row| row.phase),
         }
+    }
+
+    /// Which of these generations are there, or in a Gap.
+    pub(super) fn recorded(&self, generations: &RangeInclusive<i64>) -> BTreeSet<i64> {
+        let in_gaps = self
+            .gaps
+            .keys()
+            .flat_map(|(from, to)| *from.max(generations.start())..=*to.min(generations.end()));
+        self.rows.within(generations).chain(in_gaps).collect()
     }
 
     /// Everything that is older than `before`, newest first, Gaps included.

@@ -279,9 +279,20 @@ impl KindRecorder {
     }
 
     async fn push(&self, change: &Change, write: Write) {
-        let overtaken = self.recorder.quiet.overtaken(change.uid);
-        self.hand_in(change.uid, change.resource_version, overtaken, write)
+        let also = match self.recorder.quiet.overtaken(change.uid) {
+            Some(overtaken) => Some(overtaken),
+            None => self.creation(change),
+        };
+        self.hand_in(change.uid, change.resource_version, also, write)
             .await;
+    }
+
+    /// The earliest place at which an object may have been created, where that was not seen. It is pending: after a
+    /// restart from a later place the object would count as older than recording.
+    fn creation(&self, change: &Change) -> Option<ResourceVersion> {
+        let creation = change.absent_at?.after(1);
+        self.ledger.pending(creation);
+        Some(creation)
     }
 
     async fn hand_in(

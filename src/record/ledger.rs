@@ -68,6 +68,11 @@ impl Ledger {
         self.book.lock().except(exception, Instant::now())
     }
 
+    /// Whether the stored checkpoint names a generation as an exception.
+    pub fn is_written(&self, uid: Uuid, generation: i64) -> bool {
+        self.book.lock().is_written(uid, generation)
+    }
+
     /// An exception is durable now. False when it was none.
     pub fn settle(&self, uid: Uuid, generation: i64) -> bool {
         self.update(|book| book.settle(uid, generation))
@@ -104,6 +109,10 @@ impl Progress for Ledger {
             CheckpointEntry::new(book.conservative(), blind(), Vec::new()),
             CheckpointEntry::new(book.ack(), blind(), book.exceptions()),
         ]
+    }
+
+    fn written(&self, settled: &CheckpointEntry) {
+        self.book.lock().written(&settled.exceptions);
     }
 
     fn measure(&self) {

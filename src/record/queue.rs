@@ -5,6 +5,7 @@
 
 mod budget;
 pub mod evidence;
+mod exceptions;
 mod gate;
 pub mod holds;
 mod item;
@@ -243,10 +244,11 @@ impl Queue {
         self.weigh(&mut state, &mut given.item);
         let workload = given.item.item.workload;
         let namespace = given.item.item.write.namespace().to_owned();
+        let lane = given.lane;
         let now = Instant::now();
         let failed = state.lanes.failed(given, cause, now, delay);
-        if let Some(lane) = failed.aside {
-            state.step_aside(lane);
+        if failed.refused {
+            state.except(failed.aside.unwrap_or(lane));
         }
         if !cause.passing {
             let over = state.holds.answered();
@@ -358,40 +360,6 @@ impl Queue {
     pub fn close(&self) {
         self.inner.state.lock().closed = true;
         self.inner.changed.notify_waiters();
-    }
-}
-
-impl QueueState {
-    /// A Revision has stepped aside: it is an exception of its ledger from now on, unless that has too many. A Gap is
-    /// none, as it stands for generations that cannot be read again.
-    fn step_aside(&mut self, lane: LaneKey) {
-        for queued in self.lanes.items_mut(lane) {
-            let Some(exception) = queued.item.exception() else {
-                continue;
-            };
-            let generation = exception.version.generation;
-            if queued.item.ledger.except(exception) {
-                queued.item.settle();
-                queued.item.pending = Pending::Excepted(generation);
-            }
-        }
-        self.follow(lane);
-    }
-
-    /// Statuses of a Revision that is an exception: they are found again with it.
-    fn follow(&mut self, lane: LaneKey) {
-        for queued in self.lanes.items_mut(lane) {
-            let item = &mut queued.item;
-            if let Write::Status(patch) = &item.write
-                && matches!(item.pending, Pending::At(..))
-                && item
-                    .ledger
-                    .follow(item.workload, &patch.name, patch.through_version())
-            {
-                item.settle();
-                item.pending = Pending::Nothing;
-            }
-        }
     }
 }
 

@@ -5,7 +5,7 @@ mod entry;
 mod stored;
 
 pub use entry::{CheckpointEntry, Exception};
-pub use stored::{Start, Unusable};
+pub use stored::{Start, Unusable, starts};
 
 use crate::metrics::{self, Metrics};
 use crate::workload::{Ack, ResourceVersion};
@@ -17,7 +17,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use stored::{CLUSTER, settled_key, starts};
+use stored::{CLUSTER, settled_key};
 use tokio::time::{sleep, timeout};
 
 /// Name of the ConfigMap.
@@ -34,6 +34,8 @@ pub trait Progress: Send + Sync {
     fn ack(&self) -> Ack;
     /// The entry for earlier releases, in which there are no exceptions, and the one for this.
     fn entries(&self) -> [CheckpointEntry; 2];
+    /// The second of these entries is stored.
+    fn written(&self, settled: &CheckpointEntry);
     /// Notes how long the oldest of what is on its way has been so.
     fn measure(&self);
     /// Takes over what an earlier process wrote down.
@@ -59,6 +61,15 @@ pub struct Checkpoint {
     written: Mutex<BTreeMap<String, String>>,
     /// Changes that the next write makes besides: no text takes the key out.
     besides: Mutex<BTreeMap<String, Option<String>>>,
+}
+
+/// The content of the next write.
+#[derive(Default)]
+struct Moved {
+    /// The entries that are not stored as they are now, by key.
+    texts: BTreeMap<String, String>,
+    /// The entry with exceptions of each kind, which is stored when that write has succeeded.
+    settled: Vec<(Arc<dyn Progress>, CheckpointEntry)>,
 }
 
 #[derive(Deserialize, Default)]
@@ -196,16 +207,22 @@ impl Checkpoint {
     /// Writes what has moved.
     pub async fn save(&self) {
         let moved = self.moved();
-        if moved.is_empty() {
+        if moved.texts.is_empty() {
             return;
         }
         let besides = std::mem::take(&mut *self.besides.lock());
         let texts = moved
+            .texts
             .iter()
             .map(|(key, text)| (key.clone(), Some(text.clone())));
         let data = besides.clone().into_iter().chain(texts).collect();
         match self.write(&data).await {
-            Ok(()) => self.written.lock().extend(moved),
+            Ok(()) => {
+                self.written.lock().extend(moved.texts);
+                for (progress, settled) in &moved.settled {
+                    progress.written(settled);
+                }
+            }
             Err(error) => {
                 self.besides.lock().extend(besides);
                 self.metrics.checkpoint_failures.inc();
@@ -217,9 +234,8 @@ impl Checkpoint {
         }
     }
 
-    /// The entries that are not written as they are now, by key.
-    fn moved(&self) -> BTreeMap<String, String> {
-        let mut moved = BTreeMap::new();
+    fn moved(&self) -> Moved {
+        let mut moved = Moved::default();
         for follower in &self.followers {
             let ack = follower.progress.ack();
             self.metrics
@@ -228,12 +244,16 @@ impl Checkpoint {
                 .set(ack.through.as_metric());
             if ack.through != ResourceVersion::default() {
                 let [conservative, settled] = follower.progress.entries();
-                moved.insert(follower.key.clone(), conservative.encode());
-                moved.insert(settled_key(&follower.key), settled.encode());
+                let texts = &mut moved.texts;
+                texts.insert(follower.key.clone(), conservative.encode());
+                texts.insert(settled_key(&follower.key), settled.encode());
+                moved.settled.push((follower.progress.clone(), settled));
             }
         }
         let written = self.written.lock();
-        moved.retain(|key, text| written.get(key) != Some(text));
+        moved
+            .texts
+            .retain(|key, text| written.get(key) != Some(text));
         moved
     }
 

@@ -93,6 +93,7 @@ pub(super) fn change(
         seen,
         op,
         raw,
+        absent_at: None,
     })
 }
 

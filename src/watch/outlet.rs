@@ -1,6 +1,7 @@
 //! The one-way door from the watch to its sink: whatever is news leaves as a [`Fact`], and becomes known.
 
 use super::checkpoint::Exception;
+use super::join::Listed;
 use super::known::{Known, Need, Postponed, Sight};
 use super::{Fact, Heads, Lost, News, Recorded, Room, Sink};
 use crate::json::{Document, ParseError};
@@ -146,7 +147,12 @@ impl<S: Sink> Outlet<S> {
 
     /// An object is gone. True when its changes wait: its end comes after them.
     pub fn ends_later(&mut self, uid: Uuid) -> bool {
-        self.known.postpone_end(uid)
+        !self.resuming.contains(&uid) && self.known.postpone_end(uid)
+    }
+
+    /// Objects whose changes wait and that are not in this list are gone.
+    pub fn ends_by_list(&mut self, listed: &Listed) {
+        self.known.postpone_ends(listed.there(), listed.at());
     }
 
     /// The postponed changes of an object were read back. They wait again if there was no room for all of them.

@@ -4,7 +4,7 @@
 
 use crate::observe::life;
 use crate::serve::docs;
-use crate::settled::{beginning, quotas, webhooks};
+use crate::settled::{beginning, first_release, quotas, webhooks};
 use crate::support::KINDS;
 use crate::{continuity, definitions, faults, memory, record, restart, storms};
 use std::time::Duration;
@@ -156,4 +156,10 @@ async fn hanging_webhook() {
 #[ignore = "long: 1 min: killed a second after the first list of a kind that was installed late"]
 async fn late_kind() {
     within_limit(beginning::killed_after_the_first_list_of_a_late_kind()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: 2 min: upgrade from the first release, downgrade, upgrade again, and both at once, under edits"]
+async fn first_release() {
+    within_limit(first_release::up_and_down()).await;
 }

@@ -9,6 +9,7 @@ mod checkpoint;
 mod definition;
 mod denial;
 mod denials;
+pub mod first_release;
 mod history;
 mod holds;
 mod hook;

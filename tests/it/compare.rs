@@ -1,4 +1,5 @@
-//! `benches/compare.sh` in a small repository, with a `cargo` that only notes how it is called.
+//! `benches/compare.sh`, and `tests/commit.sh` which it calls, in a small repository with a `cargo` that only notes how
+//! it is called.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,9 +18,12 @@ impl Clone {
             folder: tempfile::tempdir().expect("a folder"),
         };
         let root = clone.root();
-        fs::create_dir_all(root.join("benches")).expect("a folder");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare.sh");
-        fs::copy(script, root.join("benches/compare.sh")).expect("copied");
+        for script in ["benches/compare.sh", "tests/commit.sh"] {
+            let copy = root.join(script);
+            fs::create_dir_all(copy.parent().expect("a folder")).expect("a folder");
+            let original = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
+            fs::copy(original, copy).expect("copied");
+        }
         fs::write(root.join("Cargo.toml"), "[package]\n").expect("written");
         fs::write(root.join(".gitignore"), "/target/\n").expect("written");
         clone.git(&["init", "--quiet"]);
@@ -87,7 +91,7 @@ fn assert_refused(out: &Output, why: &str) {
 fn a_commit_that_is_not_there_is_told_before_anything_is_built() {
     let clone = Clone::new();
     let out = clone.compare("nothing", "true");
-    assert_refused(&out, "BASE=nothing: no commit of this clone has that name");
+    assert_refused(&out, "nothing: no commit of this clone has that name");
     let out = clone.compare("--all", "true");
     assert_refused(&out, "no commit of this clone has that name");
     clone.git(&["commit", "--quiet", "--allow-empty", "--message=two"]);

@@ -9,6 +9,7 @@ mod audit;
 mod compare;
 mod demo;
 mod facts;
+mod first_release;
 mod generated;
 mod kinds;
 mod make;

@@ -98,6 +98,7 @@ fn labelled(generation: i64, at: u32, seen: Observed, op: Op, record: &str) -> C
         seen,
         op,
         raw: RawValue::from_string(object.to_string()).expect("JSON"),
+        absent_at: None,
     }
 }
 

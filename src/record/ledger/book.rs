@@ -46,6 +46,8 @@ struct Pending {
 struct Excepted {
     exception: Exception,
     since: Instant,
+    /// Whether the stored checkpoint names it.
+    written: bool,
 }
 
 impl Book {
@@ -101,13 +103,18 @@ impl Book {
             self.blind(*from, *to);
         }
         for exception in &entry.exceptions {
-            self.insert(exception.clone(), now);
+            self.insert(exception.clone(), now, true);
         }
     }
 
-    fn insert(&mut self, exception: Exception, since: Instant) {
+    fn insert(&mut self, exception: Exception, since: Instant, written: bool) {
         let key = (exception.uid, exception.version.generation);
-        self.exceptions.insert(key, Excepted { exception, since });
+        let excepted = Excepted {
+            exception,
+            since,
+            written,
+        };
+        self.exceptions.insert(key, excepted);
     }
 
     /// A write that is on its way becomes an exception. False when there are too many: then it stays on its way.
@@ -115,8 +122,25 @@ impl Book {
         if self.exceptions.len() >= EXCEPTIONS {
             return false;
         }
-        self.insert(exception, now);
+        self.insert(exception, now, false);
         true
+    }
+
+    /// The checkpoint with these exceptions is stored.
+    pub fn written(&mut self, exceptions: &[Exception]) {
+        for exception in exceptions {
+            let key = (exception.uid, exception.version.generation);
+            if let Some(excepted) = self.exceptions.get_mut(&key) {
+                excepted.written = true;
+            }
+        }
+    }
+
+    /// Whether the stored checkpoint names a generation as an exception. Before that no later one of its workload may be
+    /// stored: after a restart it would be taken for recorded.
+    pub fn is_written(&self, uid: Uuid, generation: i64) -> bool {
+        let excepted = self.exceptions.get(&(uid, generation));
+        excepted.is_some_and(|excepted| excepted.written)
     }
 
     /// An exception is durable now. False when it was none.
@@ -139,14 +163,12 @@ impl Book {
         true
     }
 
-    /// The generations that are exceptions of the place: whatever is later is seen again by a restart, after those before
-    /// it.
+    /// The generations that are exceptions, also those after the place: a restart sees these again, but takes them for
+    /// recorded when a later one of their workload is stored.
     pub fn exceptions(&self) -> Vec<Exception> {
-        let through = self.through();
-        let exceptions = self.exceptions.values().map(|excepted| &excepted.exception);
+        let exceptions = self.exceptions.values();
         exceptions
-            .filter(|exception| exception.version.at <= through)
-            .cloned()
+            .map(|excepted| excepted.exception.clone())
             .collect()
     }
 
@@ -318,6 +340,9 @@ mod tests {
         assert!(!book.follow(Uuid::from_u128(5), "another", None));
         assert_eq!(book.exceptions()[0].through, Some(version(7)));
         assert!(book.lag(now + Duration::from_secs(9)) >= Duration::from_secs(9));
+        assert!(!book.is_written(Uuid::from_u128(5), 3));
+        book.written(&book.exceptions());
+        assert!(book.is_written(Uuid::from_u128(5), 3));
         book.settle(Uuid::from_u128(5), 3);
         assert_eq!(places(&book), (rv("20"), rv("20")));
         let taken = (0..).take_while(|generation| book.except(exception(*generation), now));

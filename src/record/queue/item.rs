@@ -57,6 +57,15 @@ impl LaneItem for Queued {
     fn creates(&self) -> bool {
         matches!(self.item.write, Write::Create(..))
     }
+
+    fn may_be_passed(&self) -> bool {
+        match self.item.pending {
+            Pending::Excepted(generation) => {
+                self.item.ledger.is_written(self.item.workload, generation)
+            }
+            Pending::At(..) | Pending::Nothing => false,
+        }
+    }
 }
 
 impl Item {

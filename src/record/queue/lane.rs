@@ -34,6 +34,8 @@ pub trait LaneItem {
     fn revision(&self) -> &str;
     /// Whether it creates that Revision; otherwise it writes into its status.
     fn creates(&self) -> bool;
+    /// Whether later Revisions of its workload may be stored before it.
+    fn may_be_passed(&self) -> bool;
 }
 
 /// An item that was given out, and the lane to which it belongs.

@@ -4,7 +4,7 @@
 //! time is up one item goes through as a probe, and only what shows that the failure is over lets the others follow.
 //! That everything is concerned is believed while nothing else is known: probes are of other namespaces, and once
 //! Revisions were created there, it is the namespace that failed. A Revision that is refused for long steps aside into a
-//! lane of its own, and later ones pass it.
+//! lane of its own, and later ones pass it, once it may be passed.
 //!
 //! In: items, the fates of those that were given out, and the time. Out: the next item, or how long to wait. A plain
 //! value: where its items can be copied, compared and hashed, it can be too, and no order depends on a hash.
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 /// A lane that failed this often waits on its own too, so that one object that always fails does not hold the rest.
 const PATIENCE: u32 = 2;
-/// A Revision that has been refused for so long steps aside.
+/// A Revision that has been refused for so long steps aside, once the checkpoint names it.
 const STEPS_ASIDE: Duration = Duration::from_secs(30);
 
 /// The effect of a failure.
@@ -34,6 +34,8 @@ pub struct Failed {
     pub lane: Streak,
     /// Failures in a row of everything.
     pub gate: Streak,
+    /// Whether the item is a Revision that has been refused for long. It steps aside as soon as it may be passed.
+    pub refused: bool,
     /// The lane into which the item has stepped aside now: later writes of its workload pass it.
     pub aside: Option<LaneKey>,
 }
@@ -272,12 +274,13 @@ impl<T: LaneItem> Lanes<T> {
         let namespace = item.namespace().to_owned();
         let scope = self.resolve(cause.scope, key, &namespace);
         let creates = item.creates();
+        let may_be_passed = item.may_be_passed();
         let streak = self.put_back(key, item, now);
         let freed = self.spaces.ended(&namespace);
         self.ready.extend(freed);
         self.hold(scope, cause.passing, key, &namespace, now, &delay);
-        let is_refused = scope != Scope::All && creates && streak.lasts(STEPS_ASIDE, now);
-        let steps_aside = is_refused && matches!(key, LaneKey::Workload(_));
+        let refused = scope != Scope::All && creates && streak.lasts(STEPS_ASIDE, now);
+        let steps_aside = refused && may_be_passed && matches!(key, LaneKey::Workload(_));
         let aside = steps_aside.then(|| self.step_aside(key));
         let key = aside.unwrap_or_else(|| self.pass_by(key, creates));
         if scope == Scope::Workload || streak.failures > PATIENCE {
@@ -290,6 +293,7 @@ impl<T: LaneItem> Lanes<T> {
             scope,
             lane: streak,
             gate: self.gate.streak(),
+            refused,
             aside,
         }
     }

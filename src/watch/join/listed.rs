@@ -36,6 +36,8 @@ pub struct Behind {
     pub listed: Option<ResourceVersion>,
     /// When it was created.
     pub created: Option<DateTime<Utc>>,
+    /// The first generation that a list or a watch has shown since it was last known.
+    pub shown: i64,
 }
 
 impl ObjectName {
@@ -75,14 +77,19 @@ impl Behind {
             to: change.version(),
             listed,
             created: change.created,
+            shown: change.generation,
         }
     }
 
-    /// Whether generations before the first sight of the object count as lost. They do only if it was created while it
-    /// should have been seen, after `since`; older ones are just unknown.
-    pub fn is_ours(&self, since: Option<DateTime<Utc>>) -> bool {
+    /// The first generation that counts as lost if it cannot be had. Those before the first sight of the object do only
+    /// if it was created while it should have been seen, after `since`; older ones are just unknown.
+    pub fn first_of_ours(&self, since: Option<DateTime<Utc>>) -> i64 {
         let created_since = |(created, since): (DateTime<Utc>, _)| created + SKEW >= since;
-        self.from.generation > 0 || self.created.zip(since).is_some_and(created_since)
+        if self.from.generation > 0 || self.created.zip(since).is_some_and(created_since) {
+            self.from.generation + 1
+        } else {
+            self.shown
+        }
     }
 }
 
@@ -152,6 +159,11 @@ impl Listed {
     pub(super) fn find_gone(&mut self, known: &Known) {
         self.gone = known.missing(&self.there);
         self.gone.retain(|recorded| recorded.version.at <= self.at);
+    }
+
+    /// Every object that exists.
+    pub fn there(&self) -> &BTreeSet<Uuid> {
+        &self.there
     }
 
     /// The place of the list.

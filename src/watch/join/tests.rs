@@ -42,6 +42,7 @@ fn change(write: Write, seen: Observed, op: Op) -> Change {
         seen,
         op,
         raw: RawValue::from_string("{}".into()).expect("JSON"),
+        absent_at: None,
     }
 }
 

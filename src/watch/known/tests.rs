@@ -35,6 +35,7 @@ fn change(seen: Observed, generation: i64, at: i64) -> Change {
         seen,
         op: Op::Modified,
         raw: RawValue::from_string("{}".into()).expect("JSON"),
+        absent_at: None,
     }
 }
 

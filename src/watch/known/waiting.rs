@@ -4,8 +4,9 @@
 use super::{Known, Need};
 use crate::watch::checkpoint::Exception;
 use crate::watch::{Lost, Recorded};
-use crate::workload::{Change, Op, Version};
+use crate::workload::{Change, Op, ResourceVersion, Version};
 use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// An object whose changes are not passed on for the time being.
@@ -23,8 +24,8 @@ pub struct Postponed {
     pub last: Version,
     /// When it was created.
     pub created: Option<DateTime<Utc>>,
-    /// Whether the object is gone since.
-    pub is_gone: bool,
+    /// A place at which the object is gone, if it is.
+    pub gone: Option<ResourceVersion>,
 }
 
 impl Postponed {
@@ -109,10 +110,13 @@ impl Known {
                 first: shown,
                 last: shown,
                 created: change.created,
-                is_gone: false,
+                gone: None,
             });
         postponed.last = postponed.last.max(shown);
-        postponed.is_gone |= change.op == Op::Deleted;
+        if change.op == Op::Deleted {
+            // A watch shows the end where the object is gone, a read back where it was there for the last time.
+            postponed.gone = Some(shown.at.after(1));
+        }
         is_new.then(|| postponed.exception(change.uid))
     }
 
@@ -121,9 +125,18 @@ impl Known {
         let postponed = self.postponed.get_mut(&uid);
         let is_postponed = postponed.is_some();
         if let Some(postponed) = postponed {
-            postponed.is_gone = true;
+            postponed.gone.get_or_insert(postponed.last.at.after(1));
         }
         is_postponed
+    }
+
+    /// A list at `at` has shown these objects and no others: those whose changes wait since before are gone.
+    pub fn postpone_ends(&mut self, there: &BTreeSet<Uuid>, at: ResourceVersion) {
+        for (uid, postponed) in &mut self.postponed {
+            if !there.contains(uid) && postponed.last.at <= at {
+                postponed.gone.get_or_insert(at);
+            }
+        }
     }
 
     /// Whether changes of any object wait for room.

@@ -15,7 +15,7 @@ use crate::revision::Observed;
 use crate::watch::checkpoint::{Exception, Unusable};
 use crate::watch::exact::Unserved;
 use crate::watch::{Dates, Fact, Lost, Position, Reason, Recorded, Sink};
-use crate::workload::{Change, Op, Resource, ResourceVersion};
+use crate::workload::{Change, Op, Resource, ResourceVersion, Version};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use tokio::time::sleep;
@@ -92,7 +92,7 @@ impl<S: Sink> Stream<S> {
     }
 
     /// Reads back the generations that an earlier process could not store, unless they are of another history than the
-    /// list at `now`.
+    /// list at `now`. Those after the place to go on from are seen again, unless a later one is recorded.
     pub(super) async fn restore(
         &mut self,
         resource: &Arc<Resource>,
@@ -102,8 +102,14 @@ impl<S: Sink> Stream<S> {
             self.exceptions.clear();
         }
         while let Some(exception) = self.exceptions.first().cloned() {
-            let found = self.excepted(resource, &exception).await?;
-            self.outlet.excepted(exception, found).await;
+            let Version { generation, at } = exception.version;
+            let is_later = self.since().is_some_and(|since| at > since);
+            if is_later && !self.outlet.known().knows(exception.uid, generation) {
+                self.outlet.tell(Fact::Resumed(exception)).await;
+            } else {
+                let found = self.excepted(resource, &exception).await?;
+                self.outlet.excepted(exception, found).await;
+            }
             self.exceptions.remove(0);
         }
         Ok(())

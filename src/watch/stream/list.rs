@@ -88,6 +88,7 @@ impl<S: Sink> Stream<S> {
                     time: asked,
                 });
                 listed.complete(page.at, self.outlet.known());
+                self.outlet.ends_by_list(&listed);
                 return Ok(listed);
             }
         }
@@ -171,6 +172,7 @@ impl<S: Sink> Stream<S> {
             token = page.token;
             if token.is_empty() {
                 listed.complete(page.at, self.outlet.known());
+                self.outlet.ends_by_list(&listed);
                 return Ok(listed);
             }
         }

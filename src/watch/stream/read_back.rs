@@ -53,7 +53,8 @@ impl<S: Sink> Stream<S> {
         while let Some((last, recorded)) = ends.next().await {
             match last? {
                 LastState::Last(last) | LastState::Earlier(last) => {
-                    self.ended_before(resource, recorded.version, last).await?;
+                    let behind = Behind::new(&last, recorded.version, true, None);
+                    self.ended_before(resource, behind, last).await?;
                 }
                 LastState::Compacted => self.outlet.gone(recorded).await,
             }
@@ -65,10 +66,9 @@ impl<S: Sink> Stream<S> {
     pub(super) async fn ended_before(
         &mut self,
         resource: &Arc<Resource>,
-        from: Version,
+        behind: Behind,
         last: Change,
     ) -> Result<(), Unserved> {
-        let behind = Behind::new(&last, from, true, None);
         let history = self.exact.history(resource, &behind).await?;
         self.tell(resource, &behind, history).await?;
         let end_unknown = (last.op != Op::Deleted).then(|| Recorded::of(&last));
@@ -111,7 +111,13 @@ impl<S: Sink> Stream<S> {
         let change = self.exact.change(resource, &behind.of, generation, state);
         let unreadable = match change.await? {
             Past::Was(change) => {
-                self.outlet.change(change).await;
+                let absent_at = (behind.from.generation == 0).then_some(behind.from.at);
+                self.outlet
+                    .change(Change {
+                        absent_at,
+                        ..change
+                    })
+                    .await;
                 return Ok(());
             }
             past => matches!(past, Past::Unreadable),
@@ -135,10 +141,9 @@ impl<S: Sink> Stream<S> {
         hole: Hole,
         at: ResourceVersion,
     ) {
-        // The newest state of a workload is ours whenever it was created.
-        let is_newest = *hole.generations.end() >= behind.to.generation;
-        let since = self.origin.map(|origin| origin.time);
-        if !is_newest && !behind.is_ours(since) {
+        let (from, to) = hole.generations.into_inner();
+        let first = behind.first_of_ours(self.origin.map(|origin| origin.time));
+        if to < first {
             return;
         }
         let reason = match (hole.unreadable, self.resumed) {
@@ -155,7 +160,7 @@ impl<S: Sink> Stream<S> {
             uid,
             namespace,
             name,
-            generations: hole.generations,
+            generations: from.max(first)..=to,
             reason,
             from: behind.from.at.after(1).min(at),
             at,
@@ -228,7 +233,8 @@ impl<S: Sink> Stream<S> {
                 generation: 0,
                 at: from,
             };
-            self.ended_before(resource, origin, last).await?;
+            let behind = Behind::new(&last, origin, true, None);
+            self.ended_before(resource, behind, last).await?;
         }
         Ok(true)
     }

@@ -56,7 +56,11 @@ impl<S: Sink> Stream<S> {
         match past {
             Past::There(behind, history) => self.tell(resource, &behind, history).await,
             Past::Gone(LastState::Last(last) | LastState::Earlier(last)) => {
-                self.ended_before(resource, from, last).await
+                let behind = Behind {
+                    shown: postponed.first.generation,
+                    ..Behind::new(&last, from, true, None)
+                };
+                self.ended_before(resource, behind, last).await
             }
             Past::Gone(LastState::Compacted) => {
                 self.outlet.lost(lost(resource, uid, from, postponed)).await;
@@ -81,15 +85,13 @@ async fn past(
         uid,
     };
     let Postponed { first, last, .. } = postponed;
-    if postponed.is_gone {
+    if let Some(gone) = postponed.gone {
         // It was there at the first postponed state, unless that is its end.
         let there = if first.at == last.at {
             from.at
         } else {
             first.at.max(from.at)
         };
-        // A watch shows the end where the object is gone, a read back where it was there for the last time.
-        let gone = last.at.after(1);
         let state = exact.last_state(resource, &of, there, gone).await?;
         return Ok(Past::Gone(state));
     }
@@ -100,6 +102,7 @@ async fn past(
         to: *last,
         listed: Some(last.at),
         created: postponed.created,
+        shown: first.generation,
     };
     let history = exact.history(resource, &behind).await?;
     Ok(Past::There(behind, history))

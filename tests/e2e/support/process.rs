@@ -188,17 +188,33 @@ impl Revisor {
         }
     }
 
-    /// Waits until everything of `kind` up to `resource_version` is durable.
+    /// Waits until everything of `kind` up to `resource_version` is durable, as long as more and more of it is.
     pub fn wait_recorded(&self, kind: Kind, resource_version: u64) {
         let label = format!("kind=\"{}\"", kind.kind);
+        let progress = || {
+            [
+                "revisor_recorded_resource_version",
+                "revisor_revisions_recorded_total",
+                "revisor_revisions_present_total",
+            ]
+            .map(|metric| self.metric(metric, &label))
+        };
+        let mut before = progress();
+        let mut moved = Instant::now();
         #[allow(clippy::cast_precision_loss)]
-        let done =
-            || self.metric("revisor_recorded_resource_version", &label) >= resource_version as f64;
-        assert!(
-            eventually(Duration::from_secs(60), done),
-            "{label} did not reach {resource_version}:\n{}",
-            self.log()
-        );
+        while before[0] < resource_version as f64 {
+            assert!(
+                moved.elapsed() < Duration::from_secs(60),
+                "{label} did not reach {resource_version}, and has stopped:\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+            let now = progress();
+            if now.map(f64::to_bits) != before.map(f64::to_bits) {
+                moved = Instant::now();
+            }
+            before = now;
+        }
     }
 }
 

@@ -278,16 +278,15 @@ impl Replica {
         store: &Store,
     ) {
         let behind = &reading.behind;
-        let is_newest = *hole.end() >= behind.to.generation;
-        let since = self.origin.map(|origin| origin.time);
-        if !is_newest && !behind.is_ours(since) {
+        let first = behind.first_of_ours(self.origin.map(|origin| origin.time));
+        if *hole.end() < first {
             return;
         }
         let lost = self.known.lose(Lost {
             uid: behind.of.uid,
             namespace: String::new(),
             name: String::new(),
-            generations: hole,
+            generations: first.max(*hole.start())..=*hole.end(),
             reason: Reason::Compacted,
             from: behind.from.at.after(1).min(at),
             at,

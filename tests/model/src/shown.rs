@@ -92,6 +92,7 @@ impl Shown {
             seen,
             op,
             raw: CONTENT.clone(),
+            absent_at: None,
         }
     }
 }

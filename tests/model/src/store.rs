@@ -128,11 +128,11 @@ impl Store {
         self.workloads.iter().filter_map(first).collect()
     }
 
-    /// The generations of an object, among these, that have a Revision.
+    /// The generations of an object, among these, that have a Revision or are in a Gap.
     pub fn recorded(&self, object: Object, generations: &RangeInclusive<i64>) -> BTreeSet<i64> {
         let range = |workload: &StoredWorkload| {
-            let recorded = workload.revisions.range(generations.clone());
-            recorded.map(|(generation, _)| *generation).collect()
+            let is_there = |generation: &i64| workload.holds(*generation);
+            generations.clone().filter(is_there).collect()
         };
         self.workloads.get(&object).map(range).unwrap_or_default()
     }

@@ -292,6 +292,7 @@ async fn recover(world: &World) {
 /// Everything that had to be said was said, and nothing is left to be done.
 fn judge_rest(world: &World) {
     let mut state = world.state.lock();
+    state.oracle.judge_suspects();
     let untold = state.oracle.untold();
     state.oracle.violated_all(Promise::Told, &untold);
     let left = state.oracle.left();

@@ -77,6 +77,10 @@ impl Link {
         if call.class() == Class::Event {
             state.oracle.heard(self.replica, &call.body);
         }
+        if call.class() == Class::Create {
+            let now = state.servers.etcd.revision();
+            state.oracle.asked_for_revision(&call.body, now);
+        }
         if call.class() == Class::Checkpoint && call.method != Method::GET {
             state.oracle.writes_checkpoint(self.replica);
         }

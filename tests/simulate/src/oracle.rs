@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod denials;
+mod extra;
 pub mod statuses;
 mod stored;
 
@@ -72,6 +73,8 @@ pub struct Oracle {
     pub denials: Denials,
     pub checkpoints: Checkpoints,
     pub violations: Vec<Violation>,
+    /// Revisions of generations that changed nothing, and the violation that each is unless a Gap is before it.
+    pub suspects: Vec<(Uuid, i64, String)>,
     /// The names of Revisions that another writer has stored, by the generation that they stand for.
     pub forged: BTreeMap<(Uuid, i64), String>,
     /// Whether several replicas write: then one may not know yet what another has stored.
@@ -178,38 +181,24 @@ impl Oracle {
             self.violated(Promise::NoneWrong, text);
         }
         if extra {
-            let r#type = object["spec"]["type"].clone();
-            self.violated(
-                Promise::NoneExtra,
-                format!("{told} changed nothing: {type}"),
-            );
+            let text = format!("{told} changed nothing: {}", object["spec"]["type"]);
+            // The Gap before it may be refused at the moment, and come later.
+            self.suspects.push((workload, generation, text));
         }
         if let Some(text) = late {
             self.violated(Promise::Liveness, text);
         }
-        self.stored.revision(workload, generation);
+        self.stored.revision(workload, generation, entry.at);
     }
 
-    /// A generation that changed nothing is recorded only where the one before it is not known.
-    fn is_extra(&self, workload: Uuid, life: &Life, generation: i64, etcd: &Etcd) -> bool {
-        let Some(state) = life.states.get(&generation) else {
-            return false;
-        };
-        let after_hole = (generation == life.since)
-            || self.stored.is_lost(workload, generation - 1)
-            || self.said.ends.contains_key(&workload)
-            || self.is_oldest(workload, life, generation, etcd);
-        state.quiet && !after_hole
-    }
-
-    /// Whether a generation is the oldest that could be read when recording began. Of a workload that came and went
-    /// before the first list, any may be the first that is seen.
-    fn is_oldest(&self, workload: Uuid, life: &Life, generation: i64, etcd: &Etcd) -> bool {
-        let before = life.states.get(&(generation - 1));
-        let is_first = before.is_none_or(|before| !before.is_readable(checkpoint::oldest(etcd)));
-        (is_first || self.checkpoints.is_passing(life))
-            && self.stored.last_before(workload, generation).is_none()
-            && self.checkpoints.begins_within(life)
+    /// A replica asks for a Revision. Of Gaps the time counts.
+    pub fn asked_for_revision(&mut self, body: &[u8], now: Revision) {
+        let object: Value = serde_json::from_slice(body).unwrap_or_default();
+        let gap = &object["spec"]["gap"];
+        let ends = gap["from"].as_i64().zip(gap["to"].as_i64());
+        if let Some((workload, (from, to))) = uid(&object["spec"]["workload"]["uid"]).zip(ends) {
+            self.stored.asks_for_gap(workload, from, to, now);
+        }
     }
 
     fn gap(&mut self, workload: Uuid, object: &Value, etcd: &Etcd) {
@@ -229,10 +218,10 @@ impl Oracle {
             if state.is_readable(etcd.compacted()) {
                 wrong.push(format!("{told} can be read, and is in a Gap"));
             }
-            if self.replicas == 1 && self.is_known(workload, generation) {
+            if self.replicas == 1 && self.is_known(workload, generation, (from, to)) {
                 wrong.push(format!("{told} is known, and in a Gap"));
             }
-            if self.stored.is_lost(workload, generation) {
+            if self.replicas == 1 && self.stored.is_lost(workload, generation) {
                 wrong.push(format!("{told} is in two Gaps"));
             }
         }
@@ -243,10 +232,12 @@ impl Oracle {
     }
 
     /// Whether a generation is known to a replica. One that was refused is passed by later ones.
-    fn is_known(&self, workload: Uuid, generation: i64) -> bool {
+    fn is_known(&self, workload: Uuid, generation: i64, gap: (i64, i64)) -> bool {
+        if self.stored.is_stored(workload, generation) {
+            return self.stored.was_stored(workload, generation, gap);
+        }
         let is_passed = self.denials.has_refused_until(workload, generation);
-        self.stored.is_stored(workload, generation)
-            || self.stored.knows(workload, generation) && !is_passed
+        self.stored.knows(workload, generation) && !is_passed
     }
 
     fn status(&mut self, workload: Uuid, object: &Value) {

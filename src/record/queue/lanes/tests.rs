@@ -5,6 +5,9 @@ mod aside;
 use super::*;
 use uuid::Uuid;
 
+/// Nothing passes the Revisions of this namespace.
+const NEVER_PASSED: &str = "strict";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Edit(u128, &'static str, u32);
 
@@ -23,6 +26,9 @@ impl LaneItem for Edit {
     }
     fn creates(&self) -> bool {
         self.2 % 1000 < STATUS
+    }
+    fn may_be_passed(&self) -> bool {
+        self.1 != NEVER_PASSED
     }
 }
 

@@ -133,6 +133,10 @@ impl LaneItem for Edit {
     fn creates(&self) -> bool {
         self.status == 0
     }
+
+    fn may_be_passed(&self) -> bool {
+        true
+    }
 }
 
 impl fmt::Display for Edit {

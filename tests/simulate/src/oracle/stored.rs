@@ -18,17 +18,35 @@ pub struct Stored {
 
 #[derive(Debug, Default)]
 struct Workload {
-    revisions: BTreeSet<i64>,
+    /// Generations that are recorded, and where each was stored.
+    revisions: BTreeMap<i64, Revision>,
     gaps: Vec<(i64, i64)>,
+    /// Where etcd was when a replica first asked for a Gap.
+    asked: BTreeMap<(i64, i64), Revision>,
     /// The newest generation that is observed, by the generation of the Revision that says so.
     through: BTreeMap<i64, i64>,
     ended: bool,
 }
 
 impl Stored {
-    pub fn revision(&mut self, workload: Uuid, generation: i64) {
+    pub fn revision(&mut self, workload: Uuid, generation: i64, at: Revision) {
         let workload = self.workloads.entry(workload).or_default();
-        workload.revisions.insert(generation);
+        workload.revisions.insert(generation, at);
+    }
+
+    /// A replica asks for a Gap while etcd is at this place.
+    pub fn asks_for_gap(&mut self, workload: Uuid, from: i64, to: i64, at: Revision) {
+        let workload = self.workloads.entry(workload).or_default();
+        workload.asked.entry((from, to)).or_insert(at);
+    }
+
+    /// Whether a generation was stored when a replica first asked for the Gap that holds it. A create of a process that
+    /// is gone may be carried out after that.
+    pub fn was_stored(&self, workload: Uuid, generation: i64, gap: (i64, i64)) -> bool {
+        self.of(workload).is_some_and(|workload| {
+            let stored = workload.revisions.get(&generation);
+            stored.is_some_and(|stored| workload.asked.get(&gap).is_none_or(|asked| stored < asked))
+        })
     }
 
     pub fn gap(&mut self, workload: Uuid, from: i64, to: i64) {
@@ -54,7 +72,7 @@ impl Stored {
 
     pub fn is_stored(&self, workload: Uuid, generation: i64) -> bool {
         self.of(workload)
-            .is_some_and(|workload| workload.revisions.contains(&generation))
+            .is_some_and(|workload| workload.revisions.contains_key(&generation))
     }
 
     /// The last generation before this one that is recorded.
@@ -63,7 +81,7 @@ impl Stored {
             .revisions
             .range(..generation)
             .next_back()
-            .copied()
+            .map(|(generation, _)| *generation)
     }
 
     pub fn is_lost(&self, workload: Uuid, generation: i64) -> bool {
@@ -89,7 +107,9 @@ impl Stored {
         let newest = self.of(workload).and_then(|workload| {
             let gaps = workload.gaps.iter().map(|(_, to)| to);
             let known = workload.through.values().chain(gaps);
-            known.chain(workload.revisions.last()).max().copied()
+            let newest = workload.revisions.last_key_value();
+            let newest = newest.map(|(generation, _)| generation);
+            known.chain(newest).max().copied()
         });
         newest.unwrap_or_default()
     }

@@ -52,6 +52,19 @@ fn later_revisions_pass_one_that_is_refused_for_long() {
 }
 
 #[test]
+fn nothing_passes_a_revision_that_no_checkpoint_names() {
+    let refused = Edit(1, NEVER_PASSED, 1);
+    let (mut lanes, mut now) = lanes(&[refused, Edit(1, NEVER_PASSED, 2)]);
+    for round in 0..8 {
+        let given = next(&mut lanes, now);
+        assert_eq!(given.item, refused);
+        let failed = lanes.failed(given, held(Scope::Workload), now, second);
+        assert_eq!((failed.refused, failed.aside), (round > 3, None), "{round}");
+        now += second(8);
+    }
+}
+
+#[test]
 fn revisions_pass_a_status_that_cannot_be_written() {
     let status = Edit(1, "n", STATUS + 1);
     let later_status = Edit(1, "n", STATUS + 2);

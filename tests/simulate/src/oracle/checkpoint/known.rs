@@ -36,6 +36,10 @@ struct Beginning {
     is_lost: bool,
     /// Whether the checkpoint was ever lost.
     was_lost: bool,
+    /// The last place that was stored before the newest loss.
+    last: Revision,
+    /// Such a place of each loss, and where the beginning after it was written.
+    losses: Vec<(Revision, Revision)>,
 }
 
 impl Checkpoints {
@@ -46,7 +50,15 @@ impl Checkpoints {
 
     /// The checkpoint is lost, or a part of it.
     pub fn lose(&mut self) {
-        for beginning in self.beginnings.values_mut() {
+        let texts = self.stored.iter();
+        let parts: Vec<_> = texts
+            .filter_map(|(key, text)| Part::read(key, text))
+            .collect();
+        for (kind, beginning) in &mut self.beginnings {
+            let places = parts.iter().filter(|part| part.kind == *kind);
+            if !beginning.is_lost {
+                beginning.last = places.map(|part| part.place).max().unwrap_or_default();
+            }
             beginning.is_lost = true;
             beginning.was_lost = true;
         }
@@ -89,12 +101,15 @@ impl Checkpoints {
                 oldest: part.place.min(etcd.compacted()),
                 is_lost: false,
                 was_lost: false,
+                last: 0,
+                losses: Vec::new(),
             };
             self.beginnings.insert(part.kind.clone(), beginning);
             return true;
         };
         if beginning.is_lost {
             beginning.is_lost = false;
+            beginning.losses.push((beginning.last, now));
             beginning.written = now;
             beginning.place = part.place;
         } else if beginning.written == now {
@@ -120,15 +135,17 @@ impl Checkpoints {
     }
 
     /// Whether a workload may have come and gone between the oldest place that could be read and
-    /// the first list of its kind.
+    /// the first list of its kind, or between the last place that was stored and a loss of it and the first list after
+    /// that.
     pub fn is_passing(&self, life: &Life) -> bool {
         let beginning = self.beginnings.get(&life.group_kind);
-        beginning.is_some_and(|beginning| {
-            let is_gone = life
-                .deleted
-                .is_some_and(|deleted| deleted <= beginning.first);
-            is_gone && life.created > beginning.oldest
-        })
+        beginning
+            .zip(life.deleted)
+            .is_some_and(|(beginning, deleted)| {
+                let first = (beginning.oldest, beginning.first);
+                let mut unseen = beginning.losses.iter().chain([&first]);
+                unseen.any(|(from, to)| life.created > *from && deleted <= *to)
+            })
     }
 
     /// Whether recording may have begun, or begun anew, when a workload was there.
