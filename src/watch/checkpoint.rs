@@ -180,16 +180,17 @@ impl Checkpoint {
         starts
     }
 
-    /// Writes it every ten seconds, for ever.
+    /// Writes it every ten seconds, for ever; at first every second, so that a process that is ended again and again
+    /// gets further each time.
     pub async fn run(self: Arc<Self>) {
-        loop {
-            for _ in 0..EVERY.as_secs() {
-                sleep(Duration::from_secs(1)).await;
-                self.followers
-                    .iter()
-                    .for_each(|follower| follower.progress.measure());
+        for second in 1_u64.. {
+            sleep(Duration::from_secs(1)).await;
+            self.followers
+                .iter()
+                .for_each(|follower| follower.progress.measure());
+            if second <= EVERY.as_secs() || second.is_multiple_of(EVERY.as_secs()) {
+                self.save().await;
             }
-            self.save().await;
         }
     }
 

@@ -25,7 +25,10 @@ pub(super) struct ObjectPast {
 /// One generation: its content, or where to read it again.
 #[derive(Debug)]
 pub(super) struct FoundState {
+    /// The place at which it was read.
     pub(super) at: ResourceVersion,
+    /// The place at which it was written.
+    written: ResourceVersion,
     /// Whether it is the state that a list at this place showed, wherever it was written.
     listed: bool,
     raw: Option<Box<RawValue>>,
@@ -42,11 +45,15 @@ pub(super) enum Piece {
 
 impl ObjectPast {
     /// Keeps a state. The oldest are the first that compaction takes, so the youngest are dropped.
-    fn keep(&mut self, generation: i64, at: ResourceVersion, listed: bool, raw: Box<RawValue>) {
+    fn keep(&mut self, found: Version, at: ResourceVersion, listed: bool, raw: Box<RawValue>) {
         self.kept += raw.get().len();
-        let raw = Some(raw);
-        self.states
-            .insert(generation, FoundState { at, listed, raw });
+        let state = FoundState {
+            at,
+            written: found.at,
+            listed,
+            raw: Some(raw),
+        };
+        self.states.insert(found.generation, state);
         for state in self.states.values_mut().rev() {
             if self.kept <= KEEP {
                 return;
@@ -69,7 +76,7 @@ impl ObjectPast {
         let mut lost = self.lost.into_iter().peekable();
         for (generation, state) in self.states {
             while let Some(hole) = lost.next_if(|hole| *hole.generations.end() < generation) {
-                let at = state.at.min(to.at).before();
+                let at = state.written.min(state.at).min(to.at).before();
                 pieces.push(Piece::Hole(hole, at));
             }
             pieces.push(Piece::State(generation, state));
@@ -134,7 +141,7 @@ impl Exact {
         let mut end = behind.to;
         if let Some(listed) = behind.listed {
             match self.shown(resource, &behind.of, to, listed).await? {
-                Shown::Found(raw) => history.keep(to, listed, true, raw),
+                Shown::Found(raw) => history.keep(behind.to, listed, true, raw),
                 Shown::Passed(later) => end = later,
                 Shown::Compacted => history.lose(to, false),
                 Shown::Unreadable => history.lose(to, true),
@@ -144,7 +151,7 @@ impl Exact {
         if behind.refresh
             && let Past::Was(Some(raw)) = self.object(resource, &behind.of, from.at).await?
         {
-            history.keep(from.generation, from.at, false, raw);
+            history.keep(from, from.at, false, raw);
         }
         let mut walk = Walk::new(from, end);
         while let Some(at) = walk.next() {
@@ -154,7 +161,7 @@ impl Exact {
             if let (true, State::Present(found), Past::Was(Some(raw))) = (is_new, state, past)
                 && found.generation <= to
             {
-                history.keep(found.generation, at, false, raw);
+                history.keep(found, at, false, raw);
             }
         }
         let lost = walk.lost().into_iter();

@@ -22,7 +22,7 @@ impl KindRecorder {
     /// A change is not passed on before there is room for it. Until then it is an exception of the checkpoint, or holds
     /// its place.
     pub(super) fn postponed(&self, exception: Exception) {
-        let at = exception.version.at;
+        let at = exception.first;
         if !self.ledger.except(exception) {
             self.ledger.pending(at);
         }
@@ -30,9 +30,9 @@ impl KindRecorder {
 
     /// The postponed changes of a workload were passed on: each is pending by itself now.
     pub(super) fn resumed(&self, exception: &Exception) {
-        let Version { generation, at } = exception.version;
-        if !self.ledger.settle(exception.uid, generation) {
-            self.ledger.done(at);
+        let Exception { uid, first, .. } = *exception;
+        if !self.ledger.settle(uid, exception.version.generation) {
+            self.ledger.done(first);
         }
     }
 

@@ -36,7 +36,11 @@ impl Postponed {
             namespace: self.namespace.clone(),
             name: self.name.clone(),
             version: self.first,
-            first: self.first.at,
+            // Of an object whose creation was not seen, that may have been anywhere since it was not there.
+            first: match self.from.generation {
+                0 => self.from.at.after(1).min(self.first.at),
+                _ => self.first.at,
+            },
             through: None,
         }
     }
@@ -96,7 +100,7 @@ impl Known {
         let shown = change.version();
         let nothing = Version {
             generation: 0,
-            at: shown.at.before(),
+            at: change.absent_at.unwrap_or(shown.at.before()),
         };
         let from = self.last(change.uid).unwrap_or(nothing);
         let is_new = !self.is_postponed(change.uid);

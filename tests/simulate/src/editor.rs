@@ -92,7 +92,10 @@ impl Editor {
             }
             Change::Status => after["status"] = json!({"observed": self.edits}),
             Change::Autoscaled if *key.kind == DEPLOYMENT => {
-                after["spec"]["replicas"] = self.rng.u32(2..9).into();
+                let replicas = self.rng.u32(2..9);
+                // The same number again would write nothing.
+                let is_same = after["spec"]["replicas"] == replicas;
+                after["spec"]["replicas"] = if is_same { 9 } else { replicas }.into();
                 after["metadata"]["managedFields"] =
                     managed(servers, "kube-controller-manager", Some("scale"));
             }
