@@ -87,10 +87,10 @@ async fn past(
     let Postponed { first, last, .. } = postponed;
     if let Some(gone) = postponed.gone {
         // It was there at the first postponed state, unless that is its end.
-        let there = if first.at == last.at {
-            from.at
-        } else {
-            first.at.max(from.at)
+        let there = match (first.at == last.at, from.generation) {
+            (false, _) => first.at.max(from.at),
+            (true, 0) => first.at.before(),
+            (true, _) => from.at,
         };
         let state = exact.last_state(resource, &of, there, gone).await?;
         return Ok(Past::Gone(state));
