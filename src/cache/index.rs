@@ -384,6 +384,11 @@ mod tests {
             index.get(gap(6, 7).spec.id).is_none(),
             "a Gap is no revision of the contract"
         );
+        assert_eq!(
+            index.recorded(uid(), &(2..=6)),
+            BTreeSet::from([2, 3, 4, 5, 6]),
+            "in a Gap counts as recorded"
+        );
         for gap in [gap(2, 4), gap(6, 7)] {
             index.remove(&gap);
         }

@@ -183,3 +183,37 @@ impl Listed {
         self.gone.retain(|recorded| !known.is_gone(recorded.uid));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generations_that_were_shown_are_ours_whenever_the_object_was_created() {
+        let place = |generation| Version {
+            generation,
+            at: ResourceVersion::default(),
+        };
+        let created = DateTime::from_timestamp(100, 0);
+        let behind = |from, created| Behind {
+            of: ObjectName {
+                namespace: String::new(),
+                name: String::new(),
+                uid: Uuid::nil(),
+            },
+            from: place(from),
+            refresh: false,
+            to: place(9),
+            listed: None,
+            created,
+            shown: 5,
+        };
+        let first = |from, created, since| {
+            behind(from, created).first_of_ours(DateTime::from_timestamp(since, 0))
+        };
+        assert_eq!(first(0, created, 900), 5, "it was there before");
+        assert_eq!(first(0, None, 0), 5);
+        assert_eq!(first(0, created, 50), 1, "created since");
+        assert_eq!(first(3, created, 900), 4, "it was known");
+    }
+}

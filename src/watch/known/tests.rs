@@ -280,3 +280,27 @@ fn what_has_seen_the_same_is_the_same() {
     assert_eq!(hash(&one), hash(&other));
     assert_ne!(one, after(&[], &changes[..2]));
 }
+
+#[test]
+fn an_object_whose_changes_wait_is_gone_where_a_list_does_not_show_it() {
+    let mut known = Known::default();
+    known.listing(&[]);
+    let unseen = Change {
+        absent_at: Some(rv(3)),
+        ..watched(1, 8)
+    };
+    let exception = known.postpone(&unseen).expect("the first change");
+    assert_eq!(
+        (exception.version.at, exception.first),
+        (rv(8), rv(4)),
+        "it may have been created since the place where it was not there"
+    );
+    assert!(known.postpone(&watched(2, 9)).is_none());
+    let gone = |known: &Known| known.next_postponed(1, |_| true)[0].1.gone;
+    known.postpone_ends(&BTreeSet::new(), rv(5));
+    known.postpone_ends(&BTreeSet::from([W]), rv(20));
+    assert_eq!(gone(&known), None, "shown later, and there");
+    known.postpone_ends(&BTreeSet::new(), rv(20));
+    assert_eq!(gone(&known), Some(rv(20)));
+    assert!(known.missing(&BTreeSet::new()).is_empty());
+}
