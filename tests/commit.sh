@@ -23,7 +23,7 @@ git cat-file -e "$commit:Cargo.toml" 2>/dev/null || fail "commit ${commit:0:12} 
 
 target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 kept=$target/commits
-# What else decides what comes out of a build.
+# The compiler and the settings that a build depends on.
 settings=$({
   rustc -vV
   env | sed -n -E '/^(RUSTFLAGS=|CARGO_ENCODED_RUSTFLAGS=|CARGO_PROFILE_|CARGO_BUILD_)/p' | sort

@@ -18,7 +18,7 @@ const CRD: &str = include_str!("../../../crds/revisions.yaml");
 const FIRST_CRD: &str = include_str!("../../fixtures/first-release/revisions-crd.yaml");
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/first-release");
 
-/// One cluster, and what is edited there.
+/// One cluster, and the histories that are edited there.
 struct Stage {
     own: World,
     first: Binary,
@@ -118,7 +118,7 @@ async fn entries(stage: &Stage) -> Value {
     map["data"].take()
 }
 
-/// Waits until what is durable now is in the checkpoint, which is written every ten seconds.
+/// Waits until the checkpoint, which is written every ten seconds, was written once more.
 async fn wait_for_checkpoint(stage: &Stage) {
     let before = entries(stage).await;
     until(Duration::from_secs(60), "a checkpoint", async || {
