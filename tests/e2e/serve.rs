@@ -2,6 +2,7 @@
 
 mod admin;
 mod contract;
+mod crowd;
 mod deployed;
 pub mod docs;
 mod limits;
