@@ -51,6 +51,7 @@ impl Sink for KindRecorder {
             Fact::Postponed(exception) => self.postponed(exception),
             Fact::Resumed(exception) => self.resumed(&exception),
             Fact::Rewound { last, now } => self.rewound(last, now),
+            Fact::Joined => self.ledger.joined(),
             Fact::Reached(position) => self.ledger.reached(position),
             Fact::Heard { expected } => self.ledger.heard(expected),
         }

@@ -78,6 +78,11 @@ impl Ledger {
         self.update(|book| book.settle(uid, generation))
     }
 
+    /// The first list is joined.
+    pub fn joined(&self) {
+        self.update(Book::joined);
+    }
+
     /// Whether the Revision into whose status something is written is an exception, which takes that over.
     pub fn follow(&self, uid: Uuid, revision: &str, through: Option<Version>) -> bool {
         self.book.lock().follow(uid, revision, through)

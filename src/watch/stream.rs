@@ -191,7 +191,7 @@ impl<S: Sink> Stream<S> {
             let Ok(mut at) = self.join(resource, listed, resumable).await else {
                 return;
             };
-            self.begun();
+            self.begun().await;
             self.moved(at).await;
             self.ready.send_replace(true);
             self.resumed = true;
@@ -250,10 +250,11 @@ impl<S: Sink> Stream<S> {
     }
 
     /// Everything since the beginning was passed on, if recording has begun.
-    fn begun(&mut self) {
+    async fn begun(&mut self) {
         self.unusable = None;
         self.was_recorded = false;
         self.outlet.has_begun();
+        self.outlet.tell(Fact::Joined).await;
     }
 
     /// Watches until everything up to there was shown, whatever fails meanwhile.

@@ -55,7 +55,9 @@ pub async fn killed_under_load(time: Duration, least: usize) {
     let namespace = own.namespace("kill").await;
     create(&own.client().await, &namespace, 5).await;
     // What was there before Revisor came begins where it is.
-    let first = Revisor::start(own.cluster.kubeconfig(), &[]);
+    // A container that is started again keeps the name of its pod, and with it the Lease.
+    let pod = ["--identity", "revisor-0"];
+    let first = Revisor::start(own.cluster.kubeconfig(), &pod);
     let seen = patch(&own.client().await, &path(&namespace, "w0"), &uri(0)).await;
     first.wait_recorded(INFERENCE_SERVICE, seen.version());
     // Before it, a workload that comes and goes between two starts is not known to anything.
@@ -66,7 +68,7 @@ pub async fn killed_under_load(time: Duration, least: usize) {
     let started = Instant::now();
     let mut lives = 0;
     while started.elapsed() < time {
-        let revisor = Revisor::launch(own.cluster.kubeconfig(), &[]);
+        let revisor = Revisor::launch(own.cluster.kubeconfig(), &pod);
         sleep(Duration::from_millis(1700)).await;
         // The last that it sees is the end of a workload.
         lives += 1;

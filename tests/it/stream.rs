@@ -36,7 +36,7 @@ fn note(fact: &Fact) -> Option<String> {
         Fact::Resumed(exception) => format!("resumed {}", exception.version.generation),
         Fact::Rewound { last, now } => format!("rewound {last} to {now}"),
         Fact::Reached(position) => format!("at {}", position.at),
-        Fact::Heard { .. } => return None,
+        Fact::Joined | Fact::Heard { .. } => return None,
     })
 }
 

@@ -48,6 +48,11 @@ struct Excepted {
     since: Instant,
     /// Whether the stored checkpoint names it.
     written: bool,
+    /// Whether an earlier process named it, and the first list is not joined yet. Until then it stands for whatever
+    /// followed it in that process as well: later generations that waited for room, and the end of the workload.
+    restored: bool,
+    /// Whether it is durable by itself.
+    durable: bool,
 }
 
 impl Book {
@@ -107,12 +112,22 @@ impl Book {
         }
     }
 
-    fn insert(&mut self, exception: Exception, since: Instant, written: bool) {
+    /// The first list is joined: whatever followed the exceptions of an earlier process is on its way by itself.
+    pub fn joined(&mut self) {
+        self.exceptions.retain(|_, excepted| !excepted.durable);
+        for excepted in self.exceptions.values_mut() {
+            excepted.restored = false;
+        }
+    }
+
+    fn insert(&mut self, exception: Exception, since: Instant, restored: bool) {
         let key = (exception.uid, exception.version.generation);
         let excepted = Excepted {
             exception,
             since,
-            written,
+            written: restored,
+            restored,
+            durable: false,
         };
         self.exceptions.insert(key, excepted);
     }
@@ -145,7 +160,15 @@ impl Book {
 
     /// An exception is durable now. False when it was none.
     pub fn settle(&mut self, uid: Uuid, generation: i64) -> bool {
-        self.exceptions.remove(&(uid, generation)).is_some()
+        let key = (uid, generation);
+        let Some(excepted) = self.exceptions.get_mut(&key).filter(|one| !one.durable) else {
+            return false;
+        };
+        excepted.durable = true;
+        if !excepted.restored {
+            self.exceptions.remove(&key);
+        }
+        true
     }
 
     /// A status of a Revision that is an exception: reading the exception back finds its content again.
@@ -155,7 +178,8 @@ impl Book {
         let is_it = |exception: &Exception| {
             identity::name(&exception.name, uid, exception.version.generation) == revision
         };
-        let Some((_, excepted)) = of_workload.find(|(_, one)| is_it(&one.exception)) else {
+        let found = of_workload.find(|(_, one)| !one.durable && is_it(&one.exception));
+        let Some((_, excepted)) = found else {
             return false;
         };
         let exception = &mut excepted.exception;
@@ -240,7 +264,8 @@ impl Book {
 
     /// How long the oldest write has been on its way, or for how much too long nothing was heard.
     pub fn lag(&self, now: Instant) -> Duration {
-        let excepted = self.exceptions.values().map(|excepted| excepted.since);
+        let waiting = self.exceptions.values().filter(|one| !one.durable);
+        let excepted = waiting.map(|excepted| excepted.since);
         let pending = self.pending.values().map(|pending| pending.since);
         let oldest = pending.chain(excepted).min();
         let waiting = oldest.map(|since| now.saturating_duration_since(since));
@@ -259,6 +284,26 @@ mod tests {
 
     fn rv(text: &str) -> ResourceVersion {
         text.parse().expect("number")
+    }
+
+    const WORKLOAD: Uuid = Uuid::from_u128(5);
+
+    fn version(generation: i64) -> Version {
+        Version {
+            generation,
+            at: rv("10"),
+        }
+    }
+
+    fn exception(generation: i64) -> Exception {
+        Exception {
+            uid: WORKLOAD,
+            namespace: "n".into(),
+            name: "w".into(),
+            version: version(generation),
+            first: rv("8"),
+            through: None,
+        }
     }
 
     fn place(at: &str, minute: i64) -> Position {
@@ -317,36 +362,49 @@ mod tests {
     fn an_exception_holds_the_place_of_earlier_releases_only() {
         let mut book = Book::default();
         let now = Instant::now();
-        let version = |generation| Version {
-            generation,
-            at: rv("10"),
-        };
-        let exception = |generation| Exception {
-            uid: Uuid::from_u128(5),
-            namespace: "n".into(),
-            name: "w".into(),
-            version: version(generation),
-            first: rv("8"),
-            through: None,
-        };
         book.pending(rv("10"), now);
         book.reached(place("20", 1));
         assert!(book.except(exception(3), now));
         book.done(rv("10"));
         let places = |book: &Book| (book.ack().through, book.conservative().through);
         assert_eq!(places(&book), (rv("20"), rv("7")));
-        let name = identity::name("w", Uuid::from_u128(5), 3);
-        assert!(book.follow(Uuid::from_u128(5), &name, Some(version(7))));
-        assert!(!book.follow(Uuid::from_u128(5), "another", None));
+        let name = identity::name("w", WORKLOAD, 3);
+        assert!(book.follow(WORKLOAD, &name, Some(version(7))));
+        assert!(!book.follow(WORKLOAD, "another", None));
         assert_eq!(book.exceptions()[0].through, Some(version(7)));
         assert!(book.lag(now + Duration::from_secs(9)) >= Duration::from_secs(9));
-        assert!(!book.is_written(Uuid::from_u128(5), 3));
+        assert!(!book.is_written(WORKLOAD, 3));
         book.written(&book.exceptions());
-        assert!(book.is_written(Uuid::from_u128(5), 3));
-        book.settle(Uuid::from_u128(5), 3);
+        assert!(book.is_written(WORKLOAD, 3));
+        book.settle(WORKLOAD, 3);
         assert_eq!(places(&book), (rv("20"), rv("20")));
         let taken = (0..).take_while(|generation| book.except(exception(*generation), now));
         assert_eq!(taken.count(), EXCEPTIONS);
+    }
+
+    #[test]
+    fn an_exception_of_an_earlier_process_stands_until_the_first_list_is_joined() {
+        let mut book = Book::default();
+        let now = Instant::now();
+        book.take_over(
+            &CheckpointEntry {
+                position: place("20", 1),
+                blind: Vec::new(),
+                exceptions: vec![exception(3), exception(4)],
+            },
+            now,
+        );
+        book.reached(place("20", 1));
+        assert!(book.settle(WORKLOAD, 3));
+        assert!(!book.settle(WORKLOAD, 3), "settled once");
+        assert_eq!(book.exceptions(), [exception(3), exception(4)]);
+        let name = identity::name("w", WORKLOAD, 3);
+        assert!(!book.follow(WORKLOAD, &name, Some(version(7))));
+        book.joined();
+        assert_eq!(book.exceptions(), [exception(4)]);
+        assert!(book.settle(WORKLOAD, 4));
+        assert_eq!(book.exceptions(), []);
+        assert_eq!(book.conservative().through, rv("20"));
     }
 
     #[test]

@@ -16,8 +16,10 @@ pub struct Postponed {
     pub namespace: String,
     /// metadata.name.
     pub name: String,
-    /// The last state that was passed on; generation 0 when there is none.
-    pub from: Version,
+    /// The last state that was passed on; none when the object was not known.
+    pub passed: Option<Version>,
+    /// A place at which an object that was not known was not there yet.
+    pub absent: ResourceVersion,
     /// The first state that was not.
     pub first: Version,
     /// The last state that was shown.
@@ -36,12 +38,31 @@ impl Postponed {
             namespace: self.namespace.clone(),
             name: self.name.clone(),
             version: self.first,
-            // Of an object whose creation was not seen, that may have been anywhere since it was not there.
-            first: match self.from.generation {
-                0 => self.from.at.after(1).min(self.first.at),
-                _ => self.first.at,
+            // An object whose creation was not seen may have been created anywhere since it was not there.
+            first: match self.passed {
+                None => self.absent.after(1).min(self.first.at),
+                Some(_) => self.first.at,
             },
             through: None,
+        }
+    }
+
+    /// The state before the first that was not passed on; generation 0 where the object was not there yet.
+    pub fn before(&self) -> Version {
+        self.passed.unwrap_or(Version {
+            generation: 0,
+            at: self.absent,
+        })
+    }
+
+    /// A place before its end at which the object was there. `last` is the last state that was passed on, or
+    /// [`Postponed::before`].
+    pub fn was_there(&self, last: Version) -> ResourceVersion {
+        let first_is_end = self.first.at == self.last.at;
+        match (first_is_end, last.generation) {
+            (false, _) => self.first.at.max(last.at),
+            (true, 0) => self.first.at.before(),
+            (true, _) => last.at,
         }
     }
 }
@@ -98,11 +119,7 @@ impl Known {
     /// The changes of an object wait for room from this one on. Returns it if they did not before.
     pub fn postpone(&mut self, change: &Change) -> Option<Exception> {
         let shown = change.version();
-        let nothing = Version {
-            generation: 0,
-            at: change.absent_at.unwrap_or(shown.at.before()),
-        };
-        let from = self.last(change.uid).unwrap_or(nothing);
+        let passed = self.last(change.uid);
         let is_new = !self.is_postponed(change.uid);
         let postponed = self
             .postponed
@@ -110,7 +127,8 @@ impl Known {
             .or_insert_with(|| Postponed {
                 namespace: change.namespace.clone(),
                 name: change.name.clone(),
-                from,
+                passed,
+                absent: change.absent_at.unwrap_or(shown.at.before()),
                 first: shown,
                 last: shown,
                 created: change.created,

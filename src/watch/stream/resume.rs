@@ -29,7 +29,7 @@ impl<S: Sink> Stream<S> {
                 return Ok(());
             }
             let pasts = next.into_iter().map(|(uid, postponed)| {
-                let from = self.outlet.known().last(uid).unwrap_or(postponed.from);
+                let from = self.outlet.known().last(uid).unwrap_or(postponed.before());
                 let exact = self.exact.clone();
                 async move {
                     let past = past(&exact, resource, uid, from, &postponed).await;
@@ -86,12 +86,7 @@ async fn past(
     };
     let Postponed { first, last, .. } = postponed;
     if let Some(gone) = postponed.gone {
-        // It was there at the first postponed state, unless that is its end.
-        let there = match (first.at == last.at, from.generation) {
-            (false, _) => first.at.max(from.at),
-            (true, 0) => first.at.before(),
-            (true, _) => from.at,
-        };
+        let there = postponed.was_there(from);
         let state = exact.last_state(resource, &of, there, gone).await?;
         return Ok(Past::Gone(state));
     }
