@@ -46,8 +46,9 @@ for name in "${names[@]}"; do
 done
 
 cargo run --quiet --locked -p devcluster -- build
-# The binary is built once: an edit while scenarios run does not concern them.
-tests=$(cargo test --locked -p revisor --test e2e --no-run --message-format json |
+# The binary is built once: an edit while scenarios run does not concern them. It is an optimised one, with assertions:
+# unoptimised, the start after thousands of Revisions takes longer than some scenarios let a process live.
+tests=$(cargo test --locked --profile simulate -p revisor --test e2e --no-run --message-format json |
   sed -nE 's/.*"name":"e2e".*"executable":"([^"]+)".*/\1/p' | tail -1)
 if printf '%s\n' "${names[@]}" | grep -qxF first_release; then
   REVISOR_FIRST_RELEASE=$(tests/commit.sh ff1f243)
