@@ -304,3 +304,22 @@ fn an_object_whose_changes_wait_is_gone_where_a_list_does_not_show_it() {
     assert_eq!(gone(&known), Some(rv(20)));
     assert!(known.missing(&BTreeSet::new()).is_empty());
 }
+
+#[test]
+fn an_object_whose_changes_wait_was_there_just_before_a_watch_showed_its_end() {
+    let mut known = Known::default();
+    known.listing(&[]);
+    let mut shown = |change: Change| {
+        known.postpone(&change);
+        let postponed = known.next_postponed(1, |_| true).remove(0).1;
+        (postponed.there, postponed.gone)
+    };
+    assert_eq!(shown(watched(1, 8)), (rv(8), None));
+    assert_eq!(shown(watched(2, 12)), (rv(12), None));
+    assert_eq!(shown(deleted(2, 20)), (rv(19), Some(rv(21))));
+    let read_back = Change {
+        seen: Observed::Repair,
+        ..deleted(2, 12)
+    };
+    assert_eq!(shown(read_back), (rv(19), Some(rv(21))));
+}

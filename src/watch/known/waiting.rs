@@ -2,6 +2,7 @@
 //! process could not store a generation, and those whose changes wait for room.
 
 use super::{Known, Need};
+use crate::revision::Observed;
 use crate::watch::checkpoint::Exception;
 use crate::watch::{Lost, Recorded};
 use crate::workload::{Change, Op, ResourceVersion, Version};
@@ -24,6 +25,8 @@ pub struct Postponed {
     pub first: Version,
     /// The last state that was shown.
     pub last: Version,
+    /// The last place at which it was there, as far as that was shown.
+    pub there: ResourceVersion,
     /// When it was created.
     pub created: Option<DateTime<Utc>>,
     /// A place at which the object is gone, if it is.
@@ -53,17 +56,6 @@ impl Postponed {
             generation: 0,
             at: self.absent,
         })
-    }
-
-    /// A place before its end at which the object was there. `last` is the last state that was passed on, or
-    /// [`Postponed::before`].
-    pub fn was_there(&self, last: Version) -> ResourceVersion {
-        let first_is_end = self.first.at == self.last.at;
-        match (first_is_end, last.generation) {
-            (false, _) => self.first.at.max(last.at),
-            (true, 0) => self.first.at.before(),
-            (true, _) => last.at,
-        }
     }
 }
 
@@ -120,6 +112,12 @@ impl Known {
     pub fn postpone(&mut self, change: &Change) -> Option<Exception> {
         let shown = change.version();
         let passed = self.last(change.uid);
+        // A watch shows the end where the object is gone, a read back where it was written for the last time.
+        let ends = change.op == Op::Deleted;
+        let there = match change.seen {
+            Observed::Watch if ends => shown.at.before(),
+            _ => shown.at,
+        };
         let is_new = !self.is_postponed(change.uid);
         let postponed = self
             .postponed
@@ -131,13 +129,14 @@ impl Known {
                 absent: change.absent_at.unwrap_or(shown.at.before()),
                 first: shown,
                 last: shown,
+                there,
                 created: change.created,
                 gone: None,
             });
         postponed.last = postponed.last.max(shown);
-        if change.op == Op::Deleted {
-            // A watch shows the end where the object is gone, a read back where it was there for the last time.
-            postponed.gone = Some(shown.at.after(1));
+        postponed.there = postponed.there.max(there);
+        if ends {
+            postponed.gone = postponed.gone.max(Some(shown.at.after(1)));
         }
         is_new.then(|| postponed.exception(change.uid))
     }

@@ -86,7 +86,7 @@ async fn past(
     };
     let Postponed { first, last, .. } = postponed;
     if let Some(gone) = postponed.gone {
-        let there = postponed.was_there(from);
+        let there = postponed.there.max(from.at);
         let state = exact.last_state(resource, &of, there, gone).await?;
         return Ok(Past::Gone(state));
     }

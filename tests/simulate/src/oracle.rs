@@ -313,6 +313,7 @@ impl Oracle {
             || (is_quiet && self.stored.knows(workload, generation))
             || self.said.is_unknown(workload, generation)
             || self.is_before_loss(workload, life, generation)
+            || self.checkpoints.is_forgotten(workload, generation)
     }
 
     /// Whether the life of a workload is said to have gone unseen, or need not have been seen: it

@@ -25,13 +25,14 @@ impl Oracle {
     }
 
     /// Whether a generation is the oldest that could be read when recording began. Of a workload that came and went
-    /// before the first list, any may be the first that is seen.
+    /// before the first list, any may be the first that is seen. Of several replicas, one that was cut off may have to
+    /// begin where another has compared.
     fn is_oldest(&self, workload: Uuid, life: &Life, generation: i64, etcd: &Etcd) -> bool {
         let before = life.states.get(&(generation - 1));
         let is_first = before.is_none_or(|before| !before.is_readable(checkpoint::oldest(etcd)));
-        (is_first || self.checkpoints.is_passing(life))
-            && self.stored.last_before(workload, generation).is_none()
-            && self.checkpoints.begins_within(life)
+        let begins = self.stored.last_before(workload, generation).is_none()
+            && self.checkpoints.begins_within(life);
+        (is_first || self.checkpoints.is_passing(life)) && (begins || self.replicas > 1)
     }
 
     /// Judges the Revisions of generations that changed nothing, after everything else has come.

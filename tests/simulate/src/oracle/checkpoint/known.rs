@@ -5,6 +5,7 @@ use crate::etcd::{Entry, Etcd, Op, Revision};
 use crate::truth::Life;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 /// The judges' knowledge of the checkpoint.
 #[derive(Debug, Default)]
@@ -15,6 +16,9 @@ pub struct Checkpoints {
     pub(super) stored: BTreeMap<String, String>,
     /// Texts that a fault has written.
     damaged: BTreeSet<String>,
+    /// Generations that only a checkpoint named that is lost: later ones of their workloads are stored, and do not tell
+    /// that one before them is missing.
+    forgotten: BTreeSet<(Uuid, i64)>,
     /// Replicas that have read it since they started.
     pub(super) read: BTreeSet<usize>,
     /// Replicas that were shown that it is lost, and have not said so yet.
@@ -54,6 +58,7 @@ impl Checkpoints {
         let parts: Vec<_> = texts
             .filter_map(|(key, text)| Part::read(key, text))
             .collect();
+        self.forgotten.extend(parts.iter().flat_map(Part::named));
         for (kind, beginning) in &mut self.beginnings {
             let places = parts.iter().filter(|part| part.kind == *kind);
             if !beginning.is_lost {
@@ -62,6 +67,11 @@ impl Checkpoints {
             beginning.is_lost = true;
             beginning.was_lost = true;
         }
+    }
+
+    /// Whether a generation was named only by a checkpoint that is lost.
+    pub fn is_forgotten(&self, workload: Uuid, generation: i64) -> bool {
+        self.forgotten.contains(&(workload, generation))
     }
 
     /// A replica has ended.

@@ -38,6 +38,14 @@ impl Part {
             .filter(move |exception| uid(&exception["uid"]) == Some(workload))
     }
 
+    /// The generations that exceptions name.
+    pub fn named(&self) -> Vec<(Uuid, i64)> {
+        let all = self.value["exceptions"].as_array();
+        let name =
+            |exception: &Value| Some((uid(&exception["uid"])?, exception["generation"].as_i64()?));
+        all.into_iter().flatten().filter_map(name).collect()
+    }
+
     /// Whether a generation that is not stored is named by an exception. An exception stands for
     /// the quiet generations before it, and after it up to a given one, for those of a Gap, which it names by the
     /// last one (`is_lost`: they cannot be read any more), and for all that follow as long as none
