@@ -45,11 +45,17 @@ pub enum Mutant {
     NoBeginning,
     /// A restart forgets the generations that are exceptions of the checkpoint.
     ExceptionsForgotten,
+    /// A later Revision passes a refused one before the stored checkpoint names that.
+    PassedUnwritten,
+    /// An exception of an earlier process is dropped before the first list is joined.
+    ExceptionsDropped,
+    /// The end of a postponed workload moves back to its last write when that is read back.
+    PostponedEndMovesBack,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::SettledBeforeStored,
         Self::CheckpointAhead,
         Self::CheckpointTooYoung,
@@ -69,6 +75,9 @@ impl Mutant {
         Self::DenialDropped,
         Self::NoBeginning,
         Self::ExceptionsForgotten,
+        Self::PassedUnwritten,
+        Self::ExceptionsDropped,
+        Self::PostponedEndMovesBack,
     ];
 }
 

@@ -165,7 +165,7 @@ impl Book {
             return false;
         };
         excepted.durable = true;
-        if !excepted.restored {
+        if !excepted.restored || mutant::is(Mutant::ExceptionsDropped) {
             self.exceptions.remove(&key);
         }
         true

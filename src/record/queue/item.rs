@@ -3,6 +3,7 @@
 use super::super::ledger::Ledger;
 use super::super::write::Write;
 use super::lane::LaneItem;
+use crate::mutant::{self, Mutant};
 use crate::watch::checkpoint::Exception;
 use crate::workload::{ResourceVersion, Version};
 use tokio::time::Instant;
@@ -62,6 +63,7 @@ impl LaneItem for Queued {
         match self.item.pending {
             Pending::Excepted(generation) => {
                 self.item.ledger.is_written(self.item.workload, generation)
+                    || mutant::is(Mutant::PassedUnwritten)
             }
             Pending::At(..) | Pending::Nothing => false,
         }

@@ -2,6 +2,7 @@
 //! process could not store a generation, and those whose changes wait for room.
 
 use super::{Known, Need};
+use crate::mutant::{self, Mutant};
 use crate::revision::Observed;
 use crate::watch::checkpoint::Exception;
 use crate::watch::{Lost, Recorded};
@@ -136,7 +137,11 @@ impl Known {
         postponed.last = postponed.last.max(shown);
         postponed.there = postponed.there.max(there);
         if ends {
-            postponed.gone = postponed.gone.max(Some(shown.at.after(1)));
+            let gone = Some(shown.at.after(1));
+            let known = postponed
+                .gone
+                .filter(|_| !mutant::is(Mutant::PostponedEndMovesBack));
+            postponed.gone = known.max(gone);
         }
         is_new.then(|| postponed.exception(change.uid))
     }

@@ -84,7 +84,21 @@ fn aimed_at(mutant: Mutant) -> &'static [Fault] {
             Fault::ServerRestarts,
         ],
         Mutant::DenialDropped => &[Fault::Denied, Fault::DeniedObject],
-        Mutant::ExceptionsForgotten => &[Fault::DeniedObject, Fault::Kill],
+        Mutant::ExceptionsForgotten | Mutant::PassedUnwritten => {
+            &[Fault::DeniedObject, Fault::Kill]
+        }
+        Mutant::ExceptionsDropped => &[
+            Fault::Denied,
+            Fault::DeniedObject,
+            Fault::QuotaExceeded,
+            Fault::Kill,
+        ],
+        Mutant::PostponedEndMovesBack => &[
+            Fault::Denied,
+            Fault::QuotaExceeded,
+            Fault::CreateHangs,
+            Fault::Compaction,
+        ],
         Mutant::NoBeginning => &[Fault::FirstStart],
         _ => STOOD,
     }
