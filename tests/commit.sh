@@ -51,8 +51,10 @@ rm -rf "$tree"
 trap remove_worktree EXIT
 git worktree prune
 git worktree add --quiet --force --detach "$tree" "$commit" || fail "no worktree could be made in $tree"
-# In a folder of its own: cargo tells packages of one name in two checkouts apart by nothing but the age of files.
-(cd "$tree" && CARGO_TARGET_DIR=$kept/target cargo build --release --locked -p revisor --bin revisor >&2) ||
+# In a folder of its own, and anew: cargo tells packages of one name in two checkouts apart by nothing but the age of
+# files, and would take an older checkout for built.
+(cd "$tree" && export CARGO_TARGET_DIR=$kept/target &&
+  cargo clean --quiet --release --locked -p revisor && cargo build --release --locked -p revisor --bin revisor >&2) ||
   fail "commit ${commit:0:12} could not be built, see above"
 mkdir -p "$(dirname "$program")"
 cp "$kept/target/release/revisor" "$program.new"
