@@ -119,7 +119,7 @@ fn a_commit_that_cannot_be_built_is_told_and_leaves_no_worktree() {
     assert_eq!(clone.worktrees(), 1);
     let calls = fs::read_to_string(clone.calls()).expect("calls");
     let verbs: Vec<_> = calls.lines().map(|line| &line[..5]).collect();
-    assert_eq!(verbs, ["metad", "build"], "{calls}");
+    assert_eq!(verbs, ["metad", "clean", "build"], "{calls}");
 }
 
 #[test]
