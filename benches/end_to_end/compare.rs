@@ -1,14 +1,15 @@
-//! `make bench BASE=REF`: the program of a commit and the present one, in turns on one control plane.
+//! `make bench BASE=REF`: the program of a commit and the present one, in turns.
 //!
 //! In: two programs. Out: of every figure the ranges of both beside each other, and whether the present one is worse
 //! in one of them. Both are measured in every round, and the one that begins changes from round to round, so that
-//! whatever else the machine does, and however the API server ages, meets both.
+//! whatever else the machine does meets both. Each has a control plane of its own: a process without a checkpoint
+//! records whatever etcd's history still holds, also of an earlier turn.
 
 use crate::drain::Drained;
 use crate::lag::{LOADS, Lag};
 use crate::outage::Row;
-use crate::support::{Binary, INFERENCE_SERVICE, World};
-use crate::{drain, floor, lag, median, number, outage};
+use crate::support::{Binary, World};
+use crate::{drain, lag, median, number, outage};
 use devcluster::Options;
 use std::fmt;
 use std::process::ExitCode;
@@ -56,35 +57,29 @@ struct Turns {
 }
 
 impl Turns {
-    /// Measures one part on a control plane of its own.
+    /// Measures one part.
     async fn part(&self, part: &str) -> Vec<Figure> {
-        let world = crate::world(Options::minimal()).await;
         match part {
             "drain" => {
-                self.take(part, async |binary| {
-                    drained(&drain::once(&world, binary).await)
+                self.take(part, async |world, binary| {
+                    drained(&drain::once(world, binary).await)
                 })
                 .await
             }
             "lag" => {
                 // The same loads for both.
+                let world = crate::world(Options::minimal()).await;
                 let capacity = drain::once(&world, &self.programs[0]).await.capacity();
                 let rates = LOADS.map(|load| load * capacity);
-                self.take(part, async |binary| {
-                    let lags = lag::of_program(&world, binary, &rates).await;
-                    for (namespace, _) in &lags {
-                        clean(&world, namespace).await;
-                    }
-                    late(&lags, &rates)
+                self.take(part, async |world, binary| {
+                    late(&lag::of_program(world, binary, &rates).await, &rates)
                 })
                 .await
             }
             _ => {
                 let size = number("REVISOR_BENCH_WORKLOADS").unwrap_or(WORKLOADS);
-                self.take(part, async |binary| {
-                    let (namespace, row) = outage::of_program(&world, binary, size).await;
-                    clean(&world, &namespace).await;
-                    away(&row, size)
+                self.take(part, async |world, binary| {
+                    away(&outage::of_program(world, binary, size).await, size)
                 })
                 .await
             }
@@ -92,14 +87,19 @@ impl Turns {
     }
 
     /// Both programs in every round; the values of each figure.
-    async fn take(&self, part: &str, measure: impl AsyncFn(&Binary) -> Vec<Value>) -> Vec<Figure> {
+    async fn take(
+        &self,
+        part: &str,
+        measure: impl AsyncFn(&World, &Binary) -> Vec<Value>,
+    ) -> Vec<Figure> {
         let mut figures: Vec<Figure> = Vec::new();
         for round in 0..self.rounds {
             for which in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
                 let name = ["base", "head"][which];
                 eprintln!("{part}, round {} of {}: {name} …", round + 1, self.rounds);
                 let started = Instant::now();
-                let values = measure(&self.programs[which]).await;
+                let world = crate::world(Options::minimal()).await;
+                let values = measure(&world, &self.programs[which]).await;
                 let texts: Vec<_> = values.iter().map(ToString::to_string).collect();
                 let seconds = started.elapsed().as_secs();
                 eprintln!(
@@ -118,26 +118,6 @@ impl Turns {
         }
         figures
     }
-}
-
-/// Removes the workloads and the Revisions of a namespace that no Revisor looks at any more, so that the next turn
-/// finds what this one found.
-pub(crate) async fn clean(world: &World, namespace: &str) {
-    let client = world.client().await;
-    for collection in [
-        INFERENCE_SERVICE.path(namespace),
-        format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions"),
-    ] {
-        // One request for all of them may take longer than the API server lets a request take.
-        loop {
-            let names = floor::names(&client, &collection).await;
-            if names.is_empty() {
-                break;
-            }
-            floor::deletes(&client, &collection, names).await;
-        }
-    }
-    world.oracle.forget(namespace);
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -178,8 +158,8 @@ fn drained(drained: &Drained) -> Vec<Value> {
     ]
 }
 
-fn late(lags: &[(String, Lag)], rates: &[f64]) -> Vec<Value> {
-    let of = |(((_, lag), load), rate): ((&(String, Lag), f64), &f64)| {
+fn late(lags: &[Lag], rates: &[f64]) -> Vec<Value> {
+    let of = |((lag, load), rate): ((&Lag, f64), &f64)| {
         let at = format!("lag at {:.0} % ({rate:.0}/s)", load * 100.0);
         [
             Value::new(format!("{at}, p50"), "ms", Better::Less, lag.p50),

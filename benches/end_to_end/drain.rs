@@ -131,7 +131,6 @@ pub(crate) async fn once(world: &World, binary: &Binary) -> Drained {
     let stage = Stage::set(world, binary, applied).await;
     let drained = stage.drain().await;
     stage.assert_complete().await;
-    crate::compare::clean(world, &stage.namespace).await;
     drained
 }
 

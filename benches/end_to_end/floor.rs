@@ -1,13 +1,12 @@
 //! What a bare client reaches: the same bytes, the same number of connections, nothing decided and nothing kept.
 
 use crate::CONNECTIONS;
-use crate::support::send;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures::{StreamExt, stream};
-use http::{Method, Request};
+use futures::StreamExt;
+use http::Request;
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::api::WatchEvent;
@@ -55,36 +54,6 @@ async fn create(client: &Client, namespace: &str, body: String) {
     let answer = client.send(request).await.expect("an answer");
     assert!(answer.status().is_success(), "{}", answer.status());
     answer.into_body().collect().await.expect("a body");
-}
-
-/// The names of the first objects of a collection.
-pub(crate) async fn names(client: &Client, collection: &str) -> Vec<String> {
-    let request = Request::get(format!("{collection}?limit=500"))
-        .header(
-            "accept",
-            "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
-        )
-        .body(Vec::new());
-    let page: Value = client
-        .request(request.expect("a request"))
-        .await
-        .expect("a page");
-    // An empty list of metadata has null here.
-    let items = page["items"].as_array().into_iter().flatten();
-    let name = |item: &Value| item["metadata"]["name"].as_str().map(str::to_owned);
-    items.filter_map(name).collect()
-}
-
-/// Deletes these objects of a collection.
-pub(crate) async fn deletes(client: &Client, collection: &str, names: Vec<String>) {
-    let delete = async |name: String| {
-        let uri = format!("{collection}/{name}");
-        let (code, body) = send(client, Method::DELETE, &uri, "application/json", "").await;
-        assert_eq!(code, 200, "{uri}: {body}");
-    };
-    stream::iter(names)
-        .for_each_concurrent(CONNECTIONS, delete)
-        .await;
 }
 
 /// Reads a collection page by page and drops it.

@@ -123,7 +123,7 @@ async fn measure(rate: f64, view: Option<Arc<str>>) -> Lag {
     let world = crate::world(Options::minimal()).await;
     let Some(view) = view else {
         let mut lags = of_program(&world, &Binary::present(), &[rate]).await;
-        return lags.remove(0).1;
+        return lags.remove(0);
     };
     let namespace = make(&world).await;
     let api = world.client().await;
@@ -138,18 +138,13 @@ async fn measure(rate: f64, view: Option<Arc<str>>) -> Lag {
 }
 
 /// How late one process is at each of `rates`, one after the other, each with workloads in a namespace of their own.
-pub(crate) async fn of_program(
-    world: &World,
-    binary: &Binary,
-    rates: &[f64],
-) -> Vec<(String, Lag)> {
+pub(crate) async fn of_program(world: &World, binary: &Binary, rates: &[f64]) -> Vec<Lag> {
     let home = world.namespace("home").await;
     let revisor = binary.start(world.cluster.kubeconfig(), &["--namespace", &home]);
     let mut lags = Vec::new();
     for rate in rates {
         let namespace = make(world).await;
-        let lag = at(world, &namespace, *rate).await;
-        lags.push((namespace, lag));
+        lags.push(at(world, &namespace, *rate).await);
     }
     drop(revisor);
     lags

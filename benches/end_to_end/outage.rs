@@ -58,11 +58,11 @@ impl Row {
 
 async fn measure(size: usize) -> Row {
     let world = crate::world(Options::minimal()).await;
-    of_program(&world, &Binary::present(), size).await.1
+    of_program(&world, &Binary::present(), size).await
 }
 
 /// What becomes of `size` workloads that one program records, and the namespace they are in.
-pub(crate) async fn of_program(world: &World, binary: &Binary, size: usize) -> (String, Row) {
+pub(crate) async fn of_program(world: &World, binary: &Binary, size: usize) -> Row {
     let namespace = world.namespace("outage").await;
     let stage = Stage {
         world,
@@ -82,7 +82,7 @@ pub(crate) async fn of_program(world: &World, binary: &Binary, size: usize) -> (
     world
         .assert_recorded(&namespace, &[INFERENCE_SERVICE])
         .await;
-    let row = Row {
+    Row {
         size,
         warm,
         cold,
@@ -90,8 +90,7 @@ pub(crate) async fn of_program(world: &World, binary: &Binary, size: usize) -> (
         list,
         idle,
         resident,
-    };
-    (namespace, row)
+    }
 }
 
 struct Stage<'a> {
