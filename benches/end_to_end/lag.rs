@@ -37,10 +37,11 @@ struct Times {
 
 type Shared = Arc<Mutex<Times>>;
 
-/// p50 and p99 in milliseconds.
+/// Percentiles in milliseconds.
 #[derive(Clone, Copy)]
 pub(crate) struct Lag {
     pub(crate) p50: f64,
+    pub(crate) p90: f64,
     pub(crate) p99: f64,
     edits: usize,
     /// Bytes of a Revision, on average.
@@ -143,11 +144,16 @@ pub(crate) async fn of_program(world: &World, binary: &Binary, rates: &[f64]) ->
     let revisor = binary.start(world.cluster.kubeconfig(), &["--namespace", &home]);
     let mut lags = Vec::new();
     for rate in rates {
-        let namespace = make(world).await;
-        lags.push(at(world, &namespace, *rate).await);
+        lags.push(apart(world, *rate).await);
     }
     drop(revisor);
     lags
+}
+
+/// How late a running process is at `rate`, with workloads in a namespace of their own.
+pub(crate) async fn apart(world: &World, rate: f64) -> Lag {
+    let namespace = make(world).await;
+    at(world, &namespace, rate).await
 }
 
 /// The workloads, in a namespace of their own.
@@ -177,6 +183,7 @@ async fn at(world: &World, namespace: &str, rate: f64) -> Lag {
     watcher.abort();
     Lag {
         p50: percentile(&lags, 0.5),
+        p90: percentile(&lags, 0.9),
         p99: percentile(&lags, 0.99),
         edits: lags.len(),
         size: floor::mean_size(&revisions(&api, namespace).await),

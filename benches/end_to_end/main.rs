@@ -19,6 +19,7 @@ mod support;
 mod people;
 
 mod compare;
+mod denied;
 mod drain;
 mod floor;
 mod kept;
@@ -79,6 +80,9 @@ async fn measure(rounds: usize, only: &str) -> bool {
         if wants("lag") {
             lag::run(rounds, capacity, &mut met).await;
         }
+    }
+    if wants("denied") {
+        denied::run(rounds, &mut met).await;
     }
     if wants("views") {
         views::run(rounds, &mut met).await;
