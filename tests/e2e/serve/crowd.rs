@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-/// How often a request is sent over another connection. A connection that waits for its caller may be ended at any time
-/// to make room, and on a busy machine all of them wait for their callers.
+/// How often a request is sent. A connection that waits for its caller may be ended at any time to make room, and on a
+/// busy machine all of them wait for their callers; and 503 asks to come again.
 const TRIES: usize = 10;
 
 /// Resident memory in bytes.
@@ -75,12 +75,12 @@ async fn flood(
     counts
 }
 
-/// One request after the other over one connection, and over another when that is cut off.
+/// One request after the other over one connection, and over another when that is cut off; again after 503.
 async fn converse(port: u16, heads: &[String]) -> Vec<u16> {
     let mut codes = Vec::new();
     let mut open: Option<TcpStream> = None;
     for head in heads {
-        for _ in 0..TRIES {
+        for left in (0..TRIES).rev() {
             let mut stream = match open.take() {
                 Some(stream) => stream,
                 None => match TcpStream::connect(("127.0.0.1", port)).await {
@@ -88,11 +88,15 @@ async fn converse(port: u16, heads: &[String]) -> Vec<u16> {
                     Err(_) => continue,
                 },
             };
-            if let Some(code) = exchange(&mut stream, head).await {
+            let Some(code) = exchange(&mut stream, head).await else {
+                continue;
+            };
+            open = Some(stream);
+            if code != 503 || left == 0 {
                 codes.push(code);
-                open = Some(stream);
                 break;
             }
+            sleep(Duration::from_millis(100)).await;
         }
     }
     codes
@@ -225,7 +229,7 @@ async fn a_crowd_costs_little_and_keeps_nobody_out() {
     while !crowd.is_over() {
         fared.ask(&valid, &path).await;
         most = most.max(resident(server.pid));
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(100)).await;
     }
     crowd.assert_held_off().await;
     println!("valid: {fared:?}; +{} MiB", (most - idle) >> 20);
