@@ -89,7 +89,7 @@ pub enum Fact {
     Postponed(Exception),
     /// The changes that were postponed, from that generation on, were passed on.
     Resumed(Exception),
-    /// Whatever happened before the newest list was passed on.
+    /// Every change before the newest list was passed on.
     Joined,
     /// Every change up to this position was passed on.
     Reached(Position),

@@ -3,7 +3,7 @@
 //! In: two programs. Out: of every figure the ranges of both beside each other, and whether the present one is worse
 //! in one of them. Both are measured in every round, and the one that begins changes from round to round, so that
 //! whatever else the machine does meets both. Each has a control plane of its own: a process without a checkpoint
-//! records whatever etcd's history still holds, also of an earlier turn.
+//! records everything that etcd's history still holds, also of an earlier turn.
 
 use crate::drain::Drained;
 use crate::lag::{LOADS, Lag};

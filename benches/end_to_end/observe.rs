@@ -284,7 +284,9 @@ async fn with_pods(
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     settle(revisor, true).await;
-    resident(revisor.pid)
+    #[allow(clippy::cast_precision_loss)]
+    let resident = revisor.resident() as f64;
+    resident
 }
 
 async fn make_pods(world: &World, namespace: &str, uid: &str, which: std::ops::Range<usize>) {
@@ -309,19 +311,4 @@ async fn make_pods(world: &World, namespace: &str, uid: &str, which: std::ops::R
         });
     }
     tasks.join_all().await;
-}
-
-/// Resident memory in bytes.
-fn resident(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .expect("a size");
-    1024.0
-        * line
-            .trim()
-            .trim_end_matches(" kB")
-            .parse::<f64>()
-            .expect("a number")
 }

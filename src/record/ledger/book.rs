@@ -48,8 +48,8 @@ struct Excepted {
     since: Instant,
     /// Whether the stored checkpoint names it.
     written: bool,
-    /// Whether an earlier process named it, and the first list is not joined yet. Until then it stands for whatever
-    /// followed it in that process as well: later generations that waited for room, and the end of the workload.
+    /// Whether an earlier process named it, and the first list is not joined yet. Until then it also stands for the
+    /// generations after it that waited for room in that process, and for the end of the workload.
     restored: bool,
     /// Whether it is durable by itself.
     durable: bool,
@@ -112,7 +112,7 @@ impl Book {
         }
     }
 
-    /// The first list is joined: whatever followed the exceptions of an earlier process is on its way by itself.
+    /// The first list is joined: the generations after the exceptions of an earlier process are on their way themselves.
     pub fn joined(&mut self) {
         self.exceptions.retain(|_, excepted| !excepted.durable);
         for excepted in self.exceptions.values_mut() {

@@ -17,20 +17,6 @@ use tokio::time::{sleep, timeout};
 /// busy machine all of them wait for their callers; and 503 asks to come again.
 const TRIES: usize = 10;
 
-/// Resident memory in bytes.
-fn resident(pid: u32) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .expect("VmRSS");
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|kb| kb.parse::<usize>().ok())
-        .expect("a number")
-        << 10
-}
-
 /// Opens a connection and sends a byte from time to time until it is cut off; for how long it was there.
 async fn slow(port: u16) -> Duration {
     let mut stream = TcpStream::connect(("127.0.0.1", port))
@@ -134,7 +120,7 @@ fn request(path: &str, token: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n")
 }
 
-/// Who comes at once: slow sockets, guessed tokens, a known caller over many connections, a curious one.
+/// Callers that come at once: slow sockets, guessed tokens, a known caller over many connections, a curious one.
 struct Crowd {
     slow: JoinHandle<(usize, Duration)>,
     random: JoinHandle<[usize; 4]>,
@@ -167,7 +153,7 @@ impl Crowd {
         self.slow.is_finished() && floods.iter().all(|flood| flood.is_finished())
     }
 
-    /// Everybody got what they had to get, and nothing else.
+    /// Every request got one of the answers that it may get, and each one of a known caller was answered.
     async fn assert_held_off(self) {
         let (opened, longest) = self.slow.await.expect("all sockets were opened");
         let [_, refused, crowded, other] = self.random.await.expect("ended");
@@ -221,14 +207,14 @@ async fn a_crowd_costs_little_and_keeps_nobody_out() {
     let path = format!("/api/v1/workloads/inferences/{}/revisions", made.uid);
     let valid = Rest::at(&format!("http://127.0.0.1:{}", server.rest)).with(&people.reader);
     assert_eq!(valid.get(&path).await.status, 200);
-    let idle = resident(server.pid);
+    let idle = server.resident();
     let port = server.rest;
     let crowd = Crowd::start(port, &path, &people);
     let mut fared = Fared::default();
     let mut most = idle;
     while !crowd.is_over() {
         fared.ask(&valid, &path).await;
-        most = most.max(resident(server.pid));
+        most = most.max(server.resident());
         sleep(Duration::from_millis(100)).await;
     }
     crowd.assert_held_off().await;

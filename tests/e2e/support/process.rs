@@ -177,6 +177,15 @@ impl Revisor {
             .sum()
     }
 
+    /// Resident memory in bytes.
+    pub fn resident(&self) -> usize {
+        let path = format!("/proc/{}/status", self.pid);
+        let status = std::fs::read_to_string(path).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kb = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kb.and_then(|kb| kb.parse::<usize>().ok()).expect("a size") << 10
+    }
+
     /// No generation is lost, and none differs from its Revision.
     pub fn assert_nothing_lost(&self) {
         for metric in [
