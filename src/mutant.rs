@@ -51,11 +51,15 @@ pub enum Mutant {
     ExceptionsDropped,
     /// The end of a postponed workload moves back to its last write when that is read back.
     PostponedEndMovesBack,
+    /// A generation that an earlier process left waiting is recorded without a comparison with the one before.
+    ExceptionsUncompared,
+    /// An exception of an earlier process is one no more when it is handed in again.
+    ExceptionsPending,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::SettledBeforeStored,
         Self::CheckpointAhead,
         Self::CheckpointTooYoung,
@@ -78,6 +82,8 @@ impl Mutant {
         Self::PassedUnwritten,
         Self::ExceptionsDropped,
         Self::PostponedEndMovesBack,
+        Self::ExceptionsUncompared,
+        Self::ExceptionsPending,
     ];
 }
 

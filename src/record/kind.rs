@@ -303,14 +303,35 @@ impl KindRecorder {
         also: Option<ResourceVersion>,
         write: Write,
     ) {
+        let pending = self.pending(&write, workload, at, also);
         let item = Item {
             write,
             workload,
             seen: Instant::now(),
             ledger: self.ledger.clone(),
-            pending: Pending::At(at, also),
+            pending,
         };
         self.recorder.queue.push(item).await;
+    }
+
+    /// The entries of a write in the ledger. A generation that is an exception stays one: that stands for the place
+    /// `also` too.
+    fn pending(
+        &self,
+        write: &Write,
+        workload: Uuid,
+        at: ResourceVersion,
+        also: Option<ResourceVersion>,
+    ) -> Pending {
+        let generation = write.generation();
+        let is_exception = |generation: &i64| self.ledger.writes(workload, *generation);
+        let Some(generation) = generation.filter(is_exception) else {
+            return Pending::At(at, also);
+        };
+        if let Some(also) = also {
+            self.ledger.done(also);
+        }
+        Pending::Excepted(generation)
     }
 }
 

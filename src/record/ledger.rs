@@ -68,6 +68,21 @@ impl Ledger {
         self.book.lock().except(exception, Instant::now())
     }
 
+    /// The changes of a workload wait for room from this generation on. False when there are too many exceptions.
+    pub fn postpone(&self, exception: Exception) -> bool {
+        self.book.lock().postpone(exception, Instant::now())
+    }
+
+    /// The changes of a workload do not wait for room any more. False when they were no exception.
+    pub fn resume(&self, uid: Uuid, generation: i64) -> bool {
+        self.update(|book| book.resume(uid, generation))
+    }
+
+    /// The write of a generation is handed in. True when that is an exception, and stays one until it is stored.
+    pub fn writes(&self, uid: Uuid, generation: i64) -> bool {
+        self.book.lock().writes(uid, generation)
+    }
+
     /// Whether the stored checkpoint names a generation as an exception.
     pub fn is_written(&self, uid: Uuid, generation: i64) -> bool {
         self.book.lock().is_written(uid, generation)

@@ -104,6 +104,16 @@ impl StatusPatch {
 }
 
 impl Write {
+    /// The generation of a new Revision that is no Gap.
+    pub(super) fn generation(&self) -> Option<i64> {
+        match self {
+            Self::Create(revision, _) if revision.spec.gap.is_none() => {
+                Some(revision.spec.generation)
+            }
+            _ => None,
+        }
+    }
+
     /// Namespace of the Revision.
     pub fn namespace(&self) -> &str {
         match self {

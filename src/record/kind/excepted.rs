@@ -23,15 +23,15 @@ impl KindRecorder {
     /// its place.
     pub(super) fn postponed(&self, exception: Exception) {
         let at = exception.first;
-        if !self.ledger.except(exception) {
+        if !self.ledger.postpone(exception) {
             self.ledger.pending(at);
         }
     }
 
-    /// The postponed changes of a workload were passed on: each is pending by itself now.
+    /// The postponed changes of a workload were passed on: each is pending by itself, or an exception by itself.
     pub(super) fn resumed(&self, exception: &Exception) {
         let Exception { uid, first, .. } = *exception;
-        if !self.ledger.settle(uid, exception.version.generation) {
+        if !self.ledger.resume(uid, exception.version.generation) {
             self.ledger.done(first);
         }
     }
@@ -66,6 +66,7 @@ impl KindRecorder {
                     .filter(|_| self.is_newest(uid, generation)),
             )
             .map(|(view, unviewed)| self.recorder.extractor.begin(view, unviewed));
+        self.ledger.writes(uid, generation);
         let item = Item {
             write: Write::Create(Box::new(revision), viewing),
             workload: uid,

@@ -51,8 +51,20 @@ struct Excepted {
     /// Whether an earlier process named it, and the first list is not joined yet. Until then it also stands for the
     /// generations after it that waited for room in that process, and for the end of the workload.
     restored: bool,
-    /// Whether it is durable by itself.
-    durable: bool,
+    stage: Stage,
+}
+
+/// How far an exception itself has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Stage {
+    /// An earlier process named it. It is read back or seen again before its place is reached, unless it changed nothing.
+    Expected,
+    /// It waits for room.
+    Postponed,
+    /// Its write is on its way.
+    Writing,
+    /// It is stored.
+    Durable,
 }
 
 impl Book {
@@ -108,36 +120,71 @@ impl Book {
             self.blind(*from, *to);
         }
         for exception in &entry.exceptions {
-            self.insert(exception.clone(), now, true);
+            self.insert(exception.clone(), now, true, Stage::Expected);
         }
     }
 
     /// The first list is joined: the generations after the exceptions of an earlier process are on their way themselves.
     pub fn joined(&mut self) {
-        self.exceptions.retain(|_, excepted| !excepted.durable);
+        self.exceptions
+            .retain(|_, excepted| excepted.stage != Stage::Durable);
         for excepted in self.exceptions.values_mut() {
             excepted.restored = false;
         }
     }
 
-    fn insert(&mut self, exception: Exception, since: Instant, restored: bool) {
+    fn insert(&mut self, exception: Exception, since: Instant, restored: bool, stage: Stage) {
         let key = (exception.uid, exception.version.generation);
         let excepted = Excepted {
             exception,
             since,
             written: restored,
             restored,
-            durable: false,
+            stage,
         };
         self.exceptions.insert(key, excepted);
     }
 
     /// A write that is on its way becomes an exception. False when there are too many: then it stays on its way.
     pub fn except(&mut self, exception: Exception, now: Instant) -> bool {
-        if self.exceptions.len() >= EXCEPTIONS {
-            return false;
+        self.add(exception, now, Stage::Writing)
+    }
+
+    /// The changes of a workload wait for room from this generation on. False when there are too many exceptions.
+    pub fn postpone(&mut self, exception: Exception, now: Instant) -> bool {
+        self.add(exception, now, Stage::Postponed)
+    }
+
+    fn add(&mut self, exception: Exception, now: Instant, stage: Stage) -> bool {
+        let has_room = self.exceptions.len() < EXCEPTIONS;
+        if has_room {
+            self.insert(exception, now, false, stage);
         }
-        self.insert(exception, now, false);
+        has_room
+    }
+
+    /// The write of a generation is handed in. True when that is an exception, and stays one until it is stored: another
+    /// replica, which knows it from the checkpoint, may have passed it.
+    pub fn writes(&mut self, uid: Uuid, generation: i64) -> bool {
+        let excepted = self.exceptions.get_mut(&(uid, generation));
+        let is_none =
+            |one: &Excepted| one.stage == Stage::Durable || mutant::is(Mutant::ExceptionsPending);
+        let Some(excepted) = excepted.filter(|one| !is_none(one)) else {
+            return false;
+        };
+        excepted.stage = Stage::Writing;
+        true
+    }
+
+    /// The changes of a workload do not wait for room any more, and were handed in. False when they were no exception.
+    pub fn resume(&mut self, uid: Uuid, generation: i64) -> bool {
+        let key = (uid, generation);
+        let Some(excepted) = self.exceptions.get(&key) else {
+            return false;
+        };
+        if excepted.stage == Stage::Postponed {
+            self.exceptions.remove(&key);
+        }
         true
     }
 
@@ -161,10 +208,14 @@ impl Book {
     /// An exception is durable now. False when it was none.
     pub fn settle(&mut self, uid: Uuid, generation: i64) -> bool {
         let key = (uid, generation);
-        let Some(excepted) = self.exceptions.get_mut(&key).filter(|one| !one.durable) else {
+        let Some(excepted) = self
+            .exceptions
+            .get_mut(&key)
+            .filter(|one| one.stage != Stage::Durable)
+        else {
             return false;
         };
-        excepted.durable = true;
+        excepted.stage = Stage::Durable;
         if !excepted.restored || mutant::is(Mutant::ExceptionsDropped) {
             self.exceptions.remove(&key);
         }
@@ -178,7 +229,8 @@ impl Book {
         let is_it = |exception: &Exception| {
             identity::name(&exception.name, uid, exception.version.generation) == revision
         };
-        let found = of_workload.find(|(_, one)| !one.durable && is_it(&one.exception));
+        let found =
+            of_workload.find(|(_, one)| one.stage != Stage::Durable && is_it(&one.exception));
         let Some((_, excepted)) = found else {
             return false;
         };
@@ -204,6 +256,10 @@ impl Book {
     /// The watch has passed on everything up to there.
     pub fn reached(&mut self, position: Position) {
         self.reached = self.reached.max(position.at);
+        self.exceptions.retain(|_, excepted| {
+            let is_expected = excepted.stage == Stage::Expected && !excepted.restored;
+            !is_expected || excepted.exception.version.at > position.at
+        });
         self.date(position);
     }
 
@@ -264,7 +320,10 @@ impl Book {
 
     /// How long the oldest write has been on its way, or for how much too long nothing was heard.
     pub fn lag(&self, now: Instant) -> Duration {
-        let waiting = self.exceptions.values().filter(|one| !one.durable);
+        let waiting = self
+            .exceptions
+            .values()
+            .filter(|one| one.stage != Stage::Durable);
         let excepted = waiting.map(|excepted| excepted.since);
         let pending = self.pending.values().map(|pending| pending.since);
         let oldest = pending.chain(excepted).min();
@@ -405,6 +464,42 @@ mod tests {
         assert!(book.settle(WORKLOAD, 4));
         assert_eq!(book.exceptions(), []);
         assert_eq!(book.conservative().through, rv("20"));
+    }
+
+    #[test]
+    fn an_exception_of_an_earlier_process_stands_until_it_is_stored_or_changed_nothing() {
+        let mut book = Book::default();
+        let now = Instant::now();
+        book.take_over(
+            &CheckpointEntry {
+                position: place("8", 1),
+                blind: Vec::new(),
+                exceptions: vec![exception(3), exception(4)],
+            },
+            now,
+        );
+        assert!(book.writes(WORKLOAD, 4) && !book.writes(WORKLOAD, 5));
+        book.reached(place("10", 1));
+        assert_eq!(book.exceptions(), [exception(3), exception(4)]);
+        book.joined();
+        book.reached(place("9", 1));
+        assert_eq!(book.exceptions(), [exception(3), exception(4)]);
+        book.reached(place("10", 1));
+        assert_eq!(book.exceptions(), [exception(4)], "3 changed nothing");
+        assert!(book.settle(WORKLOAD, 4));
+        assert_eq!(book.exceptions(), []);
+    }
+
+    #[test]
+    fn an_exception_that_waited_for_room_ends_when_it_is_passed_on_unless_it_is_being_written() {
+        let mut book = Book::default();
+        let now = Instant::now();
+        assert!(book.postpone(exception(3), now) && book.postpone(exception(4), now));
+        book.reached(place("10", 1));
+        assert!(book.writes(WORKLOAD, 4));
+        assert!(book.resume(WORKLOAD, 3) && book.resume(WORKLOAD, 4));
+        assert!(!book.resume(WORKLOAD, 3));
+        assert_eq!(book.exceptions(), [exception(4)]);
     }
 
     #[test]

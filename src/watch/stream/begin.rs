@@ -15,7 +15,7 @@ use crate::revision::Observed;
 use crate::watch::checkpoint::{Exception, Unusable};
 use crate::watch::exact::Unserved;
 use crate::watch::{Dates, Fact, Lost, Position, Reason, Recorded, Sink};
-use crate::workload::{Change, Op, Resource, ResourceVersion, Version};
+use crate::workload::{Change, Op, Resource, ResourceVersion};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use tokio::time::sleep;
@@ -91,8 +91,8 @@ impl<S: Sink> Stream<S> {
         true
     }
 
-    /// Reads back the generations that an earlier process could not store, unless they are of another history than the
-    /// list at `now`. Those after the place to go on from are seen again, unless a later one is recorded.
+    /// Reads back the generations that an earlier process could not store and that are not seen again, unless they are of
+    /// another history than the list at `now`.
     pub(super) async fn restore(
         &mut self,
         resource: &Arc<Resource>,
@@ -102,17 +102,26 @@ impl<S: Sink> Stream<S> {
             self.exceptions.clear();
         }
         while let Some(exception) = self.exceptions.first().cloned() {
-            let Version { generation, at } = exception.version;
-            let is_later = self.since().is_some_and(|since| at > since);
-            if is_later && !self.outlet.known().knows(exception.uid, generation) {
-                self.outlet.tell(Fact::Resumed(exception)).await;
-            } else {
+            if !self.is_seen_again(&exception) {
                 let found = self.excepted(resource, &exception).await?;
                 self.outlet.excepted(exception, found).await;
             }
             self.exceptions.remove(0);
         }
         Ok(())
+    }
+
+    /// Whether the list, or the watch after it, shows an exception again. The list leads to all generations after the
+    /// last known one of a workload, and each is compared with the one before, which the earlier process may not have
+    /// done. The watch shows those after the place to go on from, unless a later one is recorded.
+    fn is_seen_again(&self, exception: &Exception) -> bool {
+        let Exception { uid, version, .. } = exception;
+        let known = self.outlet.known();
+        let last = known.last(*uid).map(|last| last.generation);
+        let is_listed = last.is_some_and(|last| last < version.generation)
+            && !mutant::is(Mutant::ExceptionsUncompared);
+        let is_later = self.since().is_some_and(|since| version.at > since);
+        is_listed || is_later && !known.knows(*uid, version.generation)
     }
 
     async fn excepted(

@@ -37,12 +37,16 @@ pub fn checkpoint(world: &Arc<World>, injection: &Injection) {
 
 fn damage(world: &World, injection: &Injection) {
     let mut lots = fastrand::Rng::with_seed(injection.size.into());
+    // Before the damage, because the judges note the exceptions that only the lost checkpoint names.
+    let mut state = world.state.lock();
+    let now = state.servers.etcd.revision();
+    state.oracle.checkpoints.lose(now);
+    drop(state);
     match injection.fault {
         Fault::CheckpointTruncated => rewrite(world, |data, _| truncate(data, &mut lots)),
         Fault::CheckpointForeign => rewrite(world, |data, now| move_away(data, now, &mut lots)),
         _ => delete_checkpoint(world),
     }
-    world.state.lock().oracle.checkpoints.lose();
 }
 
 fn delete_checkpoint(world: &World) {

@@ -163,6 +163,15 @@ pub const STOOD: &[Fault] = &[
     Fault::KillAfterList,
     Fault::KillAfterCreate,
     Fault::AwayOverCompaction,
+    Fault::Denied,
+    Fault::DeniedObject,
+    Fault::QuotaExceeded,
+    Fault::CreateHangs,
+    Fault::CheckpointDeleted,
+    Fault::CheckpointUnreadable,
+    Fault::CheckpointTruncated,
+    Fault::CheckpointForeign,
+    Fault::FirstStart,
 ];
 
 /// The faults that stand in the way of the creates of one namespace, and touch nothing else.

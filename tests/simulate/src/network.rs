@@ -59,7 +59,7 @@ impl Link {
         let (answer, answered) = oneshot::channel();
         // A request that was sent is carried out, whatever becomes of its sender.
         tokio::spawn(async move {
-            let done = self.travel(&call, course).await;
+            let done = self.travel(&call, course, &|| answer.is_closed()).await;
             let _ = answer.send(done);
         });
         match answered.await {
@@ -78,8 +78,7 @@ impl Link {
             state.oracle.heard(self.replica, &call.body);
         }
         if call.class() == Class::Create {
-            let now = state.servers.etcd.revision();
-            state.oracle.asked_for_revision(&call.body, now);
+            state.oracle.asked_for_revision(&call.body);
         }
         if call.class() == Class::Checkpoint && call.method != Method::GET {
             state.oracle.writes_checkpoint(self.replica);
@@ -87,8 +86,13 @@ impl Link {
         state.course(self.replica, call)
     }
 
-    /// There and back again.
-    async fn travel(self, call: &Call, course: Course) -> Answered {
+    /// There and back again. `is_gone` tells whether its sender does not wait any more.
+    async fn travel(
+        self,
+        call: &Call,
+        course: Course,
+        is_gone: &(dyn Fn() -> bool + Sync),
+    ) -> Answered {
         if let Some(kill) = course.kill.filter(|kill| !kill.after) {
             return self.killed(kill.request).await;
         }
@@ -99,7 +103,7 @@ impl Link {
         if let Some(done) = self.meet(call, &course).await {
             return done;
         }
-        self.hang(call).await;
+        self.hang(call, is_gone).await;
         let answer = self.carry_out(call, &course);
         if let Some(kill) = course.kill {
             return self.killed(kill.request).await;
@@ -126,10 +130,13 @@ impl Link {
     }
 
     /// Waits while a create is not answered.
-    async fn hang(&self, call: &Call) {
+    async fn hang(&self, call: &Call, is_gone: &(dyn Fn() -> bool + Sync)) {
         let hangs = self.world.state.lock().servers.hangs(call);
         if let Some(hangs) = hangs {
             sleep(hangs).await;
+            if is_gone() {
+                self.world.state.lock().oracle.comes_late(&call.body);
+            }
         }
     }
 

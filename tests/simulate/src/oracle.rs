@@ -6,6 +6,7 @@
 mod checkpoint;
 mod denials;
 mod extra;
+mod loss;
 pub mod statuses;
 mod stored;
 
@@ -175,7 +176,8 @@ impl Oracle {
         }
         let told = life.describe(generation);
         let wrong = wrong(life, generation, entry);
-        let extra = self.is_extra(workload, life, generation, etcd);
+        let is_baseline = object["spec"]["type"] == "Baseline";
+        let extra = self.is_extra(workload, life, generation, is_baseline, etcd);
         let late = self.late(workload, generation, entry.time);
         if let Some(text) = wrong {
             self.violated(Promise::NoneWrong, text);
@@ -191,13 +193,16 @@ impl Oracle {
         self.stored.revision(workload, generation, entry.at);
     }
 
-    /// A replica asks for a Revision. Of Gaps the time counts.
-    pub fn asked_for_revision(&mut self, body: &[u8], now: Revision) {
+    /// A replica asks for a Revision. A Gap is judged by what was known then: a create of a process that is gone may be
+    /// carried out after another process has stored the same.
+    pub fn asked_for_revision(&mut self, body: &[u8]) {
         let object: Value = serde_json::from_slice(body).unwrap_or_default();
         let gap = &object["spec"]["gap"];
         let ends = gap["from"].as_i64().zip(gap["to"].as_i64());
         if let Some((workload, (from, to))) = uid(&object["spec"]["workload"]["uid"]).zip(ends) {
-            self.stored.asks_for_gap(workload, from, to, now);
+            let known = (from..=to).filter(|generation| self.is_known(workload, *generation));
+            let known = known.collect();
+            self.stored.asks_for_gap(workload, (from, to), known);
         }
     }
 
@@ -218,11 +223,8 @@ impl Oracle {
             if state.is_readable(etcd.compacted()) {
                 wrong.push(format!("{told} can be read, and is in a Gap"));
             }
-            if self.replicas == 1 && self.is_known(workload, generation, (from, to)) {
-                wrong.push(format!("{told} is known, and in a Gap"));
-            }
-            if self.replicas == 1 && self.stored.is_lost(workload, generation) {
-                wrong.push(format!("{told} is in two Gaps"));
+            if self.replicas == 1 && self.stored.was_known(workload, generation, (from, to)) {
+                wrong.push(format!("{told} is known, or in another Gap, and in a Gap"));
             }
         }
         for text in wrong {
@@ -231,13 +233,13 @@ impl Oracle {
         self.stored.gap(workload, from, to);
     }
 
-    /// Whether a generation is known to a replica. One that was refused is passed by later ones.
-    fn is_known(&self, workload: Uuid, generation: i64, gap: (i64, i64)) -> bool {
-        if self.stored.is_stored(workload, generation) {
-            return self.stored.was_stored(workload, generation, gap);
-        }
-        let is_passed = self.denials.has_refused_until(workload, generation);
-        self.stored.knows(workload, generation) && !is_passed
+    /// Whether a generation is recorded, known to have changed nothing, or in a Gap. One that was refused is passed by
+    /// later ones.
+    fn is_known(&self, workload: Uuid, generation: i64) -> bool {
+        let is_passed = || self.denials.has_refused_until(workload, generation);
+        self.stored.is_stored(workload, generation)
+            || self.stored.is_lost(workload, generation)
+            || self.stored.knows(workload, generation) && !is_passed()
     }
 
     fn status(&mut self, workload: Uuid, object: &Value) {
@@ -323,17 +325,9 @@ impl Oracle {
         let is_unknown = !self.stored.has_any(workload);
         let from_before = is_unknown && self.checkpoints.is_older(life);
         // A restart may have found the end of one that came and went before the first list.
-        self.said.covers(life, from_before) || self.checkpoints.is_passing(life)
-    }
-
-    /// Whether a generation lies in the blind interval of a lost checkpoint, before the first
-    /// Revision of its workload.
-    fn is_before_loss(&self, workload: Uuid, life: &Life, generation: i64) -> bool {
-        let state = life.states.get(&generation);
-        let ended = state.and_then(|state| Some((state.from, state.until?)));
-        self.checkpoints.was_lost(life)
-            && self.stored.last_before(workload, generation).is_none()
-            && ended.is_some_and(|(from, until)| self.said.is_blind(life, from, until))
+        self.said.covers(life, from_before)
+            || self.checkpoints.is_passing(life)
+            || self.checkpoints.is_behind_loss(workload, life)
     }
 }
 

@@ -99,6 +99,13 @@ fn aimed_at(mutant: Mutant) -> &'static [Fault] {
             Fault::CreateHangs,
             Fault::Compaction,
         ],
+        Mutant::ExceptionsPending => &[
+            Fault::Denied,
+            Fault::DeniedObject,
+            Fault::Kill,
+            Fault::KillAfterCreate,
+        ],
+        Mutant::ExceptionsUncompared => &[Fault::QuotaExceeded, Fault::Kill],
         Mutant::NoBeginning => &[Fault::FirstStart],
         _ => STOOD,
     }

@@ -21,8 +21,8 @@ struct Workload {
     /// Generations that are recorded, and where each was stored.
     revisions: BTreeMap<i64, Revision>,
     gaps: Vec<(i64, i64)>,
-    /// Where etcd was when a replica first asked for a Gap.
-    asked: BTreeMap<(i64, i64), Revision>,
+    /// The generations in a Gap that were known when a replica first asked for it.
+    asked: BTreeMap<(i64, i64), BTreeSet<i64>>,
     /// The newest generation that is observed, by the generation of the Revision that says so.
     through: BTreeMap<i64, i64>,
     ended: bool,
@@ -34,19 +34,18 @@ impl Stored {
         workload.revisions.insert(generation, at);
     }
 
-    /// A replica asks for a Gap while etcd is at this place.
-    pub fn asks_for_gap(&mut self, workload: Uuid, from: i64, to: i64, at: Revision) {
+    /// A replica asks for a Gap, of which these generations are known.
+    pub fn asks_for_gap(&mut self, workload: Uuid, gap: (i64, i64), known: BTreeSet<i64>) {
         let workload = self.workloads.entry(workload).or_default();
-        workload.asked.entry((from, to)).or_insert(at);
+        workload.asked.entry(gap).or_insert(known);
     }
 
-    /// Whether a generation was stored when a replica first asked for the Gap that holds it. A create of a process that
-    /// is gone may be carried out after that.
-    pub fn was_stored(&self, workload: Uuid, generation: i64, gap: (i64, i64)) -> bool {
-        self.of(workload).is_some_and(|workload| {
-            let stored = workload.revisions.get(&generation);
-            stored.is_some_and(|stored| workload.asked.get(&gap).is_none_or(|asked| stored < asked))
-        })
+    /// Whether a generation was known when a replica first asked for the Gap that holds it.
+    pub fn was_known(&self, workload: Uuid, generation: i64, gap: (i64, i64)) -> bool {
+        let asked = self
+            .of(workload)
+            .and_then(|workload| workload.asked.get(&gap));
+        asked.is_some_and(|known| known.contains(&generation))
     }
 
     pub fn gap(&mut self, workload: Uuid, from: i64, to: i64) {
@@ -121,6 +120,12 @@ impl Stored {
     pub fn has_any(&self, workload: Uuid) -> bool {
         self.of(workload)
             .is_some_and(|workload| !workload.revisions.is_empty() || !workload.gaps.is_empty())
+    }
+
+    /// Whether a generation was recorded before a place.
+    pub fn has_any_before(&self, workload: Uuid, place: Revision) -> bool {
+        self.of(workload)
+            .is_some_and(|workload| workload.revisions.values().any(|at| *at < place))
     }
 
     pub fn counts(&self) -> (usize, usize) {

@@ -1,6 +1,7 @@
 //! The judges' knowledge of the checkpoint: its beginnings, its texts, and its readers.
 
 use super::part::Part;
+use super::{CLUSTER, is_cluster};
 use crate::etcd::{Entry, Etcd, Op, Revision};
 use crate::truth::Life;
 use serde_json::Value;
@@ -19,6 +20,8 @@ pub struct Checkpoints {
     /// Generations that only a checkpoint named that is lost: later ones of their workloads are stored, and do not tell
     /// that one before them is missing.
     forgotten: BTreeSet<(Uuid, i64)>,
+    /// Workloads of which a create was carried out after its process was gone.
+    pub(in crate::oracle) late: BTreeSet<Uuid>,
     /// Replicas that have read it since they started.
     pub(super) read: BTreeSet<usize>,
     /// Replicas that were shown that it is lost, and have not said so yet.
@@ -40,10 +43,21 @@ struct Beginning {
     is_lost: bool,
     /// Whether the checkpoint was ever lost.
     was_lost: bool,
-    /// The last place that was stored before the newest loss.
+    /// The newest loss.
+    loss: Loss,
+    /// Those after which a beginning was written.
+    losses: Vec<Loss>,
+}
+
+/// A loss of the checkpoint.
+#[derive(Clone, Copy, Debug, Default)]
+struct Loss {
+    /// The last place of the kind that was stored.
     last: Revision,
-    /// Such a place of each loss, and where the beginning after it was written.
-    losses: Vec<(Revision, Revision)>,
+    /// Where the checkpoint was lost.
+    at: Revision,
+    /// Where the beginning after it was written.
+    written: Revision,
 }
 
 impl Checkpoints {
@@ -53,7 +67,7 @@ impl Checkpoints {
     }
 
     /// The checkpoint is lost, or a part of it.
-    pub fn lose(&mut self) {
+    pub fn lose(&mut self, at: Revision) {
         let texts = self.stored.iter();
         let parts: Vec<_> = texts
             .filter_map(|(key, text)| Part::read(key, text))
@@ -62,7 +76,9 @@ impl Checkpoints {
         for (kind, beginning) in &mut self.beginnings {
             let places = parts.iter().filter(|part| part.kind == *kind);
             if !beginning.is_lost {
-                beginning.last = places.map(|part| part.place).max().unwrap_or_default();
+                let last = places.map(|part| part.place).max().unwrap_or_default();
+                let written = Revision::MAX;
+                beginning.loss = Loss { last, at, written };
             }
             beginning.is_lost = true;
             beginning.was_lost = true;
@@ -100,9 +116,17 @@ impl Checkpoints {
         changed
     }
 
+    /// Whether the stored checkpoint names another cluster: then it is as good as lost, whatever a replica that was running
+    /// when that happened writes into it.
+    fn is_foreign(&self, etcd: &Etcd) -> bool {
+        let cluster = self.stored.get(CLUSTER);
+        cluster.is_some_and(|text| !is_cluster(text, etcd))
+    }
+
     /// Notes the beginning of a kind. True when it is the first.
     pub(super) fn begin(&mut self, part: &Part, etcd: &Etcd) -> bool {
         let now = etcd.revision();
+        let is_foreign = self.is_foreign(etcd);
         let Some(beginning) = self.beginnings.get_mut(&part.kind) else {
             let beginning = Beginning {
                 place: part.place,
@@ -111,15 +135,18 @@ impl Checkpoints {
                 oldest: part.place.min(etcd.compacted()),
                 is_lost: false,
                 was_lost: false,
-                last: 0,
+                loss: Loss::default(),
                 losses: Vec::new(),
             };
             self.beginnings.insert(part.kind.clone(), beginning);
             return true;
         };
-        if beginning.is_lost {
+        if beginning.is_lost && !is_foreign {
             beginning.is_lost = false;
-            beginning.losses.push((beginning.last, now));
+            beginning.losses.push(Loss {
+                written: now,
+                ..beginning.loss
+            });
             beginning.written = now;
             beginning.place = part.place;
         } else if beginning.written == now {
@@ -152,9 +179,10 @@ impl Checkpoints {
         beginning
             .zip(life.deleted)
             .is_some_and(|(beginning, deleted)| {
-                let first = (beginning.oldest, beginning.first);
-                let mut unseen = beginning.losses.iter().chain([&first]);
-                unseen.any(|(from, to)| life.created > *from && deleted <= *to)
+                let losses = beginning.losses.iter();
+                let losses = losses.map(|loss| (loss.last, loss.written));
+                let mut unseen = losses.chain([(beginning.oldest, beginning.first)]);
+                unseen.any(|(from, to)| life.created > from && deleted <= to)
             })
     }
 
@@ -162,6 +190,19 @@ impl Checkpoints {
     pub fn begins_within(&self, life: &Life) -> bool {
         let beginning = self.beginnings.get(&life.group_kind);
         beginning.is_none_or(|begun| begun.is_lost || life.created <= begun.written)
+    }
+
+    /// Where the checkpoint was lost before the first beginning after a place.
+    pub fn lost_before_beginning_after(&self, life: &Life, place: Revision) -> Option<Revision> {
+        let beginning = self.beginnings.get(&life.group_kind)?;
+        let mut losses = beginning.losses.iter();
+        losses.find(|loss| loss.written > place).map(|loss| loss.at)
+    }
+
+    /// Whether a Revision of a workload was stored by a process that was gone then, and the checkpoint was lost, which named
+    /// the rest: its successor knows nothing of that workload.
+    pub fn is_behind_loss(&self, workload: Uuid, life: &Life) -> bool {
+        self.late.contains(&workload) && self.was_lost(life)
     }
 
     /// Whether the checkpoint of a kind was ever lost.
