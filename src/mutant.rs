@@ -55,11 +55,13 @@ pub enum Mutant {
     ExceptionsUncompared,
     /// An exception of an earlier process is one no more when it is handed in again.
     ExceptionsPending,
+    /// A workload that waits for room counts as created where the watch has shown it first.
+    PostponedFromFirstShown,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::SettledBeforeStored,
         Self::CheckpointAhead,
         Self::CheckpointTooYoung,
@@ -84,6 +86,7 @@ impl Mutant {
         Self::PostponedEndMovesBack,
         Self::ExceptionsUncompared,
         Self::ExceptionsPending,
+        Self::PostponedFromFirstShown,
     ];
 }
 

@@ -79,13 +79,19 @@ impl Exact {
         })
     }
 
-    /// The object as it is now, if it is there, and the place of that answer.
+    /// The object as it is now, if it is there, and the place of that answer. The present is never compacted: an API server
+    /// that says so is asked again.
     pub(super) async fn now(
         &self,
         resource: &Resource,
         of: &ObjectName,
     ) -> PastResult<(Option<Box<RawValue>>, ResourceVersion)> {
-        self.named(resource, of, "").await
+        loop {
+            match self.named(resource, of, "").await? {
+                Past::Compacted => sleep(WAITS.0).await,
+                past => return Ok(past),
+            }
+        }
     }
 
     /// The object of that name and uid, and the place of the answer; with the namespace in the path the API server

@@ -175,6 +175,11 @@ impl Known {
             || self.workloads.get(&uid).is_some_and(is_known)
     }
 
+    /// Whether nothing is known of an object: neither that it exists, nor that it did.
+    pub fn is_unknown(&self, uid: Uuid) -> bool {
+        self.is_gone(uid) && !self.ended.contains_key(&uid) && !self.ignored.contains(&uid)
+    }
+
     /// The last known generation of a workload that exists.
     pub fn last(&self, uid: Uuid) -> Option<Version> {
         self.workloads.get(&uid).map(|workload| workload.last)

@@ -9,7 +9,7 @@ use crate::kinds::select::{Selection, select};
 use crate::kinds::{Catalogue, Kind};
 use crate::metrics::{Metrics, kind, kind_reason};
 use crate::revision::Observed;
-use crate::workload::Change;
+use crate::workload::{Change, ResourceVersion};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -100,8 +100,8 @@ impl<S: Sink> Outlet<S> {
 
     /// Passes on one change, unless it is of an object that is not recorded or known to be gone.
     pub async fn change(&mut self, change: Change) {
-        if self.postpones(&change).await {
-            return;
+        if self.waits(&change) {
+            return self.postpone(&change, change.absent_at).await;
         }
         let news = match self.known.sight(&change) {
             Sight::Ended => return,
@@ -115,19 +115,20 @@ impl<S: Sink> Outlet<S> {
         }
     }
 
-    /// Whether a change waits, because those before it do or because there is no room for changes of its namespace. Only
-    /// the name of its object is kept then.
-    pub async fn postpones(&mut self, change: &Change) -> bool {
+    /// Whether a change waits, because those before it do or because there is no room for changes of its namespace.
+    pub fn waits(&self, change: &Change) -> bool {
         let is_resuming = self.resuming.contains(&change.uid);
         let is_behind = self.known.is_postponed(change.uid) && !is_resuming;
-        if !is_behind && !self.lacks_room(change) {
-            return false;
-        }
+        is_behind || self.lacks_room(change)
+    }
+
+    /// Keeps the name of an object instead of a change that waits. `absent_at` is a place at which an object that was not
+    /// known was not there yet.
+    pub async fn postpone(&mut self, change: &Change, absent_at: Option<ResourceVersion>) {
         self.resuming.remove(&change.uid);
-        if let Some(postponed) = self.known.postpone(change) {
+        if let Some(postponed) = self.known.postpone(change, absent_at) {
             self.sink.take(Fact::Postponed(postponed)).await;
         }
-        true
     }
 
     /// Whether a change needs room, and there is none.

@@ -1,6 +1,7 @@
 //! A list, and which objects are behind or gone according to it. Pure.
 
 use crate::watch::Recorded;
+use crate::watch::checkpoint::Exception;
 use crate::watch::known::{Known, Need};
 use crate::workload::{Change, ResourceVersion, Version};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -47,6 +48,16 @@ impl ObjectName {
             namespace: change.namespace.clone(),
             name: change.name.clone(),
             uid: change.uid,
+        }
+    }
+}
+
+impl From<&Exception> for ObjectName {
+    fn from(exception: &Exception) -> Self {
+        Self {
+            namespace: exception.namespace.clone(),
+            name: exception.name.clone(),
+            uid: exception.uid,
         }
     }
 }

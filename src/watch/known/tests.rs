@@ -285,17 +285,15 @@ fn what_has_seen_the_same_is_the_same() {
 fn an_object_whose_changes_wait_is_gone_where_a_list_does_not_show_it() {
     let mut known = Known::default();
     known.listing(&[]);
-    let unseen = Change {
-        absent_at: Some(rv(3)),
-        ..watched(1, 8)
-    };
-    let exception = known.postpone(&unseen).expect("the first change");
+    let exception = known
+        .postpone(&watched(1, 8), Some(rv(3)))
+        .expect("the first change");
     assert_eq!(
         (exception.version.at, exception.first),
         (rv(8), rv(4)),
         "it may have been created since the place where it was not there"
     );
-    assert!(known.postpone(&watched(2, 9)).is_none());
+    assert!(known.postpone(&watched(2, 9), None).is_none());
     let gone = |known: &Known| known.next_postponed(1, |_| true)[0].1.gone;
     known.postpone_ends(&BTreeSet::new(), rv(5));
     known.postpone_ends(&BTreeSet::from([W]), rv(20));
@@ -306,11 +304,18 @@ fn an_object_whose_changes_wait_is_gone_where_a_list_does_not_show_it() {
 }
 
 #[test]
+fn changes_that_wait_may_be_of_any_place_after_the_last_that_was_passed_on() {
+    let mut known = after(&[], &[watched(1, 8)]);
+    let exception = known.postpone(&listed(5, 30), None).expect("the first");
+    assert_eq!((exception.version.at, exception.first), (rv(30), rv(9)));
+}
+
+#[test]
 fn an_object_whose_changes_wait_was_there_just_before_a_watch_showed_its_end() {
     let mut known = Known::default();
     known.listing(&[]);
     let mut shown = |change: Change| {
-        known.postpone(&change);
+        known.postpone(&change, None);
         let postponed = known.next_postponed(1, |_| true).remove(0).1;
         (postponed.there, postponed.gone)
     };

@@ -42,11 +42,8 @@ impl Postponed {
             namespace: self.namespace.clone(),
             name: self.name.clone(),
             version: self.first,
-            // An object whose creation was not seen may have been created anywhere since it was not there.
-            first: match self.passed {
-                None => self.absent.after(1).min(self.first.at),
-                Some(_) => self.first.at,
-            },
+            // A list may show the first one long after it, or others between, were written.
+            first: self.before().at.after(1).min(self.first.at),
             through: None,
         }
     }
@@ -109,8 +106,13 @@ impl Known {
         }
     }
 
-    /// The changes of an object wait for room from this one on. Returns it if they did not before.
-    pub fn postpone(&mut self, change: &Change) -> Option<Exception> {
+    /// The changes of an object wait for room from this one on. Returns it if they did not before. `absent_at` is a place at
+    /// which an object that was not known was not there yet.
+    pub fn postpone(
+        &mut self,
+        change: &Change,
+        absent_at: Option<ResourceVersion>,
+    ) -> Option<Exception> {
         let shown = change.version();
         let passed = self.last(change.uid);
         // A watch shows the end where the object is gone, a read back where it was written for the last time.
@@ -127,7 +129,7 @@ impl Known {
                 namespace: change.namespace.clone(),
                 name: change.name.clone(),
                 passed,
-                absent: change.absent_at.unwrap_or(shown.at.before()),
+                absent: absent_at.unwrap_or(shown.at.before()),
                 first: shown,
                 last: shown,
                 there,

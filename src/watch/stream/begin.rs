@@ -6,7 +6,7 @@
 //! process that was killed before its first checkpoint had seen.
 
 use super::super::exact::Past;
-use super::super::join::ObjectName;
+use super::super::join::{Behind, ObjectName};
 use super::super::repair::Shown;
 use super::{STALENESS, Stream, WAITS};
 use crate::clock;
@@ -15,7 +15,7 @@ use crate::revision::Observed;
 use crate::watch::checkpoint::{Exception, Unusable};
 use crate::watch::exact::Unserved;
 use crate::watch::{Dates, Fact, Lost, Position, Reason, Recorded, Sink};
-use crate::workload::{Change, Op, Resource, ResourceVersion};
+use crate::workload::{Change, Op, Resource, ResourceVersion, Version};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use tokio::time::sleep;
@@ -102,13 +102,39 @@ impl<S: Sink> Stream<S> {
             self.exceptions.clear();
         }
         while let Some(exception) = self.exceptions.first().cloned() {
-            if !self.is_seen_again(&exception) {
+            if self.outlet.known().is_unknown(exception.uid) {
+                self.since_it_was_absent(resource, &exception).await?;
+            } else if !self.is_seen_again(&exception) {
                 let found = self.excepted(resource, &exception).await?;
                 self.outlet.excepted(exception, found).await;
             }
             self.exceptions.remove(0);
         }
         Ok(())
+    }
+
+    /// Reads back an exception of a workload of which nothing is recorded, with the generations before it, of which the
+    /// earlier process may have seen none.
+    async fn since_it_was_absent(
+        &mut self,
+        resource: &Arc<Resource>,
+        exception: &Exception,
+    ) -> Result<(), Unserved> {
+        let Exception { version, first, .. } = *exception;
+        let behind = Behind {
+            of: exception.into(),
+            from: Version {
+                generation: 0,
+                at: first.before(),
+            },
+            refresh: false,
+            to: version,
+            listed: Some(version.at),
+            created: None,
+            shown: version.generation,
+        };
+        let history = self.exact.history(resource, &behind).await?;
+        self.tell(resource, &behind, history).await
     }
 
     /// Whether the list, or the watch after it, shows an exception again. The list leads to all generations after the
@@ -129,11 +155,7 @@ impl<S: Sink> Stream<S> {
         resource: &Arc<Resource>,
         exception: &Exception,
     ) -> Result<Result<Change, Lost>, Unserved> {
-        let of = ObjectName {
-            namespace: exception.namespace.clone(),
-            name: exception.name.clone(),
-            uid: exception.uid,
-        };
+        let of = ObjectName::from(exception);
         let version = exception.version;
         let shown = self
             .exact

@@ -5,6 +5,7 @@ use super::super::known::Need;
 use super::{Stream, WAITS};
 use crate::client::page::has_status;
 use crate::metrics;
+use crate::mutant::{self, Mutant};
 use crate::revision::Observed;
 use crate::watch::edge::{self, EdgeError, Unordered};
 use crate::watch::exact::Unserved;
@@ -206,7 +207,9 @@ impl<S: Sink> Stream<S> {
         if self.outlet.known().contradicts(&change) {
             self.start_over(change.resource_version).await;
         }
-        if self.outlet.postpones(&change).await {
+        if self.outlet.waits(&change) {
+            let absent_at = self.origin_of(&change);
+            self.outlet.postpone(&change, absent_at).await;
             return Ok(());
         }
         if let Some(behind) = self.behind(&change) {
@@ -215,6 +218,17 @@ impl<S: Sink> Stream<S> {
         }
         self.outlet.change(change).await;
         Ok(())
+    }
+
+    /// The place from which on a workload may have been created whose creation the watch has not shown.
+    fn origin_of(&mut self, change: &Change) -> Option<ResourceVersion> {
+        let is_lost = self.outlet.need(change) == Need::Origin;
+        let origin = self.origin.map(|origin| origin.at);
+        origin.filter(|origin| {
+            is_lost
+                && *origin < change.resource_version
+                && !mutant::is(Mutant::PostponedFromFirstShown)
+        })
     }
 
     /// The past that has to be read before `change`, which a watch shows.

@@ -105,6 +105,7 @@ fn aimed_at(mutant: Mutant) -> &'static [Fault] {
             Fault::Kill,
             Fault::KillAfterCreate,
         ],
+        Mutant::PostponedFromFirstShown => &[Fault::QuotaExceeded, Fault::EventLost],
         Mutant::ExceptionsUncompared => &[Fault::QuotaExceeded, Fault::Kill],
         Mutant::NoBeginning => &[Fault::FirstStart],
         _ => STOOD,

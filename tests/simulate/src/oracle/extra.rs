@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 impl Oracle {
     /// A generation that changed nothing is recorded only where the one before it is not known. Of several replicas, one
-    /// that was cut off may have to begin where another has compared.
+    /// that was cut off may have to begin where another has compared. Nor can an exception be compared any more when a later
+    /// generation is recorded.
     pub(super) fn is_extra(
         &self,
         workload: Uuid,
@@ -24,6 +25,7 @@ impl Oracle {
             || self.said.ends.contains_key(&workload)
             || self.is_oldest(workload, life, generation, etcd)
             || self.replicas > 1 && is_baseline
+            || self.stored.is_passed(workload, generation)
             || self.checkpoints.is_behind_loss(workload, life);
         state.quiet && !after_hole
     }

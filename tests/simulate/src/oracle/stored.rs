@@ -74,6 +74,14 @@ impl Stored {
             .is_some_and(|workload| workload.revisions.contains_key(&generation))
     }
 
+    /// Whether a later generation is recorded.
+    pub fn is_passed(&self, workload: Uuid, generation: i64) -> bool {
+        let later = self
+            .of(workload)
+            .and_then(|workload| workload.revisions.range(generation + 1..).next());
+        later.is_some()
+    }
+
     /// The last generation before this one that is recorded.
     pub fn last_before(&self, workload: Uuid, generation: i64) -> Option<i64> {
         self.of(workload)?

@@ -48,8 +48,8 @@ impl Part {
 
     /// Whether a generation that is not stored is named by an exception. An exception stands for
     /// the quiet generations before it, and after it up to a given one, for those of a Gap, which it names by the
-    /// last one (`is_lost`: they cannot be read any more), and for all that follow as long as none
-    /// of these is stored (`is_passed`: one is).
+    /// last one (`is_lost`: they cannot be read any more), and for all of its workload that are not
+    /// known, as long as no later one is stored (`is_passed`: one is).
     pub fn excepts(
         &self,
         workload: Uuid,
@@ -63,8 +63,7 @@ impl Part {
             let through = exception["through"]["generation"].as_i64().unwrap_or(named);
             let is_through = is_quiet && generation <= through;
             let is_in_gap = is_lost && generation < named;
-            let is_behind = !is_passed && generation > named;
-            named == generation || is_through || is_in_gap || is_behind
+            named == generation || is_through || is_in_gap || !is_passed
         })
     }
 }
