@@ -102,9 +102,11 @@ impl<S: Sink> Stream<S> {
             self.exceptions.clear();
         }
         while let Some(exception) = self.exceptions.first().cloned() {
-            if self.outlet.known().is_unknown(exception.uid) {
+            if self.is_seen_again(&exception) {
+                tracing::debug!(?exception, "an exception of the checkpoint is seen again");
+            } else if self.outlet.known().is_unknown(exception.uid) {
                 self.since_it_was_absent(resource, &exception).await?;
-            } else if !self.is_seen_again(&exception) {
+            } else {
                 let found = self.excepted(resource, &exception).await?;
                 self.outlet.excepted(exception, found).await;
             }
