@@ -14,6 +14,7 @@ mod generated;
 mod kinds;
 mod make;
 mod past;
+mod redaction;
 mod run;
 mod script;
 mod stream;
