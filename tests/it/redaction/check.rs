@@ -1,8 +1,9 @@
 //! The corpus itself: how much of it there is, and that it holds no secret.
 
 use super::corpus::{Place, forms, groups, texts, tokens};
-use super::fill::alphabet;
-use super::secrets;
+use super::fill::{Shown, alphabet};
+use super::{manifest, secrets};
+use revisor::kinds::Catalogue;
 use std::collections::BTreeSet;
 
 /// Entries of one form, at most.
@@ -49,7 +50,7 @@ fn enough_harmless_values_stand_beside_words_of_secrets() {
         "{} values, {beside} beside",
         all.len()
     );
-    let different: BTreeSet<_> = all.iter().map(|entry| entry.to_string()).collect();
+    let different: BTreeSet<_> = all.iter().map(ToString::to_string).collect();
     assert_eq!(different.len(), all.len(), "a value stands twice");
     for group in &groups {
         for entry in &group.entries {
@@ -84,6 +85,36 @@ fn every_secret_is_made_up_and_recognisable() {
                 "{name}: unknown placeholder in {text}"
             );
         }
+    }
+}
+
+#[test]
+fn a_secret_that_is_not_hidden_is_found() {
+    let catalogue = Catalogue::built_in();
+    for secret in secrets() {
+        let shown = [&secret.first, &secret.second].map(|place| {
+            let kind = manifest::kind(&catalogue, place);
+            let text = match place {
+                Place::Message { message } => message.clone(),
+                _ => manifest::with(&kind, 1, place, true).to_string(),
+            };
+            Shown::new(text)
+        });
+        // The password within `user:password` in base64 is found only where something decodes it.
+        let is_encoded = secret.template.to_string().contains("{basic:");
+        for piece in &secret.planted {
+            let is_found = is_encoded || shown.iter().any(|text| text.reveals(piece));
+            assert!(is_found, "{} {}: {piece}", secret.form, secret.entry);
+        }
+    }
+}
+
+#[test]
+fn every_form_of_tokens_is_used() {
+    let texts: String = texts().into_iter().map(|(_, text)| text).collect();
+    for token in tokens() {
+        let placeholder = format!("{{{}:", token.name);
+        assert!(texts.contains(&placeholder), "{}", token.name);
     }
 }
 

@@ -214,13 +214,14 @@ const STEP: usize = 4;
 /// So many letters before and behind a leak are told.
 const EXCERPT: usize = 40;
 
-/// A text that is shown: as it is, and without the escapes of JSON and YAML.
-pub struct Shown(String, String);
+/// A text that is shown: as it is, without the escapes of JSON and YAML, and without those of JSON within JSON.
+pub struct Shown([String; 3]);
 
 impl Shown {
     pub fn new(text: String) -> Self {
-        let plain = unescaped(&text);
-        Self(text, plain)
+        let once = unescaped(&text);
+        let twice = unescaped(&once);
+        Self([text, once, twice])
     }
 
     /// Whether a piece of a secret can be read in it, be it in part.
@@ -233,16 +234,16 @@ impl Shown {
         let last = piece.len().saturating_sub(WINDOW);
         let starts = (0..last).step_by(STEP).chain([last]);
         let mut parts = starts.map(|start| &piece[start..piece.len().min(start + WINDOW)]);
-        parts.find_map(|part| around(&self.0, part).or_else(|| around(&self.1, part)))
+        parts.find_map(|part| self.0.iter().find_map(|text| around(text, part)))
     }
 
     /// Whether anything in it is hidden.
     pub fn hides(&self) -> bool {
-        self.0.contains("[redact")
+        self.text().contains("[redact")
     }
 
     pub fn text(&self) -> &str {
-        &self.0
+        &self.0[0]
     }
 }
 
