@@ -20,6 +20,7 @@ pub mod content;
 pub mod gzip;
 pub mod json;
 pub mod quantity;
+pub mod redact;
 pub mod revision;
 pub mod snapshot;
 pub mod text;

@@ -7,7 +7,6 @@ mod again;
 mod components;
 pub mod diff;
 mod pod;
-pub mod redact;
 mod show;
 mod summary;
 
@@ -21,11 +20,12 @@ use crate::content;
 use crate::json::Value;
 use crate::kinds::{Kind, ViewFile, select};
 use crate::quantity::Quantity;
+use crate::redact::Names;
 use crate::revision::limits::{MAX_CHANGES, MAX_IMAGE, MAX_PATH, MAX_VALUE};
 use crate::revision::{FieldChange, View};
 use crate::text::cut;
 use diff::{Delta, Deltas, display};
-use redact::Names;
+use show::Shower;
 use std::collections::BTreeMap;
 use std::mem::take;
 
@@ -52,10 +52,11 @@ pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>, names: &Names)
     if !is_viewed(object, history) {
         return None;
     }
-    let changes = match history {
-        History::Changed(deltas) => deltas.list.as_slice(),
-        _ => &[],
+    let (changes, objects) = match history {
+        History::Changed(deltas) => (deltas.list.as_slice(), deltas.objects),
+        _ => (&[][..], [None, None]),
     };
+    let mut shower = Shower::new(names, objects);
     let (images, all_images) = images(kind, object, names);
     let mut view = View {
         version: VERSION,
@@ -63,7 +64,7 @@ pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>, names: &Names)
         changes: changes
             .iter()
             .take(MAX_CHANGES)
-            .map(|delta| change(delta, names))
+            .map(|delta| change(delta, &mut shower))
             .collect(),
         images,
         truncated: changes.len() > MAX_CHANGES || !all_images,
@@ -103,17 +104,14 @@ pub fn pods(component: &serde_json::Value) -> Option<i64> {
     components::pods(component)
 }
 
-fn change(delta: &Delta<'_>, names: &Names) -> FieldChange {
+fn change<'d>(delta: &Delta<'d>, shower: &mut Shower<'_, 'd>) -> FieldChange {
+    let sides = shower.sides(delta);
+    let [from, to] = sides.map(|side| side.map(|text| cut(&text, MAX_VALUE).into_owned()));
     FieldChange {
         path: cut(&display(&delta.path), MAX_PATH).into_owned(),
-        from: delta.from.map(|value| side(delta, value, names)),
-        to: delta.to.map(|value| side(delta, value, names)),
+        from,
+        to,
     }
-}
-
-/// One side of a difference, as a view has it.
-fn side(delta: &Delta<'_>, value: Value<'_>, names: &Names) -> String {
-    cut(&show::show(delta, value, names), MAX_VALUE).into_owned()
 }
 
 /// Images of all containers, each once; and whether they are all there, at full length.

@@ -7,9 +7,9 @@ use crate::kinds::select::{Selection, select};
 use crate::kinds::{Catalogue, GroupKind, Kind};
 use crate::metrics::Metrics;
 use crate::record::extract::{PART, components};
+use crate::redact::Names;
 use crate::revision::View;
 use crate::snapshot;
-use crate::view::redact::Names;
 use crate::view::{History, complete, view};
 use crate::workload::Resource;
 use anyhow::{Context, bail, ensure};
@@ -81,6 +81,9 @@ impl Explained {
             Ok(outputs) => {
                 complete(view, file, &outputs, names);
                 self.components = outputs;
+                for component in &mut self.components {
+                    names.object(component);
+                }
             }
             Err(error) => self.view_error = Some(error),
         }

@@ -7,6 +7,7 @@ use super::pod::{hashed, one_line};
 use crate::json::Document;
 use crate::kinds::runner::Runner;
 use crate::kinds::{JqFailure, JqObject, Kind, PhaseRule, Program, Shape, ViewFile};
+use crate::redact::Names;
 use crate::revision::Phase;
 use crate::snapshot::unpack;
 use serde_json::Value;
@@ -68,11 +69,12 @@ pub(super) async fn judge(
     runner: &Runner,
     kind: &Arc<Kind>,
     live: &Live,
+    names: &Names,
 ) -> (Ruling, Option<String>) {
     if let Some(odd) = live.odd {
         return (Ruling::Unreadable(odd.to_owned()), None);
     }
-    let ruling = ruling(runner, kind, live).await;
+    let ruling = shown(ruling(runner, kind, live).await, names);
     (ruling, current(runner, kind, live).await)
 }
 
@@ -137,7 +139,26 @@ fn matched(phase: Phase, condition: &Value) -> Ruling {
 
 fn text(condition: &Value, field: &str) -> Option<String> {
     let text = condition[field].as_str().filter(|text| !text.is_empty())?;
-    Some(one_line(text).into())
+    Some(text.to_owned())
+}
+
+/// A ruling with short texts without secrets.
+fn shown(ruling: Ruling, names: &Names) -> Ruling {
+    let short = |text: Option<String>| text.map(|text| one_line(&text, names).into());
+    match ruling {
+        Ruling::Match {
+            phase,
+            reason,
+            message,
+            since,
+        } => Ruling::Match {
+            phase,
+            reason: short(reason),
+            message: short(message),
+            since,
+        },
+        other => other,
+    }
 }
 
 fn key(program: &Program, object: &JqObject) -> Option<String> {

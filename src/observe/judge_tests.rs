@@ -13,7 +13,7 @@ async fn judged(name: &str, object: &Value) -> (Ruling, Option<String>) {
     }
     let live = Live::read(&kind, &object.to_string()).expect("an object");
     let metrics = Metrics::new();
-    let result = judge(&Runner::new(&metrics), &kind, &live).await;
+    let result = judge(&Runner::new(&metrics), &kind, &live, &Names::default()).await;
     assert!(
         !metrics.encode().contains("revisor_view_failures_total{"),
         "{name}: a program failed"
@@ -170,7 +170,13 @@ async fn hostile_statuses_are_unreadable_and_never_stop_anything() {
         ] {
             let object = json!({"metadata": {"generation": 2}, "status": status});
             let live = Live::read(kind, &object.to_string()).expect("an object");
-            let (ruling, current) = judge(&Runner::new(&Metrics::new()), kind, &live).await;
+            let (ruling, current) = judge(
+                &Runner::new(&Metrics::new()),
+                kind,
+                &live,
+                &Names::default(),
+            )
+            .await;
             assert!(
                 matches!(ruling, Ruling::Unreadable(_)) && current.is_none(),
                 "{}: {ruling:?}",
@@ -195,7 +201,13 @@ async fn hostile_statuses_are_unreadable_and_never_stop_anything() {
                 let object =
                     json!({"metadata": {"generation": 2}, "spec": value, "status": {field: value}});
                 let live = Live::read(kind, &object.to_string()).expect("an object");
-                judge(&Runner::new(&Metrics::new()), kind, &live).await;
+                judge(
+                    &Runner::new(&Metrics::new()),
+                    kind,
+                    &live,
+                    &Names::default(),
+                )
+                .await;
             }
         }
     }

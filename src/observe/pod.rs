@@ -5,8 +5,8 @@ mod state;
 
 use crate::kinds::{PodLabel, PodsFile, ViewFile};
 use crate::quantity::Quantity;
+use crate::redact::Names;
 use crate::revision::View;
-use crate::view::redact::Names;
 use crate::view::{complete, requests};
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -165,7 +165,7 @@ impl Pruner {
                 .and_then(|time| DateTime::from_timestamp(time.0.as_second(), 0))
                 .unwrap_or_default(),
             labels: labels.collect(),
-            state: PodState::read(&status, node.is_some()),
+            state: PodState::read(&status, node.is_some(), &self.names),
             node,
             deleting: metadata.deletion_timestamp.is_some(),
             template: Arc::new(self.template(&template)),

@@ -16,6 +16,7 @@ use crate::kinds::Kind;
 use crate::kinds::runner::Runner;
 use crate::metrics::{Metrics, kind as labels};
 use crate::record::queue::Queue;
+use crate::redact::Names;
 use crate::revision::{FIELD_MANAGER, Phase, Revision};
 use crate::snapshot;
 use futures::channel::mpsc;
@@ -74,6 +75,7 @@ struct Context {
     client: Client,
     runner: Runner,
     queue: Queue,
+    names: Names,
     metrics: Metrics,
     /// When something was last written, by workload and generation.
     written: Mutex<HashMap<(Uuid, i64), Instant>>,
@@ -100,6 +102,7 @@ pub(super) async fn run(shared: Arc<ObserverState>, deps: &ObserverDeps) {
         client: deps.call.clone(),
         runner: deps.runner.clone(),
         queue: deps.queue.clone(),
+        names: deps.names.clone(),
         metrics: deps.metrics.clone(),
         written: Mutex::default(),
         passing: Mutex::default(),
@@ -142,7 +145,7 @@ async fn reconcile(workload: Arc<WorkloadKey>, context: Arc<Context>) -> Result<
             .await?;
     }
     let (ruling, current) = match &state.live {
-        Some(live) => judge(&context.runner, &state.kind, live).await,
+        Some(live) => judge(&context.runner, &state.kind, live, &context.names).await,
         None => (Ruling::Silent, None),
     };
     let decisions = context.decide(uid, &Judgement { ruling, current });

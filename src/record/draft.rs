@@ -5,19 +5,22 @@ use super::managed::{Author, Fingerprint, ManagedFieldsEntry, author};
 use crate::content;
 use crate::json::Value;
 use crate::kinds::Kind;
+use crate::redact::Names;
 use crate::revision::{
     LABEL_WORKLOAD_KIND, LABEL_WORKLOAD_UID, Revision, RevisionSpec, RevisionType,
     SnapshotEncoding, Source, TimeSource, Workload, identity,
 };
 use crate::snapshot::{Packed, stored};
 use crate::view::diff::{Deltas, Segment};
-use crate::view::redact::Names;
 use crate::view::{self, History};
 use crate::workload::Change;
 use chrono::{DateTime, Utc};
 use kube::api::ObjectMeta;
 use std::collections::BTreeMap;
 use std::io;
+
+/// The annotation that `kubectl --record` and people write.
+const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 
 /// The parts of which a Revision is made.
 pub(super) struct Draft<'a> {
@@ -88,13 +91,21 @@ impl Draft<'_> {
             change_time,
             change_time_source,
             via: author.map(|author| author.via),
-            change_cause: annotation(self.object, "kubernetes.io/change-cause").map(str::to_owned),
+            change_cause: self.change_cause(),
             source: source(self.object),
             content_digest: Some(self.packed.digest.to_string()),
             gap: None,
             snapshot: Some(stored(self.packed, self.encoding)?),
             view: view::view(self.kind, self.object, self.history(), self.names),
         })
+    }
+
+    /// The cause that its author gave this change, without secrets. An annotation that is as it was before is the cause
+    /// of an earlier change.
+    fn change_cause(&self) -> Option<String> {
+        let cause = annotation(self.object, CHANGE_CAUSE)?;
+        let before = self.deltas.objects[0].and_then(|before| annotation(before, CHANGE_CAUSE));
+        (before != Some(cause)).then(|| self.names.text(cause).into_owned())
     }
 
     fn history(&self) -> History<'_> {

@@ -14,7 +14,7 @@ use super::{openapi, own, revisions, token, whole};
 use crate::cache::{Of, RevisionLister, WorkloadRef};
 use crate::kinds::Catalogue;
 use crate::metrics::{Metrics, request as labels};
-use crate::view::redact::Names;
+use crate::redact::Names;
 use bytes::Bytes;
 use futures::FutureExt;
 use http::header::{HeaderValue, ORIGIN};

@@ -10,8 +10,8 @@ use super::error::ApiError;
 use super::route::Query;
 use crate::cache::ServedRevision;
 use crate::history::{HistoryError, manifest};
+use crate::redact::Names;
 use crate::revision::{Revision, identity};
-use crate::view::redact::Names;
 use http::request::Parts;
 use kube::Api as Resources;
 use serde_json::Value;
@@ -96,8 +96,9 @@ pub(super) async fn diff(
     let new = stored(api, &to).await?;
     let names = api.names.clone();
     aside(permit, move || {
-        let before = workload(&old, &names)?;
-        let after = workload(&new, &names)?;
+        let mut before = whole(&old)?;
+        let mut after = whole(&new)?;
+        names.objects(&mut before, &mut after);
         if as_text {
             return Ok(Answer::new(TEXT, unified((&old, &before), (&new, &after))?));
         }
@@ -176,8 +177,15 @@ async fn stored(api: &Api, found: &ServedRevision) -> Result<SnapshotSource, Api
     })
 }
 
-/// The workload as it was, without what looks secret.
+/// The workload as it was, without its secrets.
 fn workload(stored: &SnapshotSource, names: &Names) -> Result<Value, ApiError> {
+    let mut workload = whole(stored)?;
+    names.object(&mut workload);
+    Ok(workload)
+}
+
+/// The workload as it was, with its secrets.
+fn whole(stored: &SnapshotSource) -> Result<Value, ApiError> {
     let name = &stored.name;
     let text = manifest(&stored.revision).map_err(|error| match error {
         HistoryError::NoContent(..) => {
@@ -185,18 +193,14 @@ fn workload(stored: &SnapshotSource, names: &Names) -> Result<Value, ApiError> {
         }
         error => broken(name, &error),
     })?;
-    let mut workload = match serde_json::from_str(&text) {
-        Ok(workload) => workload,
-        // What cannot be walked cannot be cleared of what looks secret, and is not shown.
-        Err(error) if too_deep(&error) => {
-            return Err(ApiError::NotShown(format!(
-                "the snapshot of revision {name} is nested too deeply to be shown; `kubectl get revision {name}` has it"
-            )));
-        }
-        Err(error) => return Err(broken(name, &error)),
-    };
-    names.object(&mut workload);
-    Ok(workload)
+    match serde_json::from_str(&text) {
+        Ok(workload) => Ok(workload),
+        // An object that cannot be walked cannot be cleared of its secrets, and is not shown.
+        Err(error) if too_deep(&error) => Err(ApiError::NotShown(format!(
+            "the snapshot of revision {name} is nested too deeply to be shown; `kubectl get revision {name}` has it"
+        ))),
+        Err(error) => Err(broken(name, &error)),
+    }
 }
 
 /// Logs that a stored snapshot is damaged.

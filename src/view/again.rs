@@ -3,17 +3,17 @@
 //! The list of changes depends on the generation before as well. Where that is not stored any more, what was shown is
 //! gone through once more; rather too much of it is hidden than too little.
 
-use super::diff;
-use super::redact::{Names, REDACTED};
+use super::diff::{self, Segment};
+use super::show::{Shower, Side};
 use super::{History, absent, view};
 use crate::json::Value;
 use crate::kinds::Kind;
+use crate::redact::{
+    Around, CHANGED, Hidden, Names, REDACTED, Scalar, Siblings, scalar_hidden, unknown,
+};
+use crate::revision::limits::MAX_VALUE;
 use crate::revision::{FieldChange, View};
-
-/// The beginning of what stands for a value that is hidden; the end may have been cut off.
-const HIDDEN: &str = "[redact";
-/// How far behind its name a value begins.
-const NEAR: usize = 24;
+use crate::text::cut;
 
 /// The view of one whole object, whose view was `old`; `before` is the object of the generation before. What the kind
 /// file's jq finds is added by [`super::complete`].
@@ -33,11 +33,7 @@ pub fn again(
         }
     }
     let mut view = view(kind, object, History::Unknown, names)?;
-    view.changes = old
-        .changes
-        .iter()
-        .map(|change| hidden(change, object, names))
-        .collect();
+    view.changes = Mender::new(object, names).changes(&old.changes);
     view.summary = summary(old, names);
     // Changes that were left out then cannot be had back.
     view.truncated |= told && old.truncated;
@@ -45,82 +41,112 @@ pub fn again(
     Some(view)
 }
 
-fn hidden(change: &FieldChange, object: Value<'_>, names: &Names) -> FieldChange {
-    let path = &change.path;
-    let from = change.from.as_deref();
-    let to = change.to.as_deref();
-    FieldChange {
-        path: path.clone(),
-        from: from.map(|text| value(text, path, object, names)),
-        to: to.map(|text| value(text, path, object, names)),
-    }
+/// Makes changes anew of which only the state after them is there.
+struct Mender<'n, 'd> {
+    object: Value<'d>,
+    names: &'n Names,
+    shower: Shower<'n, 'd>,
 }
 
-/// One side of a change, as [`super::show`] would have shown it.
-fn value(text: &str, path: &str, object: Value<'_>, names: &Names) -> String {
-    if text == REDACTED {
-        return text.to_owned();
-    }
-    let (parent, step) = last(path);
-    let secret = match step {
-        PathStep::Key("value") => {
-            names.secret_name(last(parent).1.text())
-                || name_at(object, parent).is_some_and(|name| names.secret_name(name))
+impl<'n, 'd> Mender<'n, 'd> {
+    fn new(object: Value<'d>, names: &'n Names) -> Self {
+        Self {
+            object,
+            names,
+            shower: Shower::new(names, [None, Some(object)]),
         }
-        PathStep::Key(key) => names.secret_name(key),
-        PathStep::Item(_) => names.secret_name(last(parent).1.text()),
-    };
-    if secret {
-        return REDACTED.to_owned();
     }
-    if text.starts_with(['{', '[']) {
-        return structure(text, names);
+
+    fn changes(&mut self, changes: &[FieldChange]) -> Vec<FieldChange> {
+        changes.iter().map(|change| self.change(change)).collect()
     }
-    let before = step
-        .text()
-        .parse::<usize>()
-        .ok()
-        .and_then(|at| at.checked_sub(1));
-    let flag = before.and_then(|before| find(object, parent)?.items().nth(before)?.as_str());
-    names.argument(flag, text).into_owned()
-}
 
-/// The `name` of the object at a path.
-fn name_at<'d>(object: Value<'d>, path: &str) -> Option<&'d str> {
-    find(object, path)?.get("name")?.as_str()
-}
+    fn change(&mut self, change: &FieldChange) -> FieldChange {
+        let from = change.from.as_deref();
+        let from = from.map(|text| self.shown_before(text, &change.path));
+        let before = from.as_ref().map_or(&[][..], |from| &from.secrets);
+        let to = change.to.as_deref();
+        let to = to.map(|text| self.shown_after(text, &change.path, before));
+        FieldChange {
+            path: change.path.clone(),
+            from: from.map(|side| side.text),
+            to,
+        }
+    }
 
-/// An object or a list, perhaps cut off.
-fn structure(text: &str, names: &Names) -> String {
-    if let Ok(given) = serde_json::from_str::<serde_json::Value>(text) {
-        let mut value = given.clone();
-        names.object(&mut value);
-        return if value == given {
-            text.to_owned()
-        } else {
-            value.to_string()
+    /// The new side, which is read in the object.
+    fn shown_after(&mut self, text: &str, path: &str, before: &[String]) -> String {
+        let Some((path, value)) = find(self.object, path) else {
+            return self.shown_before(text, path).text;
         };
-    }
-    let mut rest = text;
-    while let Some(start) = rest.find(is_of_name) {
-        let end = rest[start..]
-            .find(|c| !is_of_name(c))
-            .map_or(rest.len(), |length| start + length);
-        let shown_behind = !rest[end..]
-            .chars()
-            .take(NEAR)
-            .collect::<String>()
-            .contains(HIDDEN);
-        if names.secret_name(&rest[start..end]) && shown_behind {
-            return REDACTED.to_owned();
+        let shown = self.shower.side(1, &path, value, before).text;
+        let shown = cut(&shown, MAX_VALUE).into_owned();
+        // What it was before is hidden already, so that it was another one can be known only from the view.
+        if text.contains(CHANGED) {
+            shown.replace(REDACTED, CHANGED)
+        } else {
+            shown
         }
-        rest = &rest[end..];
     }
-    names.text(text).into_owned()
+
+    /// A side of which only the text is there. The path tells what was around it; where that is not enough, it is hidden
+    /// when it could be a secret.
+    fn shown_before(&self, text: &str, path: &str) -> Side {
+        let hidden = self.hidden(text, path);
+        Side {
+            text: hidden.show(text).into_owned(),
+            secrets: hidden.secrets(text).map(str::to_owned).collect(),
+        }
+    }
+
+    fn hidden(&self, text: &str, path: &str) -> Hidden {
+        if text == REDACTED || text == CHANGED {
+            return Hidden::Nothing;
+        }
+        if around(path, self.names).is_secret() {
+            return scalar_hidden(self.names, Scalar::Text(text), around(path, self.names), 0);
+        }
+        let (parent, step) = last(path);
+        let is_named = !matches!(last(parent).1, PathStep::Item(item) if is_number(item));
+        let is_known = match step {
+            PathStep::Key("value") => is_named,
+            PathStep::Key(_) => true,
+            PathStep::Item(item) => !is_number(item) || text.starts_with(['-', '{', '[']),
+        };
+        if is_known {
+            self.structure(text)
+        } else {
+            unknown(self.names, text)
+        }
+    }
+
+    /// A text, an object or a list, perhaps cut off.
+    fn structure(&self, text: &str) -> Hidden {
+        scalar_hidden(self.names, Scalar::Text(text), Around::default(), 0)
+    }
 }
 
-fn is_of_name(c: char) -> bool {
-    c.is_alphanumeric() || "_-.".contains(c)
+fn is_number(item: &str) -> bool {
+    item.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What the names in a path tell of the value at its end.
+fn around(path: &str, names: &Names) -> Around {
+    let mut around = Around::default();
+    let mut label = "";
+    for part in path.split(['.', '[']) {
+        let (key, is_item) = match part.strip_suffix(']') {
+            Some(item) => (item, true),
+            None => (part, false),
+        };
+        if is_item {
+            label = key;
+        } else {
+            around = around.of_field(names, key, &Siblings::named(names, label));
+            label = "";
+        }
+    }
+    around
 }
 
 /// The summary without numbers of what is called as a secret is.
@@ -158,13 +184,6 @@ enum PathStep<'a> {
     Item(&'a str),
 }
 
-impl<'a> PathStep<'a> {
-    fn text(self) -> &'a str {
-        let (Self::Key(text) | Self::Item(text)) = self;
-        text
-    }
-}
-
 /// A path without its last step, and that step. Of a key with dots in it only the end is found, which is enough to
 /// tell whether it looks secret.
 fn last(path: &str) -> (&str, PathStep<'_>) {
@@ -178,16 +197,24 @@ fn last(path: &str) -> (&str, PathStep<'_>) {
     (parent, PathStep::Key(key))
 }
 
-/// The value at a path as it is shown.
-fn find<'d>(object: Value<'d>, path: &str) -> Option<Value<'d>> {
+/// The steps of a path as it is shown, and the value at its end.
+fn find<'d>(object: Value<'d>, path: &str) -> Option<(Vec<Segment<'d>>, Value<'d>)> {
+    let mut segments = Vec::new();
     let mut at = object;
     let mut rest = path;
     while !rest.is_empty() {
         if let Some((item, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            let named = at
-                .items()
-                .find(|i| i.get("name").and_then(Value::as_str) == Some(item));
-            at = named.or_else(|| at.items().nth(item.parse().ok()?))?;
+            let named = at.items().find_map(|value| {
+                let name = value.get("name")?.as_str().filter(|name| *name == item)?;
+                Some((Segment::Name(name), value))
+            });
+            let numbered = || {
+                let place = item.parse().ok()?;
+                Some((Segment::Index(place), at.items().nth(place)?))
+            };
+            let (segment, value) = named.or_else(numbered)?;
+            segments.push(segment);
+            at = value;
             rest = after;
             continue;
         }
@@ -197,10 +224,11 @@ fn find<'d>(object: Value<'d>, path: &str) -> Option<Value<'d>> {
             .entries()
             .filter(|(key, _)| begins_with_key(rest, key))
             .max_by_key(|(key, _)| key.len())?;
+        segments.push(Segment::Key(key));
         at = value;
         rest = &rest[key.len()..];
     }
-    Some(at)
+    Some((segments, at))
 }
 
 fn begins_with_key(path: &str, key: &str) -> bool {
@@ -281,7 +309,10 @@ mod tests {
     fn whole_parts_are_gone_through() {
         let change = |path: &str, text: &str| {
             let object = Document::parse("{}").expect("JSON");
-            value(text, path, object.root(), &names())
+            let names = names();
+            Mender::new(object.root(), &names)
+                .shown_before(text, path)
+                .text
         };
         for (path, text, expected) in [
             (
@@ -289,7 +320,11 @@ mod tests {
                 r#"[{"name":"A_PIN","value":"1"},{"name":"B","value":"2"}]"#,
                 r#"[{"name":"A_PIN","value":"[redacted]"},{"name":"B","value":"2"}]"#,
             ),
-            ("spec.env", r#"[{"name":"A_PIN","value":"12…"#, REDACTED),
+            (
+                "spec.env",
+                r#"[{"name":"A_PIN","value":"12…"#,
+                r#"[{"name":"A_PIN","value":"[redacted]"#,
+            ),
             (
                 "spec.env",
                 r#"[{"name":"B","value":"12…"#,
@@ -304,6 +339,11 @@ mod tests {
             ("spec.environment.items.A_PIN.value", "1", REDACTED),
             ("spec.env[A_PIN].value", "1", REDACTED),
             ("spec.some_pin[0]", "1", REDACTED),
+            ("spec.env[3].value", "hunter2", REDACTED),
+            ("spec.args[1]", "hunter2", REDACTED),
+            ("spec.args[1]", "--port=80", "--port=80"),
+            ("spec.args[1]", "8080", "8080"),
+            ("spec.credentials.basic.p", "hunter2", REDACTED),
             ("spec.replicas", "3", "3"),
         ] {
             assert_eq!(change(path, text), expected, "{path} {text}");

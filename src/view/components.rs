@@ -1,9 +1,9 @@
 //! The components of a workload, as its kind file's jq finds them, as parts of a view. Pure.
 
 use super::pod::{self, Amounts, PodTemplate, Variable, environment};
-use super::redact::Names;
 use crate::kinds::{Shape, ViewFile};
 use crate::quantity::Quantity;
+use crate::redact::Names;
 use crate::revision::limits::{MAX_IMAGE, MAX_IMAGES, MAX_ITEM, MAX_ITEMS, MAX_NAMES};
 use crate::revision::{Pods, View};
 use crate::text::cut;
@@ -132,8 +132,10 @@ pub(super) fn fill(view: &mut View, file: &ViewFile, outputs: &[Value], names: &
     all[..=main].rotate_right(1);
     let containers = all[0].pod.containers(&file.container);
     if let Some(main) = containers.first() {
-        view.command = texts(&main["command"], names, &mut keep);
-        view.args = texts(&main["args"], names, &mut keep);
+        let command = texts(&main["command"], &mut keep);
+        let args = texts(&main["args"], &mut keep);
+        view.command = shown_texts(&[], &command, names, &mut keep);
+        view.args = shown_texts(&command, &args, names, &mut keep);
         let variables = keep.first(MAX_ITEMS, environment(main, names));
         view.env = variables
             .iter()
@@ -245,20 +247,18 @@ fn images(all: &[Component<'_>], main: &[String], names: &Names, keep: &mut Keep
 }
 
 /// A list of arguments, or a single one.
-fn texts(value: &Value, names: &Names, keep: &mut Keep) -> Vec<String> {
-    let items: Vec<&str> = match value {
+fn texts<'v>(value: &'v Value, keep: &mut Keep) -> Vec<&'v str> {
+    match value {
         Value::Array(items) => keep.first(MAX_ITEMS, items.iter().filter_map(Value::as_str)),
         Value::String(text) => vec![text],
         _ => Vec::new(),
-    };
-    let before = [None]
-        .into_iter()
-        .chain(items.iter().map(|item| Some(*item)));
-    let shown = items
-        .iter()
-        .zip(before)
-        .map(|(item, before)| names.argument(before, item));
-    shown.map(|item| keep.text(&item, MAX_ITEM)).collect()
+    }
+}
+
+/// Arguments without secrets, given those before them.
+fn shown_texts(before: &[&str], items: &[&str], names: &Names, keep: &mut Keep) -> Vec<String> {
+    let shown = names.arguments(before, items);
+    shown.iter().map(|item| keep.text(item, MAX_ITEM)).collect()
 }
 
 /// `NAME=value`; a name with the sign in it would be read wrongly.

@@ -40,10 +40,6 @@ pub struct Delta<'d> {
     pub from: Option<Value<'d>>,
     /// The value after; none when it was removed.
     pub to: Option<Value<'d>>,
-    /// In a list of strings: the item before it, which may be the flag that it belongs to.
-    pub preceded_by: Option<&'d str>,
-    /// The `name` beside it, before and after: of an environment variable it tells whether the value is a secret.
-    pub beside: [Option<&'d str>; 2],
 }
 
 /// All differences, in the order of the fields.
@@ -53,6 +49,8 @@ pub struct Deltas<'d> {
     pub list: Vec<Delta<'d>>,
     /// Whether there are more.
     pub truncated: bool,
+    /// The whole objects, before and after, in which the paths begin. What is around a value tells whether it is a secret.
+    pub objects: [Option<Value<'d>>; 2],
 }
 
 /// Compares two values that both stand at the key `root`.
@@ -80,7 +78,10 @@ pub fn objects<'d>(from: Value<'d>, to: Value<'d>) -> Deltas<'d> {
             )
         })
         .filter(|delta| changed(delta.from, delta.to));
-    differences(roots.collect())
+    Deltas {
+        objects: [Some(from), Some(to)],
+        ..differences(roots.collect())
+    }
 }
 
 /// The value of one of these fields, which are in canonical order.
@@ -144,8 +145,6 @@ fn child<'d>(
         path: longer,
         from,
         to,
-        preceded_by: None,
-        beside: [None; 2],
     }
 }
 
@@ -164,15 +163,11 @@ fn fields<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Delta
         .collect();
     keys.sort_unstable();
     keys.dedup();
-    let beside = [from, to].map(|object| object.get("name").and_then(Value::as_str));
     keys.into_iter()
         .filter_map(|key| {
             let old = from.get(key);
             let new = to.get(key);
-            changed(old, new).then(|| Delta {
-                beside,
-                ..child(path, Segment::Key(key), old, new)
-            })
+            changed(old, new).then(|| child(path, Segment::Key(key), old, new))
         })
         .collect()
 }
@@ -227,24 +222,12 @@ fn placed<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Delta
     let old = &old[..old.len() - end];
     let new = &new[..new.len() - end];
     (start..old.len().max(new.len()))
-        .map(|at| item(path, at, old, new))
+        .map(|at| {
+            let [old, new] = [old, new].map(|list| list.get(at).copied());
+            child(path, Segment::Index(at), old, new)
+        })
         .filter(|d| changed(d.from, d.to))
         .collect()
-}
-
-/// The items at one place.
-fn item<'d>(path: &[Segment<'d>], at: usize, old: &[Value<'d>], new: &[Value<'d>]) -> Delta<'d> {
-    let list = if at < new.len() { new } else { old };
-    let before = at.checked_sub(1).and_then(|before| list.get(before));
-    Delta {
-        preceded_by: before.and_then(|before| before.as_str()),
-        ..child(
-            path,
-            Segment::Index(at),
-            old.get(at).copied(),
-            new.get(at).copied(),
-        )
-    }
 }
 
 /// The keys of a path through objects; none when it leads through a list.

@@ -1,8 +1,8 @@
 //! What a pod template says: containers, environment, resources, node pools. Pure; odd shapes count as absent.
 
-use super::redact::Names;
 use crate::kinds::Shape;
 use crate::quantity::Quantity;
+use crate::redact::Names;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};

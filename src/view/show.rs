@@ -1,116 +1,250 @@
-//! One value of a change as a short text without secrets. Pure, and bounded in depth and length.
+//! The two sides of a change as short texts without secrets. Pure, and bounded in depth and length.
+//!
+//! Each side is judged in the object that it stands in: the flag before an argument, the name beside a value and the names
+//! above it are those of its own side.
 
 use super::diff::{Delta, Segment};
-use super::redact::{Names, REDACTED};
 use crate::json::{Value, write_string};
-use std::borrow::Cow;
+use crate::redact::{Around, Hidden, Names, Siblings, Structure, arguments, scalar_hidden};
 
 /// More is cut later anyway.
 const ENOUGH: usize = 512;
 const MAX_DEPTH: usize = 16;
 
-/// The text for `value`, which is one side of `delta`: strings as they are, anything else as JSON.
-pub(super) fn show(delta: &Delta<'_>, value: Value<'_>, names: &Names) -> String {
-    if in_secret(delta, names) && value.is_scalar() {
-        return REDACTED.to_owned();
-    }
-    if let Some(text) = value.as_str() {
-        return scalar(delta, text, names).into_owned();
-    }
-    let mut out = Vec::new();
-    let name = match delta.path.last() {
-        Some(Segment::Key(name) | Segment::Name(name)) => name,
-        _ => "",
-    };
-    write(value, name, 0, names, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
+/// Shows changes between two objects.
+pub(super) struct Shower<'n, 'd> {
+    names: &'n Names,
+    objects: [Option<Value<'d>>; 2],
+    /// The list on each side that was judged last: a list that changes has many changes in it.
+    lists: [Option<JudgedList<'d>>; 2],
 }
 
-fn scalar<'a>(delta: &'a Delta<'_>, text: &'a str, names: &Names) -> Cow<'a, str> {
-    match delta.path.last() {
-        Some(Segment::Key(key)) => names.value(key, text),
-        _ => names.argument(delta.preceded_by, text),
+/// The secrets in a list, which stands at a path.
+struct JudgedList<'d> {
+    path: Vec<Segment<'d>>,
+    items: Vec<Option<Hidden>>,
+}
+
+/// What is known of a value where it stands.
+#[derive(Default)]
+struct Surroundings<'d> {
+    around: Around,
+    /// The items that stand before it, when it is a list.
+    before: Vec<&'d str>,
+    /// Its secrets, when it is an argument in a list.
+    argument: Option<Hidden>,
+}
+
+/// One side of a change, and its secrets.
+#[derive(Debug, Default)]
+pub(super) struct Side {
+    pub(super) text: String,
+    pub(super) secrets: Vec<String>,
+}
+
+impl<'n, 'd> Shower<'n, 'd> {
+    /// Shows changes between these objects; what is around a value is read there.
+    pub(super) fn new(names: &'n Names, objects: [Option<Value<'d>>; 2]) -> Self {
+        Self {
+            names,
+            objects,
+            lists: [None, None],
+        }
+    }
+
+    /// Both sides of a change, as far as they are there.
+    pub(super) fn sides(&mut self, delta: &Delta<'d>) -> [Option<String>; 2] {
+        let from = delta
+            .from
+            .map(|value| self.side(0, &delta.path, value, &[]));
+        let before = from.as_ref().map_or(&[][..], |from| &from.secrets);
+        let to = delta
+            .to
+            .map(|value| self.side(1, &delta.path, value, before));
+        [from, to].map(|side| side.map(|side| side.text))
+    }
+
+    /// The value at a path on one side; `before` are the secrets on the other side.
+    pub(super) fn side(
+        &mut self,
+        side: usize,
+        path: &[Segment<'d>],
+        value: Value<'d>,
+        before: &[String],
+    ) -> Side {
+        let surroundings = self.surroundings(side, path);
+        let mut writer = Writer {
+            names: self.names,
+            before,
+            out: Vec::new(),
+            secrets: Vec::new(),
+        };
+        match (value.scalar(), surroundings.argument) {
+            (Some(_), Some(hidden)) => writer.bare(value, &hidden),
+            (Some(scalar), None) => {
+                let hidden = scalar_hidden(self.names, scalar, surroundings.around, 0);
+                writer.bare(value, &hidden);
+            }
+            (None, _) => writer.value(value, surroundings.around, &surroundings.before, 0),
+        }
+        Side {
+            text: String::from_utf8_lossy(&writer.out).into_owned(),
+            secrets: writer.secrets,
+        }
+    }
+
+    /// What is around the value at a path, as far as the object is there.
+    fn surroundings(&mut self, side: usize, path: &[Segment<'d>]) -> Surroundings<'d> {
+        let mut found = Surroundings::default();
+        let mut object = self.objects[side];
+        for (at, segment) in path.iter().enumerate() {
+            let is_last = at + 1 == path.len();
+            match segment {
+                Segment::Key(key) => {
+                    let above = path[..at].last();
+                    let siblings = siblings(self.names, object, above.copied());
+                    found.around = found.around.of_field(self.names, key, &siblings);
+                    found.before = siblings.before(key).to_vec();
+                    object = object.and_then(|object| object.get(key));
+                }
+                Segment::Name(_) | Segment::Index(_) => {
+                    let list = object;
+                    let place = list.and_then(|list| place(list, *segment));
+                    object = place.and_then(|place| list?.items().nth(place));
+                    if let (true, Some(list), Some(place)) = (is_last, list, place) {
+                        found.argument = self.argument(side, &path[..at], list, place, &found);
+                    }
+                    found.before.clear();
+                }
+            }
+        }
+        found
+    }
+
+    /// The secrets of an item of the list at a path.
+    fn argument(
+        &mut self,
+        side: usize,
+        path: &[Segment<'d>],
+        list: Value<'d>,
+        place: usize,
+        found: &Surroundings<'d>,
+    ) -> Option<Hidden> {
+        let is_known = self.lists[side]
+            .as_ref()
+            .is_some_and(|known| known.path == path);
+        if !is_known {
+            let items = list.list();
+            self.lists[side] = Some(JudgedList {
+                path: path.to_vec(),
+                items: arguments(self.names, &items, found.around, &found.before, 0),
+            });
+        }
+        self.lists[side].as_ref()?.items.get(place)?.clone()
     }
 }
 
-/// Whether this is the value of something, an environment variable, whose name looks secret; the name is beside it, or
-/// above it where every value is wrapped. So is what stands in a list of that name.
-fn in_secret(delta: &Delta<'_>, names: &Names) -> bool {
-    let above = match delta.path.iter().rev().nth(1) {
-        Some(Segment::Key(name) | Segment::Name(name)) => names.secret_name(name),
-        Some(Segment::Index(_)) | None => false,
-    };
-    match delta.path.last() {
-        Some(Segment::Key("value")) => {
-            above
-                || delta
-                    .beside
-                    .iter()
-                    .flatten()
-                    .any(|name| names.secret_name(name))
-        }
-        Some(Segment::Index(_)) => above,
-        _ => false,
+/// The fields beside one of an object; where it is not there, its name in the path is one.
+fn siblings<'d>(
+    names: &Names,
+    object: Option<Value<'d>>,
+    above: Option<Segment<'d>>,
+) -> Siblings<'d> {
+    match (object, above) {
+        (Some(object), _) => Siblings::of(names, object),
+        (None, Some(Segment::Name(name))) => Siblings::named(names, name),
+        (None, _) => Siblings::named(names, ""),
     }
 }
 
-/// Recursion ends at [`MAX_DEPTH`], output soon after [`ENOUGH`] bytes.
-fn write(value: Value<'_>, key: &str, depth: usize, names: &Names, out: &mut Vec<u8>) {
-    if out.len() > ENOUGH {
-        return;
-    }
-    if depth == MAX_DEPTH {
-        out.extend_from_slice("…".as_bytes());
-    } else if value.is_object() {
-        object(value, key, depth, names, out);
-    } else if value.is_array() {
-        array(value, key, depth, names, out);
-    } else if let Some(text) = value.as_str() {
-        write_string(&names.value(key, text), out);
-    } else if names.secret_name(key) && !value.is_null() && value.as_bool().is_none() {
-        write_string(REDACTED, out);
-    } else {
-        value.write_canonical(out);
+/// The number of an item.
+fn place(list: Value<'_>, segment: Segment<'_>) -> Option<usize> {
+    match segment {
+        Segment::Index(place) => Some(place),
+        Segment::Name(name) => list
+            .items()
+            .position(|item| item.get("name").and_then(Value::as_str) == Some(name)),
+        Segment::Key(_) => None,
     }
 }
 
-fn object(value: Value<'_>, above: &str, depth: usize, names: &Names, out: &mut Vec<u8>) {
-    let name = value.get("name").and_then(Value::as_str);
-    let secret = name
-        .into_iter()
-        .chain([above])
-        .any(|name| names.secret_name(name));
-    out.push(b'{');
-    for (i, (key, field)) in value.entries().enumerate().take_while(|(i, _)| *i < ENOUGH) {
-        if i > 0 {
-            out.push(b',');
-        }
-        write_string(key, out);
-        out.push(b':');
-        if secret && key == "value" && field.is_scalar() {
-            write_string(REDACTED, out);
-        } else {
-            write(field, key, depth + 1, names, out);
-        }
-    }
-    out.push(b'}');
+/// Writes a value: a text as it is, anything else as JSON.
+struct Writer<'n> {
+    names: &'n Names,
+    before: &'n [String],
+    out: Vec<u8>,
+    secrets: Vec<String>,
 }
 
-fn array(value: Value<'_>, above: &str, depth: usize, names: &Names, out: &mut Vec<u8>) {
-    let mut before = None;
-    let secret = names.secret_name(above);
-    out.push(b'[');
-    for (i, item) in value.items().enumerate().take_while(|(i, _)| *i < ENOUGH) {
-        if i > 0 {
-            out.push(b',');
-        }
-        match item.as_str() {
-            Some(_) if secret => write_string(REDACTED, out),
-            Some(text) => write_string(&names.argument(before, text), out),
-            // A number in a list of secrets is one too.
-            None => write(item, if secret { above } else { "" }, depth + 1, names, out),
-        }
-        before = item.as_str();
+impl Writer<'_> {
+    /// A value without parts, without quotes.
+    fn bare(&mut self, value: Value<'_>, hidden: &Hidden) {
+        let text = value.as_str().map(str::to_owned);
+        let text = text.unwrap_or_else(|| value.canonical());
+        self.secrets
+            .extend(hidden.secrets(&text).map(str::to_owned));
+        let shown = hidden.show_after(&text, self.before);
+        self.out.extend_from_slice(shown.as_bytes());
     }
-    out.push(b']');
+
+    /// Recursion ends at [`MAX_DEPTH`], output soon after [`ENOUGH`] bytes.
+    fn value(&mut self, value: Value<'_>, around: Around, before: &[&str], depth: usize) {
+        if self.out.len() > ENOUGH {
+            return;
+        }
+        if depth == MAX_DEPTH {
+            self.out.extend_from_slice("…".as_bytes());
+        } else if value.is_object() {
+            self.object(value, around, depth);
+        } else if value.is_array() {
+            self.list(value, around, before, depth);
+        } else if let Some(scalar) = value.scalar() {
+            let hidden = scalar_hidden(self.names, scalar, around, 0);
+            self.scalar(value, &hidden);
+        }
+    }
+
+    fn scalar(&mut self, value: Value<'_>, hidden: &Hidden) {
+        if *hidden == Hidden::Nothing {
+            value.write_canonical(&mut self.out);
+            return;
+        }
+        let text = value.as_str().map(str::to_owned);
+        let text = text.unwrap_or_else(|| value.canonical());
+        self.secrets
+            .extend(hidden.secrets(&text).map(str::to_owned));
+        write_string(&hidden.show_after(&text, self.before), &mut self.out);
+    }
+
+    fn object(&mut self, value: Value<'_>, around: Around, depth: usize) {
+        let siblings = Siblings::of(self.names, value);
+        self.out.push(b'{');
+        let fields = value.entries().enumerate();
+        for (at, (key, field)) in fields.take_while(|(at, _)| *at < ENOUGH) {
+            if at > 0 {
+                self.out.push(b',');
+            }
+            write_string(key, &mut self.out);
+            self.out.push(b':');
+            let around = around.of_field(self.names, key, &siblings);
+            self.value(field, around, siblings.before(key), depth + 1);
+        }
+        self.out.push(b'}');
+    }
+
+    fn list(&mut self, value: Value<'_>, around: Around, before: &[&str], depth: usize) {
+        let items: Vec<_> = value.items().take(ENOUGH).collect();
+        let judged = arguments(self.names, &items, around, before, 0);
+        self.out.push(b'[');
+        for (at, (item, hidden)) in items.iter().zip(judged).enumerate() {
+            if at > 0 {
+                self.out.push(b',');
+            }
+            match hidden {
+                Some(hidden) => self.scalar(*item, &hidden),
+                None => self.value(*item, around, &[], depth + 1),
+            }
+        }
+        self.out.push(b']');
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::History;
 use super::diff::{Delta, Segment};
-use super::redact::Names;
 use crate::json::Value;
+use crate::redact::Names;
 use crate::text::cut;
 
 const MAX_WORDS: usize = 4;

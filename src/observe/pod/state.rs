@@ -1,11 +1,14 @@
 //! How far a pod has come, as its status tells. In: any JSON. Out: a [`PodState`]. Pure.
 
-use crate::text::cut;
+use crate::redact::Names;
+use crate::text::{cut, prefix};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 /// Messages are cut to so many characters.
 const MAX_MESSAGE: usize = 200;
+/// So many characters of a message are read: a secret that is shown within the first ones is whole here.
+const MAX_READ: usize = 16_384;
 
 /// Containers wait for one of these reasons when something has to be done about it.
 const FAILURES: &[&str] = &[
@@ -42,16 +45,16 @@ pub(in super::super) enum PodState {
 
 impl PodState {
     /// The state that a pod's status tells; `scheduled` is whether the pod is bound to a node.
-    pub(super) fn read(status: &Value, scheduled: bool) -> Self {
+    pub(super) fn read(status: &Value, scheduled: bool, names: &Names) -> Self {
         let phase = status["phase"].as_str().unwrap_or_default();
         match phase {
             "Succeeded" => return Self::Succeeded,
-            "Failed" => return Self::Ended(failure(status)),
+            "Failed" => return Self::Ended(failure(status, names)),
             _ => {}
         }
         if !scheduled {
             let why = condition(status, "PodScheduled").and_then(|it| it["message"].as_str());
-            return Self::Unscheduled(why.map(one_line));
+            return Self::Unscheduled(why.map(|why| one_line(why, names)));
         }
         if let Some(ready) = condition(status, "Ready").filter(|it| it["status"] == "True") {
             let since = ready["lastTransitionTime"]
@@ -60,7 +63,7 @@ impl PodState {
             return Self::Ready(since.unwrap_or_default());
         }
         let running = phase == "Running";
-        match crash(status) {
+        match crash(status, names) {
             Some(why) => Self::Failing { running, why },
             None => Self::Starting { running },
         }
@@ -88,25 +91,25 @@ fn condition<'a>(status: &'a Value, name: &str) -> Option<&'a Value> {
 }
 
 /// The reason why a pod ended with an error.
-fn failure(status: &Value) -> Box<str> {
+fn failure(status: &Value, names: &Names) -> Box<str> {
     let told = ["message", "reason"]
         .iter()
         .find_map(|field| status[*field].as_str());
-    told.map(one_line)
-        .or_else(|| crash(status))
+    told.map(|told| one_line(told, names))
+        .or_else(|| crash(status, names))
         .unwrap_or_else(|| "it failed".into())
 }
 
 /// The message about the first container that cannot go on by itself.
-fn crash(status: &Value) -> Option<Box<str>> {
+fn crash(status: &Value, names: &Names) -> Option<Box<str>> {
     ["initContainerStatuses", "containerStatuses"]
         .iter()
         .filter_map(|list| status[*list].as_array())
         .flatten()
-        .find_map(container_crash)
+        .find_map(|container| container_crash(container, names))
 }
 
-fn container_crash(container: &Value) -> Option<Box<str>> {
+fn container_crash(container: &Value, names: &Names) -> Option<Box<str>> {
     let name = container["name"].as_str().unwrap_or("?");
     let waiting = &container["state"]["waiting"];
     let reason = waiting["reason"].as_str().unwrap_or_default();
@@ -122,7 +125,8 @@ fn container_crash(container: &Value) -> Option<Box<str>> {
             (None, Some(message)) => message.to_owned(),
             (None, None) => return Some(format!("container {name}: {reason}").into()),
         };
-        return Some(one_line(&format!("container {name}: {reason}: {detail}")));
+        let why = format!("container {name}: {reason}: {detail}");
+        return Some(one_line(&why, names));
     }
     // Between two crashes it runs; that is no recovery until it is ready.
     let crashed = container["ready"] != true && (restarts > 0 || terminated.is_object());
@@ -130,9 +134,11 @@ fn container_crash(container: &Value) -> Option<Box<str>> {
     Some(format!("container {name}: exit code {code}, {restarts} restarts").into())
 }
 
-/// A message on one line, in at most [`MAX_MESSAGE`] characters.
-pub(in super::super) fn one_line(text: &str) -> Box<str> {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+/// A message without secrets on one line, in at most [`MAX_MESSAGE`] characters. A secret that is cut off looks like none, so
+/// the whole message is judged before it is cut.
+pub(in super::super) fn one_line(text: &str, names: &Names) -> Box<str> {
+    let shown = names.text(prefix(text, MAX_READ));
+    let line = shown.split_whitespace().collect::<Vec<_>>().join(" ");
     cut(&line, MAX_MESSAGE).into()
 }
 
@@ -233,11 +239,26 @@ mod tests {
         assert_eq!(why.chars().count(), MAX_MESSAGE);
     }
 
+    #[test]
+    fn messages_hold_no_secrets() {
+        let secret = "hunter2".repeat(40);
+        for message in [
+            format!("cannot connect to postgres://app:{secret}@db:5432/m"),
+            format!("{} serve --api-key {secret}", "x".repeat(150)),
+        ] {
+            let state = with(&waiting("CreateContainerError", &json!(message)));
+            let PodState::Failing { why, .. } = state else {
+                panic!("failing")
+            };
+            assert!(why.contains("[redact") && !why.contains("hunter2"), "{why}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_status_is_a_state(text in "[\\[\\]{}\",:a-z0-9]{0,60}") {
             if let Ok(status) = serde_json::from_str(&text) {
-                let _ = PodState::read(&status, true);
+                let _ = PodState::read(&status, true, &Names::default());
             }
         }
     }

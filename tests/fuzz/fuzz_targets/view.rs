@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use revisor::json::Document;
 use revisor::kinds::Catalogue;
 use revisor::record::extract::components;
-use revisor::view::redact::Names;
+use revisor::redact::Names;
 use revisor::view::{History, MAX_BYTES, complete, view};
 
 fuzz_target!(|input: (u8, &str)| {

@@ -85,43 +85,36 @@ async fn assert_shows_no_leak(file: &str) {
 }
 
 #[tokio::test]
-#[ignore = "redaction before the judge"]
 async fn a_value_on_the_next_line_or_beside_its_name_is_hidden() {
     assert_shows_no_leak("04-secret-on-the-next-line.yaml").await;
 }
 
 #[tokio::test]
-#[ignore = "redaction before the judge"]
 async fn a_number_at_the_end_of_a_name_changes_nothing() {
     assert_shows_no_leak("06-numbered-secret-names.yaml").await;
 }
 
 #[tokio::test]
-#[ignore = "redaction before the judge"]
 async fn private_keys_are_hidden_under_any_name() {
     assert_shows_no_leak("07-private-key-blocks.yaml").await;
 }
 
 #[tokio::test]
-#[ignore = "redaction before the judge"]
 async fn the_auth_of_a_docker_config_is_hidden() {
     assert_shows_no_leak("08-registry-auths.yaml").await;
 }
 
 #[tokio::test]
-#[ignore = "redaction before the judge"]
 async fn a_token_that_is_the_user_of_a_url_is_hidden() {
     assert_shows_no_leak("10-token-as-user-of-a-url.yaml").await;
 }
 
 #[tokio::test]
-#[ignore = "redaction before the judge"]
 async fn signatures_of_urls_are_hidden() {
     assert_shows_no_leak("11-signed-urls.yaml").await;
 }
 
 #[tokio::test]
-#[ignore = "redaction before the judge"]
 async fn a_change_cause_shows_no_secret_and_belongs_to_one_change() {
     let file = "15-change-cause.yaml";
     let (created, _) = read(file, "first");
@@ -146,7 +139,6 @@ async fn a_change_cause_shows_no_secret_and_belongs_to_one_change() {
 }
 
 #[tokio::test]
-#[ignore = "redaction before the judge"]
 async fn flags_that_count_tokens_or_name_a_header_are_shown() {
     let (object, _) = read("30-token-flag-not-secret.yaml", "first");
     let steps = vec![("before", bare(&object)), ("added", object)];
@@ -162,7 +154,6 @@ async fn flags_that_count_tokens_or_name_a_header_are_shown() {
 }
 
 #[tokio::test]
-#[ignore = "redaction before the judge"]
 async fn a_changed_secret_is_told_from_one_that_did_not_change() {
     let file = "65-rotated-token.yaml";
     let (first, mut pieces) = read(file, "first");

@@ -1,0 +1,112 @@
+//! Headers of HTTP that prove who asks: `Authorization: scheme credential`, and a scheme with its credential alone. Pure.
+
+use crate::redact::lex::{byte, byte_before, closing, is_of_name, line_end, skip, skip_while};
+use crate::redact::name::NameClass;
+use crate::redact::scan::Scan;
+use crate::redact::words::VALUES;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use std::ops::Range;
+
+/// What follows the word Bearer is a credential when it is so long.
+const SHORTEST: usize = 8;
+/// A space in a URL.
+const SPACE: &str = "%20";
+
+pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
+    let text = scan.text;
+    let mut at = 0;
+    while at < text.len() {
+        let end = skip_while(text, at, is_of_name);
+        if end == at {
+            at += 1;
+            continue;
+        }
+        let word = text[at..end].to_ascii_lowercase();
+        let hidden = match &*word {
+            "authorization" | "proxy-authorization" => authorization(scan, end, found),
+            "bearer" | "basic" => alone(scan, &word, end, found),
+            _ => None,
+        };
+        at = hidden.unwrap_or(end);
+    }
+}
+
+/// The credential behind the name of the header, and the place behind it.
+fn authorization(scan: Scan<'_>, name: usize, found: &mut Vec<Range<usize>>) -> Option<usize> {
+    let text = scan.text;
+    let sign = skip(text, name, b"\\\"'] \t");
+    if !matches!(byte(text, sign), b':' | b'=') {
+        return None;
+    }
+    let start = skip(text, sign, b":=> \t");
+    let escape = usize::from(byte(text, start) == b'\\');
+    let quote = byte(text, start + escape);
+    let is_quoted = matches!(quote, b'"' | b'\'');
+    let (start, end) = if is_quoted {
+        let start = start + escape + 1;
+        let end = closing(text, start, quote, escape == 1);
+        (start, end.map_or(text.len(), |end| end.start))
+    } else {
+        let line = line_end(text, start);
+        let is_list = byte(text, sign) == b'=';
+        let end = text[start..line].find(|c| "\"'\\\r".contains(c) || (is_list && c == ','));
+        (start, end.map_or(line, |end| start + end))
+    };
+    let credential = start + scheme(&text[start..end]);
+    scan.judge(NameClass::Counted, credential..end, found);
+    Some(end.max(name))
+}
+
+/// The length of a scheme and the space behind it.
+fn scheme(value: &str) -> usize {
+    let word = value.len()
+        - value
+            .trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '-')
+            .len();
+    // The 20 of `%20` is no part of it.
+    let rest = &value[word..];
+    let space = rest.len() - rest.trim_start_matches([' ', '\t', '+']).len();
+    if rest.starts_with(SPACE) {
+        word + SPACE.len()
+    } else if space > 0 && space < rest.len() {
+        word + space
+    } else {
+        0
+    }
+}
+
+/// The credential behind `Bearer` or `Basic` that stands without its header.
+fn alone(scan: Scan<'_>, word: &str, end: usize, found: &mut Vec<Range<usize>>) -> Option<usize> {
+    let text = scan.text;
+    let start = if text[end..].starts_with(SPACE) {
+        end + SPACE.len()
+    } else {
+        skip(text, end, b" ")
+    };
+    if start == end || byte_before(text, start) == b'\n' {
+        return None;
+    }
+    let is_of_credential = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
+    let stop = skip_while(text, start, is_of_credential);
+    let credential = &text[start..stop];
+    let is_one = match word {
+        "basic" => is_account(credential),
+        _ => {
+            let lower = credential.to_ascii_lowercase();
+            credential.len() >= SHORTEST && !VALUES.prose.contains(&*lower)
+        }
+    };
+    if is_one {
+        found.push(start..stop);
+    }
+    is_one.then_some(stop)
+}
+
+/// Whether this is `user:password` in base64.
+fn is_account(credential: &str) -> bool {
+    credential.len() >= SHORTEST
+        && BASE64_STANDARD
+            .decode(credential)
+            .is_ok_and(|account| account.contains(&b':'))
+}

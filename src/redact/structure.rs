@@ -1,0 +1,295 @@
+//! Structured values: objects, lists and texts, be they JSON, YAML or a part of a text. Each text is judged by the names
+//! above and beside it, and in a list by the items before it. Pure; recursion ends at [`MAX_LEVELS`].
+
+use super::Names;
+use super::hidden::Hidden;
+use super::name::{NameClass, is_about};
+use super::read::argv;
+use super::scan;
+use super::value;
+use super::words::NAMES;
+
+/// What is nested deeper is hidden. Neither JSON nor YAML is read so deep.
+pub(super) const MAX_LEVELS: usize = 256;
+
+/// A value of whatever library.
+pub(crate) trait Structure<'t>: Copy {
+    /// The value, when it is neither an object nor a list.
+    fn scalar(self) -> Option<Scalar<'t>>;
+    /// Whether it is a list.
+    fn is_list(self) -> bool;
+    /// The fields of an object; nothing for anything else.
+    fn fields(self) -> Vec<(&'t str, Self)>;
+    /// The items of a list; nothing for anything else.
+    fn list(self) -> Vec<Self>;
+    /// The field of an object.
+    fn field(self, key: &str) -> Option<Self>;
+}
+
+/// A value without parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scalar<'t> {
+    /// A text.
+    Text(&'t str),
+    /// A number.
+    Number,
+    /// A truth value, or nothing.
+    Other,
+}
+
+/// What the names around a value tell of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Around {
+    class: NameClass,
+    /// Whether it stands in a reference to a Secret.
+    is_reference: bool,
+}
+
+/// What the fields of an object tell of each other.
+pub(crate) struct Siblings<'t> {
+    /// The class of the name that stands in a field of its own.
+    label: NameClass,
+    command: Vec<&'t str>,
+}
+
+impl<'t> Siblings<'t> {
+    pub(crate) fn of<T: Structure<'t>>(names: &Names, object: T) -> Self {
+        let text = |key: &str| match object.field(key)?.scalar()? {
+            Scalar::Text(text) => Some(text),
+            _ => None,
+        };
+        let has_value = NAMES.value.iter().any(|key| object.field(key).is_some());
+        let labels = NAMES.label.iter().filter(|_| has_value);
+        let label = labels
+            .filter_map(|key| text(key))
+            .map(|name| names.class(name));
+        let command = match (object.field("command"), object.field("args")) {
+            (Some(command), Some(_)) => texts(&command.list()).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        Self {
+            label: label.max().unwrap_or_default(),
+            command,
+        }
+    }
+
+    /// The siblings of an object of which only the name is known.
+    pub(crate) fn named(names: &Names, name: &str) -> Self {
+        Self {
+            label: names.class(name),
+            command: Vec::new(),
+        }
+    }
+
+    /// The items that stand before the list in a field.
+    pub(crate) fn before(&self, key: &str) -> &[&'t str] {
+        if key == "args" { &self.command } else { &[] }
+    }
+}
+
+impl Around {
+    /// Whether the names tell that the value may be a secret.
+    pub(crate) fn is_secret(self) -> bool {
+        self.class.is_secret()
+    }
+
+    /// What is around the field `key` of an object that has this around it.
+    pub(crate) fn of_field(self, names: &Names, key: &str, siblings: &Siblings<'_>) -> Self {
+        if is_about(key) && !names.class(key).is_secret() {
+            return Self::default();
+        }
+        if self.is_reference && NAMES.reference.contains(key) {
+            // The key of a reference is a name, and no name looks random.
+            return Self {
+                class: NameClass::Either,
+                ..self
+            };
+        }
+        let own = names.class(key);
+        let label = if NAMES.value.contains(key) {
+            siblings.label
+        } else {
+            NameClass::Plain
+        };
+        let ends = |word: &str| key.to_ascii_lowercase().ends_with(word);
+        Self {
+            class: own.max(label).max(self.class),
+            is_reference: self.is_reference || ends("secret") || ends("secrets"),
+        }
+    }
+}
+
+/// Judges every text and number of a structure, in order.
+pub(crate) struct Judge<'n, F> {
+    names: &'n Names,
+    depth: usize,
+    levels: usize,
+    each: F,
+}
+
+impl<'n, F> Judge<'n, F> {
+    pub(crate) fn new(names: &'n Names, depth: usize, each: F) -> Self {
+        Self {
+            names,
+            depth,
+            levels: 0,
+            each,
+        }
+    }
+
+    /// Judges a value with what is around it; `before` are the items that stand before it when it is a list.
+    pub(crate) fn judge<'t, T>(&mut self, value: T, around: Around, before: &[&'t str])
+    where
+        T: Structure<'t>,
+        F: FnMut(T, Hidden),
+    {
+        if let Some(scalar) = value.scalar() {
+            let hidden = scalar_hidden(self.names, scalar, around, self.depth);
+            (self.each)(value, hidden);
+            return;
+        }
+        if self.levels == MAX_LEVELS {
+            (self.each)(value, Hidden::Whole);
+            return;
+        }
+        self.levels += 1;
+        if value.is_list() {
+            self.list(&value.list(), around, before);
+        } else {
+            let siblings = Siblings::of(self.names, value);
+            for (key, field) in value.fields() {
+                let around = around.of_field(self.names, key, &siblings);
+                self.judge(field, around, siblings.before(key));
+            }
+        }
+        self.levels -= 1;
+    }
+
+    fn list<'t, T>(&mut self, items: &[T], around: Around, before: &[&'t str])
+    where
+        T: Structure<'t>,
+        F: FnMut(T, Hidden),
+    {
+        let arguments = arguments(self.names, items, around, before, self.depth);
+        for (item, hidden) in items.iter().zip(arguments) {
+            match hidden {
+                Some(hidden) => (self.each)(*item, hidden),
+                None => self.judge(*item, around, &[]),
+            }
+        }
+    }
+}
+
+/// The secrets of the texts of a list, as arguments; none for an item that is no text, and for all where the names around
+/// the list tell that it holds secrets.
+pub(crate) fn arguments<'t, T: Structure<'t>>(
+    names: &Names,
+    items: &[T],
+    around: Around,
+    before: &[&'t str],
+    depth: usize,
+) -> Vec<Option<Hidden>> {
+    let nothing = || vec![None; items.len()];
+    if around.class.is_secret() {
+        return nothing();
+    }
+    let text = |item: &T| match item.scalar() {
+        Some(Scalar::Text(text)) => Some(text),
+        _ => None,
+    };
+    let texts: Vec<_> = items.iter().filter_map(text).collect();
+    let mut hidden = argv::read(names, before, &texts, depth).into_iter();
+    items
+        .iter()
+        .map(|item| text(item).and_then(|_| hidden.next()))
+        .collect()
+}
+
+/// The secrets of one value.
+pub(crate) fn scalar_hidden(
+    names: &Names,
+    scalar: Scalar<'_>,
+    around: Around,
+    depth: usize,
+) -> Hidden {
+    match scalar {
+        Scalar::Text(text) if value::is_secret(around.class, text) => Hidden::Whole,
+        Scalar::Text(text) => scan::text(names, text, depth),
+        Scalar::Number if around.class == NameClass::Secret => Hidden::Whole,
+        Scalar::Number | Scalar::Other => Hidden::Nothing,
+    }
+}
+
+/// The secrets of a text that may be the value of anything: it is hidden unless it is seen to be none.
+pub(crate) fn unknown(names: &Names, text: &str) -> Hidden {
+    let is_number = text.parse::<f64>().is_ok();
+    if value::is_secret(NameClass::Secret, text) && !is_number {
+        Hidden::Whole
+    } else {
+        scan::text(names, text, 0)
+    }
+}
+
+fn texts<'t, T: Structure<'t>>(items: &[T]) -> Option<Vec<&'t str>> {
+    let text = |item: &T| match item.scalar()? {
+        Scalar::Text(text) => Some(text),
+        _ => None,
+    };
+    items.iter().map(text).collect()
+}
+
+impl<'t> Structure<'t> for &'t serde_json::Value {
+    fn scalar(self) -> Option<Scalar<'t>> {
+        match self {
+            serde_json::Value::String(text) => Some(Scalar::Text(text)),
+            serde_json::Value::Number(_) => Some(Scalar::Number),
+            serde_json::Value::Bool(_) | serde_json::Value::Null => Some(Scalar::Other),
+            _ => None,
+        }
+    }
+
+    fn is_list(self) -> bool {
+        self.is_array()
+    }
+
+    fn fields(self) -> Vec<(&'t str, Self)> {
+        let fields = self.as_object().into_iter().flatten();
+        fields.map(|(key, field)| (key.as_str(), field)).collect()
+    }
+
+    fn list(self) -> Vec<Self> {
+        self.as_array().into_iter().flatten().collect()
+    }
+
+    fn field(self, key: &str) -> Option<Self> {
+        self.get(key)
+    }
+}
+
+impl<'t> Structure<'t> for crate::json::Value<'t> {
+    fn scalar(self) -> Option<Scalar<'t>> {
+        if let Some(text) = self.as_str() {
+            Some(Scalar::Text(text))
+        } else if self.as_number().is_some() {
+            Some(Scalar::Number)
+        } else {
+            self.is_scalar().then_some(Scalar::Other)
+        }
+    }
+
+    fn is_list(self) -> bool {
+        self.is_array()
+    }
+
+    fn fields(self) -> Vec<(&'t str, Self)> {
+        self.entries().collect()
+    }
+
+    fn list(self) -> Vec<Self> {
+        self.items().collect()
+    }
+
+    fn field(self, key: &str) -> Option<Self> {
+        self.get(key)
+    }
+}
