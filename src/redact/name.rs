@@ -49,11 +49,11 @@ impl Names {
     }
 }
 
-/// Whether the name says something about a secret and is no name of one: `TOKEN_FILE`, `valueFrom`.
-pub(super) fn is_about(name: &str) -> bool {
+/// Whether what is called so tells where a secret is: `valueFrom`, `secretName`.
+pub(super) fn is_place(name: &str) -> bool {
     words(last_part(name))
         .last()
-        .is_some_and(|last| NAMES.about.contains(&**last))
+        .is_some_and(|last| NAMES.place.contains(&**last))
 }
 
 /// Whether a flag of this name switches something and takes no value.
@@ -202,9 +202,9 @@ mod tests {
     }
 
     #[test]
-    fn switches_and_descriptions_are_known() {
+    fn switches_and_places_are_known() {
         assert!(is_switch("--enable-auth") && !is_switch("--auth"));
-        assert!(is_about("valueFrom") && is_about("TOKEN_FILE") && !is_about("TOKEN"));
+        assert!(is_place("valueFrom") && is_place("TOKEN_FILE") && !is_place("TOKEN"));
     }
 
     proptest::proptest! {

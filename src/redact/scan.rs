@@ -75,7 +75,7 @@ impl Marks {
 
 /// The secrets of a text.
 pub(super) fn text(names: &Names, text: &str, depth: usize) -> Hidden {
-    if text.len() < SHORTEST {
+    if text.len() < SHORTEST || value::is_named_reference(text) {
         return Hidden::Nothing;
     }
     let marks = Marks::of(text);
@@ -117,9 +117,14 @@ impl Scan<'_> {
         if marks.less {
             read::xml::read(self, found);
         }
-        if self.depth < MAX_DEPTH {
+        if self.may_nest() {
             self.read_nested(found);
         }
+    }
+
+    /// Whether texts within this one are read as texts of their own.
+    pub(super) fn may_nest(self) -> bool {
+        self.depth < MAX_DEPTH
     }
 
     /// Reads formats with texts in them.

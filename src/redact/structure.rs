@@ -3,7 +3,7 @@
 
 use super::Names;
 use super::hidden::Hidden;
-use super::name::{NameClass, is_about};
+use super::name::{NameClass, is_place};
 use super::read::argv;
 use super::scan;
 use super::value;
@@ -11,6 +11,9 @@ use super::words::NAMES;
 
 /// What is nested deeper is hidden. Neither JSON nor YAML is read so deep.
 pub(super) const MAX_LEVELS: usize = 256;
+
+/// The digits of a number that is no secret.
+const SHORT_NUMBER: usize = 3;
 
 /// A value of whatever library.
 pub(crate) trait Structure<'t>: Copy {
@@ -88,6 +91,14 @@ impl<'t> Siblings<'t> {
 }
 
 impl Around {
+    /// Below a name of a class.
+    pub(super) fn below(class: NameClass) -> Self {
+        Self {
+            class,
+            is_reference: false,
+        }
+    }
+
     /// Whether the names tell that the value may be a secret.
     pub(crate) fn is_secret(self) -> bool {
         self.class.is_secret()
@@ -95,7 +106,7 @@ impl Around {
 
     /// What is around the field `key` of an object that has this around it.
     pub(crate) fn of_field(self, names: &Names, key: &str, siblings: &Siblings<'_>) -> Self {
-        if is_about(key) && !names.class(key).is_secret() {
+        if self.class.is_secret() && is_place(key) && !names.class(key).is_secret() {
             return Self::default();
         }
         if self.is_reference && NAMES.reference.contains(key) {
@@ -220,14 +231,29 @@ pub(crate) fn scalar_hidden(
     }
 }
 
-/// The secrets of a text that may be the value of anything: it is hidden unless it is seen to be none.
-pub(crate) fn unknown(names: &Names, text: &str) -> Hidden {
-    let is_number = text.parse::<f64>().is_ok();
-    if value::is_secret(NameClass::Secret, text) && !is_number {
-        Hidden::Whole
+/// The secrets of an argument of which nothing but its text is known: it is hidden unless it is seen to be none.
+pub(crate) fn unknown(names: &Names, argument: &str) -> Hidden {
+    let name = argument.trim_start_matches('-');
+    let dashes = argument.len() - name.len();
+    let is_shown = match dashes {
+        0 => is_short_number(argument) || !value::is_secret(NameClass::Secret, argument),
+        // A value may be joined to a flag of one letter.
+        1 => name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
+        _ => !value::looks_random(name),
+    };
+    if is_shown {
+        let hidden = argv::read(names, &[], &[argument], 0).pop();
+        hidden.unwrap_or(Hidden::Whole)
     } else {
-        scan::text(names, text, 0)
+        Hidden::Whole
     }
+}
+
+/// Whether a text is a number that is too short for a secret.
+fn is_short_number(text: &str) -> bool {
+    text.len() <= SHORT_NUMBER && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn texts<'t, T: Structure<'t>>(items: &[T]) -> Option<Vec<&'t str>> {

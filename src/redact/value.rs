@@ -75,6 +75,19 @@ pub(super) fn is_reference(value: &str) -> bool {
     rest.is_empty()
 }
 
+/// Whether the value names where a secret is, in the way of a tool: `os.environ/X`, `vault:path#key`, `SECRET:name,key`.
+pub(super) fn is_named_reference(value: &str) -> bool {
+    let mut begins = VALUES.references.iter();
+    let Some(rest) = begins.find_map(|begin| value.strip_prefix(begin)) else {
+        return false;
+    };
+    let is_variable = rest
+        .bytes()
+        .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    let is_of_path = |b: u8| b.is_ascii_alphanumeric() || b"_-./,#:".contains(&b);
+    is_variable || (rest.contains(['/', ',', '#']) && rest.bytes().all(is_of_path))
+}
+
 /// The credential of `Bearer credential`.
 fn without_scheme(value: &str) -> &str {
     match value.split_once(' ') {
@@ -101,6 +114,14 @@ fn variable(text: &str) -> Option<usize> {
     }
     let length = inside.len() - inside.trim_start_matches(is_of_name).len();
     (length > 0).then_some(length + 1)
+}
+
+/// The length of the `$(command)` at the beginning; 0 when there is none.
+pub(super) fn expansion(text: &str) -> usize {
+    let text = &text[..text.floor_char_boundary(MAX_SHOWN)];
+    let inside = text.strip_prefix("$(");
+    let end = inside.and_then(closing_parenthesis);
+    end.map_or(0, |end| end + 3)
 }
 
 fn is_of_name(c: char) -> bool {

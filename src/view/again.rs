@@ -111,7 +111,7 @@ impl<'n, 'd> Mender<'n, 'd> {
         let is_known = match step {
             PathStep::Key("value") => is_named,
             PathStep::Key(_) => true,
-            PathStep::Item(item) => !is_number(item) || text.starts_with(['-', '{', '[']),
+            PathStep::Item(item) => !is_number(item) || text.starts_with(['{', '[']),
         };
         if is_known {
             self.structure(text)
@@ -342,7 +342,9 @@ mod tests {
             ("spec.env[3].value", "hunter2", REDACTED),
             ("spec.args[1]", "hunter2", REDACTED),
             ("spec.args[1]", "--port=80", "--port=80"),
-            ("spec.args[1]", "8080", "8080"),
+            ("spec.args[1]", "-phunter2", REDACTED),
+            ("spec.args[1]", "8", "8"),
+            ("spec.args[1]", "12345678", REDACTED),
             ("spec.credentials.basic.p", "hunter2", REDACTED),
             ("spec.replicas", "3", "3"),
         ] {

@@ -3,7 +3,7 @@
 use super::tools::{TOOLS, Tool};
 use crate::redact::Names;
 use crate::redact::hidden::Hidden;
-use crate::redact::name::{NameClass, is_about, is_switch};
+use crate::redact::name::{NameClass, is_switch};
 use crate::redact::scan;
 use crate::redact::value::{self, has_password, is_secret, looks_random};
 
@@ -13,18 +13,10 @@ struct Pending {
     class: NameClass,
     /// Whether the value is `user:password`.
     is_account: bool,
-    takes: Takes,
-}
-
-/// How many values a flag takes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Takes {
-    /// One.
-    One,
-    /// One, and further ones that look like it.
-    Alike,
-    /// As many as there are.
-    Several,
+    /// Whether further values may stand behind the first one.
+    takes_several: bool,
+    /// Whether the first one was read.
+    is_further: bool,
 }
 
 /// The tool whose arguments are read.
@@ -37,7 +29,14 @@ struct Command<'t> {
     place: usize,
     /// Whether the letter that makes the last argument a secret was read.
     is_last_secret: bool,
+    /// Whether it is a shell, and whether the next argument is its script.
+    is_shell: bool,
+    is_script_next: bool,
 }
+
+/// Shells take a script behind a flag that ends in this.
+const SCRIPT: char = 'c';
+const SHELLS: &[&str] = &["sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"];
 
 /// Reads a list from its beginning.
 pub(in crate::redact) struct Arguments<'n> {
@@ -80,7 +79,11 @@ impl Arguments<'_> {
         {
             return hidden;
         }
+        if std::mem::take(&mut self.command.is_script_next) {
+            return self.text(item);
+        }
         if is_flag(item) {
+            self.command.is_script_next = self.command.is_shell && item.ends_with(SCRIPT);
             return self.flag(item);
         }
         if let Some(start) = self.assigned(item) {
@@ -94,26 +97,18 @@ impl Arguments<'_> {
         if is_flag(item) && !looks_random(item.trim_start_matches('-')) {
             return None;
         }
-        let further = Pending {
-            takes: if pending.takes == Takes::One {
-                Takes::Alike
-            } else {
-                pending.takes
-            },
-            ..pending
-        };
         if pending.is_account {
             return Some(self.account(item, 0));
         }
-        let is_alike = match pending.takes {
-            Takes::One => true,
-            Takes::Alike => looks_random(item),
-            Takes::Several => !item.contains(['/', '=']),
-        };
-        if !is_alike {
+        let is_random = looks_random(item);
+        let is_alike = is_random || (pending.takes_several && !item.contains(['/', '=']));
+        if pending.is_further && !is_alike {
             return None;
         }
-        self.pending = (further.takes == Takes::Several || looks_random(item)).then_some(further);
+        self.pending = (pending.takes_several || is_random).then_some(Pending {
+            is_further: true,
+            ..pending
+        });
         if is_secret(pending.class, item) {
             Some(Hidden::Whole)
         } else {
@@ -129,7 +124,7 @@ impl Arguments<'_> {
             Some(sign) => (&item[..sign], Some(sign + 1)),
             None => (item, None),
         };
-        let class = self.names.class(flag);
+        let class = self.class_of_name(flag);
         let is_account = TOOLS.account.contains(&flag);
         match value {
             Some(start) if is_account => self.account(item, start),
@@ -140,7 +135,8 @@ impl Arguments<'_> {
                 self.pending = takes_value.then(|| Pending {
                     class,
                     is_account,
-                    takes: takes(flag),
+                    takes_several: takes_several(flag),
+                    is_further: false,
                 });
                 self.text(item)
             }
@@ -160,13 +156,18 @@ impl Arguments<'_> {
             self.pending = Some(Pending {
                 class: NameClass::Secret,
                 is_account,
-                takes: Takes::One,
+                takes_several: false,
+                is_further: false,
             });
             return Some(Hidden::Nothing);
         }
         if let Some(flag) = begins_with(&tool.joined, item) {
-            return is_secret(NameClass::Secret, &item[flag.len()..])
-                .then(|| self.rest(item, flag.len()));
+            let is_secret = is_secret(NameClass::Secret, &item[flag.len()..]);
+            return Some(if is_secret {
+                self.rest(item, flag.len())
+            } else {
+                self.text(item)
+            });
         }
         let flag = begins_with(&tool.account, item).filter(|_| !item.starts_with("--"))?;
         Some(self.account(item, flag.len()))
@@ -175,16 +176,18 @@ impl Arguments<'_> {
     /// The start of the value of `NAME=value`, where the name is that of a secret.
     fn assigned(&self, item: &str) -> Option<usize> {
         let sign = item.find('=')?;
-        let name = item[..sign].trim_start_matches('+');
-        let is_name = name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-        let class = if is_name {
+        let class = self.class_of_name(item[..sign].trim_start_matches('+'));
+        is_secret(class, &item[sign + 1..]).then_some(sign + 1)
+    }
+
+    /// The class of a name; a text with other signs in it is none.
+    fn class_of_name(&self, name: &str) -> NameClass {
+        let is_of_name = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b) || !b.is_ascii();
+        if name.bytes().all(is_of_name) {
             self.names.class(name)
         } else {
             NameClass::Plain
-        };
-        is_secret(class, &item[sign + 1..]).then_some(sign + 1)
+        }
     }
 
     fn positional(&mut self, item: &str) -> Hidden {
@@ -207,11 +210,12 @@ impl Arguments<'_> {
             return Hidden::Whole;
         }
         let class = self.names.class(item);
-        if tool.is_pair && class.is_secret() && !is_about(item) {
+        if tool.is_pair && class.is_secret() {
             self.pending = Some(Pending {
                 class,
                 is_account: false,
-                takes: Takes::One,
+                takes_several: false,
+                is_further: false,
             });
         }
         self.text(item)
@@ -219,6 +223,13 @@ impl Arguments<'_> {
 
     /// Begins to read the arguments of a tool.
     fn enter(&mut self, item: &str) {
+        let name = item.rsplit('/').next().unwrap_or(item);
+        if SHELLS.contains(&name) {
+            self.command = Command {
+                is_shell: true,
+                ..Command::default()
+            };
+        }
         if let Some(tool) = TOOLS.find(item) {
             self.command = Command {
                 tool: Some(tool),
@@ -249,13 +260,9 @@ impl Arguments<'_> {
     }
 }
 
-fn takes(flag: &str) -> Takes {
+fn takes_several(flag: &str) -> bool {
     let name = flag.trim_end_matches(|c: char| c.is_ascii_digit());
-    if TOOLS.several.contains(&name) {
-        Takes::Several
-    } else {
-        Takes::One
-    }
+    TOOLS.several.contains(&name)
 }
 
 /// The flag, one of one letter, that the item begins with and goes on behind.

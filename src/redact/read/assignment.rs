@@ -1,9 +1,12 @@
 //! Names and values with `=` or `:` between: dotenv, INI, TOML, properties, headers, queries of URLs, connection strings,
 //! programs, and single lines of YAML and JSON. Pure, and one pass over the text.
 
+use super::flow::TRIES;
+use super::node::read_below;
 use crate::redact::lex::{byte, byte_before, closing, is_of_name, line_end, skip, skip_while};
 use crate::redact::name::NameClass;
 use crate::redact::scan::Scan;
+use crate::redact::value::expansion;
 use crate::redact::words::URLS;
 use std::ops::Range;
 
@@ -26,6 +29,8 @@ struct Assignment {
 pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
     let text = scan.text;
     let mut quote = None;
+    // Brackets below secret names that were not closed.
+    let mut unclosed = 0;
     let mut at = 0;
     while at < text.len() {
         let end = skip_while(text, at, is_of_name);
@@ -37,7 +42,7 @@ pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
         let assignment = Assignment::read(text, at..end, quote);
         at = end;
         if let Some(assignment) = assignment
-            && let Some(behind) = assignment.judge(scan, found)
+            && let Some(behind) = assignment.judge(scan, &mut unclosed, found)
         {
             quote = assignment.quote;
             at = behind_quote(text, behind.max(end), quote);
@@ -129,12 +134,23 @@ impl Assignment {
     }
 
     /// Adds the value when it is a secret, and returns the place behind it.
-    fn judge(&self, scan: Scan<'_>, found: &mut Vec<Range<usize>>) -> Option<usize> {
+    fn judge(
+        &self,
+        scan: Scan<'_>,
+        unclosed: &mut usize,
+        found: &mut Vec<Range<usize>>,
+    ) -> Option<usize> {
         let text = scan.text;
         let class = self.class(scan);
         let name = &text[self.name.clone()];
         if !class.is_secret() || name.to_ascii_lowercase().ends_with("authorization") {
             return None;
+        }
+        let is_bracket = matches!(byte(text, self.value), b'{' | b'[');
+        if is_bracket && scan.may_nest() && *unclosed < TRIES {
+            let end = read_below(scan, class, self.value, found);
+            *unclosed += usize::from(end.is_none());
+            return end;
         }
         let value = self.value(text)?;
         let end = value.end;
@@ -210,6 +226,7 @@ impl Assignment {
 
     /// The end of a word: a space, a semicolon, or the quote that was open before it.
     fn word_end(&self, text: &str, start: usize) -> usize {
+        let start = start + expansion(&text[start..]);
         let end = skip_while(text, start, |byte| {
             !byte.is_ascii_whitespace() && byte != b';'
         });

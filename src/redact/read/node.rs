@@ -1,6 +1,9 @@
 //! A structure that was read from a text: each of its texts has its place there. Pure.
 
+use super::flow::Flow;
+use crate::redact::hidden::Hidden;
 use crate::redact::lex::Piece;
+use crate::redact::name::NameClass;
 use crate::redact::scan::Scan;
 use crate::redact::structure::{Around, Judge, Scalar, Structure};
 use std::ops::Range;
@@ -57,11 +60,33 @@ impl<'t> Structure<'t> for &'t Node<'t> {
 
 /// Judges a structure, and adds the places of its secrets.
 pub(super) fn judge(scan: Scan<'_>, node: &Node<'_>, found: &mut Vec<Range<usize>>) {
-    let mut judge = Judge::new(scan.names, scan.depth + 1, |node: &Node<'_>, hidden| {
-        if let Node::Text(piece) = node {
-            let parts = crate::redact::hidden::Hidden::ranges(&hidden, &piece.text);
-            found.extend(parts.iter().map(|part| piece.place_of(part)));
-        }
-    });
-    judge.judge(node, Around::default(), &[]);
+    judge_within(scan, node, Around::default(), found);
+}
+
+/// Judges the object or list in brackets that begins at a place, below a name of a class, and returns the place behind it;
+/// none when it is not closed.
+pub(super) fn read_below(
+    scan: Scan<'_>,
+    class: NameClass,
+    at: usize,
+    found: &mut Vec<Range<usize>>,
+) -> Option<usize> {
+    let mut flow = Flow::new(scan.text, at);
+    let node = flow.value();
+    judge_within(scan, &node, Around::below(class), found);
+    flow.is_closed.then_some(flow.at)
+}
+
+fn judge_within(scan: Scan<'_>, node: &Node<'_>, around: Around, found: &mut Vec<Range<usize>>) {
+    let mut judge = Judge::new(
+        scan.names,
+        scan.depth + 1,
+        |node: &Node<'_>, hidden: Hidden| {
+            if let Node::Text(piece) = node {
+                let parts = hidden.ranges(&piece.text);
+                found.extend(parts.iter().map(|part| piece.place_of(part)));
+            }
+        },
+    );
+    judge.judge(node, around, &[]);
 }

@@ -99,7 +99,9 @@ impl Shape {
             let next = skip_while(text, end, |byte| {
                 byte.is_ascii_alphanumeric() || b"_-".contains(&byte) || self.letters.has(byte)
             });
-            let joined = byte(text, next) == b'.' && byte(text, next + 1).is_ascii_alphanumeric();
+            let further = byte(text, next + 1);
+            let joined = byte(text, next) == b'.'
+                && (further.is_ascii_alphanumeric() || b"_-".contains(&further));
             if !joined {
                 end = next;
                 break;
