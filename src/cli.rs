@@ -6,6 +6,7 @@ mod fetch;
 mod print;
 
 use crate::history::{self, Which};
+use crate::text::visible;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -153,7 +154,7 @@ async fn diff(connection: &ConnectionArgs, args: &DiffArgs) -> anyhow::Result<St
             to.spec.generation
         );
     };
-    Ok(history::diff(from, to)?)
+    Ok(visible(&history::diff(from, to)?).into_owned())
 }
 
 #[cfg(test)]

@@ -86,4 +86,8 @@ impl Names {
 }
 
 #[cfg(test)]
+mod linear;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

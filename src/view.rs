@@ -23,14 +23,14 @@ use crate::quantity::Quantity;
 use crate::redact::Names;
 use crate::revision::limits::{MAX_CHANGES, MAX_IMAGE, MAX_PATH, MAX_VALUE};
 use crate::revision::{FieldChange, View};
-use crate::text::cut;
+use crate::text::{cut, visible, visible_line};
 use diff::{Delta, Deltas, display};
 use show::Shower;
 use std::collections::BTreeMap;
 use std::mem::take;
 
 /// Version of this extractor, kept in every view.
-pub const VERSION: i32 = 5;
+pub const VERSION: i32 = 6;
 
 /// What a view says of the history before it.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>, names: &Names)
     let (images, all_images) = images(kind, object, names);
     let mut view = View {
         version: VERSION,
-        summary: summary::summary(history, names),
+        summary: visible_line(&summary::summary(history, names)).into_owned(),
         changes: changes
             .iter()
             .take(MAX_CHANGES)
@@ -106,9 +106,10 @@ pub fn pods(component: &serde_json::Value) -> Option<i64> {
 
 fn change<'d>(delta: &Delta<'d>, shower: &mut Shower<'_, 'd>) -> FieldChange {
     let sides = shower.sides(delta);
-    let [from, to] = sides.map(|side| side.map(|text| cut(&text, MAX_VALUE).into_owned()));
+    let [from, to] =
+        sides.map(|side| side.map(|text| cut(&visible(&text), MAX_VALUE).into_owned()));
     FieldChange {
-        path: cut(&display(&delta.path), MAX_PATH).into_owned(),
+        path: cut(&visible_line(&display(&delta.path)), MAX_PATH).into_owned(),
         from,
         to,
     }
@@ -122,7 +123,8 @@ fn images(kind: &Kind, object: Value<'_>, names: &Names) -> (Vec<String>, bool) 
         let Some(image) = container.get("image").and_then(Value::as_str) else {
             continue;
         };
-        let whole = names.text(image);
+        let shown = names.text(image);
+        let whole = visible_line(&shown);
         let image = cut(&whole, MAX_IMAGE);
         if image.is_empty() || images.iter().any(|known| *known == image) {
             continue;

@@ -4,6 +4,7 @@ use super::HistoryFormat;
 use crate::history::missing;
 use crate::revision::{Revision, RevisionType};
 use crate::table::columns;
+use crate::text::visible_line;
 use chrono::SecondsFormat;
 use std::ops::RangeInclusive;
 
@@ -102,9 +103,7 @@ fn kind(kind: RevisionType) -> &'static str {
 
 /// Text of a workload, which must not control a terminal.
 fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
+    visible_line(text).into_owned()
 }
 
 #[cfg(test)]
@@ -126,9 +125,9 @@ mod tests {
             }))
             .expect("a Revision")
         };
-        let expected = "REV   TIME                   CHANGE           VIA       PHASE   PODS\n\
-            1     2026-01-01T00:00:00Z   replicas 1→3     kubectl\n\
-            10    2026-01-01T00:00:00Z   ?[31mred, args   kubectl\n";
+        let expected = "REV   TIME                   CHANGE                VIA       PHASE   PODS\n\
+            1     2026-01-01T00:00:00Z   replicas 1→3          kubectl\n\
+            10    2026-01-01T00:00:00Z   \\u{1b}[31mred, args   kubectl\n";
         let history = [
             revision(1, "replicas 1→3"),
             revision(10, "\u{1b}[31mred, args"),

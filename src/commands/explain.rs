@@ -10,6 +10,7 @@ use crate::record::extract::{PART, components};
 use crate::redact::Names;
 use crate::revision::View;
 use crate::snapshot;
+use crate::text::visible;
 use crate::view::{History, complete, view};
 use crate::workload::Resource;
 use anyhow::{Context, bail, ensure};
@@ -110,7 +111,7 @@ pub(super) async fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
         let explained = explain_manifest(&config, &runner, manifest).await;
         all.push(explained.with_context(|| format!("{file}: document {}", i + 1))?);
     }
-    super::print(&render(&all, args.output)?)?;
+    super::print(&visible(&render(&all, args.output)?))?;
     let failed: Vec<_> = all.iter().filter_map(Explained::failure).collect();
     ensure!(failed.is_empty(), "{file}: {}", failed.join("; "));
     Ok(())

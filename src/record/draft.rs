@@ -11,6 +11,7 @@ use crate::revision::{
     SnapshotEncoding, Source, TimeSource, Workload, identity,
 };
 use crate::snapshot::{Packed, stored};
+use crate::text::visible;
 use crate::view::diff::{Deltas, Segment};
 use crate::view::{self, History};
 use crate::workload::Change;
@@ -105,7 +106,7 @@ impl Draft<'_> {
     fn change_cause(&self) -> Option<String> {
         let cause = annotation(self.object, CHANGE_CAUSE)?;
         let before = self.deltas.objects[0].and_then(|before| annotation(before, CHANGE_CAUSE));
-        (before != Some(cause)).then(|| self.names.text(cause).into_owned())
+        (before != Some(cause)).then(|| visible(&self.names.text(cause)).into_owned())
     }
 
     fn history(&self) -> History<'_> {

@@ -12,8 +12,10 @@ use crate::cache::ServedRevision;
 use crate::history::{HistoryError, manifest};
 use crate::redact::Names;
 use crate::revision::{Revision, identity};
+use crate::text::{visible, visible_json};
 use http::request::Parts;
 use kube::Api as Resources;
+use serde::Serialize;
 use serde_json::Value;
 use similar::TextDiff;
 use std::fmt::Display;
@@ -102,9 +104,8 @@ pub(super) async fn diff(
         if as_text {
             return Ok(Answer::new(TEXT, unified((&old, &before), (&new, &after))?));
         }
-        let patch = serde_json::to_vec(&json_patch::diff(&before, &after))
-            .map_err(|_| ApiError::Internal)?;
-        Ok(Answer::new(media, patch))
+        let patch = json_patch::diff(&before, &after);
+        Ok(Answer::new(media, json(&patch)?))
     })
     .await
 }
@@ -214,16 +215,19 @@ fn too_deep(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("recursion limit exceeded")
 }
 
+/// YAML for people: it shows characters that cannot be seen.
 fn yaml(value: &Value, name: &str) -> Result<String, ApiError> {
-    serde_saphyr::to_string(value).map_err(|_| {
-        ApiError::NotShown(format!(
+    match serde_saphyr::to_string(value) {
+        Ok(yaml) => Ok(visible(&yaml).into_owned()),
+        Err(_) => Err(ApiError::NotShown(format!(
             "the snapshot of revision {name} cannot be written as YAML"
-        ))
-    })
+        ))),
+    }
 }
 
-fn json(value: &Value) -> Result<Vec<u8>, ApiError> {
-    serde_json::to_vec(value).map_err(|_| ApiError::Internal)
+fn json(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+    let json = serde_json::to_string(value).map_err(|_| ApiError::Internal)?;
+    Ok(visible_json(&json).into_owned().into_bytes())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::redact::{
 };
 use crate::revision::limits::MAX_VALUE;
 use crate::revision::{FieldChange, View};
-use crate::text::cut;
+use crate::text::{cut, visible};
 
 /// The view of one whole object, whose view was `old`; `before` is the object of the generation before. What the kind
 /// file's jq finds is added by [`super::complete`].
@@ -80,7 +80,7 @@ impl<'n, 'd> Mender<'n, 'd> {
             return self.shown_before(text, path).text;
         };
         let shown = self.shower.side(1, &path, value, before).text;
-        let shown = cut(&shown, MAX_VALUE).into_owned();
+        let shown = cut(&visible(&shown), MAX_VALUE).into_owned();
         // What it was before is hidden already, so that it was another one can be known only from the view.
         if text.contains(CHANGED) {
             shown.replace(REDACTED, CHANGED)

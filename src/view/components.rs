@@ -6,7 +6,7 @@ use crate::quantity::Quantity;
 use crate::redact::Names;
 use crate::revision::limits::{MAX_IMAGE, MAX_IMAGES, MAX_ITEM, MAX_ITEMS, MAX_NAMES};
 use crate::revision::{Pods, View};
-use crate::text::cut;
+use crate::text::{cut, visible};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -111,7 +111,8 @@ impl Keep {
 
     /// At most so long a text.
     fn text(&mut self, text: &str, most: usize) -> String {
-        let kept = cut(text, most);
+        let visible = visible(text);
+        let kept = cut(&visible, most);
         self.less |= matches!(kept, Cow::Owned(_));
         kept.into_owned()
     }

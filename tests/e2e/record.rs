@@ -188,7 +188,7 @@ fn assert_second(second: &Value, last: &Meta) {
     );
     let base = "spec.template.spec.containers[vllm]";
     let expected = json!([
-        {"path": format!("{base}.env[HF_TOKEN].value"), "from": "[redacted]", "to": "[redacted]"},
+        {"path": format!("{base}.env[HF_TOKEN].value"), "from": "[redacted]", "to": "[redacted, changed]"},
         {"path": format!("{base}.env[MAX_TOKENS].value"), "from": "4096", "to": "8192"},
         {"path": format!("{base}.image"), "from": "vllm/vllm-openai:v0.11.0", "to": "vllm/vllm-openai:v0.12.0"},
     ]);

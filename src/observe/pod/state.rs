@@ -1,7 +1,7 @@
 //! How far a pod has come, as its status tells. In: any JSON. Out: a [`PodState`]. Pure.
 
 use crate::redact::Names;
-use crate::text::{cut, prefix};
+use crate::text::{cut, prefix, visible_line};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -139,7 +139,7 @@ fn container_crash(container: &Value, names: &Names) -> Option<Box<str>> {
 pub(in super::super) fn one_line(text: &str, names: &Names) -> Box<str> {
     let shown = names.text(prefix(text, MAX_READ));
     let line = shown.split_whitespace().collect::<Vec<_>>().join(" ");
-    cut(&line, MAX_MESSAGE).into()
+    cut(&visible_line(&line), MAX_MESSAGE).into()
 }
 
 #[cfg(test)]
