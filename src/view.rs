@@ -209,7 +209,7 @@ mod tests {
             (
                 format!("{path}[HF_TOKEN].value"),
                 "[redacted]".into(),
-                "[redacted]".into()
+                "[redacted, changed]".into()
             )
         );
         assert_eq!(
@@ -227,7 +227,8 @@ mod tests {
         };
         let (_, changes) = changes(&env("s3cret"), &env("s3cret2"));
         let path = "spec.template.spec.containers[a].env[1].value".to_owned();
-        assert_eq!(changes, [(path, "[redacted]".into(), "[redacted]".into())]);
+        let [old, new] = ["[redacted]", "[redacted, changed]"].map(str::to_owned);
+        assert_eq!(changes, [(path, old, new)]);
     }
 
     #[test]
@@ -372,7 +373,10 @@ mod tests {
             .collect();
         assert_eq!(
             changes,
-            [("data.a", Some("2")), ("data.password", Some("[redacted]"))]
+            [
+                ("data.a", Some("2")),
+                ("data.password", Some("[redacted, changed]"))
+            ]
         );
         let first = of(None, r#"{"data":{}}"#).expect("a view");
         assert_eq!(first.summary, "created");

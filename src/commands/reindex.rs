@@ -296,14 +296,14 @@ mod tests {
     fn revision(generation: i64, pin: &str, version: &str) -> Value {
         let uid = "0b8e9f7e-0c52-4d41-8b9b-0a5d7a1b3c4d";
         let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
-            "spec": {"template": {"spec": {"containers": [{"name": "a", "image": "i", "env": [{"name": "DOOR_PIN", "value": pin}]}]}}}});
+            "spec": {"template": {"spec": {"containers": [{"name": "a", "image": "i", "env": [{"name": "DOOR_CODE", "value": pin}]}]}}}});
         json!({"apiVersion": "revisor.dev/v1alpha1", "kind": "Revision",
             "metadata": {"name": identity::name("d", uid.parse().expect("a uid"), generation), "namespace": "n", "resourceVersion": version},
             "spec": {"id": uid, "type": "Change", "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d", "uid": uid},
                 "generation": generation, "resourceVersion": "1", "observedVia": "Watch", "changeTime": "2026-01-01T00:00:00Z", "changeTimeSource": "Observed",
                 "snapshot": {"encoding": "json", "size": 1, "data": object.to_string()},
-                "view": {"version": 1, "summary": "env DOOR_PIN", "truncated": true,
-                    "changes": [{"path": "spec.template.spec.containers[a].env[DOOR_PIN].value", "from": "1111", "to": pin}]}}})
+                "view": {"version": 1, "summary": "env DOOR_CODE", "truncated": true,
+                    "changes": [{"path": "spec.template.spec.containers[a].env[DOOR_CODE].value", "from": "1111", "to": pin}]}}})
     }
 
     /// An API server with two Revisions, of which it lists both or the newer one; the first PUT of each comes too late.
@@ -342,7 +342,7 @@ mod tests {
             }
         });
         let names = Names {
-            secret: vec!["*_PIN".parse().expect("a pattern")],
+            secret: vec!["*_CODE".parse().expect("a pattern")],
             plain: Vec::new(),
         };
         let extractor = Extractor::new(names.clone(), &Metrics::new());
@@ -373,14 +373,14 @@ mod tests {
                 assert!(!view.contains("1111") && !view.contains("2222"), "{view}");
             }
             let newest = &puts.last().expect("a put")["spec"]["view"];
-            let path = "spec.template.spec.containers[a].env[DOOR_PIN].value";
+            let path = "spec.template.spec.containers[a].env[DOOR_CODE].value";
             assert_eq!(
                 newest["changes"],
-                json!([{"path": path, "from": "[redacted]", "to": "[redacted]"}])
+                json!([{"path": path, "from": "[redacted]", "to": "[redacted, changed]"}])
             );
             assert_eq!(
                 (&newest["summary"], &newest["env"]),
-                (&json!("env DOOR_PIN"), &json!("DOOR_PIN='[redacted]'"))
+                (&json!("env DOOR_CODE"), &json!("DOOR_CODE='[redacted]'"))
             );
             assert_eq!(
                 newest["truncated"],

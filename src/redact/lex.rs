@@ -35,24 +35,32 @@ pub(super) fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-.".contains(&byte) || !byte.is_ascii()
 }
 
-/// The place behind the quotation that begins with a quote at `open`, and the end of what is inside; none when it is not
-/// closed. The quotes may be escaped, as those of JSON within JSON are.
-pub(super) fn closing(
-    text: &str,
-    open: usize,
-    quote: u8,
-    is_escaped: bool,
-) -> Option<Range<usize>> {
-    let mut at = open;
+/// The quote that closes what is inside from `from` on, with the backslashes before it; none when it is not closed. Quotes
+/// of JSON within JSON have backslashes before them, at the beginning as at the end: `escapes` is their number.
+pub(super) fn closing(text: &str, from: usize, quote: u8, escapes: usize) -> Option<Range<usize>> {
+    let mut at = from;
     while at < text.len() {
-        match byte(text, at) {
-            b'\\' if is_escaped && byte(text, at + 1) == quote => return Some(at..at + 2),
-            b'\\' => at += 2,
-            found if found == quote => return Some(at..at + 1),
-            _ => at += 1,
+        let end = skip(text, at, b"\\");
+        let backslashes = end - at;
+        let closes = if escapes == 0 {
+            backslashes.is_multiple_of(2)
+        } else {
+            backslashes <= escapes
+        };
+        if byte(text, end) == quote && end < text.len() && closes {
+            let start = if escapes == 0 { end } else { at };
+            return Some(start..end + 1);
         }
+        at = end + 1;
     }
     None
+}
+
+/// The number of backslashes before the quote at a place.
+pub(super) fn escapes(text: &str, at: usize) -> usize {
+    let end = skip(text, at, b"\\");
+    let is_quote = matches!(byte(text, end), b'"' | b'\'');
+    if is_quote { end - at } else { 0 }
 }
 
 /// Text within another text, without its quotes and escapes.
@@ -92,6 +100,8 @@ impl<'t> Piece<'t> {
 pub(super) struct PieceBuilder {
     text: String,
     places: Vec<usize>,
+    /// The place behind the last letter, where it was copied.
+    end: Option<usize>,
 }
 
 impl PieceBuilder {
@@ -99,6 +109,7 @@ impl PieceBuilder {
         Self {
             text: String::new(),
             places: Vec::new(),
+            end: None,
         }
     }
 
@@ -106,6 +117,7 @@ impl PieceBuilder {
     pub(super) fn push(&mut self, letter: char, place: usize) {
         self.text.push(letter);
         self.places.resize(self.text.len(), place);
+        self.end = None;
     }
 
     /// Adds the letter at a place of the other text as it is, and returns the place behind it.
@@ -119,7 +131,9 @@ impl PieceBuilder {
             }
             self.places.push(byte_place);
         }
-        place + letter.len_utf8()
+        let end = place + letter.len_utf8();
+        self.end = Some(end);
+        end
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -128,7 +142,7 @@ impl PieceBuilder {
 
     /// The piece, which stands at this place.
     pub(super) fn build<'t>(mut self, place: Range<usize>) -> Piece<'t> {
-        self.places.push(place.end);
+        self.places.push(self.end.unwrap_or(place.end));
         Piece {
             text: Cow::Owned(self.text),
             place,
@@ -191,9 +205,12 @@ mod tests {
 
     #[test]
     fn quotations_end_at_their_quotes() {
-        assert_eq!(closing(r#"a\"b" c"#, 0, b'"', false), Some(4..5));
-        assert_eq!(closing(r#"a\" c"#, 0, b'"', true), Some(1..3));
-        assert_eq!(closing("a", 0, b'"', false), None);
+        assert_eq!(closing(r#"a\"b" c"#, 0, b'"', 0), Some(4..5));
+        assert_eq!(closing(r#"a\\" c"#, 0, b'"', 0), Some(3..4));
+        assert_eq!(closing(r#"a\" c"#, 0, b'"', 1), Some(1..3));
+        assert_eq!(closing(r#"a\\\"b\" c"#, 0, b'"', 1), Some(6..8));
+        assert_eq!(closing("a\\", 0, b'"', 0), None);
+        assert_eq!(escapes(r#"\\\"a"#, 0), 3);
     }
 
     proptest::proptest! {

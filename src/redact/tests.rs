@@ -106,7 +106,7 @@ fn a_whole_object_keeps_its_shape_and_loses_its_secrets() {
     let expected = json!({
         "kind": "Deployment",
         "metadata": {"annotations": {"api-token": REDACTED, "note": "see --password [redacted] there"}},
-        "spec": {"replicas": 2, "environment": {"items": {"HF_TOKEN": {"value": REDACTED}, "MODE": {"value": "fast"}}}, "apiKey": REDACTED, "credentials": [REDACTED, {"x": "e"}], "containers": [{
+        "spec": {"replicas": 2, "environment": {"items": {"HF_TOKEN": {"value": REDACTED}, "MODE": {"value": "fast"}}}, "apiKey": REDACTED, "credentials": [REDACTED, {"x": REDACTED}], "containers": [{
             "name": "main", "args": ["--api-key", REDACTED, "--hf-token=[redacted]", "--max-tokens", "9"],
             "env": [
                 {"name": "HF_TOKEN", "value": REDACTED},
@@ -247,7 +247,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         r#"{"credentials": ["a", "b"]}"#,
-        r#"{"credentials": [redacted]]}"#,
+        r#"{"credentials": ["[redacted]", "[redacted]"]}"#,
     ),
     (
         "--password \"two words\" --x",

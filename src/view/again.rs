@@ -244,15 +244,15 @@ mod tests {
 
     fn names() -> Names {
         Names {
-            secret: vec!["*_PIN".parse().expect("a pattern")],
+            secret: vec!["*_CODE".parse().expect("a pattern")],
             plain: Vec::new(),
         }
     }
 
     fn deployment(pin: &str) -> String {
         format!(
-            r#"{{"spec":{{"replicas":1,"scale_pin":{pin},"template":{{"spec":{{"containers":[{{"name":"a",
-            "args":["--door_pin","{pin}"],"env":[{{"name":"DOOR_PIN","value":"{pin}"}}]}}]}}}}}}}}"#
+            r#"{{"spec":{{"replicas":1,"scale_code":{pin},"template":{{"spec":{{"containers":[{{"name":"a",
+            "args":["--door_code","{pin}"],"env":[{{"name":"DOOR_CODE","value":"{pin}"}}]}}]}}}}}}}}"#
         )
     }
 
@@ -286,7 +286,7 @@ mod tests {
         let none = Names::default();
         let before = deployment("1234");
         let shown = made_anew(None, &none, &none);
-        assert_eq!(shown.summary, "scale_pin 1234→5678, args, env DOOR_PIN");
+        assert_eq!(shown.summary, "scale_code 1234→5678, args, env DOOR_CODE");
         assert!(
             shown
                 .changes
@@ -296,13 +296,14 @@ mod tests {
         );
         for from in [None, Some(&*before)] {
             let view = made_anew(from, &none, &names());
-            assert_eq!(view.summary, "scale_pin, args, env DOOR_PIN");
+            assert_eq!(view.summary, "scale_code, args, env DOOR_CODE");
             let all = serde_json::to_string(&view).expect("JSON");
             assert!(!all.contains("1234") && !all.contains("5678"), "{all}");
             assert_eq!(view.changes.len(), 3);
         }
         // With the generation before, what was hidden can be shown again.
-        assert_eq!(made_anew(Some(&before), &names(), &none), shown);
+        let again = made_anew(Some(&before), &names(), &none);
+        assert_eq!(again, made_anew(Some(&before), &none, &none));
     }
 
     #[test]
@@ -317,13 +318,13 @@ mod tests {
         for (path, text, expected) in [
             (
                 "spec.env",
-                r#"[{"name":"A_PIN","value":"1"},{"name":"B","value":"2"}]"#,
-                r#"[{"name":"A_PIN","value":"[redacted]"},{"name":"B","value":"2"}]"#,
+                r#"[{"name":"A_CODE","value":"1"},{"name":"B","value":"2"}]"#,
+                r#"[{"name":"A_CODE","value":"[redacted]"},{"name":"B","value":"2"}]"#,
             ),
             (
                 "spec.env",
-                r#"[{"name":"A_PIN","value":"12…"#,
-                r#"[{"name":"A_PIN","value":"[redacted]"#,
+                r#"[{"name":"A_CODE","value":"12…"#,
+                r#"[{"name":"A_CODE","value":"[redacted]"#,
             ),
             (
                 "spec.env",
@@ -335,10 +336,10 @@ mod tests {
                 r#"[{"name":"API_KEY","value":"[redacted]"},{"name":"B","val…"#,
                 r#"[{"name":"API_KEY","value":"[redacted]"},{"name":"B","val…"#,
             ),
-            ("spec.a.door_pin", "[1,2]", REDACTED),
-            ("spec.environment.items.A_PIN.value", "1", REDACTED),
-            ("spec.env[A_PIN].value", "1", REDACTED),
-            ("spec.some_pin[0]", "1", REDACTED),
+            ("spec.a.door_code", "[1,2]", REDACTED),
+            ("spec.environment.items.A_CODE.value", "1", REDACTED),
+            ("spec.env[A_CODE].value", "1", REDACTED),
+            ("spec.some_code[0]", "1", REDACTED),
             ("spec.env[3].value", "hunter2", REDACTED),
             ("spec.args[1]", "hunter2", REDACTED),
             ("spec.args[1]", "--port=80", "--port=80"),

@@ -244,7 +244,7 @@ mod tests {
         let secret = "hunter2".repeat(40);
         for message in [
             format!("cannot connect to postgres://app:{secret}@db:5432/m"),
-            format!("{} serve --api-key {secret}", "x".repeat(150)),
+            format!("{} serve --api-key {secret}", "x".repeat(130)),
         ] {
             let state = with(&waiting("CreateContainerError", &json!(message)));
             let PodState::Failing { why, .. } = state else {

@@ -3,7 +3,9 @@
 
 use super::flow::TRIES;
 use super::node::read_below;
-use crate::redact::lex::{byte, byte_before, closing, is_of_name, line_end, skip, skip_while};
+use crate::redact::lex::{
+    byte, byte_before, closing, escapes, is_of_name, line_end, skip, skip_while,
+};
 use crate::redact::name::NameClass;
 use crate::redact::scan::Scan;
 use crate::redact::value::expansion;
@@ -52,9 +54,9 @@ pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
 
 /// The place behind the quote that closes a value, unless that quote was open before its name.
 fn behind_quote(text: &str, at: usize, open: Option<u8>) -> usize {
-    let escape = usize::from(byte(text, at) == b'\\');
-    match byte(text, at + escape) {
-        quote @ (b'"' | b'\'') if Some(quote) != open => at + escape + 1,
+    let escapes = escapes(text, at);
+    match byte(text, at + escapes) {
+        quote @ (b'"' | b'\'') if Some(quote) != open => at + escapes + 1,
         _ => at,
     }
 }
@@ -104,7 +106,8 @@ impl Assignment {
     /// Whether nothing is assigned: in a shell `NAME= x` gives nothing to NAME.
     fn is_empty(&self, text: &str, behind: usize) -> bool {
         let is_near = self.closed == self.sign;
-        !self.is_colon(text) && is_near && byte(text, behind).is_ascii_whitespace()
+        let is_single = behind == self.sign + 1;
+        !self.is_colon(text) && is_near && is_single && byte(text, behind).is_ascii_whitespace()
     }
 
     /// Whether the name stands in the query of a URL, or in a list of parameters like one.
@@ -166,10 +169,10 @@ impl Assignment {
         }
         // `$'…'` of a shell.
         start += usize::from(text[start..].starts_with("$'"));
-        let escape = usize::from(byte(text, start) == b'\\');
-        match byte(text, start + escape) {
-            quote @ (b'"' | b'\'') if Some(quote) != self.quote || escape == 1 => {
-                Some(self.quoted(text, start, escape, quote))
+        let escapes = escapes(text, start);
+        match byte(text, start + escapes) {
+            quote @ (b'"' | b'\'') if Some(quote) != self.quote || escapes > 0 => {
+                Some(self.quoted(text, start, escapes, quote))
             }
             b'{' | b'[' => None,
             b'|' | b'>' if self.is_colon(text) => None,
@@ -178,13 +181,13 @@ impl Assignment {
         }
     }
 
-    fn quoted(&self, text: &str, start: usize, escape: usize, quote: u8) -> Range<usize> {
-        let inside = start + escape + 1;
+    fn quoted(&self, text: &str, start: usize, escapes: usize, quote: u8) -> Range<usize> {
+        let inside = start + escapes + 1;
         let triple = [quote; 2];
-        if escape == 0 && text.as_bytes()[inside..].starts_with(&triple) {
+        if escapes == 0 && text.as_bytes()[inside..].starts_with(&triple) {
             return triple_quoted(text, inside + triple.len(), quote);
         }
-        let end = closing(text, inside, quote, escape == 1);
+        let end = closing(text, inside, quote, escapes);
         let Some(end) = end else {
             return inside..text.len();
         };
@@ -193,7 +196,7 @@ impl Assignment {
             && self.closed == self.sign
             && (byte(text, end.end).is_ascii_alphanumeric()
                 || b"\"'$".contains(&byte(text, end.end)));
-        if is_joined && escape == 0 && self.quote.is_none() {
+        if is_joined && escapes == 0 && self.quote.is_none() {
             start..self.word_end(text, end.end)
         } else {
             inside..end.start

@@ -201,8 +201,8 @@ impl<'t> Block<'t> {
         let inside = start + 1;
         let end = self.current().map_or(inside, |line| line.end);
         let line = self.text.get(..end).unwrap_or(self.text);
-        let close = closing(line, inside, quote, false)
-            .or_else(|| closing(self.text, inside, quote, false));
+        let close =
+            closing(line, inside, quote, 0).or_else(|| closing(self.text, inside, quote, 0));
         let place = inside..close.map_or(end.max(inside), |close| close.start);
         self.pass(place.end);
         Node::Text(json_string(self.text, place))
@@ -233,7 +233,7 @@ fn is_item(content: &str) -> bool {
 fn key(content: &str) -> Option<(&str, usize)> {
     let quote = byte(content, 0);
     let (name, end) = if matches!(quote, b'"' | b'\'') {
-        let close = closing(content, 1, quote, false)?;
+        let close = closing(content, 1, quote, 0)?;
         (&content[1..close.start], close.end)
     } else {
         let sign = content

@@ -2,7 +2,9 @@
 //! [`TRIES`] are read.
 
 use super::node::{MAX_LEVELS, Node, judge};
-use crate::redact::lex::{Piece, byte, byte_before, closing, json_string, skip, skip_while};
+use crate::redact::lex::{
+    Piece, byte, byte_before, closing, escapes, json_string, skip, skip_while,
+};
 use crate::redact::scan::Scan;
 use std::ops::Range;
 
@@ -144,8 +146,9 @@ impl<'t> Flow<'t> {
         if matches!(quote, b'"' | b'\'') {
             return self.quoted(quote);
         }
-        if quote == b'\\' && matches!(byte(self.text, self.at + 1), b'"' | b'\'') {
-            return self.escaped();
+        let escapes = escapes(self.text, self.at);
+        if escapes > 0 {
+            return self.escaped(escapes);
         }
         let start = self.at;
         let end = self.plain_end(start, is_key);
@@ -180,10 +183,10 @@ impl<'t> Flow<'t> {
     }
 
     /// A text whose quotes are escaped, as in JSON that is a text of JSON.
-    fn escaped(&mut self) -> Piece<'t> {
-        let quote = byte(self.text, self.at + 1);
-        let start = self.at + 2;
-        let end = closing(self.text, start, quote, true);
+    fn escaped(&mut self, escapes: usize) -> Piece<'t> {
+        let quote = byte(self.text, self.at + escapes);
+        let start = self.at + escapes + 1;
+        let end = closing(self.text, start, quote, escapes);
         let end = end.unwrap_or(self.text.len()..self.text.len());
         self.is_closed &= !end.is_empty();
         self.at = end.end;
@@ -192,7 +195,7 @@ impl<'t> Flow<'t> {
 
     fn quoted(&mut self, quote: u8) -> Piece<'t> {
         let start = self.at + 1;
-        let Some(end) = closing(self.text, start, quote, false) else {
+        let Some(end) = closing(self.text, start, quote, 0) else {
             self.is_closed = false;
             self.at = self.text.len();
             return json_string(self.text, start..self.text.len());

@@ -1,6 +1,8 @@
 //! Headers of HTTP that prove who asks: `Authorization: scheme credential`, and a scheme with its credential alone. Pure.
 
-use crate::redact::lex::{byte, byte_before, closing, is_of_name, line_end, skip, skip_while};
+use crate::redact::lex::{
+    byte, byte_before, closing, escapes, is_of_name, line_end, skip, skip_while,
+};
 use crate::redact::name::NameClass;
 use crate::redact::scan::Scan;
 use crate::redact::words::VALUES;
@@ -40,12 +42,12 @@ fn authorization(scan: Scan<'_>, name: usize, found: &mut Vec<Range<usize>>) -> 
         return None;
     }
     let start = skip(text, sign, b":=> \t");
-    let escape = usize::from(byte(text, start) == b'\\');
-    let quote = byte(text, start + escape);
+    let escapes = escapes(text, start);
+    let quote = byte(text, start + escapes);
     let is_quoted = matches!(quote, b'"' | b'\'');
     let (start, end) = if is_quoted {
-        let start = start + escape + 1;
-        let end = closing(text, start, quote, escape == 1);
+        let start = start + escapes + 1;
+        let end = closing(text, start, quote, escapes);
         (start, end.map_or(text.len(), |end| end.start))
     } else {
         let line = line_end(text, start);

@@ -36,7 +36,7 @@ fn value(scan: Scan<'_>, start: usize, found: &mut Vec<Range<usize>>) {
     let text = scan.text;
     let quote = byte(text, start);
     let part = if matches!(quote, b'"' | b'\'') {
-        let end = closing(text, start + 1, quote, false);
+        let end = closing(text, start + 1, quote, 0);
         start + 1..end.map_or(text.len(), |end| end.start)
     } else {
         let end = skip_while(text, start, |byte| {

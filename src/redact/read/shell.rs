@@ -309,6 +309,6 @@ impl<'t> Lexer<'t> {
         if quote == b'\'' {
             return self.text[inside..].find('\'').map(|end| inside + end);
         }
-        closing(self.text, inside, quote, false).map(|end| end.start)
+        closing(self.text, inside, quote, 0).map(|end| end.start)
     }
 }

@@ -82,7 +82,7 @@ fn attributes(scan: Scan<'_>, tag: &Tag<'_>, found: &mut Vec<Range<usize>>) {
         } else {
             None
         };
-        let Some(close) = inside.and_then(|tag| closing(tag, end + 2, quote, false)) else {
+        let Some(close) = inside.and_then(|tag| closing(tag, end + 2, quote, 0)) else {
             at = end.max(start) + 1;
             continue;
         };
