@@ -21,7 +21,7 @@ pub use pattern::Pattern;
 
 pub(crate) use hidden::Hidden;
 pub(crate) use structure::{
-    Around, Scalar, Siblings, Structure, arguments, scalar_hidden, unknown,
+    NameContext, Scalar, Siblings, Structure, arguments, scalar_hidden, unknown,
 };
 
 use change::HiddenLeaves;

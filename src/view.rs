@@ -25,7 +25,7 @@ use crate::revision::limits::{MAX_CHANGES, MAX_IMAGE, MAX_PATH, MAX_VALUE};
 use crate::revision::{FieldChange, View};
 use crate::text::{cut, visible, visible_line};
 use diff::{Delta, Deltas, display};
-use show::Shower;
+use show::ChangeRenderer;
 use std::collections::BTreeMap;
 use std::mem::take;
 
@@ -56,7 +56,7 @@ pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>, names: &Names)
         History::Changed(deltas) => (deltas.list.as_slice(), deltas.objects),
         _ => (&[][..], [None, None]),
     };
-    let mut shower = Shower::new(names, objects);
+    let mut renderer = ChangeRenderer::new(names, objects);
     let (images, all_images) = images(kind, object, names);
     let mut view = View {
         version: VERSION,
@@ -64,7 +64,7 @@ pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>, names: &Names)
         changes: changes
             .iter()
             .take(MAX_CHANGES)
-            .map(|delta| change(delta, &mut shower))
+            .map(|delta| change(delta, &mut renderer))
             .collect(),
         images,
         truncated: changes.len() > MAX_CHANGES || !all_images,
@@ -104,8 +104,8 @@ pub fn pods(component: &serde_json::Value) -> Option<i64> {
     components::pods(component)
 }
 
-fn change<'d>(delta: &Delta<'d>, shower: &mut Shower<'_, 'd>) -> FieldChange {
-    let sides = shower.sides(delta);
+fn change<'d>(delta: &Delta<'d>, renderer: &mut ChangeRenderer<'_, 'd>) -> FieldChange {
+    let sides = renderer.sides(delta);
     let [from, to] =
         sides.map(|side| side.map(|text| cut(&visible(&text), MAX_VALUE).into_owned()));
     FieldChange {

@@ -277,6 +277,25 @@ fn why_owned(catalogue: &Catalogue, kind: &Kind, owner: &GroupKind) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn components_are_shown_without_their_secrets() {
+        let manifest = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "llama"},
+            "spec": {"template": {"spec": {"containers": [{
+                "name": "vllm", "image": "i:1", "command": ["vllm", "serve", "--api-key"],
+                "args": ["hunter2", "--port", "80"],
+                "env": [{"name": "DB_PASSWORD", "value": "hunter2"}, {"name": "MODE", "value": "fast"}],
+            }]}}},
+        });
+        let runner = Runner::new(&Metrics::new());
+        let explained = explain_manifest(&Config::default(), &runner, &manifest).await;
+        let explained = explained.expect("a known kind");
+        assert!(!explained.components.is_empty());
+        let text = render(&[explained], ExplainOutput::Json).expect("JSON");
+        assert!(text.contains("fast") && !text.contains("hunter2"), "{text}");
+    }
 
     #[test]
     fn it_says_what_is_recorded_instead() {

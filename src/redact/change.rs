@@ -2,7 +2,7 @@
 
 use super::Names;
 use super::hidden::Hidden;
-use super::structure::{Around, Judge, MAX_LEVELS};
+use super::structure::{Judge, MAX_LEVELS, NameContext};
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ impl HiddenLeaves {
     pub(crate) fn of(names: &Names, object: &Value) -> Self {
         let mut all = Vec::new();
         let mut judge = Judge::new(names, 0, |_: &Value, hidden| all.push(hidden));
-        judge.judge(object, Around::default(), &[]);
+        judge.judge(object, NameContext::default(), &[]);
         Self(all)
     }
 

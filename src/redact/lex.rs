@@ -151,7 +151,7 @@ impl PieceBuilder {
     }
 }
 
-/// What stands between the quotes of a JSON string, of which `place` is the inside.
+/// The text of a JSON string whose quotes stand around `place`.
 pub(super) fn json_string(whole: &str, place: Range<usize>) -> Piece<'_> {
     let inside = whole.get(place.clone()).unwrap_or_default();
     if !inside.contains('\\') {

@@ -12,7 +12,7 @@ pub(super) enum NameClass {
     Plain,
     /// The value is a secret, or the name of something: `session-key`.
     Either,
-    /// The value proves who somebody is, or says how that is proved: `auth`.
+    /// The value is a credential, or the name of a method of authentication: `auth`.
     Login,
     /// The value is a secret, or a number that counts: `token`.
     Counted,

@@ -1,6 +1,6 @@
 //! The readers: each knows one format, and finds the parts of a text in that format that are secrets. Pure.
 //!
-//! A reader that meets something else finds nothing there. What two readers find counts both.
+//! A part that any reader finds is hidden. A reader that meets another format finds nothing in it.
 
 pub(super) mod account;
 pub(super) mod argv;

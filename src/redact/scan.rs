@@ -27,17 +27,20 @@ pub(super) struct Scan<'a> {
 /// The signs that a text has. They tell which readers may find something in it.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Marks {
-    space: bool,
-    line: bool,
-    equals: bool,
-    colon: bool,
-    at: bool,
-    bracket: bool,
-    less: bool,
-    dash: bool,
-    pipe: bool,
+    signs: u16,
+    /// The length of the longest run of letters of tokens.
     run: usize,
 }
+
+const SPACE: u16 = 1;
+const LINE: u16 = 1 << 1;
+const EQUALS: u16 = 1 << 2;
+const COLON: u16 = 1 << 3;
+const AT: u16 = 1 << 4;
+const BRACKET: u16 = 1 << 5;
+const LESS: u16 = 1 << 6;
+const DASH: u16 = 1 << 7;
+const PIPE: u16 = 1 << 8;
 
 impl Marks {
     fn of(text: &str) -> Self {
@@ -47,29 +50,30 @@ impl Marks {
             let is_of_run = byte.is_ascii_alphanumeric() || b"_-.+/".contains(&byte);
             run = if is_of_run { run + 1 } else { 0 };
             marks.run = marks.run.max(run);
-            match byte {
-                b'\n' | b'\r' => {
-                    marks.line = true;
-                    marks.space = true;
-                }
-                b' ' | b'\t' => marks.space = true,
-                b'=' => marks.equals = true,
-                b':' => marks.colon = true,
-                b'@' => marks.at = true,
-                b'{' | b'[' => marks.bracket = true,
-                b'<' => marks.less = true,
-                b'-' => marks.dash = true,
-                b'|' | b'>' | b'&' => marks.pipe = true,
-                _ => {}
-            }
+            marks.signs |= match byte {
+                b'\n' | b'\r' => LINE | SPACE,
+                b' ' | b'\t' => SPACE,
+                b'=' => EQUALS,
+                b':' => COLON,
+                b'@' => AT,
+                b'{' | b'[' => BRACKET,
+                b'<' => LESS,
+                b'-' => DASH,
+                b'|' | b'>' | b'&' => PIPE,
+                _ => 0,
+            };
         }
         marks
     }
 
+    /// Whether the text has one of these signs.
+    fn any(self, signs: u16) -> bool {
+        self.signs & signs != 0
+    }
+
     /// Whether the text may be a line of commands.
     fn may_be_commands(self) -> bool {
-        let has_sign = self.dash || self.pipe || self.less || self.equals || self.line;
-        self.space && (has_sign || self.run >= TOKEN)
+        self.any(SPACE) && (self.any(DASH | PIPE | LESS | EQUALS | LINE) || self.run >= TOKEN)
     }
 }
 
@@ -96,25 +100,25 @@ impl Scan<'_> {
         if marks.run >= TOKEN {
             read::shape::read(self, found);
         }
-        if marks.dash && marks.space {
+        if marks.any(DASH) && marks.any(SPACE) {
             read::pem::read(self, found);
         }
-        if marks.colon {
+        if marks.any(COLON) {
             read::url::read(self, found);
         }
-        if marks.at && marks.colon {
+        if marks.any(AT) && marks.any(COLON) {
             read::account::read(self, found);
         }
-        if marks.equals || marks.colon {
+        if marks.any(EQUALS | COLON) {
             read::assignment::read(self, found);
         }
-        if marks.space || marks.equals || marks.colon {
+        if marks.any(SPACE | EQUALS | COLON) {
             read::header::read(self, found);
         }
-        if marks.space {
+        if marks.any(SPACE) {
             read::setting::read(self, found);
         }
-        if marks.less {
+        if marks.any(LESS) {
             read::xml::read(self, found);
         }
         if self.may_nest() {
@@ -129,10 +133,10 @@ impl Scan<'_> {
 
     /// Reads formats with texts in them.
     fn read_nested(self, found: &mut Vec<Range<usize>>) {
-        if self.marks.bracket {
+        if self.marks.any(BRACKET) {
             read::flow::read(self, found);
         }
-        if self.marks.line && (self.marks.colon || self.marks.dash) {
+        if self.marks.any(LINE) && self.marks.any(COLON | DASH) {
             read::block::read(self, found);
         }
         if self.marks.may_be_commands() {

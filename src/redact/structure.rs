@@ -9,7 +9,7 @@ use super::scan;
 use super::value;
 use super::words::NAMES;
 
-/// What is nested deeper is hidden. Neither JSON nor YAML is read so deep.
+/// A value that is nested deeper is hidden; neither JSON nor YAML is read so deep.
 pub(super) const MAX_LEVELS: usize = 256;
 
 /// The digits of a number that is no secret.
@@ -40,15 +40,15 @@ pub(crate) enum Scalar<'t> {
     Other,
 }
 
-/// What the names around a value tell of it.
+/// The judgement on a value that follows from the names above it and beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Around {
+pub(crate) struct NameContext {
     class: NameClass,
     /// Whether it stands in a reference to a Secret.
     is_reference: bool,
 }
 
-/// What the fields of an object tell of each other.
+/// The fields of an object that tell how its other fields are judged.
 pub(crate) struct Siblings<'t> {
     /// The class of the name that stands in a field of its own.
     label: NameClass,
@@ -90,7 +90,7 @@ impl<'t> Siblings<'t> {
     }
 }
 
-impl Around {
+impl NameContext {
     /// Below a name of a class.
     pub(super) fn below(class: NameClass) -> Self {
         Self {
@@ -104,7 +104,7 @@ impl Around {
         self.class.is_secret()
     }
 
-    /// What is around the field `key` of an object that has this around it.
+    /// The context of the field `key` of an object that has this context.
     pub(crate) fn of_field(self, names: &Names, key: &str, siblings: &Siblings<'_>) -> Self {
         if self.class.is_secret() && is_place(key) && !names.class(key).is_secret() {
             return Self::default();
@@ -148,14 +148,14 @@ impl<'n, F> Judge<'n, F> {
         }
     }
 
-    /// Judges a value with what is around it; `before` are the items that stand before it when it is a list.
-    pub(crate) fn judge<'t, T>(&mut self, value: T, around: Around, before: &[&'t str])
+    /// Judges a value in its context; `before` are the items that stand before it when it is a list.
+    pub(crate) fn judge<'t, T>(&mut self, value: T, context: NameContext, before: &[&'t str])
     where
         T: Structure<'t>,
         F: FnMut(T, Hidden),
     {
         if let Some(scalar) = value.scalar() {
-            let hidden = scalar_hidden(self.names, scalar, around, self.depth);
+            let hidden = scalar_hidden(self.names, scalar, context, self.depth);
             (self.each)(value, hidden);
             return;
         }
@@ -165,27 +165,27 @@ impl<'n, F> Judge<'n, F> {
         }
         self.levels += 1;
         if value.is_list() {
-            self.list(&value.list(), around, before);
+            self.list(&value.list(), context, before);
         } else {
             let siblings = Siblings::of(self.names, value);
             for (key, field) in value.fields() {
-                let around = around.of_field(self.names, key, &siblings);
-                self.judge(field, around, siblings.before(key));
+                let context = context.of_field(self.names, key, &siblings);
+                self.judge(field, context, siblings.before(key));
             }
         }
         self.levels -= 1;
     }
 
-    fn list<'t, T>(&mut self, items: &[T], around: Around, before: &[&'t str])
+    fn list<'t, T>(&mut self, items: &[T], context: NameContext, before: &[&'t str])
     where
         T: Structure<'t>,
         F: FnMut(T, Hidden),
     {
-        let arguments = arguments(self.names, items, around, before, self.depth);
+        let arguments = arguments(self.names, items, context, before, self.depth);
         for (item, hidden) in items.iter().zip(arguments) {
             match hidden {
                 Some(hidden) => (self.each)(*item, hidden),
-                None => self.judge(*item, around, &[]),
+                None => self.judge(*item, context, &[]),
             }
         }
     }
@@ -196,12 +196,12 @@ impl<'n, F> Judge<'n, F> {
 pub(crate) fn arguments<'t, T: Structure<'t>>(
     names: &Names,
     items: &[T],
-    around: Around,
+    context: NameContext,
     before: &[&'t str],
     depth: usize,
 ) -> Vec<Option<Hidden>> {
     let nothing = || vec![None; items.len()];
-    if around.class.is_secret() {
+    if context.class.is_secret() {
         return nothing();
     }
     let text = |item: &T| match item.scalar() {
@@ -220,13 +220,13 @@ pub(crate) fn arguments<'t, T: Structure<'t>>(
 pub(crate) fn scalar_hidden(
     names: &Names,
     scalar: Scalar<'_>,
-    around: Around,
+    context: NameContext,
     depth: usize,
 ) -> Hidden {
     match scalar {
-        Scalar::Text(text) if value::is_secret(around.class, text) => Hidden::Whole,
+        Scalar::Text(text) if value::is_secret(context.class, text) => Hidden::Whole,
         Scalar::Text(text) => scan::text(names, text, depth),
-        Scalar::Number if around.class == NameClass::Secret => Hidden::Whole,
+        Scalar::Number if context.class == NameClass::Secret => Hidden::Whole,
         Scalar::Number | Scalar::Other => Hidden::Nothing,
     }
 }

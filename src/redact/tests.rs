@@ -282,6 +282,54 @@ const CASES: &[(&str, &str)] = &[
         "--tokenizer x --tokenizer-mode=auto",
     ),
     ("name: a\nsecret:\n  name: b", "name: a\nsecret:\n  name: b"),
+    (
+        "curl -u bob:abc https://x.example.com",
+        "curl -u bob:[redacted] https://x.example.com",
+    ),
+    (
+        "TOKEN=$(curl -u bob:abc https://x.example.com)",
+        "TOKEN=$(curl -u bob:[redacted] https://x.example.com)",
+    ),
+    (
+        "# it's docker login -u svc -p abc\nexec app",
+        "# it's docker login -u svc -p [redacted]\nexec app",
+    ),
+    (
+        "echo hunter2 | docker login -u svc --password-stdin r",
+        "echo [redacted] | docker login -u svc --password-stdin r",
+    ),
+    (
+        "mysql -u app -phunter2 models",
+        "mysql -u app -p[redacted] models",
+    ),
+    (
+        "password: |\n  hunter2\nport: 80",
+        "password: |\n  [redacted]\nport: 80",
+    ),
+    (
+        "credentials:\n  basic:\n    p: hunter2\nport: 80",
+        "credentials:\n  basic:\n    p: [redacted]\nport: 80",
+    ),
+    (
+        r#"[{"value":"abc","name":"HF_TOKEN"}]"#,
+        r#"[{"value":"[redacted]","name":"HF_TOKEN"}]"#,
+    ),
+    (
+        "<password>hunter2</password>",
+        "<password>[redacted]</password>",
+    ),
+    (
+        "https://abc@git.example.com/x",
+        "https://[redacted]@git.example.com/x",
+    ),
+    (
+        "app:hunter2@tcp(db:3306)/m",
+        "app:[redacted]@tcp(db:3306)/m",
+    ),
+    (
+        "Server=db;Password=two words;Encrypt=True",
+        "Server=db;Password=[redacted];Encrypt=True",
+    ),
 ];
 
 #[test]

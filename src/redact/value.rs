@@ -162,13 +162,16 @@ fn is_number(value: &str) -> bool {
     value.len() <= MAX_SHOWN && value.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-/// An absolute path, or one below the current or the home directory, whose parts look as if people named them. In base64
-/// there are slashes too.
+/// An absolute path, or one below the current or the home directory, whose parts look as if people named them: in base64
+/// there are slashes too. A path of one part is a word.
 fn is_path(value: &str) -> bool {
     let path = value.strip_prefix("file://").unwrap_or(value);
     let begins = ["/", "./", "../", "~/"];
     let rest = begins.iter().find_map(|begin| path.strip_prefix(begin));
-    rest.is_some_and(|rest| !rest.is_empty() && rest.split('/').all(is_path_part))
+    rest.is_some_and(|rest| {
+        let is_long = rest.contains('/') || rest.bytes().all(|b| b.is_ascii_lowercase());
+        !rest.is_empty() && is_long && rest.split('/').all(is_path_part)
+    })
 }
 
 fn is_path_part(part: &str) -> bool {
@@ -218,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_says_where_a_secret_is_is_shown() {
+    fn references_and_paths_are_shown() {
         for value in [
             "",
             "true",
@@ -238,6 +241,7 @@ mod tests {
             "/run/secrets/api-key",
             "file:///keys/id_ed25519",
             "~/.ssh/id_rsa",
+            "/workspace",
             "[redacted]",
         ] {
             assert!(!is_secret(NameClass::Secret, value), "{value}");
@@ -245,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_a_secret_is_hidden() {
+    fn secrets_are_hidden() {
         for value in [
             "hunter2",
             "12345678",
@@ -253,6 +257,7 @@ mod tests {
             "$(echo hunter2)",
             "$X and hunter2",
             "/aB3dEf9hIjKlMnOp",
+            "/hunter2",
             "/wJalrXUtnFEMI/K7MDENG",
             "5 minutes",
             "1234567d",

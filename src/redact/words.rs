@@ -108,15 +108,12 @@ impl Lists {
         let mut lists = Self::default();
         let mut section = "";
         for line in lines(text) {
-            match line
-                .strip_prefix('[')
-                .and_then(|line| line.strip_suffix(']'))
-            {
-                Some(name) => section = name,
-                None => {
-                    let words = line.split_whitespace();
-                    lists.0.entry(section).or_default().extend(words);
-                }
+            let name = line.strip_prefix('[');
+            if let Some(name) = name.and_then(|line| line.strip_suffix(']')) {
+                section = name;
+            } else {
+                let words = line.split_whitespace();
+                lists.0.entry(section).or_default().extend(words);
             }
         }
         lists

@@ -4,12 +4,12 @@
 //! gone through once more; rather too much of it is hidden than too little.
 
 use super::diff::{self, Segment};
-use super::show::{Shower, Side};
+use super::show::{ChangeRenderer, Side};
 use super::{History, absent, view};
 use crate::json::Value;
 use crate::kinds::Kind;
 use crate::redact::{
-    Around, CHANGED, Hidden, Names, REDACTED, Scalar, Siblings, scalar_hidden, unknown,
+    CHANGED, Hidden, NameContext, Names, REDACTED, Scalar, Siblings, scalar_hidden, unknown,
 };
 use crate::revision::limits::MAX_VALUE;
 use crate::revision::{FieldChange, View};
@@ -33,7 +33,7 @@ pub fn again(
         }
     }
     let mut view = view(kind, object, History::Unknown, names)?;
-    view.changes = Mender::new(object, names).changes(&old.changes);
+    view.changes = ChangeRedactor::new(object, names).changes(&old.changes);
     view.summary = summary(old, names);
     // Changes that were left out then cannot be had back.
     view.truncated |= told && old.truncated;
@@ -41,19 +41,19 @@ pub fn again(
     Some(view)
 }
 
-/// Makes changes anew of which only the state after them is there.
-struct Mender<'n, 'd> {
+/// Redacts changes of which only the state after them is stored.
+struct ChangeRedactor<'n, 'd> {
     object: Value<'d>,
     names: &'n Names,
-    shower: Shower<'n, 'd>,
+    renderer: ChangeRenderer<'n, 'd>,
 }
 
-impl<'n, 'd> Mender<'n, 'd> {
+impl<'n, 'd> ChangeRedactor<'n, 'd> {
     fn new(object: Value<'d>, names: &'n Names) -> Self {
         Self {
             object,
             names,
-            shower: Shower::new(names, [None, Some(object)]),
+            renderer: ChangeRenderer::new(names, [None, Some(object)]),
         }
     }
 
@@ -79,9 +79,9 @@ impl<'n, 'd> Mender<'n, 'd> {
         let Some((path, value)) = find(self.object, path) else {
             return self.shown_before(text, path).text;
         };
-        let shown = self.shower.side(1, &path, value, before).text;
+        let shown = self.renderer.side(1, &path, value, before).text;
         let shown = cut(&visible(&shown), MAX_VALUE).into_owned();
-        // What it was before is hidden already, so that it was another one can be known only from the view.
+        // The old value is hidden already: only the old view tells that the secret changed.
         if text.contains(CHANGED) {
             shown.replace(REDACTED, CHANGED)
         } else {
@@ -89,8 +89,8 @@ impl<'n, 'd> Mender<'n, 'd> {
         }
     }
 
-    /// A side of which only the text is there. The path tells what was around it; where that is not enough, it is hidden
-    /// when it could be a secret.
+    /// A side of which only the text is stored. Its context follows from the path; where that is not enough, the side is
+    /// hidden when it could be a secret.
     fn shown_before(&self, text: &str, path: &str) -> Side {
         let hidden = self.hidden(text, path);
         Side {
@@ -103,8 +103,8 @@ impl<'n, 'd> Mender<'n, 'd> {
         if text == REDACTED || text == CHANGED {
             return Hidden::Nothing;
         }
-        if around(path, self.names).is_secret() {
-            return scalar_hidden(self.names, Scalar::Text(text), around(path, self.names), 0);
+        if context(path, self.names).is_secret() {
+            return scalar_hidden(self.names, Scalar::Text(text), context(path, self.names), 0);
         }
         let (parent, step) = last(path);
         let is_named = !matches!(last(parent).1, PathStep::Item(item) if is_number(item));
@@ -122,7 +122,7 @@ impl<'n, 'd> Mender<'n, 'd> {
 
     /// A text, an object or a list, perhaps cut off.
     fn structure(&self, text: &str) -> Hidden {
-        scalar_hidden(self.names, Scalar::Text(text), Around::default(), 0)
+        scalar_hidden(self.names, Scalar::Text(text), NameContext::default(), 0)
     }
 }
 
@@ -130,9 +130,9 @@ fn is_number(item: &str) -> bool {
     item.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What the names in a path tell of the value at its end.
-fn around(path: &str, names: &Names) -> Around {
-    let mut around = Around::default();
+/// The context of the value at the end of a path, from the names in the path.
+fn context(path: &str, names: &Names) -> NameContext {
+    let mut context = NameContext::default();
     let mut label = "";
     for part in path.split(['.', '[']) {
         let (key, is_item) = match part.strip_suffix(']') {
@@ -142,11 +142,11 @@ fn around(path: &str, names: &Names) -> Around {
         if is_item {
             label = key;
         } else {
-            around = around.of_field(names, key, &Siblings::named(names, label));
+            context = context.of_field(names, key, &Siblings::named(names, label));
             label = "";
         }
     }
-    around
+    context
 }
 
 /// The summary without numbers of what is called as a secret is.
@@ -311,7 +311,7 @@ mod tests {
         let change = |path: &str, text: &str| {
             let object = Document::parse("{}").expect("JSON");
             let names = names();
-            Mender::new(object.root(), &names)
+            ChangeRedactor::new(object.root(), &names)
                 .shown_before(text, path)
                 .text
         };

@@ -49,7 +49,7 @@ pub struct Deltas<'d> {
     pub list: Vec<Delta<'d>>,
     /// Whether there are more.
     pub truncated: bool,
-    /// The whole objects, before and after, in which the paths begin. What is around a value tells whether it is a secret.
+    /// The whole objects, before and after, in which the paths begin: names around a value tell whether it is a secret.
     pub objects: [Option<Value<'d>>; 2],
 }
 

@@ -5,14 +5,14 @@
 
 use super::diff::{Delta, Segment};
 use crate::json::{Value, write_string};
-use crate::redact::{Around, Hidden, Names, Siblings, Structure, arguments, scalar_hidden};
+use crate::redact::{Hidden, NameContext, Names, Siblings, Structure, arguments, scalar_hidden};
 
 /// More is cut later anyway.
 const ENOUGH: usize = 512;
 const MAX_DEPTH: usize = 16;
 
 /// Shows changes between two objects.
-pub(super) struct Shower<'n, 'd> {
+pub(super) struct ChangeRenderer<'n, 'd> {
     names: &'n Names,
     objects: [Option<Value<'d>>; 2],
     /// The list on each side that was judged last: a list that changes has many changes in it.
@@ -25,10 +25,10 @@ struct JudgedList<'d> {
     items: Vec<Option<Hidden>>,
 }
 
-/// What is known of a value where it stands.
+/// The context of a value at the place where it stands.
 #[derive(Default)]
-struct Surroundings<'d> {
-    around: Around,
+struct ValueContext<'d> {
+    context: NameContext,
     /// The items that stand before it, when it is a list.
     before: Vec<&'d str>,
     /// Its secrets, when it is an argument in a list.
@@ -42,8 +42,8 @@ pub(super) struct Side {
     pub(super) secrets: Vec<String>,
 }
 
-impl<'n, 'd> Shower<'n, 'd> {
-    /// Shows changes between these objects; what is around a value is read there.
+impl<'n, 'd> ChangeRenderer<'n, 'd> {
+    /// Shows changes between these objects, in which the context of each value is read.
     pub(super) fn new(names: &'n Names, objects: [Option<Value<'d>>; 2]) -> Self {
         Self {
             names,
@@ -72,20 +72,20 @@ impl<'n, 'd> Shower<'n, 'd> {
         value: Value<'d>,
         before: &[String],
     ) -> Side {
-        let surroundings = self.surroundings(side, path);
+        let value_context = self.value_context(side, path);
         let mut writer = Writer {
             names: self.names,
             before,
             out: Vec::new(),
             secrets: Vec::new(),
         };
-        match (value.scalar(), surroundings.argument) {
+        match (value.scalar(), value_context.argument) {
             (Some(_), Some(hidden)) => writer.bare(value, &hidden),
             (Some(scalar), None) => {
-                let hidden = scalar_hidden(self.names, scalar, surroundings.around, 0);
+                let hidden = scalar_hidden(self.names, scalar, value_context.context, 0);
                 writer.bare(value, &hidden);
             }
-            (None, _) => writer.value(value, surroundings.around, &surroundings.before, 0),
+            (None, _) => writer.value(value, value_context.context, &value_context.before, 0),
         }
         Side {
             text: String::from_utf8_lossy(&writer.out).into_owned(),
@@ -93,9 +93,9 @@ impl<'n, 'd> Shower<'n, 'd> {
         }
     }
 
-    /// What is around the value at a path, as far as the object is there.
-    fn surroundings(&mut self, side: usize, path: &[Segment<'d>]) -> Surroundings<'d> {
-        let mut found = Surroundings::default();
+    /// The context of the value at a path, as far as the object is there.
+    fn value_context(&mut self, side: usize, path: &[Segment<'d>]) -> ValueContext<'d> {
+        let mut found = ValueContext::default();
         let mut object = self.objects[side];
         for (at, segment) in path.iter().enumerate() {
             let is_last = at + 1 == path.len();
@@ -103,7 +103,7 @@ impl<'n, 'd> Shower<'n, 'd> {
                 Segment::Key(key) => {
                     let above = path[..at].last();
                     let siblings = siblings(self.names, object, above.copied());
-                    found.around = found.around.of_field(self.names, key, &siblings);
+                    found.context = found.context.of_field(self.names, key, &siblings);
                     found.before = siblings.before(key).to_vec();
                     object = object.and_then(|object| object.get(key));
                 }
@@ -128,7 +128,7 @@ impl<'n, 'd> Shower<'n, 'd> {
         path: &[Segment<'d>],
         list: Value<'d>,
         place: usize,
-        found: &Surroundings<'d>,
+        found: &ValueContext<'d>,
     ) -> Option<Hidden> {
         let is_known = self.lists[side]
             .as_ref()
@@ -137,7 +137,7 @@ impl<'n, 'd> Shower<'n, 'd> {
             let items = list.list();
             self.lists[side] = Some(JudgedList {
                 path: path.to_vec(),
-                items: arguments(self.names, &items, found.around, &found.before, 0),
+                items: arguments(self.names, &items, found.context, &found.before, 0),
             });
         }
         self.lists[side].as_ref()?.items.get(place)?.clone()
@@ -188,18 +188,18 @@ impl Writer<'_> {
     }
 
     /// Recursion ends at [`MAX_DEPTH`], output soon after [`ENOUGH`] bytes.
-    fn value(&mut self, value: Value<'_>, around: Around, before: &[&str], depth: usize) {
+    fn value(&mut self, value: Value<'_>, context: NameContext, before: &[&str], depth: usize) {
         if self.out.len() > ENOUGH {
             return;
         }
         if depth == MAX_DEPTH {
             self.out.extend_from_slice("…".as_bytes());
         } else if value.is_object() {
-            self.object(value, around, depth);
+            self.object(value, context, depth);
         } else if value.is_array() {
-            self.list(value, around, before, depth);
+            self.list(value, context, before, depth);
         } else if let Some(scalar) = value.scalar() {
-            let hidden = scalar_hidden(self.names, scalar, around, 0);
+            let hidden = scalar_hidden(self.names, scalar, context, 0);
             self.scalar(value, &hidden);
         }
     }
@@ -216,7 +216,7 @@ impl Writer<'_> {
         write_string(&hidden.show_after(&text, self.before), &mut self.out);
     }
 
-    fn object(&mut self, value: Value<'_>, around: Around, depth: usize) {
+    fn object(&mut self, value: Value<'_>, context: NameContext, depth: usize) {
         let siblings = Siblings::of(self.names, value);
         self.out.push(b'{');
         let fields = value.entries().enumerate();
@@ -226,15 +226,15 @@ impl Writer<'_> {
             }
             write_string(key, &mut self.out);
             self.out.push(b':');
-            let around = around.of_field(self.names, key, &siblings);
-            self.value(field, around, siblings.before(key), depth + 1);
+            let context = context.of_field(self.names, key, &siblings);
+            self.value(field, context, siblings.before(key), depth + 1);
         }
         self.out.push(b'}');
     }
 
-    fn list(&mut self, value: Value<'_>, around: Around, before: &[&str], depth: usize) {
+    fn list(&mut self, value: Value<'_>, context: NameContext, before: &[&str], depth: usize) {
         let items: Vec<_> = value.items().take(ENOUGH).collect();
-        let judged = arguments(self.names, &items, around, before, 0);
+        let judged = arguments(self.names, &items, context, before, 0);
         self.out.push(b'[');
         for (at, (item, hidden)) in items.iter().zip(judged).enumerate() {
             if at > 0 {
@@ -242,7 +242,7 @@ impl Writer<'_> {
             }
             match hidden {
                 Some(hidden) => self.scalar(*item, &hidden),
-                None => self.value(*item, around, &[], depth + 1),
+                None => self.value(*item, context, &[], depth + 1),
             }
         }
         self.out.push(b']');

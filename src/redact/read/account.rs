@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// A shorter password is not told from a tag or a port.
 const SHORTEST: usize = 6;
-/// What is behind the `@` of a digest of an image.
+/// The digest of an image begins like this behind its `@`.
 const DIGEST: &str = "sha";
 const ORACLE: &str = "jdbc:oracle:";
 

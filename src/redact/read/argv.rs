@@ -23,18 +23,28 @@ struct Pending {
 #[derive(Clone, Copy, Default)]
 struct Command<'t> {
     tool: Option<&'t Tool>,
-    /// Whether its verb was read, or it needs none.
-    is_entered: bool,
+    stage: Stage,
     /// The number of arguments behind the verb.
     place: usize,
     /// Whether the letter that makes the last argument a secret was read.
     is_last_secret: bool,
-    /// Whether it is a shell, and whether the next argument is its script.
-    is_shell: bool,
-    is_script_next: bool,
 }
 
-/// Shells take a script behind a flag that ends in this.
+/// How far a command is read.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    /// No tool was read, or its verb comes yet.
+    #[default]
+    Start,
+    /// The next item is an argument behind the verb.
+    Arguments,
+    /// A shell was read.
+    Shell,
+    /// The next item is the script of a shell.
+    Script,
+}
+
+/// A flag of a shell that ends in this has a script behind it.
 const SCRIPT: char = 'c';
 const SHELLS: &[&str] = &["sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"];
 
@@ -79,11 +89,14 @@ impl Arguments<'_> {
         {
             return hidden;
         }
-        if std::mem::take(&mut self.command.is_script_next) {
+        if self.command.stage == Stage::Script {
+            self.command.stage = Stage::Shell;
             return self.text(item);
         }
         if is_flag(item) {
-            self.command.is_script_next = self.command.is_shell && item.ends_with(SCRIPT);
+            if self.command.stage == Stage::Shell && item.ends_with(SCRIPT) {
+                self.command.stage = Stage::Script;
+            }
             return self.flag(item);
         }
         if let Some(start) = self.assigned(item) {
@@ -145,7 +158,8 @@ impl Arguments<'_> {
 
     /// The secret behind a flag that holds one by the custom of the tool.
     fn flag_of_tool(&mut self, item: &str) -> Option<Hidden> {
-        let tool = self.command.tool.filter(|_| self.command.is_entered)?;
+        let is_entered = self.command.stage == Stage::Arguments;
+        let tool = self.command.tool.filter(|_| is_entered)?;
         let letters = item.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
         if let (Some(last), Some(letters)) = (tool.last, letters) {
             self.command.is_last_secret |= letters.contains(last);
@@ -200,8 +214,10 @@ impl Arguments<'_> {
             self.command = Command::default();
             return self.text(item);
         }
-        if !command.is_entered {
-            self.command.is_entered = tool.verbs.contains(&item);
+        if command.stage == Stage::Start {
+            if tool.verbs.contains(&item) {
+                self.command.stage = Stage::Arguments;
+            }
             return self.text(item);
         }
         self.command.place += 1;
@@ -226,14 +242,19 @@ impl Arguments<'_> {
         let name = item.rsplit('/').next().unwrap_or(item);
         if SHELLS.contains(&name) {
             self.command = Command {
-                is_shell: true,
+                stage: Stage::Shell,
                 ..Command::default()
             };
         }
         if let Some(tool) = TOOLS.find(item) {
+            let needs_verb = !tool.verbs.is_empty();
             self.command = Command {
                 tool: Some(tool),
-                is_entered: tool.verbs.is_empty(),
+                stage: if needs_verb {
+                    Stage::Start
+                } else {
+                    Stage::Arguments
+                },
                 ..Command::default()
             };
         }
@@ -250,8 +271,8 @@ impl Arguments<'_> {
 
     /// The rest of the item is a secret.
     fn rest(&self, item: &str, start: usize) -> Hidden {
-        let mut parts = vec![start..item.len()];
-        parts.extend(self.text(&item[..start]).ranges(item));
+        let mut parts = self.text(&item[..start]).ranges(&item[..start]);
+        parts.push(start..item.len());
         Hidden::parts(parts)
     }
 

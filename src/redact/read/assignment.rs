@@ -12,7 +12,7 @@ use crate::redact::value::expansion;
 use crate::redact::words::URLS;
 use std::ops::Range;
 
-/// What may close a name: quotes, perhaps escaped, and brackets, as in `environ["NAME"] = "value"`.
+/// Signs that close a name: quotes, perhaps escaped, and brackets, as in `environ["NAME"] = "value"`.
 const CLOSING: &[u8] = b"\\\"'])";
 
 /// A name, and the sign behind it.
@@ -100,7 +100,7 @@ impl Assignment {
     fn is_url(&self, text: &str, behind: usize) -> bool {
         self.is_colon(text)
             && (text[behind..].starts_with("//") || byte_before(text, self.name.start) == b'/')
-            && !(self.closed > self.name.end)
+            && self.closed == self.name.end
     }
 
     /// Whether nothing is assigned: in a shell `NAME= x` gives nothing to NAME.
@@ -174,9 +174,8 @@ impl Assignment {
             quote @ (b'"' | b'\'') if Some(quote) != self.quote || escapes > 0 => {
                 Some(self.quoted(text, start, escapes, quote))
             }
-            b'{' | b'[' => None,
             b'|' | b'>' if self.is_colon(text) => None,
-            b'\n' | b'\r' | 0 => None,
+            b'{' | b'[' | b'\n' | b'\r' | 0 => None,
             _ => Some(start..self.end(text, start)),
         }
     }
@@ -227,13 +226,13 @@ impl Assignment {
         self.word_end(text, start)
     }
 
-    /// The end of a word: a space, a semicolon, or the quote that was open before it.
+    /// The end of a word: a space, or the quote that was open before it. Semicolons end commands at the end of a word; within
+    /// it they are of the password.
     fn word_end(&self, text: &str, start: usize) -> usize {
         let start = start + expansion(&text[start..]);
-        let end = skip_while(text, start, |byte| {
-            !byte.is_ascii_whitespace() && byte != b';'
-        });
-        self.before_quote(text, start..end)
+        let end = skip_while(text, start, |byte| !byte.is_ascii_whitespace());
+        let word = text[start..end].trim_end_matches(';');
+        self.before_quote(text, start..start + word.len())
     }
 
     /// The end of a part, or the quote in it that closes what was open before it.

@@ -129,7 +129,7 @@ impl<'t> Block<'t> {
         Node::Object(fields)
     }
 
-    /// What stands below a line that ends with its key: deeper lines, or items of the same column.
+    /// The value below a line that ends with its key: deeper lines, or items of the same column.
     fn child_of_field(&mut self, column: usize, level: usize) -> Node<'t> {
         match self.current() {
             Some(line) if line.column == column && is_item(self.content(line)) => {

@@ -1,4 +1,5 @@
-//! Headers of HTTP that prove who asks: `Authorization: scheme credential`, and a scheme with its credential alone. Pure.
+//! Headers of HTTP that authenticate a request: `Authorization: scheme credential`, and a scheme with its credential
+//! alone. Pure.
 
 use crate::redact::lex::{
     byte, byte_before, closing, escapes, is_of_name, line_end, skip, skip_while,
@@ -7,10 +8,10 @@ use crate::redact::name::NameClass;
 use crate::redact::scan::Scan;
 use crate::redact::words::VALUES;
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use std::ops::Range;
 
-/// What follows the word Bearer is a credential when it is so long.
+/// A word behind Bearer is a credential when it is so long.
 const SHORTEST: usize = 8;
 /// A space in a URL.
 const SPACE: &str = "%20";
@@ -24,11 +25,14 @@ pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
             at += 1;
             continue;
         }
-        let word = text[at..end].to_ascii_lowercase();
-        let hidden = match &*word {
-            "authorization" | "proxy-authorization" => authorization(scan, end, found),
-            "bearer" | "basic" => alone(scan, &word, end, found),
-            _ => None,
+        let word = &text[at..end];
+        let is = |name: &str| word.eq_ignore_ascii_case(name);
+        let hidden = if is("authorization") || is("proxy-authorization") {
+            authorization(scan, end, found)
+        } else if is("bearer") || is("basic") {
+            alone(scan, is("basic"), end, found)
+        } else {
+            None
         };
         at = hidden.unwrap_or(end);
     }
@@ -79,7 +83,12 @@ fn scheme(value: &str) -> usize {
 }
 
 /// The credential behind `Bearer` or `Basic` that stands without its header.
-fn alone(scan: Scan<'_>, word: &str, end: usize, found: &mut Vec<Range<usize>>) -> Option<usize> {
+fn alone(
+    scan: Scan<'_>,
+    is_basic: bool,
+    end: usize,
+    found: &mut Vec<Range<usize>>,
+) -> Option<usize> {
     let text = scan.text;
     let start = if text[end..].starts_with(SPACE) {
         end + SPACE.len()
@@ -92,12 +101,11 @@ fn alone(scan: Scan<'_>, word: &str, end: usize, found: &mut Vec<Range<usize>>) 
     let is_of_credential = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
     let stop = skip_while(text, start, is_of_credential);
     let credential = &text[start..stop];
-    let is_one = match word {
-        "basic" => is_account(credential),
-        _ => {
-            let lower = credential.to_ascii_lowercase();
-            credential.len() >= SHORTEST && !VALUES.prose.contains(&*lower)
-        }
+    let is_one = if is_basic {
+        is_account(credential)
+    } else {
+        let lower = credential.to_ascii_lowercase();
+        credential.len() >= SHORTEST && !VALUES.prose.contains(&*lower)
     };
     if is_one {
         found.push(start..stop);
@@ -108,7 +116,7 @@ fn alone(scan: Scan<'_>, word: &str, end: usize, found: &mut Vec<Range<usize>>) 
 /// Whether this is `user:password` in base64.
 fn is_account(credential: &str) -> bool {
     credential.len() >= SHORTEST
-        && BASE64_STANDARD
-            .decode(credential)
+        && BASE64_STANDARD_NO_PAD
+            .decode(credential.trim_end_matches('='))
             .is_ok_and(|account| account.contains(&b':'))
 }

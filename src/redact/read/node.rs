@@ -5,10 +5,10 @@ use crate::redact::hidden::Hidden;
 use crate::redact::lex::Piece;
 use crate::redact::name::NameClass;
 use crate::redact::scan::Scan;
-use crate::redact::structure::{Around, Judge, Scalar, Structure};
+use crate::redact::structure::{Judge, NameContext, Scalar, Structure};
 use std::ops::Range;
 
-/// What is nested deeper is read as text.
+/// A structure that is nested deeper is read as text.
 pub(super) const MAX_LEVELS: usize = 48;
 
 /// A part of a structure.
@@ -60,7 +60,7 @@ impl<'t> Structure<'t> for &'t Node<'t> {
 
 /// Judges a structure, and adds the places of its secrets.
 pub(super) fn judge(scan: Scan<'_>, node: &Node<'_>, found: &mut Vec<Range<usize>>) {
-    judge_within(scan, node, Around::default(), found);
+    judge_within(scan, node, NameContext::default(), found);
 }
 
 /// Judges the object or list in brackets that begins at a place, below a name of a class, and returns the place behind it;
@@ -73,11 +73,16 @@ pub(super) fn read_below(
 ) -> Option<usize> {
     let mut flow = Flow::new(scan.text, at);
     let node = flow.value();
-    judge_within(scan, &node, Around::below(class), found);
+    judge_within(scan, &node, NameContext::below(class), found);
     flow.is_closed.then_some(flow.at)
 }
 
-fn judge_within(scan: Scan<'_>, node: &Node<'_>, around: Around, found: &mut Vec<Range<usize>>) {
+fn judge_within(
+    scan: Scan<'_>,
+    node: &Node<'_>,
+    context: NameContext,
+    found: &mut Vec<Range<usize>>,
+) {
     let mut judge = Judge::new(
         scan.names,
         scan.depth + 1,
@@ -88,5 +93,5 @@ fn judge_within(scan: Scan<'_>, node: &Node<'_>, around: Around, found: &mut Vec
             }
         },
     );
-    judge.judge(node, around, &[]);
+    judge.judge(node, context, &[]);
 }

@@ -10,6 +10,8 @@ use crate::redact::scan::Scan;
 use crate::redact::value::is_secret;
 use std::ops::Range;
 
+/// Comments and expansions within each other are read so deep.
+const MAX_LEVELS: usize = 4;
 /// Commands that print their arguments.
 const PRINTERS: &[&str] = &["echo", "printf"];
 /// Words that may stand before the name of a command.
@@ -31,7 +33,7 @@ struct Command<'t> {
     is_piped: bool,
 }
 
-/// What stands between two words.
+/// An operator between two words.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sign {
     Write,
@@ -43,10 +45,21 @@ enum Sign {
 }
 
 pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
-    let commands = Lexer::new(scan.text).commands();
-    for (at, command) in commands.iter().enumerate() {
-        let next = commands.get(at + 1).filter(|_| command.is_piped);
+    read_lines(scan, 0..scan.text.len(), 0, found);
+}
+
+/// Reads the commands of a part of the text, and those of comments and expansions in it.
+fn read_lines(scan: Scan<'_>, part: Range<usize>, level: usize, found: &mut Vec<Range<usize>>) {
+    let mut lexer = Lexer::new(&scan.text[..part.end], part.start);
+    lexer.read();
+    for (at, command) in lexer.commands.iter().enumerate() {
+        let next = lexer.commands.get(at + 1).filter(|_| command.is_piped);
         judge(scan, command, next, found);
+    }
+    if level < MAX_LEVELS {
+        for inner in lexer.inner {
+            read_lines(scan, inner, level + 1, found);
+        }
     }
 }
 
@@ -58,7 +71,7 @@ fn judge(
 ) {
     let words: Vec<&str> = command.words.iter().map(|word| &*word.text).collect();
     let mut hidden = argv::read(scan.names, &[], &words, scan.depth + 1);
-    let is_printed = next.is_some_and(|next| next.reads_secret())
+    let is_printed = next.is_some_and(Command::reads_secret)
         || command
             .target
             .as_deref()
@@ -123,22 +136,26 @@ struct Lexer<'t> {
     documents: Vec<String>,
     /// Whether quotes of a sort are not closed any more.
     unclosed: [bool; 2],
+    /// The insides of comments and of `$(command)`, which are read as lines of their own.
+    inner: Vec<Range<usize>>,
 }
 
 impl<'t> Lexer<'t> {
-    fn new(text: &'t str) -> Self {
+    fn new(text: &'t str, at: usize) -> Self {
         Self {
             text,
-            at: 0,
+            at,
             commands: Vec::new(),
             command: Command::default(),
             sign: None,
             documents: Vec::new(),
             unclosed: [false; 2],
+            inner: Vec::new(),
         }
     }
 
-    fn commands(mut self) -> Vec<Command<'t>> {
+    /// Reads all commands.
+    fn read(&mut self) {
         while self.at < self.text.len() {
             if let Some((sign, length)) = self.next_sign() {
                 self.take_sign(sign, length);
@@ -151,13 +168,19 @@ impl<'t> Lexer<'t> {
                     }
                     b' ' | b'\t' | b'\r' => self.at += 1,
                     b'\\' if byte(self.text, self.at + 1) == b'\n' => self.at += 2,
-                    b'#' if self.sign.is_none() => self.at = line_end(self.text, self.at),
+                    b'#' if self.sign.is_none() => self.comment(),
                     _ => self.word(),
                 }
             }
         }
         self.end(false);
-        self.commands
+    }
+
+    /// Passes a comment: an apostrophe in it begins no quotation outside of it.
+    fn comment(&mut self) {
+        let end = line_end(self.text, self.at);
+        self.inner.push(self.at + 1..end);
+        self.at = end;
     }
 
     /// The sign at this place, and its length.
@@ -175,6 +198,7 @@ impl<'t> Lexer<'t> {
             (b"|", Sign::Pipe),
             (b";", Sign::End),
             (b"&", Sign::End),
+            (b"`", Sign::End),
             (b"(", Sign::End),
             (b")", Sign::End),
         ];
@@ -262,6 +286,7 @@ impl<'t> Lexer<'t> {
             b'(' => (b'(', b')'),
             _ => (b'{', b'}'),
         };
+        let start = self.at + 2;
         let mut depth = 0_usize;
         let end = line_end(self.text, self.at);
         while self.at < end {
@@ -272,6 +297,9 @@ impl<'t> Lexer<'t> {
             } else if found == close {
                 depth = depth.saturating_sub(1);
                 if depth == 0 {
+                    if open == b'(' {
+                        self.inner.push(start..self.at - 1);
+                    }
                     return;
                 }
             }
