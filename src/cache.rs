@@ -25,7 +25,9 @@ use crate::client::page::has_status;
 use crate::metrics::{self, Metrics};
 use crate::observe::Observer;
 use crate::record::Archive;
+use crate::redact::Names;
 use crate::revision::{Phase, Revision};
+use crate::view::judged;
 use crate::watch::Heads;
 use crate::workload::Head;
 use age::Age;
@@ -160,16 +162,24 @@ pub struct Cache {
     identity: Arc<Identity>,
     /// Hears of everything that comes and goes.
     observer: Observer,
+    /// By these the texts of Revisions are judged that an older Revisor stored.
+    names: Arc<Names>,
     metrics: Metrics,
 }
 
 impl Cache {
     /// An empty cache.
-    pub fn new(identity: Identity, observer: Observer, metrics: &Metrics) -> Self {
+    pub fn new(
+        identity: Identity,
+        observer: Observer,
+        names: Arc<Names>,
+        metrics: &Metrics,
+    ) -> Self {
         Self {
             index: Arc::default(),
             identity: Arc::new(identity),
             observer,
+            names,
             metrics: metrics.clone(),
         }
     }
@@ -210,10 +220,11 @@ impl Cache {
                 fill.fresh = Some(self.update(|index| index.successor()));
             }
             Event::Listed(revision) => {
+                let shown = judged(&revision, &self.names);
                 let put = fill
                     .fresh
                     .get_or_insert_default()
-                    .put(&revision, &self.identity);
+                    .put(&shown, &self.identity);
                 self.observe(put, &revision);
             }
             Event::Complete => {
@@ -226,7 +237,8 @@ impl Cache {
                 ready.send_replace(true);
             }
             Event::Put(revision) => {
-                let put = self.update(|index| index.put(&revision, &self.identity));
+                let shown = judged(&revision, &self.names);
+                let put = self.update(|index| index.put(&shown, &self.identity));
                 self.observe(put, &revision);
             }
             Event::Gone(revision) => {
@@ -245,7 +257,8 @@ impl Cache {
         }
     }
 
-    /// Hands a Revision on to the observer, unless it is not shown.
+    /// Hands a Revision on to the observer, unless it is not shown. The observer takes it as it is stored, so that it
+    /// writes a message again that shows a secret there.
     fn observe(&self, shown: bool, revision: &Revision) {
         static WARNED: Once = Once::new();
         if shown {

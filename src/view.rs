@@ -8,11 +8,13 @@ mod components;
 pub mod diff;
 mod pod;
 mod show;
+mod stored;
 mod summary;
 
 pub use again::again;
 pub use components::SHAPE;
 pub use pod::POOL_LABELS;
+pub use stored::judged;
 
 pub use crate::revision::limits::{MAX_IMAGES, MAX_VIEW as MAX_BYTES};
 

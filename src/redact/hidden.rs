@@ -35,6 +35,22 @@ impl Hidden {
         }
     }
 
+    /// Those of the part of the text that begins at `start` and is so long.
+    pub(crate) fn behind(&self, start: usize, length: usize) -> Self {
+        match self {
+            Self::Parts(parts) => {
+                let within = |at: usize| at.saturating_sub(start).min(length);
+                let parts = parts.iter();
+                Self::parts(
+                    parts
+                        .map(|part| within(part.start)..within(part.end))
+                        .collect(),
+                )
+            }
+            whole => whole.clone(),
+        }
+    }
+
     /// The hidden parts of the text.
     pub(crate) fn ranges(&self, text: &str) -> Vec<Range<usize>> {
         match self {

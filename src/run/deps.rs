@@ -64,7 +64,8 @@ impl Deps {
         let metrics = Metrics::new();
         let identity = identity(&config, &clients.call).await;
         let observer = observer(args, &config);
-        let cache = Cache::new(identity, observer.clone(), &metrics);
+        let names = Arc::new(config.settings.names.clone());
+        let cache = Cache::new(identity, observer.clone(), names, &metrics);
         let room = Room::default();
         let share = usize::from(args.writers);
         let queue = Queue::new(args.queue_bytes.0, share, room.clone(), &metrics);

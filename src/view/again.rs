@@ -33,7 +33,7 @@ pub fn again(
         }
     }
     let mut view = view(kind, object, History::Unknown, names)?;
-    view.changes = ChangeRedactor::new(object, names).changes(&old.changes);
+    view.changes = ChangeRedactor::new(object, &old.changes, names).changes();
     view.summary = summary(old, names);
     // Changes that were left out then cannot be had back.
     view.truncated |= told && old.truncated;
@@ -42,28 +42,43 @@ pub fn again(
 }
 
 /// Redacts changes of which only the state after them is stored.
-struct ChangeRedactor<'n, 'd> {
+pub(super) struct ChangeRedactor<'n, 'd> {
     object: Value<'d>,
     names: &'n Names,
     renderer: ChangeRenderer<'n, 'd>,
+    /// All changes, of which one may tell how another one is judged.
+    all: &'d [FieldChange],
+}
+
+/// One side of a change, in text.
+type SideOf = fn(&FieldChange) -> Option<&str>;
+
+fn old_side(change: &FieldChange) -> Option<&str> {
+    change.from.as_deref()
+}
+
+fn new_side(change: &FieldChange) -> Option<&str> {
+    change.to.as_deref()
 }
 
 impl<'n, 'd> ChangeRedactor<'n, 'd> {
-    fn new(object: Value<'d>, names: &'n Names) -> Self {
+    /// The object is that of the state after the changes.
+    pub(super) fn new(object: Value<'d>, all: &'d [FieldChange], names: &'n Names) -> Self {
         Self {
             object,
             names,
             renderer: ChangeRenderer::new(names, [None, Some(object)]),
+            all,
         }
     }
 
-    fn changes(&mut self, changes: &[FieldChange]) -> Vec<FieldChange> {
-        changes.iter().map(|change| self.change(change)).collect()
+    pub(super) fn changes(&mut self) -> Vec<FieldChange> {
+        self.all.iter().map(|change| self.change(change)).collect()
     }
 
     fn change(&mut self, change: &FieldChange) -> FieldChange {
         let from = change.from.as_deref();
-        let from = from.map(|text| self.shown_before(text, &change.path));
+        let from = from.map(|text| self.shown_alone(text, &change.path, old_side));
         let before = from.as_ref().map_or(&[][..], |from| &from.secrets);
         let to = change.to.as_deref();
         let to = to.map(|text| self.shown_after(text, &change.path, before));
@@ -77,7 +92,7 @@ impl<'n, 'd> ChangeRedactor<'n, 'd> {
     /// The new side, which is read in the object.
     fn shown_after(&mut self, text: &str, path: &str, before: &[String]) -> String {
         let Some((path, value)) = find(self.object, path) else {
-            return self.shown_before(text, path).text;
+            return self.shown_alone(text, path, new_side).text;
         };
         let shown = self.renderer.side(1, &path, value, before).text;
         let shown = cut(&visible(&shown), MAX_VALUE).into_owned();
@@ -91,15 +106,15 @@ impl<'n, 'd> ChangeRedactor<'n, 'd> {
 
     /// A side of which only the text is stored. Its context follows from the path; where that is not enough, the side is
     /// hidden when it could be a secret.
-    fn shown_before(&self, text: &str, path: &str) -> Side {
-        let hidden = self.hidden(text, path);
+    fn shown_alone(&self, text: &str, path: &str, side: SideOf) -> Side {
+        let hidden = self.hidden(text, path, side);
         Side {
             text: hidden.show(text).into_owned(),
             secrets: hidden.secrets(text).map(str::to_owned).collect(),
         }
     }
 
-    fn hidden(&self, text: &str, path: &str) -> Hidden {
+    fn hidden(&self, text: &str, path: &str, side: SideOf) -> Hidden {
         if text == REDACTED || text == CHANGED {
             return Hidden::Nothing;
         }
@@ -107,6 +122,9 @@ impl<'n, 'd> ChangeRedactor<'n, 'd> {
             return scalar_hidden(self.names, Scalar::Text(text), context(path, self.names), 0);
         }
         let (parent, step) = last(path);
+        if step == PathStep::Key("args") && text.starts_with('[') {
+            return self.arguments(text, parent, side);
+        }
         let is_named = !matches!(last(parent).1, PathStep::Item(item) if is_number(item));
         let is_known = match step {
             PathStep::Key("value") => is_named,
@@ -117,6 +135,39 @@ impl<'n, 'd> ChangeRedactor<'n, 'd> {
             self.structure(text)
         } else {
             unknown(self.names, text)
+        }
+    }
+
+    /// The arguments of a container, perhaps cut off, which are judged with the command before them.
+    fn arguments(&self, text: &str, container: &str, side: SideOf) -> Hidden {
+        let Some(command) = self.command(container, side) else {
+            return Hidden::Whole;
+        };
+        let before = format!("{{\"command\":{command},\"args\":");
+        self.structure(&format!("{before}{text}}}"))
+            .behind(before.len(), text.len())
+    }
+
+    /// The command of a container, as JSON; none when it is not known.
+    fn command(&self, container: &str, side: SideOf) -> Option<String> {
+        let path = format!("{container}.command");
+        let is_part = |change: &&FieldChange| {
+            change
+                .path
+                .strip_prefix(&*path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+        };
+        match self.all.iter().find(is_part) {
+            Some(change) if change.path == path => {
+                let text = side(change).unwrap_or("[]");
+                serde_json::from_str::<Vec<String>>(text).ok()?;
+                Some(text.to_owned())
+            }
+            Some(_) => None,
+            None => {
+                let found = find(self.object, &path).map(|(_, command)| command.canonical());
+                Some(found.unwrap_or_else(|| "[]".to_owned()))
+            }
         }
     }
 
@@ -150,7 +201,7 @@ fn context(path: &str, names: &Names) -> NameContext {
 }
 
 /// The summary without numbers of what is called as a secret is.
-fn summary(old: &View, names: &Names) -> String {
+pub(super) fn summary(old: &View, names: &Names) -> String {
     let words = old.summary.split(", ").map(|word| {
         let numbered = word.rsplit_once(' ').filter(|(_, end)| end.contains('→'));
         match numbered {
@@ -311,8 +362,8 @@ mod tests {
         let change = |path: &str, text: &str| {
             let object = Document::parse("{}").expect("JSON");
             let names = names();
-            ChangeRedactor::new(object.root(), &names)
-                .shown_before(text, path)
+            ChangeRedactor::new(object.root(), &[], &names)
+                .shown_alone(text, path, old_side)
                 .text
         };
         for (path, text, expected) in [

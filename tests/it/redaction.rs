@@ -9,6 +9,7 @@ mod check;
 mod corpus;
 mod fill;
 mod manifest;
+mod older;
 mod record;
 mod serve;
 mod table;

@@ -8,6 +8,8 @@ use crate::redact::value;
 use crate::redact::words::URLS;
 use std::ops::Range;
 
+/// Stands at the end of a text that was cut off.
+const CUT: char = '…';
 /// A longer scheme is none.
 const MAX_SCHEME: usize = 24;
 
@@ -21,7 +23,7 @@ pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
         let host = match user_end(text, start, &mut without_user) {
             Some(end) => {
                 user(scan, sign, start..end, found);
-                end + 1
+                end + text[end..].chars().next().map_or(0, char::len_utf8)
             }
             None => start,
         };
@@ -34,7 +36,8 @@ fn is_of_url(byte: u8) -> bool {
     !byte.is_ascii_whitespace() && !b"\"'`<>\\".contains(&byte)
 }
 
-/// The `@` behind the user. A password may have slashes in it: then a colon without a port is before them.
+/// The `@` behind the user. A password may have slashes in it: then a colon without a port is before them. In a text that
+/// was cut off the `@` may be gone.
 fn user_end(text: &str, start: usize, without_user: &mut usize) -> Option<usize> {
     let end = skip_while(text, start, |byte| {
         is_of_url(byte) && !b"/?#".contains(&byte)
@@ -44,7 +47,11 @@ fn user_end(text: &str, start: usize, without_user: &mut usize) -> Option<usize>
         return Some(start + sign);
     }
     let (_, password) = authority.split_once(':')?;
+    let password = password.trim_end_matches(CUT);
     let is_port = password.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_port && authority.ends_with(CUT) {
+        return Some(end - CUT.len_utf8());
+    }
     if (is_port && !password.is_empty()) || authority.starts_with('[') || start < *without_user {
         return None;
     }

@@ -108,6 +108,44 @@ fn changes(workload: &Workload) -> impl Iterator<Item = Change> {
 /// The view of the last of two states, made anew from a view that hides nothing, without the state before: as
 /// `revisor reindex` mends Revisions whose neighbours are gone.
 pub fn reindexed(kind: &Kind, before: &Value, after: &Value) -> View {
+    let shown = bare_view(before, after);
+    let after = after.to_string();
+    let after = Document::parse(&after).expect("JSON");
+    again(kind, after.root(), None, &shown, &Names::default()).expect("a view")
+}
+
+/// The view of the last of two states, as an extractor would make it that knows no secrets.
+pub fn bare_view(before: &Value, after: &Value) -> View {
+    let container = &after["spec"]["template"]["spec"]["containers"][0];
+    let texts = |field: &str| -> Vec<String> {
+        let items = container[field].as_array().into_iter().flatten();
+        let items = items.filter_map(Value::as_str);
+        items
+            .map(|item| cut(item, limits::MAX_ITEM).into_owned())
+            .collect()
+    };
+    let variables = container["env"].as_array().into_iter().flatten();
+    let env = variables.map(|variable| {
+        let text = |field: &str| variable[field].as_str().unwrap_or_default();
+        format!("{}={}", text("name"), cut(text("value"), limits::MAX_ITEM))
+    });
+    View {
+        version: 1,
+        summary: "changed".to_owned(),
+        changes: bare_changes(before, after),
+        images: container["image"]
+            .as_str()
+            .map(str::to_owned)
+            .into_iter()
+            .collect(),
+        command: texts("command"),
+        args: texts("args"),
+        env: env.collect(),
+        ..View::default()
+    }
+}
+
+fn bare_changes(before: &Value, after: &Value) -> Vec<FieldChange> {
     let before = before.to_string();
     let after = after.to_string();
     let before = Document::parse(&before).expect("JSON");
@@ -125,9 +163,5 @@ pub fn reindexed(kind: &Kind, before: &Value, after: &Value) -> View {
         from: side(delta.from),
         to: side(delta.to),
     });
-    let shown = View {
-        changes: changes.collect(),
-        ..View::default()
-    };
-    again(kind, after.root(), None, &shown, &Names::default()).expect("a view")
+    changes.collect()
 }

@@ -37,7 +37,7 @@ impl Served {
             tenant: 1,
             cluster: Uuid::nil(),
         };
-        let cache = Cache::new(identity, Observer::none(), &metrics);
+        let cache = Cache::new(identity, Observer::none(), Arc::default(), &metrics);
         let ready = Readiness::default();
         let gate = ready.gate("cache");
         let mut filled = gate.subscribe();
@@ -73,10 +73,18 @@ impl Served {
     pub async fn outputs(&self, workload: Uuid, generation: i64) -> Vec<(&'static str, Shown)> {
         let mut revision = self.revision(workload, generation).clone();
         revision.spec.snapshot = None;
-        let id = revision.spec.id;
+        let revision = serde_json::to_string(&revision).expect("JSON");
+        let mut outputs = vec![("Revision", Shown::new(revision))];
+        outputs.extend(self.answers(workload, generation).await);
+        outputs
+    }
+
+    /// Every answer of the REST API about a generation.
+    pub async fn answers(&self, workload: Uuid, generation: i64) -> Vec<(&'static str, Shown)> {
+        let id = self.revision(workload, generation).spec.id;
         let whole = format!("/api/revisor/v1/revisions/{id}");
         let contract = format!("/api/v1/workloads/inferences/revisions/{id}");
-        let mut outputs = vec![("Revision", serde_json::to_string(&revision).expect("JSON"))];
+        let mut outputs = Vec::new();
         for (name, path, media) in [
             ("REST", contract, "application/json"),
             ("snapshot", format!("{whole}/snapshot"), "application/json"),
@@ -95,6 +103,17 @@ impl Served {
         }
         let shown = outputs.into_iter();
         shown.map(|(name, text)| (name, Shown::new(text))).collect()
+    }
+
+    /// Every answer of the REST API about a workload as a whole.
+    pub async fn lists(&self, workload: Uuid) -> Vec<(&'static str, Shown)> {
+        let list = format!("/api/v1/workloads/inferences/{workload}/revisions");
+        let history = format!("/api/revisor/v1/workloads/{workload}/revisions");
+        let mut lists = Vec::new();
+        for (name, path) in [("list", list), ("history", history)] {
+            lists.push((name, Shown::new(self.get(&path, "application/json").await)));
+        }
+        lists
     }
 
     /// The snapshot of a generation over REST.
