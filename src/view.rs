@@ -14,7 +14,7 @@ mod summary;
 pub use again::again;
 pub use components::SHAPE;
 pub use pod::POOL_LABELS;
-pub use stored::judged;
+pub use stored::{judged, older_view};
 
 pub use crate::revision::limits::{MAX_IMAGES, MAX_VIEW as MAX_BYTES};
 

@@ -78,8 +78,8 @@ fn hidden<'t>(
     (shown != text).then(|| shown.into_owned())
 }
 
-/// The view, judged again, when an older extractor made it.
-fn older_view(spec: &RevisionSpec, names: &Names) -> Option<View> {
+/// The view, judged again, when an older extractor made it. It is not as complete as one that is made anew.
+pub fn older_view(spec: &RevisionSpec, names: &Names) -> Option<View> {
     let old = spec.view.as_ref().filter(|view| view.version < VERSION)?;
     // Only changes are judged by the names around them, which the snapshot has.
     let stored = spec
