@@ -11,10 +11,12 @@ use revisor::kinds::{Catalogue, Kind};
 use revisor::record::extract::components;
 use revisor::redact::Names;
 use revisor::snapshot::{pack, unpack};
-use revisor::view::{History, complete, view};
+use revisor::view::{History, complete, diff, view};
 use revisor::workload::Resource;
 use serde_json::{Value, json};
+use std::fs;
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,7 +57,7 @@ fn kind(name: &str) -> Arc<Kind> {
         .clone()
 }
 
-/// What the view of an InferenceService may take.
+/// What the view of an InferenceService may take, and that of the median manifest.
 const TARGET: Duration = Duration::from_micros(500);
 
 fn median_of<T>(make: impl Fn() -> T) -> Duration {
@@ -116,5 +118,57 @@ fn views(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, views);
+/// Every manifest of the fixtures and of the cases of redaction whose kind is built in.
+fn manifests() -> Vec<Value> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let read = |path: &Path| -> Value {
+        let text = fs::read_to_string(path).expect("a file");
+        serde_saphyr::from_str(&text).expect("YAML")
+    };
+    let kinds = read(&tests.join("fixtures/kinds.yaml"));
+    let kinds = kinds.as_array().into_iter().flatten();
+    let mut all: Vec<_> = kinds.map(|case| case["manifest"].clone()).collect();
+    for entry in fs::read_dir(tests.join("redaction/cases")).expect("a folder") {
+        all.push(read(&entry.expect("a file").path()));
+    }
+    all
+}
+
+/// What the view of a workload costs that changed in every field, and what it costs to read and write it at all.
+fn costs(manifest: &Value) -> (Duration, Duration) {
+    let name = manifest["kind"].as_str().expect("a kind");
+    let kind = kind(name);
+    let names = Names::default();
+    let text = manifest.to_string();
+    let document = Document::parse(&text).expect("JSON");
+    let before = Document::parse(r#"{"spec":{}}"#).expect("JSON");
+    let file = kind.view.as_ref().expect("a view");
+    let make = || {
+        let deltas = diff::objects(before.root(), document.root());
+        let mut view = view(&kind, document.root(), History::Changed(&deltas), &names)?;
+        complete(&mut view, file, &components(file, &text).ok()?, &names);
+        Some(view)
+    };
+    let copy = || {
+        let value: Value = serde_json::from_str(&text).expect("JSON");
+        value.to_string()
+    };
+    (median_of(make), median_of(copy))
+}
+
+/// The median manifest.
+fn fixtures(_: &mut Criterion) {
+    let (mut views, mut floors): (Vec<_>, Vec<_>) = manifests().iter().map(costs).unzip();
+    views.sort_unstable();
+    floors.sort_unstable();
+    let middle = views.len() / 2;
+    let (view, floor) = (views[middle], floors[middle]);
+    println!(
+        "view of the median of {} manifests: {view:?}; to read and write it as JSON: {floor:?}",
+        views.len()
+    );
+    assert!(view <= TARGET, "{view:?} is more than {TARGET:?}");
+}
+
+criterion_group!(benches, views, fixtures);
 criterion_main!(benches);

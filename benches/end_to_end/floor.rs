@@ -7,9 +7,11 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::StreamExt;
 use http::Request;
+use http::request::Builder;
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::api::WatchEvent;
+use kube::client::Body;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -20,20 +22,36 @@ use tokio::task::JoinSet;
 
 /// Creates every body in `namespace`; returns how many a second.
 pub(crate) async fn creates(client: &Client, namespace: &str, bodies: Vec<String>) -> f64 {
-    let count = bodies.len();
-    let bodies = Arc::new(tokio::sync::Mutex::new(bodies));
+    let create = |body| creation(namespace, body);
+    writes(client, bodies.into_iter().map(create).collect()).await
+}
+
+/// Replaces Revisions by these, which have their resourceVersions; returns how many a second.
+pub(crate) async fn replaces(client: &Client, revisions: &[Value]) -> f64 {
+    let replacement = |revision: &Value| {
+        let meta = |field: &str| revision["metadata"][field].as_str().expect("a name");
+        let collection = collection(meta("namespace"));
+        let request = Request::put(format!("{collection}/{}", meta("name")));
+        with_body(request, revision.to_string())
+    };
+    writes(client, revisions.iter().map(replacement).collect()).await
+}
+
+/// Sends all of these; returns how many a second.
+async fn writes(client: &Client, requests: Vec<Request<Body>>) -> f64 {
+    let count = requests.len();
+    let requests = Arc::new(tokio::sync::Mutex::new(requests));
     let started = std::time::Instant::now();
     let mut tasks = JoinSet::new();
     for _ in 0..CONNECTIONS {
         let client = client.clone();
-        let namespace = namespace.to_owned();
-        let bodies = bodies.clone();
+        let requests = requests.clone();
         tasks.spawn(async move {
             loop {
-                let Some(body) = bodies.lock().await.pop() else {
+                let Some(request) = requests.lock().await.pop() else {
                     return;
                 };
-                create(&client, &namespace, body).await;
+                send(&client, request).await;
             }
         });
     }
@@ -43,14 +61,23 @@ pub(crate) async fn creates(client: &Client, namespace: &str, bodies: Vec<String
     count / started.elapsed().as_secs_f64()
 }
 
-async fn create(client: &Client, namespace: &str, body: String) {
-    let uri = format!(
-        "/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions?fieldValidation=Strict"
-    );
-    let request = Request::post(uri).header("content-type", "application/json");
-    let request = request
-        .body(kube::client::Body::from(body.into_bytes()))
-        .expect("a request");
+fn collection(namespace: &str) -> String {
+    format!("/apis/revisor.dev/v1alpha1/namespaces/{namespace}/revisions")
+}
+
+fn creation(namespace: &str, body: String) -> Request<Body> {
+    let uri = format!("{}?fieldValidation=Strict", collection(namespace));
+    with_body(Request::post(uri), body)
+}
+
+fn with_body(request: Builder, body: String) -> Request<Body> {
+    let request = request.header("content-type", "application/json");
+    request
+        .body(Body::from(body.into_bytes()))
+        .expect("a request")
+}
+
+async fn send(client: &Client, request: Request<Body>) {
     let answer = client.send(request).await.expect("an answer");
     assert!(answer.status().is_success(), "{}", answer.status());
     answer.into_body().collect().await.expect("a body");
@@ -127,7 +154,7 @@ pub(crate) async fn watch_and_post(
         let view = view.clone();
         let place = places.clone().acquire_owned().await.expect("open");
         tokio::spawn(async move {
-            create(&client, &namespace, revision(&raw, &view)).await;
+            send(&client, creation(&namespace, revision(&raw, &view))).await;
             drop(place);
         });
     }

@@ -27,6 +27,7 @@ mod lag;
 mod load;
 mod observe;
 mod outage;
+mod reindex;
 mod serve;
 mod views;
 
@@ -86,6 +87,9 @@ async fn measure(rounds: usize, only: &str) -> bool {
     }
     if wants("views") {
         views::run(rounds, &mut met).await;
+    }
+    if wants("reindex") {
+        reindex::run(rounds, &mut met).await;
     }
     if wants("serve") {
         let most = number("REVISOR_BENCH_REVISIONS").unwrap_or(100_000);

@@ -31,14 +31,14 @@ fn made_older(mut revision: Revision, workload: &Workload, place: &Place) -> Rev
         _ => None,
     };
     revision.status = Some(RevisionStatus {
-        message: message.clone(),
-        conditions: vec![condition(message)],
+        conditions: vec![condition(message.as_deref())],
+        message,
         ..RevisionStatus::default()
     });
     revision
 }
 
-fn condition(message: Option<String>) -> Condition {
+fn condition(message: Option<&str>) -> Condition {
     serde_json::from_value(json!({
         "type": "Ready", "status": "False", "reason": "Waiting", "message": message,
         "lastTransitionTime": "2026-01-02T03:04:06Z",
