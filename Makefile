@@ -56,6 +56,7 @@ bench: ## Speed, as ratios against a floor measured in the same run; fails when 
 ifeq ($(origin BASE),command line)
 	@benches/compare.sh '$(BASE)'
 else
+	cargo bench --locked --bench redact
 	cargo bench --locked --bench view
 	cargo bench --locked --bench end_to_end
 endif

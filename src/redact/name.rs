@@ -56,6 +56,13 @@ pub(super) fn is_place(name: &str) -> bool {
         .is_some_and(|last| NAMES.place.contains(&**last))
 }
 
+/// Whether what is called so says something about a secret: its owner's address, how long it is, where it is.
+pub(super) fn is_about(name: &str) -> bool {
+    words(last_part(name))
+        .last()
+        .is_some_and(|last| NAMES.about.contains(&**last))
+}
+
 /// Whether a flag of this name switches something and takes no value.
 pub(super) fn is_switch(flag: &str) -> bool {
     words(flag)

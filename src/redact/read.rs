@@ -10,6 +10,7 @@ pub(super) mod flow;
 pub(super) mod header;
 pub(super) mod node;
 pub(super) mod pem;
+pub(super) mod prose;
 pub(super) mod setting;
 pub(super) mod shape;
 pub(super) mod shell;

@@ -79,10 +79,21 @@ impl Marks {
 
 /// The secrets of a text.
 pub(super) fn text(names: &Names, text: &str, depth: usize) -> Hidden {
+    marked(names, text, depth, 0)
+}
+
+/// The secrets of a text that is known to be a script of commands, however few signs it has.
+pub(super) fn script(names: &Names, text: &str, depth: usize) -> Hidden {
+    marked(names, text, depth, LINE)
+}
+
+/// The secrets of a text that has these signs beside its own.
+fn marked(names: &Names, text: &str, depth: usize, signs: u16) -> Hidden {
     if text.len() < SHORTEST || value::is_named_reference(text) {
         return Hidden::Nothing;
     }
-    let marks = Marks::of(text);
+    let mut marks = Marks::of(text);
+    marks.signs |= signs;
     let scan = Scan {
         names,
         text,
@@ -117,6 +128,7 @@ impl Scan<'_> {
         }
         if marks.any(SPACE) {
             read::setting::read(self, found);
+            read::prose::read(self, found);
         }
         if marks.any(LESS) {
             read::xml::read(self, found);

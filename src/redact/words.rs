@@ -36,6 +36,7 @@ pub(super) struct ValueWords {
     pub(super) ways_of_authentication: Words,
     pub(super) references: Vec<&'static str>,
     pub(super) prose: Words,
+    pub(super) leading: Words,
     pub(super) schemes: Words,
 }
 
@@ -84,6 +85,7 @@ pub(super) static VALUES: LazyLock<ValueWords> = LazyLock::new(|| {
         ways_of_authentication: lists.words("ways of authentication"),
         references: lists.take("references"),
         prose: lists.words("prose"),
+        leading: lists.words("leading"),
         schemes: lists.words("schemes"),
     }
 });
@@ -172,6 +174,7 @@ mod tests {
             (&VALUES.switches, "switches"),
             (&VALUES.ways_of_authentication, "ways of authentication"),
             (&VALUES.prose, "prose"),
+            (&VALUES.leading, "leading"),
             (&VALUES.schemes, "schemes"),
             (&URLS.query, "query"),
             (&URLS.login_schemes, "login schemes"),

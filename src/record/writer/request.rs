@@ -5,7 +5,9 @@
 
 use super::super::fault::{Fault, classify};
 use super::super::queue::StatusPatch;
+use crate::redact::Names;
 use crate::revision::{FIELD_MANAGER, GROUP, PLURAL, Revision, VERSION};
+use crate::text::{prefix, visible};
 use http::{HeaderMap, Request, Response, StatusCode, header, request};
 use http_body_util::BodyExt;
 use kube::Client;
@@ -22,6 +24,8 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 const LONGEST_RETRY_AFTER: u64 = 60;
 /// The API server's own words may repeat the object, so they are cut to this many characters.
 const MAX_MESSAGE: usize = 300;
+/// So many of them are searched for secrets: one that is cut off in the middle is not recognised.
+const MAX_READ: usize = 16 * MAX_MESSAGE;
 
 /// Asks for metadata only: the answer to a create is not read.
 const ACCEPT: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -50,7 +54,7 @@ impl ApiAnswer {
             .is_some_and(|details| details.name == name)
     }
 
-    /// The API server's own words, cut.
+    /// The API server's own words, cut, without the secrets of the object that they may repeat.
     pub(super) fn message(&self) -> String {
         let status = self.status();
         let text = if status.message.is_empty() {
@@ -58,7 +62,8 @@ impl ApiAnswer {
         } else {
             status.message
         };
-        text.chars().take(MAX_MESSAGE).collect()
+        let shown = Names::default().text(prefix(&text, MAX_READ)).into_owned();
+        visible(prefix(&shown, MAX_MESSAGE)).into_owned()
     }
 
     fn status(&self) -> Status {
@@ -141,4 +146,29 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         .parse()
         .ok()?;
     Some(Duration::from_secs(seconds.min(LONGEST_RETRY_AFTER)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_about_a_refusal_repeat_no_secret_of_the_object() {
+        let message = |text: &str| {
+            let body = serde_json::json!({"kind": "Status", "code": 422, "message": text});
+            let answer = ApiAnswer {
+                code: StatusCode::UNPROCESSABLE_ENTITY,
+                retry_after: None,
+                body: body.to_string().into_bytes(),
+            };
+            answer.message()
+        };
+        let shown = message("spec.changeCause: Invalid value: \"set HF_TOKEN=hunter2x\": too long");
+        assert!(
+            shown.contains("HF_TOKEN=[redacted]") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+        assert_eq!(message("a\nb\u{202e}"), "a\nb\\u{202e}");
+        assert_eq!(message(&"x ".repeat(4 * MAX_READ)).len(), MAX_MESSAGE);
+    }
 }

@@ -1,8 +1,9 @@
 //! `user:password@host` without a scheme, as drivers of databases read it. Pure.
 //!
-//! Go's driver for MySQL has `user:password@tcp(host:port)/db`, Oracle's has `user/password@//host:port/db`.
+//! Go's driver for MySQL has `user:password@tcp(host:port)/db`, Oracle's has `user/password@//host:port/db`, or
+//! `user/password@host:port/service`.
 
-use crate::redact::lex::{byte, byte_before};
+use crate::redact::lex::{byte, byte_before, is_of_name, skip_while};
 use crate::redact::name::NameClass;
 use crate::redact::scan::Scan;
 use std::ops::Range;
@@ -27,9 +28,8 @@ pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
                 slash = Some(at);
             }
             b'@' => {
-                let is_oracle = text[at..].starts_with("@//") && text[start..].starts_with(ORACLE);
-                let sign = if is_oracle { slash } else { colon };
-                if let Some(sign) = sign {
+                let of_oracle = slash.filter(|slash| is_oracle(text, start..*slash, at));
+                if let Some(sign) = of_oracle.or(colon) {
                     account(scan, start, sign + 1..at, found);
                 }
             }
@@ -41,6 +41,20 @@ pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
             _ => {}
         }
     }
+}
+
+/// Whether an `@` of Oracle stands at a place: before a service, behind a user that is a plain word.
+fn is_oracle(text: &str, user: Range<usize>, at: usize) -> bool {
+    if text[at..].starts_with("@//") {
+        return text[user.start..].starts_with(ORACLE);
+    }
+    let host = skip_while(text, at + 1, is_of_name);
+    let port = skip_while(text, host + 1, |byte| byte.is_ascii_digit());
+    let is_service = byte(text, host) == b':' && port > host + 1 && byte(text, port) == b'/';
+    let is_word = text[user]
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    is_service && is_word
 }
 
 fn account(scan: Scan<'_>, start: usize, password: Range<usize>, found: &mut Vec<Range<usize>>) {

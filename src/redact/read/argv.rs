@@ -91,7 +91,7 @@ impl Arguments<'_> {
         }
         if self.command.stage == Stage::Script {
             self.command.stage = Stage::Shell;
-            return self.text(item);
+            return scan::script(self.names, item, self.depth);
         }
         if is_flag(item) {
             if self.command.stage == Stage::Shell && item.ends_with(SCRIPT) {
@@ -164,11 +164,16 @@ impl Arguments<'_> {
         if let (Some(last), Some(letters)) = (tool.last, letters) {
             self.command.is_last_secret |= letters.contains(last);
         }
-        let is_next = tool.next.contains(&item);
+        let is_random = tool.random.contains(&item);
+        let is_next = is_random || tool.next.contains(&item);
         let is_account = tool.account.contains(&item);
         if is_next || is_account {
             self.pending = Some(Pending {
-                class: NameClass::Secret,
+                class: if is_random {
+                    NameClass::Either
+                } else {
+                    NameClass::Secret
+                },
                 is_account,
                 takes_several: false,
                 is_further: false,

@@ -6,7 +6,7 @@ use super::node::read_below;
 use crate::redact::lex::{
     byte, byte_before, closing, escapes, is_of_name, line_end, skip, skip_while,
 };
-use crate::redact::name::NameClass;
+use crate::redact::name::{NameClass, is_about};
 use crate::redact::scan::Scan;
 use crate::redact::value::expansion;
 use crate::redact::words::URLS;
@@ -14,6 +14,12 @@ use std::ops::Range;
 
 /// Signs that close a name: quotes, perhaps escaped, and brackets, as in `environ["NAME"] = "value"`.
 const CLOSING: &[u8] = b"\\\"'])";
+
+/// So much is read of a value that only may be a secret.
+const MAX_EITHER: usize = 1024;
+
+/// A longer line is no header of a section.
+const MAX_HEADER: usize = 128;
 
 /// A name, and the sign behind it.
 struct Assignment {
@@ -26,6 +32,8 @@ struct Assignment {
     value: usize,
     /// The quote that is open where the name begins.
     quote: Option<u8>,
+    /// The class of the section that it stands in.
+    section: NameClass,
 }
 
 pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
@@ -33,15 +41,20 @@ pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
     let mut quote = None;
     // Brackets below secret names that were not closed.
     let mut unclosed = 0;
+    // The class of the section that the line stands in.
+    let mut section = NameClass::Plain;
     let mut at = 0;
     while at < text.len() {
         let end = skip_while(text, at, is_of_name);
         if end == at {
+            if byte(text, at) == b'[' {
+                section = section_class(scan, at).unwrap_or(section);
+            }
             quote = open_quote(text, at, quote);
             at += 1;
             continue;
         }
-        let assignment = Assignment::read(text, at..end, quote);
+        let assignment = Assignment::read(text, at..end, quote, section);
         at = end;
         if let Some(assignment) = assignment
             && let Some(behind) = assignment.judge(scan, &mut unclosed, found)
@@ -50,6 +63,28 @@ pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
             at = behind_quote(text, behind.max(end), quote);
         }
     }
+}
+
+/// The class of the section of INI or TOML whose header begins here: what stands in `[credentials]` is a secret, and what
+/// stands in `[auth]` may be anything. None when there is no header.
+fn section_class(scan: Scan<'_>, at: usize) -> Option<NameClass> {
+    let text = scan.text;
+    if !matches!(byte_before(text, at), 0 | b'\n' | b'\r') {
+        return None;
+    }
+    let limit = text.floor_char_boundary(at + MAX_HEADER);
+    let line = text[at..limit].split('\n').next()?;
+    let name = line.split(['#', ';']).next()?.trim_end();
+    let name = name.trim_start_matches('[').strip_suffix(']')?;
+    let name = name.trim_end_matches(']').trim();
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let class = scan.names.class(last.trim_matches(['"', '\'']));
+    let is_only_secret = matches!(class, NameClass::Secret | NameClass::Counted);
+    Some(if is_only_secret {
+        class
+    } else {
+        NameClass::Plain
+    })
 }
 
 /// The place behind the quote that closes a value, unless that quote was open before its name.
@@ -72,7 +107,7 @@ fn open_quote(text: &str, at: usize, quote: Option<u8>) -> Option<u8> {
 }
 
 impl Assignment {
-    fn read(text: &str, name: Range<usize>, quote: Option<u8>) -> Option<Self> {
+    fn read(text: &str, name: Range<usize>, quote: Option<u8>, section: NameClass) -> Option<Self> {
         let closed = skip(text, name.end, CLOSING);
         let sign = skip(text, closed, b" \t");
         if !matches!(byte(text, sign), b'=' | b':') {
@@ -86,6 +121,7 @@ impl Assignment {
             sign,
             value,
             quote: quote.filter(|quote| !closing.contains(quote)),
+            section,
             name,
         };
         (!assignment.is_url(text, behind) && !assignment.is_empty(text, behind))
@@ -122,10 +158,24 @@ impl Assignment {
         before.next().is_none_or(|byte| b"\n\r".contains(byte))
     }
 
+    /// Whether a parser complains of a token: `unexpected token: identifier`.
+    fn is_of_grammar(&self, text: &str) -> bool {
+        let before = text[..self.name.start].trim_end_matches(' ');
+        ["unexpected", "Unexpected"]
+            .iter()
+            .any(|word| before.ends_with(word))
+    }
+
     fn class(&self, scan: Scan<'_>) -> NameClass {
         let name = &scan.text[self.name.clone()];
         let class = scan.names.class(name);
         let lower = name.to_ascii_lowercase();
+        if !class.is_secret() && self.section.is_secret() && self.begins_line(scan.text) {
+            return if is_about(name) { class } else { self.section };
+        }
+        if lower == "token" && self.is_of_grammar(scan.text) {
+            return NameClass::Plain;
+        }
         if class.is_secret() || !URLS.query.contains(&*lower) {
             return class;
         }
@@ -155,6 +205,11 @@ impl Assignment {
             *unclosed += usize::from(end.is_none());
             return end;
         }
+        // A value that may be judged as none is not read to its end: the assignments in it are read as well.
+        let text = match class {
+            NameClass::Either => &text[..text.floor_char_boundary(self.value + MAX_EITHER)],
+            _ => text,
+        };
         let value = self.value(text)?;
         let end = value.end;
         scan.judge(class, value, found).then_some(end)

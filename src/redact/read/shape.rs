@@ -9,6 +9,9 @@ use std::sync::LazyLock;
 /// Behind an access key of AWS and a colon its secret is at least so long.
 const AWS_SECRET: usize = 20;
 
+/// So much of a token is looked at to tell it from a name.
+const MAX_NAME: usize = 512;
+
 /// One form of tokens.
 struct Shape {
     begin: &'static str,
@@ -82,7 +85,8 @@ impl Shape {
             return None;
         }
         let start = at + self.begin.len();
-        let end = skip_while(text, start, |byte| self.letters.has(byte));
+        let limit = text.floor_char_boundary(start + MAX_NAME);
+        let end = skip_while(&text[..limit], start, |byte| self.letters.has(byte));
         let tail = &text.as_bytes()[start..end];
         // Words that are joined by dashes are a name.
         let is_name = tail.iter().any(|byte| b"-_".contains(byte))

@@ -11,6 +11,8 @@ pub(super) struct Tool {
     pub(super) verbs: Vec<&'static str>,
     /// Flags whose value is a secret.
     pub(super) next: Vec<&'static str>,
+    /// Flags whose value is a secret when it looks random.
+    pub(super) random: Vec<&'static str>,
     /// Flags whose own end is a secret.
     pub(super) joined: Vec<&'static str>,
     /// Flags whose value is `user:password`.
@@ -107,6 +109,7 @@ impl Tool {
         match key {
             "verb" => self.verbs = list,
             "next" => self.next = list,
+            "random" => self.random = list,
             "joined" => self.joined = list,
             "account" => self.account = list,
             "several" => self.several = list,
@@ -125,7 +128,7 @@ mod tests {
 
     #[test]
     fn every_word_of_the_table_is_known() {
-        let known = "verb next joined account several setting file place last";
+        let known = "verb next random joined account several setting file place last";
         for line in lines(include_str!("../data/tools.txt")) {
             let pairs = line
                 .split_whitespace()

@@ -48,7 +48,7 @@ fn workload(steps: Vec<(&'static str, Value)>) -> Workload {
 }
 
 /// Everything that shows a workload in these steps.
-async fn outputs(steps: Vec<(&'static str, Value)>) -> Vec<Output> {
+pub async fn outputs(steps: Vec<(&'static str, Value)>) -> Vec<Output> {
     let catalogue = Arc::new(Catalogue::built_in());
     let workload = workload(steps);
     let served = serve(&catalogue, std::slice::from_ref(&workload)).await;
@@ -56,7 +56,7 @@ async fn outputs(steps: Vec<(&'static str, Value)>) -> Vec<Output> {
 }
 
 /// Fails with everything that shows one of these pieces.
-fn assert_hidden(file: &str, outputs: &[Output], pieces: &[String]) {
+pub fn assert_hidden(about: &str, outputs: &[Output], pieces: &[String]) {
     let leaks: Vec<_> = outputs
         .iter()
         .filter_map(|(step, output, text)| {
@@ -64,7 +64,7 @@ fn assert_hidden(file: &str, outputs: &[Output], pieces: &[String]) {
             Some(format!("{output} ({step}): {excerpt:?}"))
         })
         .collect();
-    assert!(leaks.is_empty(), "{file}\n{}", leaks.join("\n"));
+    assert!(leaks.is_empty(), "{about}\n{}", leaks.join("\n"));
 }
 
 /// Records a workload without the secrets of a case, with them, with others, and without them.

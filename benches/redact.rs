@@ -1,0 +1,86 @@
+//! Whether the time that the judge of secrets takes grows as the length of the text does, also for texts that are made to
+//! be slow.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks measure real time"
+)]
+
+#[path = "../src/redact/linear/units.rs"]
+mod units;
+
+use revisor::redact::Names;
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+// As in the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const SHORT: usize = 100_000;
+const LONG: usize = 10 * SHORT;
+/// A text that is ten times as long takes at most so many times as long.
+const TARGET: f64 = 20.0;
+/// The slowest are shown.
+const SHOWN: usize = 10;
+
+struct Row {
+    unit: &'static str,
+    short: Duration,
+    long: Duration,
+}
+
+impl Row {
+    fn measure(unit: &'static str) -> Self {
+        let [short, long] = [SHORT, LONG].map(|length| unit.repeat(length / unit.len()));
+        // The shorter one is measured more often, as others disturb it more.
+        let short = time(&short, 5);
+        Self {
+            unit,
+            short,
+            long: time(&long, 1),
+        }
+    }
+
+    fn ratio(&self) -> f64 {
+        self.long.as_secs_f64() / self.short.as_secs_f64()
+    }
+}
+
+fn time(text: &str, times: usize) -> Duration {
+    let names = Names::default();
+    let once = |_| {
+        let started = Instant::now();
+        black_box(names.text(black_box(text)));
+        started.elapsed()
+    };
+    (0..times).map(once).min().unwrap_or_default()
+}
+
+fn main() -> ExitCode {
+    let mut rows: Vec<_> = units::UNITS.iter().copied().map(Row::measure).collect();
+    rows.sort_by(|a, b| b.ratio().total_cmp(&a.ratio()));
+    let most = rows.first().map_or(0.0, Row::ratio);
+    println!("| repeated | 100 KB | 1 MB | times as long |\n|---|---|---|---|");
+    for row in rows.iter().take(SHOWN) {
+        let Row { unit, short, long } = row;
+        println!(
+            "| `{unit:?}` | {short:.1?} | {long:.1?} | {:.1} |",
+            row.ratio()
+        );
+    }
+    rows.sort_by_key(|row| std::cmp::Reverse(row.long));
+    for Row { unit, long, .. } in rows.iter().take(SHOWN) {
+        println!("slowest: {unit:?} {long:.1?}");
+    }
+    println!(
+        "the most of {} texts (target ≤ {TARGET}): {most:.1}",
+        rows.len()
+    );
+    if most <= TARGET {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
