@@ -35,12 +35,10 @@ impl Row {
     fn measure(unit: &'static str) -> Self {
         let [short, long] = [SHORT, LONG].map(|length| unit.repeat(length / unit.len()));
         // The shorter one is measured more often, as others disturb it more.
-        let short = time(&short, 5);
-        Self {
-            unit,
-            short,
-            long: time(&long, 1),
-        }
+        let short = time(&short, 3);
+        let long = time(&long, 1);
+        eprintln!("{unit:?}: {short:.1?}, {long:.1?}");
+        Self { unit, short, long }
     }
 
     fn ratio(&self) -> f64 {
@@ -69,10 +67,6 @@ fn main() -> ExitCode {
             "| `{unit:?}` | {short:.1?} | {long:.1?} | {:.1} |",
             row.ratio()
         );
-    }
-    rows.sort_by_key(|row| std::cmp::Reverse(row.long));
-    for Row { unit, long, .. } in rows.iter().take(SHOWN) {
-        println!("slowest: {unit:?} {long:.1?}");
     }
     println!(
         "the most of {} texts (target ≤ {TARGET}): {most:.1}",

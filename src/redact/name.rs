@@ -98,8 +98,8 @@ fn last_part(name: &str) -> &str {
     name.rsplit_once('/').map_or(name, |(_, last)| last)
 }
 
-/// Whether a hint stands in the name. Most names have none, and are not taken apart.
-fn is_hinted(name: &str) -> bool {
+/// Whether a hint stands in a name or a text. Most names have none, and are not taken apart.
+pub(super) fn is_hinted(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     NAMES.hints.iter().any(|hint| lower.contains(hint))
 }

@@ -3,7 +3,7 @@
 
 use super::Names;
 use super::hidden::Hidden;
-use super::name::NameClass;
+use super::name::{NameClass, is_hinted};
 use super::read;
 use super::value;
 use std::ops::Range;
@@ -123,10 +123,8 @@ impl Scan<'_> {
         if marks.any(EQUALS | COLON) {
             read::assignment::read(self, found);
         }
-        if marks.any(SPACE | EQUALS | COLON) {
+        if marks.any(SPACE | EQUALS | COLON) && self.has_hint() {
             read::header::read(self, found);
-        }
-        if marks.any(SPACE) {
             read::setting::read(self, found);
             read::prose::read(self, found);
         }
@@ -136,6 +134,11 @@ impl Scan<'_> {
         if self.may_nest() {
             self.read_nested(found);
         }
+    }
+
+    /// Whether some word of the text may name a secret. Most texts have none.
+    fn has_hint(self) -> bool {
+        !self.names.secret.is_empty() || is_hinted(self.text)
     }
 
     /// Whether texts within this one are read as texts of their own.

@@ -79,7 +79,6 @@ fn names_that_do_not() {
         "cacheKey",
         "topologyKey",
         "matchLabelKeys",
-        "routing-key",
         "BYPASS",
         "single-pass",
         "ONE_PASS",

@@ -1,7 +1,7 @@
 //! Sentences that tell a secret: `the password is hunter2`, `invalid API key '…'`. In prose most words behind `password`
 //! and `token` are no secrets, so a value is hidden only where it looks like no word. Pure, and one pass over the text.
 
-use crate::redact::lex::{is_of_name, skip, skip_while};
+use crate::redact::lex::{byte, is_of_name, skip, skip_while};
 use crate::redact::scan::Scan;
 use crate::redact::value::looks_random;
 use crate::redact::words::{NAMES, VALUES};
@@ -14,6 +14,10 @@ const TOKEN: usize = 16;
 /// Words and signs that may stand between the name and the value.
 const BETWEEN: usize = 2;
 
+/// A longer word is left to the other readers.
+const MAX_WORD: usize = 512;
+/// Signs that may stand before a value.
+const LEADING: &[u8] = b" \t:=\"'`(";
 /// Ends of words that speak of passwords.
 const PASSWORDS: &[&str] = &["password", "passphrase", "passwd"];
 
@@ -38,7 +42,8 @@ pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
             continue;
         }
         let word = &text[at..end];
-        if let Some(spoken) = spoken(scan, word, before)
+        if LEADING.contains(&byte(text, end))
+            && let Some(spoken) = spoken(scan, word, before)
             && let Some(value) = value(text, end)
             && let Some(secret) = secret(spoken, &text[value.clone()])
         {
@@ -80,13 +85,17 @@ fn ends_with(word: &str, end: &str) -> bool {
 fn value(text: &str, name: usize) -> Option<Range<usize>> {
     let mut at = name;
     for _ in 0..=BETWEEN {
-        let start = skip(text, at, b" \t:=\"'`(");
+        let start = skip(text, at, LEADING);
         if start == at {
             return None;
         }
-        let end = skip_while(text, start, |byte| {
+        let limit = text.floor_char_boundary(start + MAX_WORD);
+        let end = skip_while(&text[..limit], start, |byte| {
             !byte.is_ascii_whitespace() && !b"\"'`<>()".contains(&byte)
         });
+        if end == start + MAX_WORD {
+            return None;
+        }
         let word = text[start..end].trim_end_matches(['.', ',', ';', ':', '!', '?']);
         if !VALUES.leading.contains(&*word.to_ascii_lowercase()) {
             return Some(start..start + word.len());

@@ -1,5 +1,6 @@
 //! Kinds whose operators are not here: workloads, what they are made of, pods and statuses as those would write them.
 
+mod messages;
 mod script;
 
 use super::{Row, rows};
