@@ -22,6 +22,7 @@ pub(crate) use render::tests::revision as fixture;
 pub use render::{Etag, Identity, etag};
 
 use crate::client::page::has_status;
+use crate::json::without_value;
 use crate::metrics::{self, Metrics};
 use crate::observe::Observer;
 use crate::record::Archive;
@@ -250,7 +251,8 @@ impl Cache {
                     .undecodable
                     .get_or_create(&metrics::kind("Revision"))
                     .inc();
-                tracing::error!(%error, "a Revision cannot be read and is not served");
+                let error = without_value(&error);
+                tracing::error!(error, "a Revision cannot be read and is not served");
             }
             Event::Failed(error) => explain(&error),
             Event::Alive => {}
@@ -358,6 +360,7 @@ fn explain(error: &anyhow::Error) {
             "the CustomResourceDefinition revisions.revisor.dev is not installed: `revisor crds | kubectl apply -f -`"
         );
     } else {
-        tracing::warn!(error = format!("{error:#}"), "reading Revisions failed");
+        let error = without_value(&format!("{error:#}"));
+        tracing::warn!(error, "reading Revisions failed");
     }
 }

@@ -5,9 +5,11 @@
 
 use std::borrow::Cow;
 
+mod error;
 mod parse;
 mod write;
 
+pub use error::without_value;
 pub use parse::ParseError;
 
 /// One parsed JSON text. Nodes live in one vector and name their children by index.

@@ -128,8 +128,10 @@ fn read(file: &Path) -> anyhow::Result<String> {
 
 /// The documents of a YAML text; there is at least one.
 fn manifests(file: &str, text: &str) -> anyhow::Result<Vec<Value>> {
-    let mut documents: Vec<Value> =
-        serde_saphyr::from_multiple(text).with_context(|| format!("{file}: is not YAML"))?;
+    // Lines of a manifest may hold secrets, so the error does not show them.
+    let options = serde_saphyr::options! { with_snippet: false };
+    let mut documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
+        .with_context(|| format!("{file}: is not YAML"))?;
     documents.retain(|document| !document.is_null());
     ensure!(!documents.is_empty(), "{file}: holds no manifest");
     Ok(documents)
@@ -295,6 +297,21 @@ mod tests {
         assert!(!explained.components.is_empty());
         let text = render(&[explained], ExplainOutput::Json).expect("JSON");
         assert!(text.contains("fast") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn an_error_shows_no_line_of_a_manifest() {
+        for text in [
+            "env:\n  DB_PASSWORD: \"hunter2",
+            "a: 1\n DB_PASSWORD: hunter2\n",
+            "DB_PASSWORD: hunter2: x",
+            "DB_PASSWORD: *hunter2",
+        ] {
+            let error = manifests("m.yaml", text).expect_err(text);
+            let shown = format!("{error:#}");
+            assert!(shown.starts_with("m.yaml: is not YAML"), "{shown}");
+            assert!(!shown.contains("DB_PASSWORD"), "{shown}");
+        }
     }
 
     #[test]

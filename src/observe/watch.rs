@@ -4,6 +4,7 @@ use super::owners::Owners;
 use super::pod::{PodObject, Pruner};
 use super::subjects::OwnerLookup;
 use super::{ObserverDeps, ObserverState};
+use crate::json::without_value;
 use crate::kinds::{Kind, PodLabel};
 use crate::view::POOL_LABELS;
 use futures::stream::FuturesUnordered;
@@ -103,7 +104,8 @@ async fn pods(
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, selector, "watching pods failed; statuses may be old");
+                let error = without_value(&error);
+                tracing::warn!(error, selector, "watching pods failed; statuses may be old");
             }
         }
         let count = shared.subjects.lock().pod_count();
@@ -146,7 +148,7 @@ async fn find(shared: &ObserverState, owners: &Owners) {
         }
         if let Some(error) = failed {
             tracing::warn!(
-                error = format!("{error:#}"),
+                error = without_value(&format!("{error:#}")),
                 "owners of pods could not be read; they will be asked for again"
             );
             sleep(PAUSE).await;

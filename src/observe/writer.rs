@@ -12,6 +12,7 @@ use super::status::Urgency;
 use super::subjects::{Decision, Judgement, Unread};
 use super::{ObserverDeps, ObserverState};
 use crate::clock;
+use crate::json::without_value;
 use crate::kinds::Kind;
 use crate::kinds::runner::Runner;
 use crate::metrics::{Metrics, kind as labels};
@@ -125,7 +126,11 @@ fn refused(error: &Error, context: &Context) -> Action {
     let mut told = context.told.lock();
     if told.is_none_or(|at| at.elapsed() > SAY) {
         *told = Some(Instant::now());
-        tracing::warn!(%error, "statuses of Revisions are not up to date; they will be tried again");
+        let error = without_value(error);
+        tracing::warn!(
+            error,
+            "statuses of Revisions are not up to date; they will be tried again"
+        );
     }
     Action::requeue(RETRY.mul_f64(0.5 + fastrand::f64()))
 }

@@ -14,8 +14,10 @@ use super::queue::{Cause, HoldScope, Proof, Queue, Queued, Scope, Write};
 use super::report::{Reporter, reference};
 use crate::client::backoff::{Waits, backoff};
 use crate::metrics::{Metrics, ReasonLabels};
+use crate::redact::Names;
 use kube::Client;
 use parking_lot::Mutex;
+use request::ApiAnswer;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,8 @@ pub struct Writer {
     queue: Queue,
     reporter: Reporter,
     metrics: Metrics,
+    /// Secrets of these names are hidden in messages.
+    names: Arc<Names>,
     /// Namespaces that are gone, to log each once.
     gone: Arc<Mutex<HashSet<String>>>,
 }
@@ -88,8 +92,22 @@ impl Writer {
             queue,
             reporter,
             metrics: metrics.clone(),
+            names: Arc::default(),
             gone: Arc::default(),
         }
+    }
+
+    /// Hides secrets by these names in messages, instead of by the built-in ones.
+    pub fn hiding(self, names: &Names) -> Self {
+        Self {
+            names: Arc::new(names.clone()),
+            ..self
+        }
+    }
+
+    /// The message of a failure, without secrets.
+    fn message(&self, answer: &ApiAnswer) -> String {
+        answer.message(&self.names)
     }
 
     /// Writes one item after the other until the queue is closed and empty. Several of these run side by side.

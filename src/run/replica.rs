@@ -49,7 +49,8 @@ impl Replica {
             deps.queue.clone(),
             deps.recorder.reporter.clone(),
             &deps.metrics,
-        );
+        )
+        .hiding(&deps.recorder.settings.names);
         for _ in 0..u32::from(writers) * SLOW_NAMESPACES {
             self.writing.spawn("writer", writer.clone().run());
         }

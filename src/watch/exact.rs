@@ -7,6 +7,7 @@ use super::join::ObjectName;
 use super::walk::State;
 use crate::client::backoff::{Waits, backoff};
 use crate::client::page::{Page, page, uri};
+use crate::json::without_value;
 use crate::workload::{Resource, ResourceVersion};
 use kube::Client;
 use serde_json::value::RawValue;
@@ -220,7 +221,7 @@ impl Exact {
             }
             if telling >= TRIES {
                 tracing::error!(
-                    error = format!("{error:#}"),
+                    error = without_value(&format!("{error:#}")),
                     failures,
                     "the past cannot be read; giving up"
                 );
@@ -228,7 +229,7 @@ impl Exact {
             }
             if failures.is_power_of_two() {
                 tracing::warn!(
-                    error = format!("{error:#}"),
+                    error = without_value(&format!("{error:#}")),
                     failures,
                     "the past could not be read; trying again"
                 );

@@ -13,6 +13,7 @@ use super::exact::{Exact, Unserved};
 use super::join::{Join, JoinStep, Lineage, Listed, Until};
 use super::{Dates, Fact, Heads, Outlet, Position, Room, Sink, discover};
 use crate::client::backoff::{Waits, backoff};
+use crate::json::without_value;
 use crate::kinds::{Catalogue, Kind};
 use crate::metrics::{self, Metrics};
 use crate::revision::Observed;
@@ -307,7 +308,8 @@ impl<S: Sink> Stream<S> {
             Err(EdgeError::NoGeneration(object)) => self.skip(object).await,
             Err(error) => {
                 self.count_undecodable();
-                tracing::error!(%error, "an object could not be read and is not recorded");
+                let error = without_value(&error);
+                tracing::error!(error, "an object could not be read and is not recorded");
             }
         }
         None
@@ -331,7 +333,7 @@ impl<S: Sink> Stream<S> {
     async fn failed(&mut self, what: &'static str, error: &anyhow::Error) {
         self.failures = self.failures.saturating_add(1);
         tracing::warn!(
-            error = format!("{error:#}"),
+            error = without_value(&format!("{error:#}")),
             failures = self.failures,
             "{what} failed"
         );

@@ -12,6 +12,7 @@ mod facts;
 mod first_release;
 mod generated;
 mod kinds;
+mod log_secrets;
 mod make;
 mod past;
 mod redaction;

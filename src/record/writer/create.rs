@@ -11,6 +11,7 @@ use super::super::queue::{Proof, Scope};
 use super::request::{self, DEADLINE};
 use super::{WriteResult, Writer};
 use crate::clock;
+use crate::json::without_value;
 use crate::metrics::{kind, kind_reason};
 use crate::mutant::{self, Mutant};
 use crate::revision::Revision;
@@ -46,13 +47,13 @@ impl Writer {
             Fault::Exists => self.compare(revision).await,
             Fault::TooLarge => self.shrink(revision),
             Fault::NamespaceGone => self.leave(revision),
-            Fault::Invalid => self.reduce(revision, FaultReason::Invalid, &answer.message()),
+            Fault::Invalid => self.reduce(revision, FaultReason::Invalid, &self.message(&answer)),
             Fault::Held(FaultReason::Denied, _) if mutant::is(Mutant::DenialDropped) => {
                 WriteResult::Settled(Proof::Answered)
             }
-            Fault::Held(reason, scope) => WriteResult::held(scope, reason, answer.message()),
+            Fault::Held(reason, scope) => WriteResult::held(scope, reason, self.message(&answer)),
             Fault::Passing(reason, scope, after) => {
-                WriteResult::passing(scope, reason, answer.message(), after)
+                WriteResult::passing(scope, reason, self.message(&answer), after)
             }
         }
     }
@@ -99,8 +100,13 @@ impl Writer {
             .await
             .map_err(|late| late.to_string())?;
         answer.map_err(|error| {
-            tracing::debug!(%error, revision = name, "a present Revision could not be read");
-            error.to_string()
+            let error = without_value(&error);
+            tracing::debug!(
+                error,
+                revision = name,
+                "a present Revision could not be read"
+            );
+            error
         })
     }
 

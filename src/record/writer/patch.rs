@@ -35,16 +35,18 @@ impl Writer {
                 settled
             }
             // Creates of other workloads matter more than a status.
-            Fault::Held(reason, _) => WriteResult::held(Scope::Workload, reason, answer.message()),
+            Fault::Held(reason, _) => {
+                WriteResult::held(Scope::Workload, reason, self.message(&answer))
+            }
             Fault::Passing(reason, _, after) => {
-                WriteResult::passing(Scope::Workload, reason, answer.message(), after)
+                WriteResult::passing(Scope::Workload, reason, self.message(&answer), after)
             }
             Fault::NamespaceGone => WriteResult::Settled(Proof::NamespaceGone),
             Fault::Exists | Fault::TooLarge | Fault::Invalid => {
                 tracing::warn!(
                     name,
                     namespace,
-                    message = answer.message(),
+                    message = self.message(&answer),
                     "a status was refused"
                 );
                 settled

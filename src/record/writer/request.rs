@@ -7,7 +7,7 @@ use super::super::fault::{Fault, classify};
 use super::super::queue::StatusPatch;
 use crate::redact::Names;
 use crate::revision::{FIELD_MANAGER, GROUP, PLURAL, Revision, VERSION};
-use crate::text::{prefix, visible};
+use crate::text::{cut, prefix, visible_line};
 use http::{HeaderMap, Request, Response, StatusCode, header, request};
 use http_body_util::BodyExt;
 use kube::Client;
@@ -22,7 +22,7 @@ const CREATE_DEADLINE: Duration = Duration::from_secs(35);
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// An API server, or a proxy before it, cannot make the writer wait for longer.
 const LONGEST_RETRY_AFTER: u64 = 60;
-/// The API server's own words may repeat the object, so they are cut to this many characters.
+/// The longest message of a failure, in characters.
 const MAX_MESSAGE: usize = 300;
 /// So many of them are searched for secrets: one that is cut off in the middle is not recognised.
 const MAX_READ: usize = 16 * MAX_MESSAGE;
@@ -54,16 +54,17 @@ impl ApiAnswer {
             .is_some_and(|details| details.name == name)
     }
 
-    /// The API server's own words, cut, without the secrets of the object that they may repeat.
-    pub(super) fn message(&self) -> String {
+    /// The words of the API server, or of a policy or a webhook. They may repeat the object, so they are cut, and secrets
+    /// in them are hidden.
+    pub(super) fn message(&self, names: &Names) -> String {
         let status = self.status();
         let text = if status.message.is_empty() {
             String::from_utf8_lossy(&self.body).into_owned()
         } else {
             status.message
         };
-        let shown = Names::default().text(prefix(&text, MAX_READ)).into_owned();
-        visible(prefix(&shown, MAX_MESSAGE)).into_owned()
+        let shown = names.text(prefix(&text, MAX_READ));
+        cut(&visible_line(&shown), MAX_MESSAGE).into_owned()
     }
 
     fn status(&self) -> Status {
@@ -161,7 +162,7 @@ mod tests {
                 retry_after: None,
                 body: body.to_string().into_bytes(),
             };
-            answer.message()
+            answer.message(&Names::default())
         };
         let shown = message("spec.changeCause: Invalid value: \"set HF_TOKEN=hunter2x\": too long");
         assert!(

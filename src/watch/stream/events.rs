@@ -4,6 +4,7 @@ use super::super::join::{Behind, Until};
 use super::super::known::Need;
 use super::{Stream, WAITS};
 use crate::client::page::has_status;
+use crate::json::without_value;
 use crate::metrics;
 use crate::mutant::{self, Mutant};
 use crate::revision::Observed;
@@ -286,7 +287,8 @@ impl<S: Sink> Stream<S> {
 
     async fn unreadable(&mut self, error: &(impl Display + Sync)) -> End {
         self.count_undecodable();
-        tracing::error!(%error, "an event could not be read; listing again");
+        let error = without_value(error);
+        tracing::error!(error, "an event could not be read; listing again");
         sleep(WAITS.0).await;
         End::Expired
     }
