@@ -1,12 +1,16 @@
 //! `kubectl revisor`: reads Revisions from the API server, with the rights of its user.
 //!
-//! In: a command line. Out: text. Uses `history` and `revision` only; nothing here needs a running controller.
+//! In: a command line. Out: text, without secrets unless they are asked for. Nothing here needs a running controller.
 
 mod fetch;
 mod print;
 
+use crate::config::Config;
 use crate::history::{self, Which};
-use crate::text::visible;
+use crate::manifest::{self, Manifest};
+use crate::redact::Names;
+use crate::revision::Revision;
+use crate::text::visible_json;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -62,10 +66,38 @@ struct ConnectionArgs {
     context: Option<String>,
 }
 
+/// Which values are hidden.
+#[derive(Args, Debug)]
+struct SecretArgs {
+    /// Print values that look secret too; without it they are hidden
+    #[arg(long)]
+    show_secrets: bool,
+    /// Configuration file of Revisor, to hide the names of secrets that it adds
+    #[arg(
+        long,
+        env = "REVISOR_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    config: Option<PathBuf>,
+}
+
+impl SecretArgs {
+    /// The names by which values are hidden; none when they are shown.
+    fn names(&self) -> anyhow::Result<Option<Names>> {
+        if self.show_secrets {
+            return Ok(None);
+        }
+        Ok(Some(Config::load(self.config.as_deref())?.settings.names))
+    }
+}
+
 #[derive(Args, Debug)]
 struct HistoryArgs {
     #[command(flatten)]
     target: WorkloadArgs,
+    #[command(flatten)]
+    secrets: SecretArgs,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = HistoryFormat::Table)]
     output: HistoryFormat,
@@ -78,6 +110,8 @@ struct ShowArgs {
     /// Which revision: a generation, or -1 for the newest, -2 for the one before
     #[arg(long, default_value = "-1", allow_hyphen_values = true)]
     revision: Which,
+    #[command(flatten)]
+    secrets: SecretArgs,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = ManifestFormat::Yaml)]
     output: ManifestFormat,
@@ -93,6 +127,8 @@ struct DiffArgs {
     /// The older of the two; the one before the newer when not given
     #[arg(long, allow_hyphen_values = true)]
     from: Option<Which>,
+    #[command(flatten)]
+    secrets: SecretArgs,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,44 +145,74 @@ enum HistoryFormat {
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum ManifestFormat {
-    /// YAML, fit for kubectl apply
+    /// YAML, whose apiVersion and kind are comments when values are hidden
     Yaml,
-    /// The JSON that was stored
+    /// JSON in one line, without apiVersion and kind when values are hidden
     Json,
+}
+
+/// The result of a command.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Printed {
+    /// Standard output.
+    pub text: String,
+    /// A line for standard error.
+    pub warning: Option<&'static str>,
 }
 
 /// Does what the command line says, and returns what is to be printed.
 ///
 /// # Errors
 /// With a message for people.
-pub async fn run(args: PluginArgs) -> anyhow::Result<String> {
+pub async fn run(args: PluginArgs) -> anyhow::Result<Printed> {
     let PluginArgs {
         command,
         connection,
     } = args;
-    match command {
-        Verb::History(args) => print::history(
-            &fetch::history(&connection, &args.target).await?,
-            args.output,
-        ),
-        Verb::Show(args) => {
-            let all = fetch::history(&connection, &args.target).await?;
-            let revision = history::find(&all, args.revision)?;
-            Ok(match args.output {
-                ManifestFormat::Yaml => history::yaml(revision)?,
-                ManifestFormat::Json => history::manifest(revision)? + "\n",
-            })
-        }
-        Verb::Diff(args) => diff(&connection, &args).await,
-    }
+    let (target, secrets) = match &command {
+        Verb::History(args) => (&args.target, &args.secrets),
+        Verb::Show(args) => (&args.target, &args.secrets),
+        Verb::Diff(args) => (&args.target, &args.secrets),
+    };
+    let names = secrets.names()?;
+    let all = fetch::history(&connection, target).await?;
+    let text = match &command {
+        Verb::History(args) => print::history(&all, args.output, names.as_ref())?,
+        Verb::Show(args) => show(history::find(&all, args.revision)?, args.output, names)?,
+        Verb::Diff(args) => diff(&all, args, names)?,
+    };
+    Ok(Printed {
+        text,
+        warning: secrets
+            .show_secrets
+            .then_some("values that look secret are not hidden in this output"),
+    })
 }
 
-async fn diff(connection: &ConnectionArgs, args: &DiffArgs) -> anyhow::Result<String> {
-    let all = fetch::history(connection, &args.target).await?;
-    let to = history::find(&all, args.to)?;
+fn show(
+    revision: &Revision,
+    format: ManifestFormat,
+    names: Option<Names>,
+) -> anyhow::Result<String> {
+    // What is nested too deeply to be walked can still be printed as it is stored.
+    if let (ManifestFormat::Json, None) = (format, &names) {
+        return Ok(visible_json(&manifest::stored(revision)?).into_owned() + "\n");
+    }
+    let mut manifest = Manifest::read(revision)?;
+    if let Some(names) = names {
+        manifest.hide(&names);
+    }
+    Ok(match format {
+        ManifestFormat::Yaml => manifest.yaml()?,
+        ManifestFormat::Json => manifest.json()? + "\n",
+    })
+}
+
+fn diff(all: &[Revision], args: &DiffArgs, names: Option<Names>) -> anyhow::Result<String> {
+    let to = history::find(all, args.to)?;
     let from = match args.from {
-        Some(from) => Some(history::find(&all, from)?),
-        None => history::before(&all, to),
+        Some(from) => Some(history::find(all, from)?),
+        None => history::before(all, to),
     };
     let Some(from) = from else {
         anyhow::bail!(
@@ -154,7 +220,17 @@ async fn diff(connection: &ConnectionArgs, args: &DiffArgs) -> anyhow::Result<St
             to.spec.generation
         );
     };
-    Ok(visible(&history::diff(from, to)?).into_owned())
+    let mut before = Manifest::read(from)?;
+    let mut after = Manifest::read(to)?;
+    if let Some(names) = names {
+        Manifest::hide_both(&mut before, &mut after, &names);
+    }
+    let titles = [from, to].map(|revision| format!("revision {}", revision.spec.generation));
+    Ok(Manifest::unified(
+        &before,
+        &after,
+        [&titles[0], &titles[1]],
+    )?)
 }
 
 #[cfg(test)]

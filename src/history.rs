@@ -1,8 +1,6 @@
-//! Queries on the Revisions of one workload: which one is meant, its content, how two differ. Pure.
+//! Queries on the Revisions of one workload: which one is meant, which one was before it, what is missing. Pure.
 
 use crate::revision::{Gap, Revision, RevisionType};
-use crate::snapshot;
-use similar::TextDiff;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -39,12 +37,6 @@ pub enum HistoryError {
     /// No such Revision.
     #[error("there is no revision {0}; there are: {1}")]
     NoSuchRevision(String, String),
-    /// Its content is not stored.
-    #[error("the content of {0} is not stored: {1}")]
-    NoContent(String, &'static str),
-    /// Its content cannot be read.
-    #[error("the content of {0} cannot be read: {1}")]
-    Damaged(String, String),
 }
 
 /// Finds a Revision among those of one workload, which are sorted from the oldest to the newest.
@@ -130,60 +122,6 @@ pub fn before<'a>(history: &'a [Revision], revision: &Revision) -> Option<&'a Re
     })
 }
 
-/// The workload as it was, as JSON.
-///
-/// # Errors
-/// When the content is not stored, or damaged.
-pub fn manifest(revision: &Revision) -> Result<String, HistoryError> {
-    let Some(stored) = &revision.spec.snapshot else {
-        return Err(HistoryError::NoContent(
-            title(revision),
-            "it stands for generations that were not seen",
-        ));
-    };
-    match snapshot::read(stored) {
-        Ok(Some(text)) => Ok(text),
-        Ok(None) => Err(HistoryError::NoContent(
-            title(revision),
-            "the workload was larger than the API server stores twice",
-        )),
-        Err(error) => Err(damaged(revision, &error)),
-    }
-}
-
-/// The same as YAML.
-///
-/// # Errors
-/// When the content is not stored, damaged, or nested too deeply for YAML.
-pub fn yaml(revision: &Revision) -> Result<String, HistoryError> {
-    let value: serde_json::Value =
-        serde_json::from_str(&manifest(revision)?).map_err(|error| damaged(revision, &error))?;
-    serde_saphyr::to_string(&value).map_err(|error| damaged(revision, &error))
-}
-
-/// A unified diff of two manifests in YAML; empty when they are equal.
-///
-/// # Errors
-/// Those of [`yaml`].
-pub fn diff(from: &Revision, to: &Revision) -> Result<String, HistoryError> {
-    let old = yaml(from)?;
-    let new = yaml(to)?;
-    let diff = TextDiff::from_lines(&old, &new);
-    Ok(diff
-        .unified_diff()
-        .context_radius(3)
-        .header(&title(from), &title(to))
-        .to_string())
-}
-
-fn title(revision: &Revision) -> String {
-    format!("revision {}", revision.spec.generation)
-}
-
-fn damaged(revision: &Revision, error: &dyn std::fmt::Display) -> HistoryError {
-    HistoryError::Damaged(title(revision), error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,35 +189,5 @@ mod tests {
         assert_eq!(of(&[3, 5]), [4..=4, 6..=7]);
         assert_eq!(of(&[7, 4, 3]), [5..=6]);
         assert!(of(&[3, 4, 5, 6, 7]).is_empty());
-    }
-
-    #[test]
-    fn a_diff_shows_both_sides() {
-        let text = diff(&revision(1, "a"), &revision(2, "b")).expect("a diff");
-        let expected = "--- revision 1\n+++ revision 2\n@@ -1,4 +1,4 @@\n kind: Deployment\n spec:\n-  image: a\n+  image: b\n   replicas: 1\n";
-        assert_eq!(text, expected);
-        assert_eq!(
-            diff(&revision(1, "a"), &revision(2, "a")).expect("a diff"),
-            ""
-        );
-    }
-
-    #[test]
-    fn what_is_not_stored_is_said() {
-        let mut revision = revision(1, "a");
-        revision.spec.snapshot.as_mut().expect("a snapshot").data = None;
-        assert!(
-            yaml(&revision)
-                .expect_err("nothing")
-                .to_string()
-                .contains("larger than the API server")
-        );
-        revision.spec.snapshot = None;
-        assert!(
-            yaml(&revision)
-                .expect_err("nothing")
-                .to_string()
-                .contains("not seen")
-        );
     }
 }

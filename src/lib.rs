@@ -37,6 +37,7 @@ pub mod serve;
 
 // What people ask of a history.
 pub mod history;
+pub mod manifest;
 pub mod cli;
 
 // What holds them together.

@@ -29,7 +29,13 @@ pub fn visible_line(text: &str) -> Cow<'_, str> {
     escape(text, is_invisible)
 }
 
-/// JSON in which such characters are escaped. It says the same as before: they stand in its strings only.
+/// Whether a text has characters that change the direction of writing.
+pub fn has_direction(text: &str) -> bool {
+    text.contains(is_direction)
+}
+
+/// JSON in which such characters are escaped. It says the same as before: they stand in its strings only. YAML knows the
+/// same escapes in double quotes.
 pub fn visible_json(json: &str) -> Cow<'_, str> {
     replace(json, is_direction, |c| format!("\\u{:04x}", u32::from(c)))
 }

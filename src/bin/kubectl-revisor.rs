@@ -8,9 +8,12 @@ use std::process::ExitCode;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match cli::run(cli::PluginArgs::parse()).await {
-        Ok(text) => {
+        Ok(printed) => {
+            if let Some(warning) = printed.warning {
+                eprintln!("Warning: {warning}");
+            }
             // A reader that stops early, such as `head`, is no failure.
-            let _ = std::io::stdout().write_all(text.as_bytes());
+            let _ = std::io::stdout().write_all(printed.text.as_bytes());
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -2,23 +2,47 @@
 
 use super::HistoryFormat;
 use crate::history::missing;
+use crate::manifest::{hide_revision, visible_yaml};
+use crate::redact::Names;
 use crate::revision::{Revision, RevisionType};
 use crate::table::columns;
-use crate::text::visible_line;
+use crate::text::{visible_json, visible_line};
 use chrono::SecondsFormat;
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
-/// A history in the wanted format.
-pub(super) fn history(history: &[Revision], format: HistoryFormat) -> anyhow::Result<String> {
+/// A history in the wanted format. Without names, no secret is hidden.
+pub(super) fn history(
+    history: &[Revision],
+    format: HistoryFormat,
+    names: Option<&Names>,
+) -> anyhow::Result<String> {
     Ok(match format {
-        HistoryFormat::Json => serde_json::to_string_pretty(history)? + "\n",
-        HistoryFormat::Yaml => serde_saphyr::to_string(&history)?,
-        HistoryFormat::Table => table(history, false),
-        HistoryFormat::Wide => table(history, true),
+        HistoryFormat::Json => {
+            let json = serde_json::to_string_pretty(&objects(history, names)?)?;
+            visible_json(&json).into_owned() + "\n"
+        }
+        HistoryFormat::Yaml => {
+            let list = serde_json::Value::Array(objects(history, names)?);
+            visible_yaml(&list)?
+        }
+        HistoryFormat::Table => table(history, false, names),
+        HistoryFormat::Wide => table(history, true, names),
     })
 }
 
-fn table(history: &[Revision], wide: bool) -> String {
+fn objects(
+    history: &[Revision],
+    names: Option<&Names>,
+) -> Result<Vec<serde_json::Value>, serde_json::Error> {
+    let object = |revision| match names {
+        Some(names) => hide_revision(revision, names),
+        None => serde_json::to_value(revision),
+    };
+    history.iter().map(object).collect()
+}
+
+fn table(history: &[Revision], wide: bool, names: Option<&Names>) -> String {
     let mut header = vec!["REV", "TIME", "CHANGE", "VIA", "PHASE", "PODS"];
     if wide {
         header.extend(["TYPE", "OUTCOME", "READY AFTER", "IMAGE", "ID"]);
@@ -27,13 +51,19 @@ fn table(history: &[Revision], wide: bool) -> String {
     rows.extend(
         history
             .iter()
-            .filter_map(|revision| row(revision, history, wide)),
+            .filter_map(|revision| row(revision, history, wide, names)),
     );
     columns(&rows)
 }
 
 /// One row; none for a Gap whose generations were all found later.
-fn row(revision: &Revision, history: &[Revision], wide: bool) -> Option<Vec<String>> {
+fn row(
+    revision: &Revision,
+    history: &[Revision],
+    wide: bool,
+    names: Option<&Names>,
+) -> Option<Vec<String>> {
+    let printable = |text: &str| printable(text, names);
     let spec = &revision.spec;
     let status = revision.status.as_ref();
     let number = match &spec.gap {
@@ -101,9 +131,10 @@ fn kind(kind: RevisionType) -> &'static str {
     }
 }
 
-/// Text of a workload, which must not control a terminal.
-fn printable(text: &str) -> String {
-    visible_line(text).into_owned()
+/// Text of a workload, which must not control a terminal. Revisors that knew fewer secrets may have written it.
+fn printable(text: &str, names: Option<&Names>) -> String {
+    let shown = names.map_or(Cow::Borrowed(text), |names| names.text(text));
+    visible_line(&shown).into_owned()
 }
 
 #[cfg(test)]
@@ -132,6 +163,6 @@ mod tests {
             revision(1, "replicas 1→3"),
             revision(10, "\u{1b}[31mred, args"),
         ];
-        assert_eq!(table(&history, false), expected);
+        assert_eq!(table(&history, false, Some(&Names::default())), expected);
     }
 }

@@ -23,6 +23,8 @@ pub struct Answer {
     pub body: Payload,
     /// A hash of the body.
     pub etag: Etag,
+    /// The number of values that are hidden in a whole workload.
+    pub redacted: Option<usize>,
 }
 
 /// JSON.
@@ -37,6 +39,15 @@ impl Answer {
             media,
             body: body.into(),
             etag,
+            redacted: None,
+        }
+    }
+
+    /// An answer in which so many values are hidden.
+    pub fn redacted(self, values: usize) -> Self {
+        Self {
+            redacted: Some(values),
+            ..self
         }
     }
 }
@@ -45,6 +56,8 @@ impl Answer {
 const WORTH: usize = 1_400;
 /// How a request is told apart in logs.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How many values of the answer are hidden.
+pub const REDACTED: HeaderName = HeaderName::from_static("x-revisor-redacted");
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("2");
 
 /// Makes the response of a successful answer.
@@ -66,6 +79,9 @@ pub fn success(answer: Answer, request: &HeaderMap) -> Response<Payload> {
         return response;
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.media));
+    if let Some(values) = answer.redacted {
+        headers.insert(REDACTED, HeaderValue::from(values));
+    }
     if shorten && let Ok(gzip) = gzip::compress(&answer.body.joined()) {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         *response.body_mut() = gzip.into();
@@ -139,7 +155,7 @@ pub fn allow_origin(
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("ETag, Retry-After, X-Request-Id"),
+        HeaderValue::from_static("ETag, Retry-After, X-Request-Id, X-Revisor-Redacted"),
     );
 }
 

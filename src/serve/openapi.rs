@@ -149,13 +149,18 @@ path!(
     )
 );
 path!(
-    /// The workload as it was, without what looks secret
+    /// The workload as it was; values that look secret are hidden
+    ///
+    /// When one is hidden, it is no manifest that can be applied: the JSON has neither apiVersion nor kind but a field
+    /// `redacted` with both, with the number of hidden values and with a command that shows them; in the YAML they are
+    /// comments.
     snapshot, get, path = "/api/revisor/v1/revisions/{revisionId}/snapshot", tag = "Revisor",
     params(
         ("revisionId" = Uuid, Path, description = "Id of the revision")
     ),
     responses(
-        (status = 200, content((serde_json::Value = "application/json"), (String = "application/yaml"))),
+        (status = 200, content((serde_json::Value = "application/json"), (String = "application/yaml")),
+            headers(("X-Revisor-Redacted" = i64, description = "How many values are hidden"))),
         (status = 304, description = "As If-None-Match has it"), (status = 400, body = ErrorBody),
         (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
         (status = 404, body = ErrorBody), (status = 500, body = ErrorBody),
@@ -164,13 +169,17 @@ path!(
 );
 path!(
     /// What differs between two revisions: a JSON Patch, or a unified diff of YAML
+    ///
+    /// Values that look secret are hidden. A patch with a hidden value begins with a `test` that fails, so that it cannot be
+    /// applied; a unified diff begins with a comment.
     diff, get, path = "/api/revisor/v1/revisions/{revisionId}/diff", tag = "Revisor",
     params(
         ("revisionId" = Uuid, Path, description = "Id of the newer revision"),
         ("from" = Option<Uuid>, Query, description = "Id of the revision to compare with; the one before without it")
     ),
     responses(
-        (status = 200, content((Vec<serde_json::Value> = "application/json"), (Vec<serde_json::Value> = "application/json-patch+json"), (String = "text/x-diff"))),
+        (status = 200, content((Vec<serde_json::Value> = "application/json"), (Vec<serde_json::Value> = "application/json-patch+json"), (String = "text/x-diff")),
+            headers(("X-Revisor-Redacted" = i64, description = "How many values are hidden in one or in both of the revisions"))),
         (status = 304, description = "As If-None-Match has it"), (status = 400, body = ErrorBody),
         (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
         (status = 404, body = ErrorBody), (status = 500, body = ErrorBody),

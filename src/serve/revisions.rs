@@ -19,6 +19,7 @@ pub(super) fn list(
         media: JSON,
         etag,
         body: pieces.into_iter().collect(),
+        redacted: None,
     })
 }
 
@@ -39,5 +40,6 @@ pub(super) fn get(cache: &dyn RevisionLister, revision: Uuid) -> Result<Answer, 
         media: JSON,
         body: found.json.into(),
         etag: found.etag,
+        redacted: None,
     })
 }

@@ -9,16 +9,11 @@ use super::auth::Caller;
 use super::error::ApiError;
 use super::route::Query;
 use crate::cache::ServedRevision;
-use crate::history::{HistoryError, manifest};
-use crate::redact::Names;
+use crate::json::without_value;
+use crate::manifest::{Manifest, ManifestError};
 use crate::revision::{Revision, identity};
-use crate::text::{visible, visible_json};
 use http::request::Parts;
 use kube::Api as Resources;
-use serde::Serialize;
-use serde_json::Value;
-use similar::TextDiff;
-use std::fmt::Display;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -38,8 +33,6 @@ const TEXTS: &[&str] = &[
 ];
 /// The longest that waiting for a permit, reading one Revision from the API server, and working on it may take each.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// After so long the rest of two texts is compared more coarsely.
-const COMPARING: Duration = Duration::from_secs(2);
 
 const UNREACHABLE: ApiError =
     ApiError::Unavailable("the API server cannot be asked for the snapshot now");
@@ -61,12 +54,15 @@ pub(super) async fn snapshot(api: &Api, revision: Uuid, parts: &Parts) -> Result
     let stored = stored(api, &found).await?;
     let names = api.names.clone();
     aside(permit, move || {
-        let workload = workload(&stored, &names)?;
-        if as_yaml {
-            Ok(Answer::new(YAML, yaml(&workload, &stored.name)?))
+        let mut workload = stored.manifest()?;
+        workload.hide(&names);
+        let (media, body) = if as_yaml {
+            (YAML, workload.yaml())
         } else {
-            Ok(Answer::new(JSON, json(&workload)?))
-        }
+            (JSON, workload.json())
+        };
+        let body = body.map_err(|error| stored.failure(error))?;
+        Ok(Answer::new(media, body).redacted(workload.hidden()))
     })
     .await
 }
@@ -98,32 +94,19 @@ pub(super) async fn diff(
     let new = stored(api, &to).await?;
     let names = api.names.clone();
     aside(permit, move || {
-        let mut before = whole(&old)?;
-        let mut after = whole(&new)?;
-        names.objects(&mut before, &mut after);
-        if as_text {
-            return Ok(Answer::new(TEXT, unified((&old, &before), (&new, &after))?));
-        }
-        let patch = json_patch::diff(&before, &after);
-        Ok(Answer::new(media, json(&patch)?))
+        let mut before = old.manifest()?;
+        let mut after = new.manifest()?;
+        Manifest::hide_both(&mut before, &mut after, &names);
+        let (media, body) = if as_text {
+            let titles = [old.title.as_str(), new.title.as_str()];
+            (TEXT, Manifest::unified(&before, &after, titles))
+        } else {
+            (media, Manifest::patch(&before, &after))
+        };
+        let body = body.map_err(|error| new.failure(error))?;
+        Ok(Answer::new(media, body).redacted(Manifest::hidden_in_both(&before, &after)))
     })
     .await
-}
-
-fn unified(
-    (from, old): (&SnapshotSource, &Value),
-    (to, new): (&SnapshotSource, &Value),
-) -> Result<String, ApiError> {
-    let from_yaml = yaml(old, &from.name)?;
-    let to_yaml = yaml(new, &to.name)?;
-    let diff = TextDiff::configure()
-        .timeout(COMPARING)
-        .diff_lines(&from_yaml, &to_yaml);
-    Ok(diff
-        .unified_diff()
-        .context_radius(3)
-        .header(&from.title, &to.title)
-        .to_string())
 }
 
 fn find(api: &Api, id: Uuid) -> Result<ServedRevision, ApiError> {
@@ -165,7 +148,8 @@ async fn stored(api: &Api, found: &ServedRevision) -> Result<SnapshotSource, Api
     let revision = match timeout(DEADLINE, revisions.get_opt(&name)).await {
         Ok(Ok(stored)) => stored.ok_or_else(|| ApiError::NotFound(format!("revision {name}")))?,
         Ok(Err(error)) => {
-            tracing::warn!(%error, name, "a Revision cannot be read");
+            let error = without_value(&error);
+            tracing::warn!(error, name, "a Revision cannot be read");
             return Err(UNREACHABLE);
         }
         Err(_) => return Err(UNREACHABLE),
@@ -178,62 +162,36 @@ async fn stored(api: &Api, found: &ServedRevision) -> Result<SnapshotSource, Api
     })
 }
 
-/// The workload as it was, without its secrets.
-fn workload(stored: &SnapshotSource, names: &Names) -> Result<Value, ApiError> {
-    let mut workload = whole(stored)?;
-    names.object(&mut workload);
-    Ok(workload)
-}
+impl SnapshotSource {
+    /// The workload as it was, with its secrets.
+    fn manifest(&self) -> Result<Manifest, ApiError> {
+        Manifest::read(&self.revision).map_err(|error| self.failure(error))
+    }
 
-/// The workload as it was, with its secrets.
-fn whole(stored: &SnapshotSource) -> Result<Value, ApiError> {
-    let name = &stored.name;
-    let text = manifest(&stored.revision).map_err(|error| match error {
-        HistoryError::NoContent(..) => {
-            ApiError::NotFound(format!("the snapshot of revision {name}"))
+    /// The answer to a caller who gets no workload. Only what an operator can mend is logged.
+    fn failure(&self, error: ManifestError) -> ApiError {
+        let name = &self.name;
+        match error {
+            ManifestError::NotStored(..) => {
+                ApiError::NotFound(format!("the snapshot of revision {name}"))
+            }
+            ManifestError::TooDeep(_) => ApiError::NotShown(format!(
+                "the snapshot of revision {name} is nested too deeply to be shown; `kubectl get revision {name}` has it"
+            )),
+            ManifestError::Unwritable(..) => ApiError::NotShown(format!(
+                "the snapshot of revision {name} cannot be written in this format"
+            )),
+            ManifestError::Damaged(..) => {
+                tracing::error!(%error, name, "a snapshot cannot be read");
+                ApiError::Internal
+            }
         }
-        error => broken(name, &error),
-    })?;
-    match serde_json::from_str(&text) {
-        Ok(workload) => Ok(workload),
-        // An object that cannot be walked cannot be cleared of its secrets, and is not shown.
-        Err(error) if too_deep(&error) => Err(ApiError::NotShown(format!(
-            "the snapshot of revision {name} is nested too deeply to be shown; `kubectl get revision {name}` has it"
-        ))),
-        Err(error) => Err(broken(name, &error)),
     }
-}
-
-/// Logs that a stored snapshot is damaged.
-fn broken(name: &str, error: &dyn Display) -> ApiError {
-    tracing::error!(%error, name, "a snapshot cannot be read");
-    ApiError::Internal
-}
-
-/// serde_json reads 127 levels, and tells in words only that there are more.
-fn too_deep(error: &serde_json::Error) -> bool {
-    error.to_string().starts_with("recursion limit exceeded")
-}
-
-/// YAML for people: it shows characters that cannot be seen.
-fn yaml(value: &Value, name: &str) -> Result<String, ApiError> {
-    match serde_saphyr::to_string(value) {
-        Ok(yaml) => Ok(visible(&yaml).into_owned()),
-        Err(_) => Err(ApiError::NotShown(format!(
-            "the snapshot of revision {name} cannot be written as YAML"
-        ))),
-    }
-}
-
-fn json(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
-    let json = serde_json::to_string(value).map_err(|_| ApiError::Internal)?;
-    Ok(visible_json(&json).into_owned().into_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
     use std::sync::Arc;
     use tokio::sync::Semaphore;
 
@@ -259,25 +217,5 @@ mod tests {
         end.send(()).expect("it waits");
         let again = timeout(Duration::from_secs(5), permits.acquire()).await;
         assert!(again.is_ok_and(|permit| permit.is_ok()));
-    }
-
-    #[test]
-    fn what_takes_too_long_to_compare_is_compared_coarsely() {
-        let mut random = fastrand::Rng::with_seed(7);
-        let mut text = || -> Vec<_> { (0..120_000).map(|_| random.u32(..50)).collect() };
-        let stored = || {
-            let revision = crate::cache::fixture(1);
-            SnapshotSource {
-                revision,
-                name: "n".to_owned(),
-                title: "t".to_owned(),
-            }
-        };
-        let old = serde_json::json!(text());
-        let new = serde_json::json!(text());
-        let started = clock::monotonic();
-        let diff = unified((&stored(), &old), (&stored(), &new)).expect("a diff");
-        assert!(started.elapsed() < DEADLINE, "{:?}", started.elapsed());
-        assert!(diff.starts_with("--- t\n+++ t\n"));
     }
 }

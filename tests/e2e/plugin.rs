@@ -59,6 +59,18 @@ fn assert_diff(namespace: &str) {
     );
 }
 
+/// A manifest with hidden values cannot be applied; the same with its secrets can.
+fn assert_applied(namespace: &str) {
+    let show = ["show", "isvc/llama-70b", "--revision", "1"];
+    for format in ["yaml", "json"] {
+        let hidden = printed(namespace, &[&show[..], &["-o", format]].concat());
+        assert!(hidden.contains("[redacted]"), "{hidden}");
+        world().cluster.apply(&hidden).expect_err("refused");
+    }
+    let whole = printed(namespace, &[&show[..], &["--show-secrets"]].concat());
+    world().cluster.apply(&whole).expect("applied");
+}
+
 /// What is not there, or cannot be understood, is told by name.
 fn assert_refusals(namespace: &str) {
     for (arguments, message) in [
@@ -105,9 +117,7 @@ async fn history_show_and_diff() {
 
     assert_history(&namespace);
     assert_diff(&namespace);
-    // What is shown can be applied again.
-    let shown = printed(&namespace, &["show", "isvc/llama-70b", "--revision", "1"]);
-    world().cluster.apply(&shown).expect("applied");
+    assert_applied(&namespace);
     let live = world().kubectl(&[
         "-n",
         &namespace,

@@ -89,8 +89,14 @@ async fn assert_snapshot(rest: &Rest, id: &str) {
         .get_with(&snapshot, &[("Accept", "application/yaml")])
         .await;
     assert_eq!(yaml.header("content-type"), "application/yaml");
+    assert_eq!(yaml.header("x-revisor-redacted"), "1");
     let read: Value = serde_saphyr::from_str(&yaml.text()).expect("YAML");
-    assert_eq!(read, json.json());
+    let mut fields = json.json();
+    let redacted = fields
+        .as_object_mut()
+        .and_then(|fields| fields.remove("redacted"));
+    assert_eq!(redacted.expect("a hidden value")["kind"], "Deployment");
+    assert_eq!(read, fields);
 }
 
 /// The ids of three Revisions, newest first.

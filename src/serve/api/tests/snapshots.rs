@@ -58,6 +58,81 @@ async fn a_snapshot_that_is_nested_too_deeply_is_no_internal_error() {
     assert_eq!(ask(&api, "GET", &path, &[]).await.0, 404);
 }
 
+fn with_password(password: &str) -> String {
+    let env = json!([{"name": "DB_PASSWORD", "value": password}]);
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"env": env}}).to_string()
+}
+
+#[tokio::test]
+async fn a_hidden_value_is_counted_and_leaves_nothing_that_can_be_applied() {
+    let (cache, server) = whole(&[
+        (1, with_password("")),
+        (2, with_password("hunter2")),
+        (3, with_password("hunter3")),
+    ]);
+    let (api, _open) = api(cache, Some(server), false);
+    for (generation, end, accept, hidden, begins) in [
+        (
+            1,
+            "snapshot",
+            "application/json",
+            "0",
+            "{\"apiVersion\":\"apps/v1\",\"kind\":",
+        ),
+        (
+            1,
+            "snapshot",
+            "application/yaml",
+            "0",
+            "apiVersion: apps/v1\nkind: ",
+        ),
+        (
+            2,
+            "snapshot",
+            "application/json",
+            "1",
+            "{\"redacted\":{\"apiVersion\":\"apps/v1\",\"kind\":",
+        ),
+        (
+            2,
+            "snapshot",
+            "application/yaml",
+            "1",
+            "# 1 value that looks secret is hidden; ",
+        ),
+        (
+            3,
+            "diff",
+            "application/json",
+            "1",
+            "[{\"op\":\"test\",\"path\":\"/redacted\",",
+        ),
+        (
+            3,
+            "diff",
+            "text/x-diff",
+            "1",
+            "# 1 value that looks secret is hidden; ",
+        ),
+    ] {
+        let id = identity::id(WORKLOAD, generation);
+        let path = format!("/api/revisor/v1/revisions/{id}/{end}");
+        let headers = [("accept", accept), ("origin", "https://ui.example")];
+        let response = respond(&api, "GET", &path, &headers).await;
+        assert_eq!(response.headers()["x-revisor-redacted"], hidden, "{path}");
+        let exposed = &response.headers()["access-control-expose-headers"];
+        assert!(
+            exposed
+                .to_str()
+                .expect("text")
+                .contains("X-Revisor-Redacted")
+        );
+        let text = text(response).await;
+        assert!(text.starts_with(begins), "{text}");
+        assert!(!text.contains("hunter"), "{text}");
+    }
+}
+
 /// Few different lines in a random order, which take long to compare.
 fn large(seed: u64) -> String {
     let mut random = fastrand::Rng::with_seed(seed);
