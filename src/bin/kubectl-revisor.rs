@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use revisor::cli;
+use revisor::text::visible;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -17,7 +18,7 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", visible(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

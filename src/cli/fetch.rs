@@ -1,6 +1,7 @@
 //! The Revisions of one workload, from the API server.
 
 use super::{ConnectionArgs, WorkloadArgs};
+use crate::json::without_value;
 use crate::revision::Revision;
 use anyhow::{Context, bail};
 use kube::api::ListParams;
@@ -100,7 +101,8 @@ fn explain(error: kube::Error) -> anyhow::Error {
             anyhow::anyhow!("this cluster has no revisions.revisor.dev: Revisor is not installed")
         }
         kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),
-        other => other.into(),
+        // A Revision that cannot be read is not shown in its error either.
+        other => anyhow::anyhow!("{}", without_value(&other)),
     }
 }
 

@@ -98,6 +98,7 @@ impl Writer {
     }
 
     /// Hides secrets by these names in messages, instead of by the built-in ones.
+    #[must_use]
     pub fn hiding(self, names: &Names) -> Self {
         Self {
             names: Arc::new(names.clone()),

@@ -61,7 +61,7 @@ pub(super) async fn snapshot(api: &Api, revision: Uuid, parts: &Parts) -> Result
         } else {
             (JSON, workload.json())
         };
-        let body = body.map_err(|error| stored.failure(error))?;
+        let body = body.map_err(|error| stored.failure(&error))?;
         Ok(Answer::new(media, body).redacted(workload.hidden()))
     })
     .await
@@ -103,7 +103,7 @@ pub(super) async fn diff(
         } else {
             (media, Manifest::patch(&before, &after))
         };
-        let body = body.map_err(|error| new.failure(error))?;
+        let body = body.map_err(|error| new.failure(&error))?;
         Ok(Answer::new(media, body).redacted(Manifest::hidden_in_both(&before, &after)))
     })
     .await
@@ -165,11 +165,11 @@ async fn stored(api: &Api, found: &ServedRevision) -> Result<SnapshotSource, Api
 impl SnapshotSource {
     /// The workload as it was, with its secrets.
     fn manifest(&self) -> Result<Manifest, ApiError> {
-        Manifest::read(&self.revision).map_err(|error| self.failure(error))
+        Manifest::read(&self.revision).map_err(|error| self.failure(&error))
     }
 
     /// The answer to a caller who gets no workload. Only what an operator can mend is logged.
-    fn failure(&self, error: ManifestError) -> ApiError {
+    fn failure(&self, error: &ManifestError) -> ApiError {
         let name = &self.name;
         match error {
             ManifestError::NotStored(..) => {

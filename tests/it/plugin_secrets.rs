@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
-/// Assembled, so that no scanner finds a secret here.
+/// They have no shape of a token, so that no scanner takes them for real ones.
 const PASSWORD: [&str; 2] = ["hunter2-before", "hunter2-after"];
 const KEY: &str = "correct-horse-battery";
 /// No rule but one of the configuration file hides it.
@@ -100,7 +100,7 @@ impl Cluster {
     }
 }
 
-/// Each way in which the plugin prints content, and how many secrets it holds.
+/// Each way in which the plugin prints content, and the secrets in it.
 const OUTPUTS: [(&str, &[&str], &[&str]); 7] = [
     ("history", &["-o", "table"], &[]),
     ("history", &["-o", "wide"], &[]),

@@ -63,6 +63,52 @@ fn with_password(password: &str) -> String {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"env": env}}).to_string()
 }
 
+/// A generation, the end of a path, a media type, the number of hidden values, and the beginning of the answer.
+const HIDING: [(i64, &str, &str, &str, &str); 6] = [
+    (
+        1,
+        "snapshot",
+        "application/json",
+        "0",
+        "{\"apiVersion\":\"apps/v1\",\"kind\":",
+    ),
+    (
+        1,
+        "snapshot",
+        "application/yaml",
+        "0",
+        "apiVersion: apps/v1\nkind: ",
+    ),
+    (
+        2,
+        "snapshot",
+        "application/json",
+        "1",
+        "{\"redacted\":{\"apiVersion\":\"apps/v1\",\"kind\":",
+    ),
+    (
+        2,
+        "snapshot",
+        "application/yaml",
+        "1",
+        "# 1 value that looks secret is hidden; ",
+    ),
+    (
+        3,
+        "diff",
+        "application/json",
+        "1",
+        "[{\"op\":\"test\",\"path\":\"/redacted\",",
+    ),
+    (
+        3,
+        "diff",
+        "text/x-diff",
+        "1",
+        "# 1 value that looks secret is hidden; ",
+    ),
+];
+
 #[tokio::test]
 async fn a_hidden_value_is_counted_and_leaves_nothing_that_can_be_applied() {
     let (cache, server) = whole(&[
@@ -71,50 +117,7 @@ async fn a_hidden_value_is_counted_and_leaves_nothing_that_can_be_applied() {
         (3, with_password("hunter3")),
     ]);
     let (api, _open) = api(cache, Some(server), false);
-    for (generation, end, accept, hidden, begins) in [
-        (
-            1,
-            "snapshot",
-            "application/json",
-            "0",
-            "{\"apiVersion\":\"apps/v1\",\"kind\":",
-        ),
-        (
-            1,
-            "snapshot",
-            "application/yaml",
-            "0",
-            "apiVersion: apps/v1\nkind: ",
-        ),
-        (
-            2,
-            "snapshot",
-            "application/json",
-            "1",
-            "{\"redacted\":{\"apiVersion\":\"apps/v1\",\"kind\":",
-        ),
-        (
-            2,
-            "snapshot",
-            "application/yaml",
-            "1",
-            "# 1 value that looks secret is hidden; ",
-        ),
-        (
-            3,
-            "diff",
-            "application/json",
-            "1",
-            "[{\"op\":\"test\",\"path\":\"/redacted\",",
-        ),
-        (
-            3,
-            "diff",
-            "text/x-diff",
-            "1",
-            "# 1 value that looks secret is hidden; ",
-        ),
-    ] {
+    for (generation, end, accept, hidden, begins) in HIDING {
         let id = identity::id(WORKLOAD, generation);
         let path = format!("/api/revisor/v1/revisions/{id}/{end}");
         let headers = [("accept", accept), ("origin", "https://ui.example")];
