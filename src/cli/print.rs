@@ -7,6 +7,7 @@ use crate::redact::Names;
 use crate::revision::{Revision, RevisionType};
 use crate::table::columns;
 use crate::text::{visible_json, visible_line};
+use crate::view::judged;
 use chrono::SecondsFormat;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -26,8 +27,8 @@ pub(super) fn history(
             let list = serde_json::Value::Array(objects(history, names)?);
             visible_yaml(&list)?
         }
-        HistoryFormat::Table => table(history, false, names),
-        HistoryFormat::Wide => table(history, true, names),
+        HistoryFormat::Table => table(&judged_history(history, names), false),
+        HistoryFormat::Wide => table(&judged_history(history, names), true),
     })
 }
 
@@ -42,7 +43,16 @@ fn objects(
     history.iter().map(object).collect()
 }
 
-fn table(history: &[Revision], wide: bool, names: Option<&Names>) -> String {
+/// Revisors that knew fewer secrets may have written the texts of a Revision.
+fn judged_history<'r>(history: &'r [Revision], names: Option<&Names>) -> Cow<'r, [Revision]> {
+    let judge = |names| {
+        let judged = history.iter().map(|revision| judged(revision, names));
+        judged.map(Cow::into_owned).collect()
+    };
+    names.map_or(Cow::Borrowed(history), |names| Cow::Owned(judge(names)))
+}
+
+fn table(history: &[Revision], wide: bool) -> String {
     let mut header = vec!["REV", "TIME", "CHANGE", "VIA", "PHASE", "PODS"];
     if wide {
         header.extend(["TYPE", "OUTCOME", "READY AFTER", "IMAGE", "ID"]);
@@ -51,19 +61,13 @@ fn table(history: &[Revision], wide: bool, names: Option<&Names>) -> String {
     rows.extend(
         history
             .iter()
-            .filter_map(|revision| row(revision, history, wide, names)),
+            .filter_map(|revision| row(revision, history, wide)),
     );
     columns(&rows)
 }
 
 /// One row; none for a Gap whose generations were all found later.
-fn row(
-    revision: &Revision,
-    history: &[Revision],
-    wide: bool,
-    names: Option<&Names>,
-) -> Option<Vec<String>> {
-    let printable = |text: &str| printable(text, names);
+fn row(revision: &Revision, history: &[Revision], wide: bool) -> Option<Vec<String>> {
     let spec = &revision.spec;
     let status = revision.status.as_ref();
     let number = match &spec.gap {
@@ -131,10 +135,9 @@ fn kind(kind: RevisionType) -> &'static str {
     }
 }
 
-/// Text of a workload, which must not control a terminal. Revisors that knew fewer secrets may have written it.
-fn printable(text: &str, names: Option<&Names>) -> String {
-    let shown = names.map_or(Cow::Borrowed(text), |names| names.text(text));
-    visible_line(&shown).into_owned()
+/// Text of a workload, which must not control a terminal.
+fn printable(text: &str) -> String {
+    visible_line(text).into_owned()
 }
 
 #[cfg(test)]
@@ -163,6 +166,6 @@ mod tests {
             revision(1, "replicas 1→3"),
             revision(10, "\u{1b}[31mred, args"),
         ];
-        assert_eq!(table(&history, false, Some(&Names::default())), expected);
+        assert_eq!(table(&history, false), expected);
     }
 }

@@ -4,6 +4,7 @@ use super::{Manifest, REDACTED_FIELD};
 use crate::redact::Names;
 use crate::revision::Revision;
 use crate::text::visible_line;
+use crate::view::judged;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -11,6 +12,8 @@ use std::collections::BTreeSet;
 const MARK: &str = "[redacted";
 /// The fields by which Kubernetes knows the type of an object.
 const TYPE: [&str; 2] = ["apiVersion", "kind"];
+/// Where the snapshot of a Revision stands.
+const SNAPSHOT: &str = "/spec/snapshot";
 
 /// The notice that values are hidden, and the command that shows them.
 pub(super) struct Notice {
@@ -95,7 +98,7 @@ pub(super) fn target(revision: &Revision) -> String {
     format!("{target} --uid={}", workload.uid)
 }
 
-/// Where a value is another one than in the whole object, as JSON pointers.
+/// Where values of the whole object are hidden, as JSON pointers.
 pub(super) fn paths(whole: &Value, shown: &Value) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     collect(whole, shown, &mut String::new(), &mut paths);
@@ -106,11 +109,13 @@ fn collect(whole: &Value, shown: &Value, path: &mut String, paths: &mut BTreeSet
     let length = path.len();
     match (whole, shown) {
         (Value::Object(whole), Value::Object(shown)) => {
-            for ((key, whole), shown) in whole.iter().zip(shown.values()) {
-                path.push('/');
-                path.push_str(key);
-                collect(whole, shown, path, paths);
-                path.truncate(length);
+            for (key, shown) in shown {
+                if let Some(whole) = whole.get(key) {
+                    path.push('/');
+                    path.push_str(key);
+                    collect(whole, shown, path, paths);
+                    path.truncate(length);
+                }
             }
         }
         (Value::Array(whole), Value::Array(shown)) => {
@@ -121,30 +126,36 @@ fn collect(whole: &Value, shown: &Value, path: &mut String, paths: &mut BTreeSet
                 path.truncate(length);
             }
         }
-        _ if whole == shown => {}
-        _ => {
+        (whole, Value::String(text)) if whole != shown && is_marked(text) => {
             paths.insert(path.clone());
         }
+        _ => {}
     }
 }
 
 /// A Revision as JSON without secrets. A snapshot that holds one, or that cannot be read, is left out.
 pub(super) fn revision(revision: &Revision, names: &Names) -> Result<Value, serde_json::Error> {
-    let mut whole = serde_json::to_value(revision)?;
-    let in_snapshot = secrets_of_snapshot(revision, names);
-    if let (1.., Some(snapshot)) = (in_snapshot, whole.pointer_mut("/spec/snapshot")) {
-        *snapshot = json!({ "encoding": snapshot["encoding"], "size": snapshot["size"] });
-    }
-    // Nothing else in a Revision may hold JSON of the workload.
-    let data = whole.pointer_mut("/spec/snapshot/data").map(Value::take);
-    let mut shown = whole.clone();
+    let (whole, data) = without_data(revision)?;
+    let (mut shown, _) = without_data(&judged(revision, names))?;
     names.object(&mut shown);
-    let values = in_snapshot + paths(&whole, &shown).len();
-    if let (Some(data), Some(place)) = (data, shown.pointer_mut("/spec/snapshot/data")) {
-        *place = data;
+    let in_snapshot = secrets_of_snapshot(revision, names);
+    if let (0, Some(data), Some(snapshot)) = (in_snapshot, data, shown.pointer_mut(SNAPSHOT)) {
+        snapshot["data"] = data;
     }
+    let values = in_snapshot + paths(&whole, &shown).len();
     let command = format!("history {} --output=json", target(revision));
-    Ok(Notice::new(values, &command).map_or(shown.clone(), |notice| notice.object(&shown)))
+    match Notice::new(values, &command) {
+        Some(notice) => Ok(notice.object(&shown)),
+        None => Ok(shown),
+    }
+}
+
+/// A Revision as JSON without the data of its snapshot, and these. They are judged as an object, not as a text.
+fn without_data(revision: &Revision) -> Result<(Value, Option<Value>), serde_json::Error> {
+    let mut object = serde_json::to_value(revision)?;
+    let snapshot = object.pointer_mut(SNAPSHOT).and_then(Value::as_object_mut);
+    let data = snapshot.and_then(|snapshot| snapshot.remove("data"));
+    Ok((object, data))
 }
 
 fn secrets_of_snapshot(revision: &Revision, names: &Names) -> usize {

@@ -38,6 +38,7 @@ fn revision(generation: usize, password: &str) -> Value {
             "changeCause": format!("kubectl set env deployment/llama DB_PASSWORD={password}"),
             "snapshot": {"encoding": "json", "size": data.len(), "data": data},
             "view": {"version": 1, "summary": format!("args --api-key={KEY} \u{202e}\u{1b}[31m"),
+                "changes": [{"path": "spec.template.spec.containers[vllm].env[DB_PASSWORD].value", "from": "x", "to": password}],
                 "images": [format!("https://ann:{KEY}@registry.example.com/vllm:1")]},
         },
         "status": {"phase": "Failed", "message": format!("login with DB_PASSWORD={password} failed")},

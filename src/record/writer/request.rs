@@ -24,7 +24,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 const LONGEST_RETRY_AFTER: u64 = 60;
 /// The longest message of a failure, in characters.
 const MAX_MESSAGE: usize = 300;
-/// So many of them are searched for secrets: one that is cut off in the middle is not recognised.
+/// So many characters of it are searched for secrets: one that is cut off in the middle is not recognised.
 const MAX_READ: usize = 16 * MAX_MESSAGE;
 
 /// Asks for metadata only: the answer to a create is not read.
