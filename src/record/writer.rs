@@ -176,7 +176,7 @@ impl Writer {
                 ?scope,
                 namespace,
                 waiting,
-                message,
+                answer = message,
                 "writing Revisions goes on failing"
             );
         } else {
@@ -185,7 +185,7 @@ impl Writer {
                 ?scope,
                 namespace,
                 waiting,
-                message,
+                answer = message,
                 "writing Revisions is held until this is mended"
             );
         }

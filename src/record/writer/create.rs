@@ -165,7 +165,7 @@ impl Writer {
         tracing::error!(
             revision = name,
             reason = reason_word,
-            message,
+            answer = message,
             "refused: {reduced}"
         );
         let note = format!("Revision {name} was refused ({reason_word}), {reduced}: {message}");

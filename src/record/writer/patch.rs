@@ -46,7 +46,7 @@ impl Writer {
                 tracing::warn!(
                     name,
                     namespace,
-                    message = self.message(&answer),
+                    answer = self.message(&answer),
                     "a status was refused"
                 );
                 settled
