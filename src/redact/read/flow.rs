@@ -1,5 +1,5 @@
 //! Objects and lists in brackets: JSON, YAML in one line, tables of TOML. Pure; of brackets that are not closed only
-//! [`TRIES`] are read.
+//! [`TRIES`] are read, and one within a nested text.
 
 use super::node::{MAX_LEVELS, Node, judge};
 use crate::redact::lex::{
@@ -13,9 +13,11 @@ pub(super) const TRIES: usize = 8;
 
 pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
     let text = scan.text;
+    // A bracket within a text within another one would be read to the end by each of those before it.
+    let most = if scan.depth == 0 { TRIES } else { 1 };
     let mut tries = 0;
     let mut at = 0;
-    while at < text.len() && tries < TRIES {
+    while at < text.len() && tries < most {
         if !begins(text, at) {
             at += 1;
             continue;
