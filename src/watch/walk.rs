@@ -58,7 +58,8 @@ pub struct Walk {
     known: BTreeMap<i64, Span>,
     /// Generations below which something was met that cannot be read.
     unreadable: BTreeSet<i64>,
-    compacted: ResourceVersion,
+    /// Generations after which history is compacted. It may be compacted several times during one search.
+    compacted: BTreeSet<i64>,
     stalled: u32,
 }
 
@@ -76,7 +77,7 @@ impl Walk {
         Self {
             known,
             unreadable: BTreeSet::new(),
-            compacted: ResourceVersion::default(),
+            compacted: BTreeSet::new(),
             stalled: 0,
         }
     }
@@ -129,9 +130,12 @@ impl Walk {
                 self.stalled = 0;
                 return true;
             }
-            State::Present(_) | State::Absent => self.raise(a, at),
+            State::Present(_) | State::Absent => {
+                self.compacted.remove(&a);
+                self.raise(a, at);
+            }
             State::Compacted => {
-                self.compacted = self.compacted.max(at);
+                self.compacted.insert(a);
                 self.raise(a, at);
             }
             // Whatever it is, what is older can still be read.
@@ -153,12 +157,9 @@ impl Walk {
 
     /// The generations that existed and cannot be had, from the oldest to the youngest.
     pub fn lost(&self) -> Vec<Hole> {
-        let compacted = |older: Span| {
-            self.compacted > ResourceVersion::default() && older.last == self.compacted
-        };
-        let hole = |((a, older), (b, _)): ((i64, Span), (i64, Span))| {
+        let hole = |((a, _), (b, _)): ((i64, Span), (i64, Span))| {
             let unreadable = self.unreadable.contains(&b);
-            let lost = b - a > 1 && (unreadable || compacted(older));
+            let lost = b - a > 1 && (unreadable || self.compacted.contains(&a));
             lost.then_some(Hole {
                 generations: a + 1..=b - 1,
                 unreadable,
@@ -180,6 +181,34 @@ mod tests {
     fn version(generation: i64, at: u64) -> Version {
         let at = rv(at);
         Version { generation, at }
+    }
+
+    #[test]
+    fn history_that_is_compacted_again_during_the_search_hides_nothing() {
+        let mut walk = Walk::new(version(1, 10), version(6, 60));
+        let mut reads = vec![
+            State::Present(version(5, 50)),
+            State::Compacted,
+            State::Present(version(3, 30)),
+        ];
+        // By then it is compacted up to there.
+        let mut compacted = 20;
+        while let Some(at) = walk.next() {
+            let state = if at <= rv(compacted) || reads.is_empty() {
+                compacted = compacted.max(45);
+                State::Compacted
+            } else {
+                reads.remove(0)
+            };
+            walk.saw(at, state);
+        }
+        let lost: Vec<_> = walk
+            .lost()
+            .into_iter()
+            .map(|hole| hole.generations)
+            .collect();
+        let named: Vec<_> = lost.iter().cloned().flatten().collect();
+        assert!(named.contains(&2) && named.contains(&4), "{lost:?}");
     }
 
     /// The writes of one object: place and generation, ascending.

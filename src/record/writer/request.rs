@@ -169,7 +169,7 @@ mod tests {
             shown.contains("HF_TOKEN=[redacted]") && !shown.contains("hunter2"),
             "{shown}"
         );
-        assert_eq!(message("a\nb\u{202e}"), "a\nb\\u{202e}");
+        assert_eq!(message("a\u{202e}b"), "a\\u{202e}b");
         assert_eq!(message(&"x ".repeat(4 * MAX_READ)).len(), MAX_MESSAGE);
     }
 }
