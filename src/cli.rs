@@ -160,7 +160,7 @@ pub struct Printed {
     pub warning: Option<&'static str>,
 }
 
-/// Does what the command line says, and returns what is to be printed.
+/// Carries the command out, and returns its output.
 ///
 /// # Errors
 /// With a message for people.
@@ -194,7 +194,7 @@ fn show(
     format: ManifestFormat,
     names: Option<Names>,
 ) -> anyhow::Result<String> {
-    // What is nested too deeply to be walked can still be printed as it is stored.
+    // A manifest that is nested too deeply to be walked can still be printed as it is stored.
     if let (ManifestFormat::Json, None) = (format, &names) {
         return Ok(visible_json(&manifest::stored(revision)?).into_owned() + "\n");
     }

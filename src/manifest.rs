@@ -21,7 +21,7 @@ use similar::TextDiff;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// The field of JSON that stands for what is hidden.
+/// The field of JSON that stands for the hidden values.
 pub const REDACTED_FIELD: &str = "redacted";
 
 /// After so long the rest of two texts is compared more coarsely.
@@ -33,7 +33,7 @@ pub enum ManifestError {
     /// It is not stored.
     #[error("the content of revision {0} is not stored: {1}")]
     NotStored(i64, &'static str),
-    /// What is stored cannot be read.
+    /// The stored snapshot cannot be read.
     #[error("the content of revision {0} cannot be read: {1}")]
     Damaged(i64, String),
     /// An object that cannot be walked cannot be cleared of its secrets.

@@ -1,7 +1,7 @@
 //! Judges which parts of a text or an object are secrets, and hides them. Pure.
 //!
 //! A text is read as every format that it may have: lines of commands, JSON, YAML, headers, URLs, PEM, assignments. Each
-//! name with its value is judged by its words, then by what the value is; tokens of vendors are told by their shape. All
+//! name with its value is judged by its words, then by the form of the value; tokens of vendors are told by their shape. All
 //! of a text that is no secret stays byte for byte as it is. The lists of words and shapes stand in `data/`.
 //!
 //! It protects what people see at a glance; who may read a Revision at all is decided by RBAC.
@@ -33,7 +33,7 @@ pub const REDACTED: &str = "[redacted]";
 /// Stands on the new side of a change where a secret was, and another one was on the old side.
 pub const CHANGED: &str = "[redacted, changed]";
 
-/// Which names hold secrets: those that look like it, and what the configuration adds and takes away.
+/// The names that hold secrets: those that look like it, with the additions and the exceptions of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// Patterns of further names, such as `*_PIN`.
@@ -57,7 +57,7 @@ impl Names {
         }
     }
 
-    /// Free text, in whatever format.
+    /// Free text, in any format.
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         scan::text(self, text, 0).show(text)
     }

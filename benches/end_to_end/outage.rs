@@ -5,7 +5,6 @@ use crate::floor;
 use crate::support::{Binary, INFERENCE_SERVICE, Meta, Revisor, World, client, patch, post, read};
 use devcluster::{Component, Options};
 use serde_json::Value;
-use std::process::Command;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -176,16 +175,10 @@ async fn each(world: &World, namespace: &str, count: usize, times: usize, make: 
         .expect("at least one")
 }
 
-/// KiB.
+/// Resident memory in KiB.
+#[allow(clippy::cast_precision_loss)]
 fn resident(revisor: &Revisor) -> f64 {
-    let out = Command::new("ps")
-        .args(["-o", "rss=", "-p", &revisor.pid.to_string()])
-        .output()
-        .expect("ps");
-    String::from_utf8_lossy(&out.stdout)
-        .trim()
-        .parse()
-        .expect("a number")
+    revisor.resident() as f64 / 1024.0
 }
 
 /// How many objects a collection holds.

@@ -156,7 +156,7 @@ impl Stage {
         let namespace = world.namespace("serve").await;
         let revisor = Revisor::start(world.cluster.kubeconfig(), &[]);
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let idle = resident(revisor.pid);
+        let idle = kib(revisor.resident());
         post(&client, &INFERENCE_SERVICE.path(&namespace), &workload("w")).await;
         let last = patch(&client, &path(&namespace, "w"), &edit(1)).await;
         revisor.wait_recorded(INFERENCE_SERVICE, last.version());
@@ -264,8 +264,8 @@ impl Stage {
             .map_or(0, str::len);
         // Kept as bytes, and only of the newest of each workload.
         let snapshots = heads * count(snapshot) * 0.75;
-        let resident = resident(revisor.pid);
-        let peak = status(revisor.pid, "VmHWM");
+        let resident = kib(revisor.resident());
+        let peak = kib(revisor.most_resident());
         let memory = ((resident - self.idle) * 1024.0 - snapshots) / count(size);
         let resident = resident / 1024.0;
         let peak = peak / 1024.0;
@@ -387,20 +387,9 @@ fn list_of(uid: &str) -> String {
     format!("/api/v1/workloads/inferences/{uid}/revisions")
 }
 
-/// KiB.
-fn resident(pid: u32) -> f64 {
-    status(pid, "VmRSS")
-}
-
-/// What the kernel says of a process, in KiB.
-fn status(pid: u32, what: &str) -> f64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
-    value
-        .and_then(|value| value.trim().trim_end_matches(" kB").parse().ok())
-        .expect("a number")
+/// Bytes in KiB.
+fn kib(bytes: usize) -> f64 {
+    count(bytes) / 1024.0
 }
 
 #[allow(clippy::cast_precision_loss)]

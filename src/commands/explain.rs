@@ -1,4 +1,4 @@
-//! `revisor kinds explain`: what would be recorded and shown of manifests, without a cluster.
+//! `revisor kinds explain`: the recording and the view of manifests, without a cluster.
 
 use crate::config::Config;
 use crate::json::Document;

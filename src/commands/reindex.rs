@@ -1,7 +1,7 @@
 //! `revisor reindex`: makes the views of stored Revisions anew, after an upgrade or a change of kind files.
 //!
 //! Every Revision is read, and written only where its view differs from the one that is made now. So a run that was
-//! killed is simply started again: what it has written is up to date by then. Several Revisions are under way at the
+//! killed is simply started again: the views that it has written are up to date by then. Several Revisions are under way at the
 //! same time, as many as the recorder writes.
 
 mod pages;
@@ -161,7 +161,7 @@ impl Reindex {
         let mut count = Count::default();
         let mut progress = Progress::new();
         let mut rewriting = Rewriting::new();
-        // By name, so that what comes before a Revision is mostly the generation before it.
+        // By name, so that the generation before a Revision mostly comes right before it.
         let mut last: Option<Arc<Revision>> = None;
         let read = loop {
             let page = match pages.next().await {

@@ -49,14 +49,14 @@ impl Names {
     }
 }
 
-/// Whether what is called so tells where a secret is: `valueFrom`, `secretName`.
+/// Whether a value of this name tells where a secret is: `valueFrom`, `secretName`.
 pub(super) fn is_place(name: &str) -> bool {
     words(last_part(name))
         .last()
         .is_some_and(|last| NAMES.place.contains(&**last))
 }
 
-/// Whether what is called so says something about a secret: its owner's address, how long it is, where it is.
+/// Whether a value of this name describes a secret: its owner's address, its length, its place.
 pub(super) fn is_about(name: &str) -> bool {
     words(last_part(name))
         .last()

@@ -8,7 +8,7 @@ use super::read;
 use super::value;
 use std::ops::Range;
 
-/// JSON in a shell command in YAML is read; what is nested deeper is read as the text that it is.
+/// JSON in a shell command in YAML is read; deeper texts are read as they stand.
 const MAX_DEPTH: usize = 4;
 /// A shorter text without a sign in it holds no secret that could be told.
 const SHORTEST: usize = 6;

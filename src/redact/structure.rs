@@ -15,7 +15,7 @@ pub(super) const MAX_LEVELS: usize = 256;
 /// The digits of a number that is no secret.
 const SHORT_NUMBER: usize = 3;
 
-/// A value of whatever library.
+/// A value of a library for JSON or YAML.
 pub(crate) trait Structure<'t>: Copy {
     /// The value, when it is neither an object nor a list.
     fn scalar(self) -> Option<Scalar<'t>>;

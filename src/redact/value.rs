@@ -39,7 +39,7 @@ pub(super) fn has_password(account: &str) -> bool {
     !is_id(password) && user != password && is_secret(NameClass::Secret, password)
 }
 
-/// References, switches, durations and paths are no secrets, whatever they are called.
+/// References, switches, durations and paths are no secrets, under any name.
 fn is_shown_below_any_name(value: &str) -> bool {
     if value.len() > MAX_SHOWN {
         return false;

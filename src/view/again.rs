@@ -200,7 +200,7 @@ fn context(path: &str, names: &Names) -> NameContext {
     context
 }
 
-/// The summary without numbers of what is called as a secret is.
+/// The summary without the numbers of values with secret names.
 pub(super) fn summary(old: &View, names: &Names) -> String {
     let words = old.summary.split(", ").map(|word| {
         let numbered = word.rsplit_once(' ').filter(|(_, end)| end.contains('→'));
@@ -352,7 +352,7 @@ mod tests {
             assert!(!all.contains("1234") && !all.contains("5678"), "{all}");
             assert_eq!(view.changes.len(), 3);
         }
-        // With the generation before, what was hidden can be shown again.
+        // With the generation before, hidden values can be shown again.
         let again = made_anew(Some(&before), &names(), &none);
         assert_eq!(again, made_anew(Some(&before), &none, &none));
     }

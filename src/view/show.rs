@@ -5,10 +5,16 @@
 
 use super::diff::{Delta, Segment};
 use crate::json::{Value, write_string};
-use crate::redact::{Hidden, NameContext, Names, Siblings, Structure, arguments, scalar_hidden};
+use crate::redact::{
+    Hidden, NameContext, Names, Scalar, Siblings, Structure, arguments, scalar_hidden,
+};
+use crate::text::prefix;
+use std::borrow::Cow;
 
 /// More is cut later anyway.
 const ENOUGH: usize = 512;
+/// So many bytes of a text are judged: far more than are shown, and a text of megabytes costs no more.
+const JUDGED: usize = 4 * ENOUGH;
 const MAX_DEPTH: usize = 16;
 
 /// Shows changes between two objects.
@@ -80,10 +86,11 @@ impl<'n, 'd> ChangeRenderer<'n, 'd> {
             secrets: Vec::new(),
         };
         match (value.scalar(), value_context.argument) {
-            (Some(_), Some(hidden)) => writer.bare(value, &hidden),
+            (Some(_), Some(hidden)) => writer.bare(&whole(value), &hidden),
             (Some(scalar), None) => {
+                let scalar = beginning(scalar);
                 let hidden = scalar_hidden(self.names, scalar, value_context.context, 0);
-                writer.bare(value, &hidden);
+                writer.bare(&judged(value), &hidden);
             }
             (None, _) => writer.value(value, value_context.context, &value_context.before, 0),
         }
@@ -178,12 +185,9 @@ struct Writer<'n> {
 
 impl Writer<'_> {
     /// A value without parts, without quotes.
-    fn bare(&mut self, value: Value<'_>, hidden: &Hidden) {
-        let text = value.as_str().map(str::to_owned);
-        let text = text.unwrap_or_else(|| value.canonical());
-        self.secrets
-            .extend(hidden.secrets(&text).map(str::to_owned));
-        let shown = hidden.show_after(&text, self.before);
+    fn bare(&mut self, text: &str, hidden: &Hidden) {
+        self.secrets.extend(hidden.secrets(text).map(str::to_owned));
+        let shown = hidden.show_after(text, self.before);
         self.out.extend_from_slice(shown.as_bytes());
     }
 
@@ -199,21 +203,18 @@ impl Writer<'_> {
         } else if value.is_array() {
             self.list(value, context, before, depth);
         } else if let Some(scalar) = value.scalar() {
-            let hidden = scalar_hidden(self.names, scalar, context, 0);
-            self.scalar(value, &hidden);
+            let hidden = scalar_hidden(self.names, beginning(scalar), context, 0);
+            self.scalar(value, &judged(value), &hidden);
         }
     }
 
-    fn scalar(&mut self, value: Value<'_>, hidden: &Hidden) {
+    fn scalar(&mut self, value: Value<'_>, text: &str, hidden: &Hidden) {
         if *hidden == Hidden::Nothing {
             value.write_canonical(&mut self.out);
             return;
         }
-        let text = value.as_str().map(str::to_owned);
-        let text = text.unwrap_or_else(|| value.canonical());
-        self.secrets
-            .extend(hidden.secrets(&text).map(str::to_owned));
-        write_string(&hidden.show_after(&text, self.before), &mut self.out);
+        self.secrets.extend(hidden.secrets(text).map(str::to_owned));
+        write_string(&hidden.show_after(text, self.before), &mut self.out);
     }
 
     fn object(&mut self, value: Value<'_>, context: NameContext, depth: usize) {
@@ -234,17 +235,38 @@ impl Writer<'_> {
 
     fn list(&mut self, value: Value<'_>, context: NameContext, before: &[&str], depth: usize) {
         let items: Vec<_> = value.items().take(ENOUGH).collect();
-        let judged = arguments(self.names, &items, context, before, 0);
+        let secrets = arguments(self.names, &items, context, before, 0);
         self.out.push(b'[');
-        for (at, (item, hidden)) in items.iter().zip(judged).enumerate() {
+        for (at, (item, hidden)) in items.iter().zip(secrets).enumerate() {
             if at > 0 {
                 self.out.push(b',');
             }
             match hidden {
-                Some(hidden) => self.scalar(*item, &hidden),
+                Some(hidden) => self.scalar(*item, &whole(*item), &hidden),
                 None => self.value(*item, context, &[], depth + 1),
             }
         }
         self.out.push(b']');
     }
+}
+/// The part of a scalar that is judged.
+fn beginning(scalar: Scalar<'_>) -> Scalar<'_> {
+    match scalar {
+        Scalar::Text(text) => Scalar::Text(prefix(text, JUDGED)),
+        other => other,
+    }
+}
+
+/// The judged part of a value without parts, without quotes.
+fn judged(value: Value<'_>) -> Cow<'_, str> {
+    match value.as_str() {
+        Some(text) => Cow::Borrowed(prefix(text, JUDGED)),
+        None => Cow::Owned(value.canonical()),
+    }
+}
+
+/// A value without parts, without quotes.
+fn whole(value: Value<'_>) -> Cow<'_, str> {
+    let text = value.as_str().map(Cow::Borrowed);
+    text.unwrap_or_else(|| Cow::Owned(value.canonical()))
 }

@@ -90,7 +90,7 @@ pub fn older_view(spec: &RevisionSpec, names: &Names) -> Option<View> {
     let document = Document::parse(stored.as_deref().unwrap_or("{}")).ok();
     let changes = match document.as_ref() {
         Some(document) => ChangeRedactor::new(document.root(), &old.changes, names).changes(),
-        // A snapshot that cannot be read tells nothing of what the changes hold.
+        // A snapshot that cannot be read tells nothing of the values in the changes.
         None => Vec::new(),
     };
     let command: Vec<&str> = old.command.iter().map(String::as_str).collect();

@@ -95,7 +95,7 @@ impl Reindex {
             return Ok(None);
         };
         let Some(unviewed) = unviewed(&self.catalogue, revision) else {
-            // What is shown of it is judged again at least.
+            // Its view is judged again at least.
             let judged = older_view(&revision.spec, &self.names);
             return Ok(judged.filter(|judged| judged != old));
         };

@@ -5,6 +5,7 @@ use crate::revision::identity;
 use crate::watch::Position;
 use crate::watch::checkpoint::{CheckpointEntry, Exception};
 use crate::workload::{Ack, ResourceVersion, Version};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -51,20 +52,48 @@ struct Excepted {
     /// Whether an earlier process named it, and the first list is not joined yet. Until then it also stands for the
     /// generations after it that waited for room in that process, and for the end of the workload.
     restored: bool,
+    /// Whether changes of its workload wait for room in this process. It stands for all of them.
+    postponed: bool,
     stage: Stage,
 }
 
-/// How far an exception itself has come.
+/// How far the generation of an exception itself has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stage {
-    /// An earlier process named it. It is read back or seen again before its place is reached, unless it changed nothing.
+    /// It is read back or seen again, unless it changed nothing.
     Expected,
-    /// It waits for room.
-    Postponed,
     /// Its write is on its way.
     Writing,
     /// It is stored.
     Durable,
+}
+
+impl Excepted {
+    /// One that this process has made.
+    fn new(exception: Exception, since: Instant) -> Self {
+        Self {
+            exception,
+            since,
+            written: false,
+            restored: false,
+            postponed: false,
+            stage: Stage::Expected,
+        }
+    }
+
+    fn key(&self) -> (Uuid, i64) {
+        (self.exception.uid, self.exception.version.generation)
+    }
+
+    /// Whether it stands for anything but its own generation.
+    fn stands_for_more(&self) -> bool {
+        self.restored || self.postponed
+    }
+
+    /// Whether everything that it stands for is stored.
+    fn is_over(&self) -> bool {
+        self.stage == Stage::Durable && !self.stands_for_more()
+    }
 }
 
 impl Book {
@@ -120,47 +149,50 @@ impl Book {
             self.blind(*from, *to);
         }
         for exception in &entry.exceptions {
-            self.insert(exception.clone(), now, true, Stage::Expected);
+            let excepted = Excepted {
+                written: true,
+                restored: true,
+                ..Excepted::new(exception.clone(), now)
+            };
+            self.exceptions.insert(excepted.key(), excepted);
         }
     }
 
     /// The first list is joined: the generations after the exceptions of an earlier process are on their way themselves.
     pub fn joined(&mut self) {
-        self.exceptions
-            .retain(|_, excepted| excepted.stage != Stage::Durable);
         for excepted in self.exceptions.values_mut() {
             excepted.restored = false;
         }
-    }
-
-    fn insert(&mut self, exception: Exception, since: Instant, restored: bool, stage: Stage) {
-        let key = (exception.uid, exception.version.generation);
-        let excepted = Excepted {
-            exception,
-            since,
-            written: restored,
-            restored,
-            stage,
-        };
-        self.exceptions.insert(key, excepted);
+        self.exceptions.retain(|_, excepted| !excepted.is_over());
     }
 
     /// A write that is on its way becomes an exception. False when there are too many: then it stays on its way.
     pub fn except(&mut self, exception: Exception, now: Instant) -> bool {
-        self.add(exception, now, Stage::Writing)
+        let Some(excepted) = self.exception(exception, now) else {
+            return false;
+        };
+        excepted.stage = Stage::Writing;
+        true
     }
 
     /// The changes of a workload wait for room from this generation on. False when there are too many exceptions.
     pub fn postpone(&mut self, exception: Exception, now: Instant) -> bool {
-        self.add(exception, now, Stage::Postponed)
+        let Some(excepted) = self.exception(exception, now) else {
+            return false;
+        };
+        excepted.postponed = true;
+        true
     }
 
-    fn add(&mut self, exception: Exception, now: Instant, stage: Stage) -> bool {
-        let has_room = self.exceptions.len() < EXCEPTIONS;
-        if has_room {
-            self.insert(exception, now, false, stage);
+    /// The exception of a generation, which is added if it is none yet; none when there are too many.
+    fn exception(&mut self, exception: Exception, now: Instant) -> Option<&mut Excepted> {
+        let is_full = self.exceptions.len() >= EXCEPTIONS;
+        let excepted = Excepted::new(exception, now);
+        match self.exceptions.entry(excepted.key()) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(_) if is_full => None,
+            Entry::Vacant(room) => Some(room.insert(excepted)),
         }
-        has_room
     }
 
     /// The write of a generation is handed in. True when that is an exception, and stays one until it is stored: another
@@ -179,10 +211,11 @@ impl Book {
     /// The changes of a workload do not wait for room any more, and were handed in. False when they were no exception.
     pub fn resume(&mut self, uid: Uuid, generation: i64) -> bool {
         let key = (uid, generation);
-        let Some(excepted) = self.exceptions.get(&key) else {
+        let Some(excepted) = self.exceptions.get_mut(&key) else {
             return false;
         };
-        if excepted.stage == Stage::Postponed {
+        excepted.postponed = false;
+        if excepted.stage != Stage::Writing && !excepted.restored {
             self.exceptions.remove(&key);
         }
         true
@@ -208,15 +241,12 @@ impl Book {
     /// An exception is durable now. False when it was none.
     pub fn settle(&mut self, uid: Uuid, generation: i64) -> bool {
         let key = (uid, generation);
-        let Some(excepted) = self
-            .exceptions
-            .get_mut(&key)
-            .filter(|one| one.stage != Stage::Durable)
-        else {
+        let excepted = self.exceptions.get_mut(&key);
+        let Some(excepted) = excepted.filter(|one| one.stage != Stage::Durable) else {
             return false;
         };
         excepted.stage = Stage::Durable;
-        if !excepted.restored || mutant::is(Mutant::ExceptionsDropped) {
+        if excepted.is_over() || mutant::is(Mutant::ExceptionsDropped) {
             self.exceptions.remove(&key);
         }
         true
@@ -257,7 +287,7 @@ impl Book {
     pub fn reached(&mut self, position: Position) {
         self.reached = self.reached.max(position.at);
         self.exceptions.retain(|_, excepted| {
-            let is_expected = excepted.stage == Stage::Expected && !excepted.restored;
+            let is_expected = excepted.stage == Stage::Expected && !excepted.stands_for_more();
             !is_expected || excepted.exception.version.at > position.at
         });
         self.date(position);
@@ -320,10 +350,8 @@ impl Book {
 
     /// How long the oldest write has been on its way, or for how much too long nothing was heard.
     pub fn lag(&self, now: Instant) -> Duration {
-        let waiting = self
-            .exceptions
-            .values()
-            .filter(|one| one.stage != Stage::Durable);
+        let exceptions = self.exceptions.values();
+        let waiting = exceptions.filter(|one| one.stage != Stage::Durable || one.postponed);
         let excepted = waiting.map(|excepted| excepted.since);
         let pending = self.pending.values().map(|pending| pending.since);
         let oldest = pending.chain(excepted).min();
@@ -500,6 +528,21 @@ mod tests {
         assert!(book.resume(WORKLOAD, 3) && book.resume(WORKLOAD, 4));
         assert!(!book.resume(WORKLOAD, 3));
         assert_eq!(book.exceptions(), [exception(4)]);
+    }
+
+    #[test]
+    fn an_exception_that_waits_for_room_stands_for_later_generations_when_it_is_stored() {
+        let mut book = Book::default();
+        let now = Instant::now();
+        assert!(book.postpone(exception(3), now));
+        assert!(book.writes(WORKLOAD, 3) && book.except(exception(3), now));
+        assert!(book.settle(WORKLOAD, 3));
+        book.reached(place("20", 1));
+        book.joined();
+        assert_eq!(book.conservative().through, rv("7"));
+        assert!(book.lag(now + Duration::from_secs(9)) >= Duration::from_secs(9));
+        assert!(book.resume(WORKLOAD, 3));
+        assert_eq!(book.conservative().through, rv("20"));
     }
 
     #[test]

@@ -245,7 +245,7 @@ impl Assignment {
         let Some(end) = end else {
             return inside..text.len();
         };
-        // A shell joins what stands behind the quotation.
+        // A shell joins the text behind the quotation.
         let is_joined = !self.is_colon(text)
             && self.closed == self.sign
             && (byte(text, end.end).is_ascii_alphanumeric()
@@ -290,7 +290,7 @@ impl Assignment {
         self.before_quote(text, start..start + word.len())
     }
 
-    /// The end of a part, or the quote in it that closes what was open before it.
+    /// The end of a part, or the quote in it that closes an earlier one.
     fn before_quote(&self, text: &str, part: Range<usize>) -> usize {
         let quote = self.quote.map(char::from);
         let closes = text[part.clone()].find(|c| Some(c) == quote);

@@ -1,5 +1,5 @@
 //! YAML in lines: fields and items by indentation, block scalars, quotations over several lines. Pure; each line is read
-//! once, and what is nested deeper than [`MAX_LEVELS`] is left to the other readers.
+//! once, and values nested deeper than [`MAX_LEVELS`] are left to the other readers.
 
 use super::flow::{Flow, TRIES};
 use super::node::{MAX_LEVELS, Node, judge};

@@ -1,4 +1,4 @@
-//! Private keys between `-----BEGIN` and `-----END` (RFC 7468), whatever is before their lines. Pure.
+//! Private keys between `-----BEGIN` and `-----END` (RFC 7468), with any text before their lines. Pure.
 
 use crate::redact::scan::Scan;
 use std::ops::Range;

@@ -1,5 +1,5 @@
 //! Lines of commands, as a POSIX shell reads them: words, quotes, pipes, redirections, here-documents, lines that go on.
-//! Pure, and one pass over the text; what stands in a here-document is left to the other readers.
+//! Pure, and one pass over the text; the lines of a here-document are left to the other readers.
 
 use super::argv;
 use super::tools::TOOLS;
@@ -21,7 +21,7 @@ const BEFORE: &[&str] = &[
 /// The end of flags by which a tool is told to read a secret from its standard input.
 const STDIN: &str = "-stdin";
 
-/// One command, with what it reads and writes.
+/// One command, with its input and its output.
 #[derive(Default)]
 struct Command<'t> {
     words: Vec<Piece<'t>>,
@@ -29,7 +29,7 @@ struct Command<'t> {
     target: Option<String>,
     /// The text behind `<<<`, which it reads.
     input: Option<Piece<'t>>,
-    /// Whether the next command reads what it prints.
+    /// Whether the next command reads its output.
     is_piped: bool,
 }
 
@@ -86,7 +86,7 @@ fn judge(
     }
 }
 
-/// Hides what `echo` and `printf` print where a secret is read, and what `printf` puts in place of a secret.
+/// Hides the output of `echo` and `printf` where a secret is read, and the values that `printf` puts in place of a secret.
 fn hide_printed(words: &[&str], hidden: &mut [Hidden], is_secret_read: bool) {
     let Some(printer) = words.iter().position(|word| !BEFORE.contains(word)) else {
         return;
@@ -306,7 +306,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// Copies what is between quotes; an apostrophe that is closed nowhere is a letter.
+    /// Copies the text between quotes; an apostrophe that is closed nowhere is a letter.
     fn quotation(&mut self, quote: u8, built: &mut PieceBuilder) -> bool {
         let sort = usize::from(quote == b'\'');
         if self.unclosed[sort] {

@@ -86,7 +86,7 @@ impl Tools {
 }
 
 impl Tool {
-    /// The names on a line, and what the line says of these tools.
+    /// The names on a line, and the line's rules for these tools.
     fn read(line: &'static str) -> (Vec<&'static str>, Self) {
         let mut tool = Self::default();
         let mut names = Vec::new();

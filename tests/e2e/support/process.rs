@@ -179,10 +179,22 @@ impl Revisor {
 
     /// Resident memory in bytes.
     pub fn resident(&self) -> usize {
+        self.memory("VmRSS")
+    }
+
+    /// The most resident memory so far, in bytes.
+    #[allow(dead_code)] // Only benchmarks ask for it.
+    pub fn most_resident(&self) -> usize {
+        self.memory("VmHWM")
+    }
+
+    /// A size in the status that the kernel keeps of the process, in bytes.
+    fn memory(&self, field: &str) -> usize {
         let path = format!("/proc/{}/status", self.pid);
         let status = std::fs::read_to_string(path).expect("a process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kb = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let mut lines = status.lines();
+        let size = lines.find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let kb = size.and_then(|kb| kb.trim().strip_suffix(" kB"));
         kb.and_then(|kb| kb.parse::<usize>().ok()).expect("a size") << 10
     }
 
