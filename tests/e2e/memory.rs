@@ -153,7 +153,7 @@ pub async fn stays_bounded(minutes: u64) {
         .expect("a role");
     own.oracle
         .wait_for(INFERENCE_SERVICE.registry, &newest.uid, newest.generation);
-    let most = catch_up(&revisor, &newest, Duration::from_secs(300 * minutes));
+    let most = catch_up(&revisor, &newest, Duration::from_secs(600 * minutes));
     // What is recorded is served, so there is more to keep in the end, for each Revision what one may take.
     let recorded = own.assert_recorded(&namespace, &[INFERENCE_SERVICE]).await;
     let after = resident(&revisor);
