@@ -25,6 +25,13 @@ pub(super) fn skip_while(text: &str, from: usize, is: impl Fn(u8) -> bool) -> us
     from + rest.iter().take_while(|byte| is(**byte)).count()
 }
 
+/// The next word from `from` on that may be a name.
+pub(super) fn next_name(text: &str, from: usize) -> Option<Range<usize>> {
+    let start = skip_while(text, from, |byte| !is_of_name(byte));
+    let end = skip_while(text, start, is_of_name);
+    (end > start).then_some(start..end)
+}
+
 /// The end of the line that `from` stands in.
 pub(super) fn line_end(text: &str, from: usize) -> usize {
     skip_while(text, from, |byte| byte != b'\n')

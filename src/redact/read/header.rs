@@ -2,7 +2,7 @@
 //! alone. Pure.
 
 use crate::redact::lex::{
-    byte, byte_before, closing, escapes, is_of_name, line_end, skip, skip_while,
+    byte, byte_before, closing, escapes, line_end, next_name, skip, skip_while,
 };
 use crate::redact::name::NameClass;
 use crate::redact::scan::Scan;
@@ -19,13 +19,8 @@ const SPACE: &str = "%20";
 pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
     let text = scan.text;
     let mut at = 0;
-    while at < text.len() {
-        let end = skip_while(text, at, is_of_name);
-        if end == at {
-            at += 1;
-            continue;
-        }
-        let word = &text[at..end];
+    while let Some(Range { start: name, end }) = next_name(text, at) {
+        let word = &text[name..end];
         let is = |name: &str| word.eq_ignore_ascii_case(name);
         let hidden = if is("authorization") || is("proxy-authorization") {
             authorization(scan, end, found)

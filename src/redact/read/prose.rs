@@ -1,7 +1,7 @@
 //! Sentences that tell a secret: `the password is hunter2`, `invalid API key '…'`. In prose most words behind `password`
 //! and `token` are no secrets, so a value is hidden only where it looks like no word. Pure, and one pass over the text.
 
-use crate::redact::lex::{byte, is_of_name, skip, skip_while};
+use crate::redact::lex::{byte, next_name, skip, skip_while};
 use crate::redact::scan::Scan;
 use crate::redact::value::looks_random;
 use crate::redact::words::{NAMES, VALUES};
@@ -35,13 +35,8 @@ pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
     let text = scan.text;
     let mut before = "";
     let mut at = 0;
-    while at < text.len() {
-        let end = skip_while(text, at, is_of_name);
-        if end == at {
-            at += 1;
-            continue;
-        }
-        let word = &text[at..end];
+    while let Some(Range { start: name, end }) = next_name(text, at) {
+        let word = &text[name..end];
         if LEADING.contains(&byte(text, end))
             && let Some(spoken) = spoken(scan, word, before)
             && let Some(value) = value(text, end)

@@ -2,7 +2,7 @@
 //! netrc and in prose. Pure.
 
 use super::tools::TOOLS;
-use crate::redact::lex::{byte, byte_before, closing, is_of_name, skip, skip_while};
+use crate::redact::lex::{byte, byte_before, closing, next_name, skip, skip_while};
 use crate::redact::name::NameClass;
 use crate::redact::scan::Scan;
 use crate::redact::words::VALUES;
@@ -11,14 +11,9 @@ use std::ops::Range;
 pub(in crate::redact) fn read(scan: Scan<'_>, found: &mut Vec<Range<usize>>) {
     let text = scan.text;
     let mut at = 0;
-    while at < text.len() {
-        let end = skip_while(text, at, is_of_name);
-        if end == at {
-            at += 1;
-            continue;
-        }
+    while let Some(Range { start: name, end }) = next_name(text, at) {
         let start = skip(text, end, b" \t");
-        if start > end && is_setting(&text[at..end]) {
+        if start > end && is_setting(&text[name..end]) {
             value(scan, start, found);
         }
         at = end;
