@@ -49,8 +49,8 @@ pub enum Mutant {
     PassedUnwritten,
     /// An exception of an earlier process is dropped before the first list is joined.
     ExceptionsDropped,
-    /// The end of a postponed workload moves back to its last write when that is read back.
-    PostponedEndMovesBack,
+    /// A postponed workload that is read back is looked for only up to its last write.
+    PostponedEndAtLastWrite,
     /// A generation that an earlier process left waiting is recorded without a comparison with the one before.
     ExceptionsUncompared,
     /// An exception of an earlier process is one no more when it is handed in again.
@@ -83,7 +83,7 @@ impl Mutant {
         Self::ExceptionsForgotten,
         Self::PassedUnwritten,
         Self::ExceptionsDropped,
-        Self::PostponedEndMovesBack,
+        Self::PostponedEndAtLastWrite,
         Self::ExceptionsUncompared,
         Self::ExceptionsPending,
         Self::PostponedFromFirstShown,

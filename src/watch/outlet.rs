@@ -146,9 +146,9 @@ impl<S: Sink> Outlet<S> {
         next
     }
 
-    /// An object is gone. True when its changes wait: its end comes after them.
-    pub fn ends_later(&mut self, uid: Uuid) -> bool {
-        !self.resuming.contains(&uid) && self.known.postpone_end(uid)
+    /// An object is gone at `at`. True when its changes wait: its end comes after them.
+    pub fn ends_later(&mut self, uid: Uuid, at: ResourceVersion) -> bool {
+        !self.resuming.contains(&uid) && self.known.postpone_end(uid, at)
     }
 
     /// Objects whose changes wait and that are not in this list are gone.

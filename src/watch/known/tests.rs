@@ -328,3 +328,17 @@ fn an_object_whose_changes_wait_was_there_just_before_a_watch_showed_its_end() {
     };
     assert_eq!(shown(read_back), (rv(19), Some(rv(21))));
 }
+
+#[test]
+fn an_object_that_is_read_back_and_waits_may_have_been_there_long_after_its_last_write() {
+    let mut known = Known::default();
+    known.listing(&[]);
+    let read_back = Change {
+        seen: Observed::Repair,
+        ..deleted(1, 18)
+    };
+    known.postpone(&read_back, None);
+    assert!(known.postpone_end(W, rv(53)));
+    let postponed = known.next_postponed(1, |_| true).remove(0).1;
+    assert_eq!((postponed.there, postponed.gone), (rv(18), Some(rv(53))));
+}

@@ -115,7 +115,8 @@ impl Known {
     ) -> Option<Exception> {
         let shown = change.version();
         let passed = self.last(change.uid);
-        // A watch shows the end where the object is gone, a read back where it was written for the last time.
+        // A watch shows the end where the object is gone. A read back shows where it was written for the last time, which
+        // says nothing about its end: see [`Known::postpone_end`].
         let ends = change.op == Op::Deleted;
         let there = match change.seen {
             Observed::Watch if ends => shown.at.before(),
@@ -138,22 +139,20 @@ impl Known {
             });
         postponed.last = postponed.last.max(shown);
         postponed.there = postponed.there.max(there);
-        if ends {
-            let gone = Some(shown.at.after(1));
-            let known = postponed
-                .gone
-                .filter(|_| !mutant::is(Mutant::PostponedEndMovesBack));
-            postponed.gone = known.max(gone);
+        let at_last_write = mutant::is(Mutant::PostponedEndAtLastWrite);
+        if ends && (change.seen == Observed::Watch || at_last_write) {
+            let known = postponed.gone.filter(|_| !at_last_write);
+            postponed.gone = known.max(Some(shown.at.after(1)));
         }
         is_new.then(|| postponed.exception(change.uid))
     }
 
-    /// An object is gone. True when its changes wait for room.
-    pub fn postpone_end(&mut self, uid: Uuid) -> bool {
+    /// An object is gone at `at`. True when its changes wait for room.
+    pub fn postpone_end(&mut self, uid: Uuid, at: ResourceVersion) -> bool {
         let postponed = self.postponed.get_mut(&uid);
         let is_postponed = postponed.is_some();
         if let Some(postponed) = postponed {
-            postponed.gone.get_or_insert(postponed.last.at.after(1));
+            postponed.gone.get_or_insert(at);
         }
         is_postponed
     }

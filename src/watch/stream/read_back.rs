@@ -54,7 +54,7 @@ impl<S: Sink> Stream<S> {
             match last? {
                 LastState::Last(last) | LastState::Earlier(last) => {
                     let behind = Behind::new(&last, recorded.version, true, None);
-                    self.ended_before(resource, behind, last).await?;
+                    self.ended_before(resource, behind, last, by).await?;
                 }
                 LastState::Compacted => self.outlet.gone(recorded).await,
             }
@@ -62,20 +62,20 @@ impl<S: Sink> Stream<S> {
         Ok(())
     }
 
-    /// A workload that is gone: its history up to the last state that was found, and that.
+    /// A workload that is gone at `by`: its history up to the last state that was found, and that.
     pub(super) async fn ended_before(
         &mut self,
         resource: &Arc<Resource>,
         behind: Behind,
         last: Change,
+        by: ResourceVersion,
     ) -> Result<(), Unserved> {
         let history = self.exact.history(resource, &behind).await?;
         self.tell(resource, &behind, history).await?;
-        let end_unknown = (last.op != Op::Deleted).then(|| Recorded::of(&last));
+        let recorded = Recorded::of(&last);
+        let is_end_known = last.op == Op::Deleted;
         self.outlet.change(last).await;
-        if let Some(recorded) = end_unknown
-            && !self.outlet.ends_later(recorded.uid)
-        {
+        if !self.outlet.ends_later(recorded.uid, by) && !is_end_known {
             self.outlet.gone(recorded).await;
         }
         Ok(())
@@ -234,7 +234,7 @@ impl<S: Sink> Stream<S> {
                 at: from,
             };
             let behind = Behind::new(&last, origin, true, None);
-            self.ended_before(resource, behind, last).await?;
+            self.ended_before(resource, behind, last, to).await?;
         }
         Ok(true)
     }

@@ -7,7 +7,7 @@ use super::Stream;
 use super::read_back::SIDE_BY_SIDE;
 use crate::watch::exact::{Exact, Unserved};
 use crate::watch::{Lost, Reason, Recorded, Sink};
-use crate::workload::{Resource, Version};
+use crate::workload::{Resource, ResourceVersion, Version};
 use futures::StreamExt;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -16,8 +16,8 @@ use uuid::Uuid;
 enum Past {
     /// It is there.
     There(Behind, ObjectPast),
-    /// It is gone, after this last state.
-    Gone(LastState),
+    /// It is gone at that place, after this last state.
+    Gone(LastState, ResourceVersion),
 }
 
 impl<S: Sink> Stream<S> {
@@ -55,14 +55,14 @@ impl<S: Sink> Stream<S> {
     ) -> Result<(), Unserved> {
         match past {
             Past::There(behind, history) => self.tell(resource, &behind, history).await,
-            Past::Gone(LastState::Last(last) | LastState::Earlier(last)) => {
+            Past::Gone(LastState::Last(last) | LastState::Earlier(last), by) => {
                 let behind = Behind {
                     shown: postponed.first.generation,
                     ..Behind::new(&last, from, true, None)
                 };
-                self.ended_before(resource, behind, last).await
+                self.ended_before(resource, behind, last, by).await
             }
-            Past::Gone(LastState::Compacted) => {
+            Past::Gone(LastState::Compacted, _) => {
                 self.outlet.lost(lost(resource, uid, from, postponed)).await;
                 self.outlet.gone(gone(uid, postponed)).await;
                 Ok(())
@@ -88,7 +88,7 @@ async fn past(
     if let Some(gone) = postponed.gone {
         let there = postponed.there.max(from.at);
         let state = exact.last_state(resource, &of, there, gone).await?;
-        return Ok(Past::Gone(state));
+        return Ok(Past::Gone(state, gone));
     }
     let behind = Behind {
         of,

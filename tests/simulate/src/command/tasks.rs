@@ -93,7 +93,7 @@ fn aimed_at(mutant: Mutant) -> &'static [Fault] {
             Fault::QuotaExceeded,
             Fault::Kill,
         ],
-        Mutant::PostponedEndMovesBack => &[
+        Mutant::PostponedEndAtLastWrite => &[
             Fault::Denied,
             Fault::QuotaExceeded,
             Fault::CreateHangs,
