@@ -9,7 +9,7 @@ use crate::kinds::runner::Runner;
 use crate::kinds::{Catalogue, KindError, KindFile};
 use crate::metrics::Metrics;
 use crate::record::Settings;
-use crate::redact::{Names, Pattern};
+use crate::redact::{Names, Pattern, PlainPaths};
 use crate::revision::SnapshotEncoding;
 use serde::Deserialize;
 use std::path::Path;
@@ -69,6 +69,7 @@ struct SnapshotFile {
 struct RedactionFile {
     secret_names: Vec<String>,
     plain_names: Vec<String>,
+    plain_paths: Vec<String>,
 }
 
 impl RedactionFile {
@@ -76,6 +77,8 @@ impl RedactionFile {
         Ok(Names {
             secret: patterns("secretNames", &self.secret_names)?,
             plain: patterns("plainNames", &self.plain_names)?,
+            plain_paths: PlainPaths::parse(&self.plain_paths)
+                .map_err(|error| format!("redaction.plainPaths: {error}"))?,
         })
     }
 }
@@ -236,6 +239,10 @@ mod tests {
             (
                 "redaction: {secretNames: [\"**\"]}",
                 "redaction.secretNames: \"**\"",
+            ),
+            (
+                "redaction: {plainPaths: [\"env[0]\"]}",
+                "redaction.plainPaths: \"env[0]\"",
             ),
             ("snapshot: {encoding: zip}", "zip"),
             ("rest: {tenantId: seven}", "seven"),

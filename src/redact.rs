@@ -10,6 +10,7 @@ mod change;
 mod hidden;
 mod lex;
 mod name;
+mod path;
 mod pattern;
 mod read;
 mod scan;
@@ -17,6 +18,7 @@ mod structure;
 mod value;
 mod words;
 
+pub use path::PlainPaths;
 pub use pattern::Pattern;
 
 pub(crate) use hidden::Hidden;
@@ -40,6 +42,8 @@ pub struct Names {
     pub secret: Vec<Pattern>,
     /// Patterns of names that look secret and are not.
     pub plain: Vec<Pattern>,
+    /// Paths below which nothing is hidden.
+    pub plain_paths: PlainPaths,
 }
 
 impl Names {
@@ -55,6 +59,13 @@ impl Names {
         } else {
             self.text(value)
         }
+    }
+
+    /// Whether nothing is hidden at the end of these steps, which are keys of objects and names of items.
+    pub(crate) fn is_plain_path(&self, steps: &[&str]) -> bool {
+        let root = NameContext::default();
+        let place = steps.iter().fold(root, |at, step| at.step(self, step));
+        place.is_plain()
     }
 
     /// Free text, in any format.

@@ -25,7 +25,16 @@ impl Pattern {
         patterns.iter().any(|pattern| pattern.matches(name))
     }
 
-    fn matches(&self, name: &str) -> bool {
+    /// A step of a path, which may be any.
+    pub(super) fn step(text: &str) -> Result<Self, String> {
+        if text == "*" {
+            return Ok(Self(text.to_owned()));
+        }
+        text.parse()
+    }
+
+    /// Whether this matches the name.
+    pub(super) fn matches(&self, name: &str) -> bool {
         let name = name.trim_start_matches('-').to_lowercase();
         let mut parts = self.0.split('*').peekable();
         let first = parts.next().unwrap_or_default();

@@ -4,6 +4,7 @@
 use super::Names;
 use super::hidden::Hidden;
 use super::name::{NameClass, is_place};
+use super::path::Progress;
 use super::read::argv;
 use super::scan;
 use super::value;
@@ -46,6 +47,10 @@ pub(crate) struct NameContext {
     class: NameClass,
     /// Whether it stands in a reference to a Secret.
     is_reference: bool,
+    /// How far the paths of the configuration lead to it.
+    progress: Progress,
+    /// Whether one of these paths ends at it or above it: then nothing of it is hidden.
+    is_plain: bool,
 }
 
 /// The fields of an object that tell how its other fields are judged.
@@ -95,25 +100,56 @@ impl NameContext {
     pub(super) fn below(class: NameClass) -> Self {
         Self {
             class,
-            is_reference: false,
+            ..Self::default()
         }
     }
 
     /// Whether the names tell that the value may be a secret.
     pub(crate) fn is_secret(self) -> bool {
-        self.class.is_secret()
+        self.class.is_secret() && !self.is_plain
+    }
+
+    /// Whether the configuration has everything shown that stands here.
+    pub(crate) fn is_plain(self) -> bool {
+        self.is_plain
+    }
+
+    /// The same names, one step further along the paths of the configuration.
+    pub(crate) fn step(self, names: &Names, step: &str) -> Self {
+        if self.is_plain || names.plain_paths.is_empty() {
+            return self;
+        }
+        let (progress, is_plain) = names.plain_paths.step(self.progress, step);
+        Self {
+            progress,
+            is_plain,
+            ..self
+        }
+    }
+
+    /// The context of an item of a list that has this context.
+    pub(crate) fn of_item<'t, T: Structure<'t>>(self, names: &Names, item: T) -> Self {
+        match item.field("name").and_then(T::scalar) {
+            Some(Scalar::Text(name)) => self.step(names, name),
+            _ => self.step(names, ""),
+        }
     }
 
     /// The context of the field `key` of an object that has this context.
     pub(crate) fn of_field(self, names: &Names, key: &str, siblings: &Siblings<'_>) -> Self {
+        let here = self.step(names, key);
         if self.class.is_secret() && is_place(key) && !names.class(key).is_secret() {
-            return Self::default();
+            return Self {
+                class: NameClass::default(),
+                is_reference: false,
+                ..here
+            };
         }
         if self.is_reference && NAMES.reference.contains(key) {
             // The key of a reference is a name, and no name looks random.
             return Self {
                 class: NameClass::Either,
-                ..self
+                ..here
             };
         }
         let own = names.class(key);
@@ -126,6 +162,7 @@ impl NameContext {
         Self {
             class: own.max(label).max(self.class),
             is_reference: self.is_reference || ends("secret") || ends("secrets"),
+            ..here
         }
     }
 }
@@ -185,14 +222,14 @@ impl<'n, F> Judge<'n, F> {
         for (item, hidden) in items.iter().zip(arguments) {
             match hidden {
                 Some(hidden) => (self.each)(*item, hidden),
-                None => self.judge(*item, context, &[]),
+                None => self.judge(*item, context.of_item(self.names, *item), &[]),
             }
         }
     }
 }
 
 /// The secrets of the texts of a list, as arguments; none for an item that is no text, and for all where the names around
-/// the list tell that it holds secrets.
+/// the list, or its path, tell how they are judged.
 pub(crate) fn arguments<'t, T: Structure<'t>>(
     names: &Names,
     items: &[T],
@@ -200,9 +237,8 @@ pub(crate) fn arguments<'t, T: Structure<'t>>(
     before: &[&'t str],
     depth: usize,
 ) -> Vec<Option<Hidden>> {
-    let nothing = || vec![None; items.len()];
-    if context.class.is_secret() {
-        return nothing();
+    if context.is_plain || context.class.is_secret() {
+        return vec![None; items.len()];
     }
     let text = |item: &T| match item.scalar() {
         Some(Scalar::Text(text)) => Some(text),
@@ -224,6 +260,7 @@ pub(crate) fn scalar_hidden(
     depth: usize,
 ) -> Hidden {
     match scalar {
+        _ if context.is_plain => Hidden::Nothing,
         Scalar::Text(text) if value::is_secret(context.class, text) => Hidden::Whole,
         Scalar::Text(text) => scan::text(names, text, depth),
         Scalar::Number if context.class == NameClass::Secret => Hidden::Whole,

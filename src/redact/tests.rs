@@ -123,6 +123,7 @@ fn patterns_add_and_take_away() {
     let names = Names {
         secret: vec![pattern("*_PIN"), pattern("corp*id*x")],
         plain: vec![pattern("MY_TOKEN")],
+        ..Names::default()
     };
     for secret in ["DOOR_PIN", "door_pin", "CORP-IDENTITY-X", "HF_TOKEN"] {
         assert!(names.secret_name(secret), "{secret}");

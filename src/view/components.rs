@@ -135,8 +135,10 @@ pub(super) fn fill(view: &mut View, file: &ViewFile, outputs: &[Value], names: &
     if let Some(main) = containers.first() {
         let command = texts(&main["command"], &mut keep);
         let args = texts(&main["args"], &mut keep);
-        view.command = shown_texts(&[], &command, names, &mut keep);
-        view.args = shown_texts(&command, &args, names, &mut keep);
+        let is_plain = |field| names.is_plain_path(&pod::path(main, &[field]));
+        let judges = |field| Some(names).filter(|_| !is_plain(field));
+        view.command = shown_texts(&[], &command, judges("command"), &mut keep);
+        view.args = shown_texts(&command, &args, judges("args"), &mut keep);
         let variables = keep.first(MAX_ITEMS, environment(main, names));
         view.env = variables
             .iter()
@@ -256,9 +258,15 @@ fn texts<'v>(value: &'v Value, keep: &mut Keep) -> Vec<&'v str> {
     }
 }
 
-/// Arguments without secrets, given those before them.
-fn shown_texts(before: &[&str], items: &[&str], names: &Names, keep: &mut Keep) -> Vec<String> {
-    let shown = names.arguments(before, items);
+/// Arguments without secrets, given those before them; all as they are when there are no `names` to judge them by.
+fn shown_texts(
+    before: &[&str],
+    items: &[&str],
+    names: Option<&Names>,
+    keep: &mut Keep,
+) -> Vec<String> {
+    let shown = names.map(|names| names.arguments(before, items));
+    let shown = shown.unwrap_or_else(|| items.iter().copied().map(Cow::Borrowed).collect());
     shown.iter().map(|item| keep.text(item, MAX_ITEM)).collect()
 }
 

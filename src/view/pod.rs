@@ -239,6 +239,12 @@ pub(super) struct Variable<'a> {
     pub(super) value: Cow<'a, str>,
 }
 
+/// The path of a part of a container, as the configuration has it.
+pub(super) fn path<'a>(container: &'a Value, part: &[&'a str]) -> Vec<&'a str> {
+    let name = container["name"].as_str().unwrap_or_default();
+    [&["containers", name], part].concat()
+}
+
 /// The environment of a container; of a name that comes twice the last counts, as in the kubelet. Values from
 /// elsewhere are shown as where they are, never as what they are.
 pub(super) fn environment<'a>(container: &'a Value, names: &Names) -> Vec<Variable<'a>> {
@@ -248,8 +254,10 @@ pub(super) fn environment<'a>(container: &'a Value, names: &Names) -> Vec<Variab
         let Some(name) = variable["name"].as_str().filter(|name| seen.insert(*name)) else {
             continue;
         };
+        let is_plain = names.is_plain_path(&path(container, &["env", name, "value"]));
         let value = match (&variable["value"], &variable["valueFrom"]) {
             (_, Value::Object(_)) => reference(&variable["valueFrom"]).into(),
+            (Value::String(text), _) if is_plain => text.into(),
             (Value::String(text), _) => names.value(name, text),
             (Value::Null, _) => "".into(),
             (other, _) => names.value(name, &other.to_string()).into_owned().into(),

@@ -121,6 +121,9 @@ impl<'n, 'd> ChangeRenderer<'n, 'd> {
                     if let (true, Some(list), Some(place)) = (is_last, list, place) {
                         found.argument = self.argument(side, &path[..at], list, place, &found);
                     }
+                    if let Segment::Name(name) = segment {
+                        found.context = found.context.step(self.names, name);
+                    }
                     found.before.clear();
                 }
             }
@@ -243,7 +246,7 @@ impl Writer<'_> {
             }
             match hidden {
                 Some(hidden) => self.scalar(*item, &whole(*item), &hidden),
-                None => self.value(*item, context, &[], depth + 1),
+                None => self.value(*item, context.of_item(self.names, *item), &[], depth + 1),
             }
         }
         self.out.push(b']');

@@ -11,6 +11,7 @@ mod fill;
 mod kinds;
 mod manifest;
 mod older;
+mod paths;
 mod record;
 mod serve;
 mod table;

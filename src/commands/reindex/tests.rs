@@ -58,7 +58,7 @@ async fn run(listed: usize, before: bool) -> (String, Vec<Value>) {
     });
     let names = Names {
         secret: vec!["*_CODE".parse().expect("a pattern")],
-        plain: Vec::new(),
+        ..Names::default()
     };
     let extractor = Extractor::new(names.clone(), &Metrics::new());
     let client = Client::new(service, "default");

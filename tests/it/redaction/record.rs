@@ -44,6 +44,15 @@ impl Archive for Nothing {
 
 /// The Revisions of these workloads, as they are sent to the API server.
 pub async fn record(catalogue: &Arc<Catalogue>, workloads: &[Workload]) -> Vec<Revision> {
+    record_by(&Names::default(), catalogue, workloads).await
+}
+
+/// The same, with names of secrets of a configuration.
+pub async fn record_by(
+    names: &Names,
+    catalogue: &Arc<Catalogue>,
+    workloads: &[Workload],
+) -> Vec<Revision> {
     let metrics = Metrics::new();
     let (client, log) = client(|_, _, _| Answer::Body(201, "{}".to_owned()));
     let queue = Queue::new(1 << 30, 16, Room::default(), &metrics);
@@ -51,11 +60,14 @@ pub async fn record(catalogue: &Arc<Catalogue>, workloads: &[Workload]) -> Vec<R
     tokio::spawn(reporting);
     let recorder = Recorder {
         catalogue: catalogue.clone(),
-        settings: Arc::new(Settings::default()),
+        settings: Arc::new(Settings {
+            names: names.clone(),
+            ..Settings::default()
+        }),
         archive: Arc::new(Nothing),
         queue: queue.clone(),
         quiet: Quiet::new(queue.clone()),
-        extractor: Extractor::new(Settings::default().names, &metrics),
+        extractor: Extractor::new(names.clone(), &metrics),
         reporter: reporter.clone(),
         observer: Observer::none(),
         metrics: metrics.clone(),
@@ -108,10 +120,15 @@ fn changes(workload: &Workload) -> impl Iterator<Item = Change> {
 /// The view of the last of two states, made anew from a view that hides nothing, without the state before: as
 /// `revisor reindex` mends Revisions whose neighbours are gone.
 pub fn reindexed(kind: &Kind, before: &Value, after: &Value) -> View {
+    reindexed_by(&Names::default(), kind, before, after)
+}
+
+/// The same, with names of secrets of a configuration.
+pub fn reindexed_by(names: &Names, kind: &Kind, before: &Value, after: &Value) -> View {
     let shown = bare_view(before, after);
     let after = after.to_string();
     let after = Document::parse(&after).expect("JSON");
-    again(kind, after.root(), None, &shown, &Names::default()).expect("a view")
+    again(kind, after.root(), None, &shown, names).expect("a view")
 }
 
 /// The view of the last of two states, as an extractor would make it that knows no secrets.
