@@ -46,7 +46,7 @@ fn deployment(step: i64, shown: &str, hidden: &str) -> Value {
 const SHOWN: [&str; 2] = ["plain7Old4Value9", "plain7New4Value9"];
 
 fn states() -> [Value; 2] {
-    [0, 1].map(|at| deployment(at as i64 + 1, SHOWN[at], VALUES[at]))
+    [(1, 0), (2, 1)].map(|(step, at)| deployment(step, SHOWN[at], VALUES[at]))
 }
 
 fn assert_view(view: &View) {
