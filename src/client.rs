@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod page;
+pub(crate) mod path;
 
 use http::HeaderValue;
 use http::header::USER_AGENT;

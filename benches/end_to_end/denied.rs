@@ -3,7 +3,7 @@
 use crate::drain::applied;
 use crate::lag::{self, Lag};
 use crate::median;
-use crate::support::{Binary, INFERENCE_SERVICE, Revisor, World, eventually, post};
+use crate::support::{Binary, INFERENCE_SERVICE, Revisor, World, post};
 use devcluster::Options;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -14,6 +14,8 @@ const DENIED: usize = 100;
 const RATE: f64 = 30.0;
 /// The most that p90 may grow.
 const TARGET: f64 = 2.0;
+/// Workloads that are made, one after the other, until one is denied.
+const PROBES: usize = 60;
 const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1";
 
 /// Measures and prints.
@@ -82,16 +84,25 @@ async fn deny(world: &World, revisor: &Revisor) {
     .await;
     let bindings = format!("{POLICIES}/validatingadmissionpolicybindings");
     post(&client, &bindings, &binding(&namespace)).await;
-    for i in 0..DENIED {
-        let object = applied(&format!("w{i}"));
-        post(&client, &INFERENCE_SERVICE.path(&namespace), &object).await;
+    let create = async |name: String| {
+        post(
+            &client,
+            &INFERENCE_SERVICE.path(&namespace),
+            &applied(&name),
+        )
+        .await;
+    };
+    // A policy counts some time after it was made.
+    let mut probes = 0;
+    while revisor.metric("revisor_write_held", "") < 0.5 {
+        assert!(probes < PROBES, "nothing is denied:\n{}", revisor.log());
+        create(format!("probe{probes}")).await;
+        probes += 1;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    let is_held = || revisor.metric("revisor_write_held", "") > 0.5;
-    assert!(
-        eventually(Duration::from_secs(30), is_held),
-        "nothing is denied:\n{}",
-        revisor.log()
-    );
+    for i in 0..DENIED {
+        create(format!("w{i}")).await;
+    }
 }
 
 fn policy() -> Value {

@@ -1,6 +1,7 @@
 //! From a pod to the workload that it is a part of, along its controllers. Reads metadata only, each object once.
 
 use crate::client::page::has_status;
+use crate::client::path::segment;
 use crate::kinds::Kind;
 use crate::metrics::Metrics;
 use http::{Request, header};
@@ -129,7 +130,7 @@ impl Owners {
         namespace: &str,
         of: &OwnerReference,
     ) -> anyhow::Result<Option<OwnerReference>> {
-        let Some(path) = self.path(namespace, of) else {
+        let Some(path) = path(&self.plurals, namespace, of) else {
             return Ok(None);
         };
         self.metrics.owner_reads.inc();
@@ -153,18 +154,77 @@ impl Owners {
             Err(error) => Err(error),
         }
     }
+}
 
-    /// The path of an object; none where its kind is not one that stands between pods and workloads.
-    fn path(&self, namespace: &str, of: &OwnerReference) -> Option<String> {
-        let (group, _) = of.api_version.split_once('/').unwrap_or(("", ""));
-        let known = self
-            .plurals
+/// The path of an object; none where its kind is not one that stands between pods and workloads, or no object can
+/// have such a name.
+fn path(plurals: &[Plural], namespace: &str, of: &OwnerReference) -> Option<String> {
+    let (group, version) = match of.api_version.split_once('/') {
+        Some((group, version)) => (group, version),
+        None => ("", &*of.api_version),
+    };
+    let known = plurals
+        .iter()
+        .find(|known| known.group == group && known.kind == of.kind)?;
+    let version = segment(version)?;
+    let name = segment(&of.name)?;
+    let root = if group.is_empty() {
+        "/api".to_owned()
+    } else {
+        format!("/apis/{group}")
+    };
+    Some(format!(
+        "{root}/{version}/namespaces/{namespace}/{}/{name}",
+        known.plural
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(api_version: &str, kind: &str, name: &str) -> Option<String> {
+        let plurals: Vec<_> = BETWEEN
             .iter()
-            .find(|known| known.group == group && known.kind == of.kind)?;
-        let root = if group.is_empty() { "/api" } else { "/apis" };
-        Some(format!(
-            "{root}/{}/namespaces/{namespace}/{}/{}",
-            of.api_version, known.plural, of.name
-        ))
+            .map(|(group, kind, plural)| Plural::new(group, kind, plural))
+            .collect();
+        let owner = OwnerReference {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            ..OwnerReference::default()
+        };
+        path(&plurals, "team-a", &owner)
+    }
+
+    #[test]
+    fn an_owner_is_read_at_its_own_path() {
+        let replica_set = of("apps/v1", "ReplicaSet", "llama-5d9c");
+        let expected = "/apis/apps/v1/namespaces/team-a/replicasets/llama-5d9c";
+        assert_eq!(replica_set.as_deref(), Some(expected));
+        let pod = of("v1", "Pod", "llama-0");
+        assert_eq!(
+            pod.as_deref(),
+            Some("/api/v1/namespaces/team-a/pods/llama-0")
+        );
+        assert_eq!(of("example.com/v1", "Thing", "t"), None);
+    }
+
+    #[test]
+    fn an_owner_that_is_no_object_is_not_read() {
+        for name in [
+            "",
+            "..",
+            "../../../../../../api/v1/namespaces/kube-system/secrets",
+            "a/status",
+            "%2e%2e",
+        ] {
+            assert_eq!(of("apps/v1", "ReplicaSet", name), None, "{name}");
+        }
+        for version in ["apps/", "apps/..", "apps/v1/namespaces/other", "apps/v1%2F"] {
+            assert_eq!(of(version, "ReplicaSet", "a"), None, "{version}");
+        }
+        let asking = of("apps/v1?x=1", "Deployment", "a?watch=true&x=2").unwrap_or_default();
+        assert!(!asking.contains(['?', '&', '#']), "{asking}");
     }
 }

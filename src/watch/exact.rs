@@ -7,10 +7,12 @@ use super::join::ObjectName;
 use super::walk::State;
 use crate::client::backoff::{Waits, backoff};
 use crate::client::page::{Page, page, uri};
+use crate::client::path::segment;
 use crate::json::without_value;
 use crate::workload::{Resource, ResourceVersion};
 use kube::Client;
 use serde_json::value::RawValue;
+use std::fmt::Display;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -103,7 +105,11 @@ impl Exact {
         of: &ObjectName,
         place: &str,
     ) -> PastResult<(Option<Box<RawValue>>, ResourceVersion)> {
-        let uri = |name: &str| {
+        // The name may come from a stored Revision, which anybody may have written.
+        let Some(name) = segment(&of.name) else {
+            return Ok(Past::Was((None, self.place(resource).await?)));
+        };
+        let uri = |name: &dyn Display| {
             format!(
                 "{}?fieldSelector=metadata.name%3D{name}{place}",
                 resource.path(Some(&of.namespace))
@@ -113,7 +119,7 @@ impl Exact {
             PartialObject::read(raw.get()).is_ok_and(|head| head.metadata.uid == of.uid)
         };
         Ok(
-            match self.persist(&uri(&of.name), None, &uri(NOBODY)).await? {
+            match self.persist(&uri(&name), None, &uri(&NOBODY)).await? {
                 Past::Was(page) => {
                     Past::Was((page.items.into_iter().find(|raw| ours(raw)), page.at))
                 }
