@@ -2,7 +2,7 @@
 
 use super::Names;
 use super::pattern::Pattern;
-use super::words::{NAMES, Words};
+use super::words::{HINTS, NAMES, Words};
 
 /// How a name tells that its value is a secret. The later ones weigh more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,8 +100,8 @@ fn last_part(name: &str) -> &str {
 
 /// Whether a hint stands in a name or a text. Most names have none, and are not taken apart.
 pub(super) fn is_hinted(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    NAMES.hints.iter().any(|hint| lower.contains(hint))
+    // Without the hints every name is taken apart.
+    HINTS.as_ref().is_none_or(|hints| hints.is_match(name))
 }
 
 /// The words of `HF_TOKEN2`, `--api-key` or `secretKey` in lower case and without numbers at their ends.

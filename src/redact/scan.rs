@@ -47,7 +47,8 @@ impl Marks {
         let mut marks = Self::default();
         let mut run = 0;
         for byte in text.bytes() {
-            let is_of_run = byte.is_ascii_alphanumeric() || b"_-.+/".contains(&byte);
+            let is_of_run =
+                byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'+' | b'/');
             run = if is_of_run { run + 1 } else { 0 };
             marks.run = marks.run.max(run);
             marks.signs |= match byte {

@@ -1,6 +1,7 @@
 //! The word lists of `data/`, read once. Each file says where its words come from. Pure.
 
 use super::pattern::Pattern;
+use aho_corasick::AhoCorasick;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
@@ -76,6 +77,12 @@ pub(super) static NAMES: LazyLock<NameWords> = LazyLock::new(|| {
         value: lists.words("value"),
         hints: lists.words("hints"),
     }
+});
+
+/// Finds any of the hints in one pass, in any letter case; none when it cannot be built.
+pub(super) static HINTS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let mut hints = AhoCorasick::builder();
+    hints.ascii_case_insensitive(true).build(&NAMES.hints).ok()
 });
 
 pub(super) static VALUES: LazyLock<ValueWords> = LazyLock::new(|| {
