@@ -136,18 +136,43 @@ pub trait RevisionLister: Send + Sync {
     fn workload(&self, of: Of) -> Option<Arc<WorkloadRef>>;
     /// The namespace of a workload. Every request needs it, so it costs less than the whole [`WorkloadRef`].
     fn namespace(&self, of: Of) -> Option<Arc<str>>;
-    /// The Revisions of a workload that is deleted, or is not; none when the workload is not known.
-    fn list(&self, workload: Uuid, deleted: bool) -> Option<ServedList>;
+    /// The Revisions of a workload that is deleted, or is not; none when the workload is not known within the scope.
+    fn list(&self, scope: &Scope, workload: Uuid, deleted: bool) -> Option<ServedList>;
     /// How many [`RevisionLister::list`] gives.
-    fn count(&self, workload: Uuid, deleted: bool) -> usize;
-    /// One Revision by its id.
-    fn get(&self, revision: Uuid) -> Option<ServedRevision>;
+    fn count(&self, scope: &Scope, workload: Uuid, deleted: bool) -> Option<usize>;
+    /// One Revision by its id, within the scope.
+    fn get(&self, scope: &Scope, revision: Uuid) -> Option<ServedRevision>;
     /// All workloads that are `wanted`, in no order.
     fn workloads(&self, wanted: &dyn Fn(&WorkloadRef) -> bool) -> Vec<Arc<WorkloadRef>>;
-    /// A workload in a few numbers; none when it is not known.
-    fn summary(&self, workload: Uuid) -> Option<Summary>;
-    /// Everything of a workload that is older than `before`, newest first, Gaps included; none when it is not known.
-    fn history(&self, workload: Uuid, before: Option<(i64, Uuid)>) -> Option<Vec<HistoryItem>>;
+    /// A workload in a few numbers; none when it is not known within the scope.
+    fn summary(&self, scope: &Scope, workload: Uuid) -> Option<Summary>;
+    /// Everything of a workload that is older than `before`, newest first, Gaps included; none when it is not known
+    /// within the scope.
+    fn history(
+        &self,
+        scope: &Scope,
+        workload: Uuid,
+        before: Option<(i64, Uuid)>,
+    ) -> Option<Vec<HistoryItem>>;
+}
+
+/// The namespaces whose Revisions a caller may read. A read is bound to it, so that the right and the content are of the
+/// same namespace, also when a history moves to another one in between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    All,
+    /// One.
+    Namespace(Arc<str>),
+}
+
+impl Scope {
+    fn admits(&self, namespace: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Namespace(own) => &**own == namespace,
+        }
+    }
 }
 
 /// The list that is coming in, and how old is what is served meanwhile.
@@ -305,6 +330,13 @@ impl Cache {
     fn read(&self) -> RwLockReadGuard<'_, Index> {
         self.index.read()
     }
+
+    /// The index, when it has a history of this workload, and that is within the scope.
+    fn within(&self, scope: &Scope, of: Of) -> Option<RwLockReadGuard<'_, Index>> {
+        let index = self.read();
+        let is_within = scope.admits(&index.namespace(of)?);
+        is_within.then_some(index)
+    }
 }
 
 impl Heads for Cache {
@@ -328,28 +360,37 @@ impl RevisionLister for Cache {
         self.read().namespace(of)
     }
 
-    fn list(&self, workload: Uuid, deleted: bool) -> Option<ServedList> {
-        self.read().list(workload, deleted)
+    fn list(&self, scope: &Scope, workload: Uuid, deleted: bool) -> Option<ServedList> {
+        self.within(scope, Of::Workload(workload))?
+            .list(workload, deleted)
     }
 
-    fn count(&self, workload: Uuid, deleted: bool) -> usize {
-        self.read().count(workload, deleted)
+    fn count(&self, scope: &Scope, workload: Uuid, deleted: bool) -> Option<usize> {
+        let index = self.within(scope, Of::Workload(workload))?;
+        Some(index.count(workload, deleted))
     }
 
-    fn get(&self, revision: Uuid) -> Option<ServedRevision> {
-        self.read().get(revision)
+    fn get(&self, scope: &Scope, revision: Uuid) -> Option<ServedRevision> {
+        self.within(scope, Of::Revision(revision))?.get(revision)
     }
 
     fn workloads(&self, wanted: &dyn Fn(&WorkloadRef) -> bool) -> Vec<Arc<WorkloadRef>> {
         self.read().workloads(wanted)
     }
 
-    fn summary(&self, workload: Uuid) -> Option<Summary> {
-        self.read().summary(workload)
+    fn summary(&self, scope: &Scope, workload: Uuid) -> Option<Summary> {
+        self.within(scope, Of::Workload(workload))?
+            .summary(workload)
     }
 
-    fn history(&self, workload: Uuid, before: Option<(i64, Uuid)>) -> Option<Vec<HistoryItem>> {
-        self.read().history(workload, before)
+    fn history(
+        &self,
+        scope: &Scope,
+        workload: Uuid,
+        before: Option<(i64, Uuid)>,
+    ) -> Option<Vec<HistoryItem>> {
+        self.within(scope, Of::Workload(workload))?
+            .history(workload, before)
     }
 }
 

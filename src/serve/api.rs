@@ -11,7 +11,7 @@ use super::payload::Payload;
 use super::route::{Access, Query, Route};
 use super::token::BoxError;
 use super::{openapi, own, revisions, token, whole};
-use crate::cache::{Of, RevisionLister, WorkloadRef};
+use crate::cache::{Of, RevisionLister, Scope, WorkloadRef};
 use crate::kinds::Catalogue;
 use crate::metrics::{Metrics, request as labels};
 use crate::redact::Names;
@@ -33,6 +33,8 @@ mod tests;
 
 /// Requests for whole workloads, which the API server has, are so many at a time.
 const FETCHES: usize = 8;
+/// A history may move to another namespace so many times while it is read.
+const MOVES: usize = 3;
 
 /// How the API behaves.
 #[derive(Clone, Debug, Default)]
@@ -145,10 +147,9 @@ impl Api {
             ));
         }
         self.filled()?;
-        let answer = match self.permit(caller.as_deref(), route.access(), &query).await {
-            Ok(()) => self.read(&route, &query, caller.as_deref(), parts).await,
-            Err(error) => Err(error),
-        };
+        let answer = self
+            .permitted(&route, &query, caller.as_deref(), parts)
+            .await;
         // What was read while the cache began anew says nothing.
         self.filled()?;
         Ok(answer::success(answer?, &parts.headers))
@@ -205,26 +206,58 @@ impl Api {
         }
     }
 
-    /// Lets the caller go on, or not. What is not known needs rights everywhere, so that nobody learns what there is.
+    /// The answer, for a caller who may have it. Where a history moves to another namespace after its reader was let in,
+    /// the right is asked for once more.
+    async fn permitted(
+        &self,
+        route: &Route,
+        query: &Query,
+        caller: Option<&Caller>,
+        parts: &Parts,
+    ) -> Result<Answer, ApiError> {
+        let mut left = MOVES;
+        loop {
+            let scope = self.permit(caller, route.access(), query).await?;
+            let answer = self.read(route, query, caller, parts, &scope).await;
+            left -= 1;
+            if left == 0 || answer.is_ok() || !self.has_moved(route.access(), &scope) {
+                return answer;
+            }
+        }
+    }
+
+    /// Whether a history that was within a scope is there no more.
+    fn has_moved(&self, access: Access, scope: &Scope) -> bool {
+        let of = match access {
+            Access::Workload(_, id) => Of::Workload(id),
+            Access::Revision(_, id) => Of::Revision(id),
+            Access::Open | Access::Authenticated | Access::Namespace(_) => return false,
+        };
+        let is_there = |own| self.cache.namespace(of).as_ref() == Some(own);
+        matches!(scope, Scope::Namespace(own) if !is_there(own))
+    }
+
+    /// Lets the caller go on within a scope, or not. Histories that are not known need rights everywhere, and the refusal
+    /// is the same for those that are, so that nobody learns which there are.
     async fn permit(
         &self,
         caller: Option<&Caller>,
         access: Access,
         query: &Query,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Scope, ApiError> {
         let (Some(authenticator), Some(caller)) = (&self.authenticator, caller) else {
-            return Ok(());
+            return Ok(Scope::All);
         };
         let (verb, of) = match access {
-            Access::Open | Access::Authenticated => return Ok(()),
+            Access::Open | Access::Authenticated => return Ok(Scope::All),
             Access::Workload(verb, id) => (verb, Of::Workload(id)),
             Access::Revision(verb, id) => (verb, Of::Revision(id)),
             Access::Namespace(verb) => {
                 let namespace = query.namespace.as_deref().unwrap_or_default().into();
                 let target = Target::Revisions(namespace);
-                return authenticator
-                    .authorize(caller, AccessRequest { verb, target })
-                    .await;
+                let request = AccessRequest { verb, target };
+                authenticator.authorize(caller, request).await?;
+                return Ok(Scope::All);
             }
         };
         let checked = self.options.check_workload.then(|| self.cache.workload(of));
@@ -232,14 +265,19 @@ impl Api {
             Some(found) => found.as_ref().map(|workload| workload.namespace.clone()),
             None => self.cache.namespace(of),
         };
-        let target = Target::Revisions(namespace.unwrap_or_default());
+        let target = Target::Revisions(namespace.clone().unwrap_or_default());
         authenticator
             .authorize(caller, AccessRequest { verb, target })
-            .await?;
-        match checked.flatten() {
-            Some(workload) => self.permit_workload(authenticator, caller, &workload).await,
-            None => Ok(()),
+            .await
+            .map_err(|error| match error {
+                ApiError::Forbidden(_) => ApiError::Forbidden(refusal(caller, verb, of)),
+                other => other,
+            })?;
+        if let Some(workload) = checked.flatten() {
+            self.permit_workload(authenticator, caller, &workload)
+                .await?;
         }
+        Ok(namespace.map_or(Scope::All, Scope::Namespace))
     }
 
     /// Whether the caller may get a workload itself.
@@ -302,7 +340,7 @@ impl Api {
         &self,
         caller: Option<&Caller>,
         id: uuid::Uuid,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Scope, ApiError> {
         self.permit(caller, Access::Revision("get", id), &Query::default())
             .await
     }
@@ -313,19 +351,32 @@ impl Api {
         query: &Query,
         caller: Option<&Caller>,
         parts: &Parts,
+        scope: &Scope,
     ) -> Result<Answer, ApiError> {
         match *route {
-            Route::List(id) => revisions::list(&*self.cache, id, query),
-            Route::Count(id) => Ok(revisions::count(&*self.cache, id, query)),
-            Route::Get(id) => revisions::get(&*self.cache, id),
+            Route::List(id) => revisions::list(&*self.cache, scope, id, query),
+            Route::Count(id) => revisions::count(&*self.cache, scope, id, query),
+            Route::Get(id) => revisions::get(&*self.cache, scope, id),
             Route::Workloads => own::workloads(self, query, caller).await,
-            Route::History(id) => own::history(&*self.cache, id, query),
-            Route::Snapshot(id) => whole::snapshot(self, id, parts).await,
-            Route::Diff(id) => whole::diff(self, id, query, caller, parts).await,
+            Route::History(id) => own::history(&*self.cache, scope, id, query),
+            Route::Snapshot(id) => whole::snapshot(self, scope, id, parts).await,
+            Route::Diff(id) => whole::diff(self, scope, id, query, caller, parts).await,
             // Answered before.
             Route::OpenApi | Route::Token => Err(ApiError::Internal),
         }
     }
+}
+
+/// The refusal of an id, in the same words whether it is known or not.
+fn refusal(caller: &Caller, verb: &str, of: Of) -> String {
+    let user = caller.name();
+    let id = match of {
+        Of::Workload(id) => format!("workload {id}"),
+        Of::Revision(id) => format!("revision {id}"),
+    };
+    format!(
+        "{user:?} cannot {verb} revisions.revisor.dev in the namespace of {id}, or {id} is not known"
+    )
 }
 
 impl Handler for Api {

@@ -5,7 +5,7 @@ use super::api::Api;
 use super::auth::Caller;
 use super::error::{ApiError, shown};
 use super::route::Query;
-use crate::cache::{RevisionLister, WorkloadRef, wire::rfc3339};
+use crate::cache::{RevisionLister, Scope, WorkloadRef, wire::rfc3339};
 use crate::revision::Phase;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -136,7 +136,8 @@ fn key(workload: &WorkloadRef) -> (&str, &str, Uuid) {
 }
 
 fn row(cache: &dyn RevisionLister, workload: &WorkloadRef) -> Option<WorkloadRow> {
-    let summary = cache.summary(workload.uid)?;
+    let scope = Scope::Namespace(workload.namespace.clone());
+    let summary = cache.summary(&scope, workload.uid)?;
     Some(WorkloadRow {
         id: workload.uid,
         name: workload.name.clone(),
@@ -153,11 +154,12 @@ fn row(cache: &dyn RevisionLister, workload: &WorkloadRef) -> Option<WorkloadRow
 /// `GET /api/revisor/v1/workloads/{workloadId}/revisions`.
 pub(super) fn history(
     cache: &dyn RevisionLister,
+    scope: &Scope,
     workload: Uuid,
     query: &Query,
 ) -> Result<Answer, ApiError> {
     let mut all = cache
-        .history(workload, cursor(query)?)
+        .history(scope, workload, cursor(query)?)
         .ok_or_else(|| ApiError::NotFound(format!("workload {workload}")))?;
     let more = all.len() > query.limit;
     all.truncate(query.limit);

@@ -8,7 +8,7 @@ use super::api::Api;
 use super::auth::Caller;
 use super::error::ApiError;
 use super::route::Query;
-use crate::cache::ServedRevision;
+use crate::cache::{Scope, ServedRevision};
 use crate::json::without_value;
 use crate::manifest::{Manifest, ManifestError};
 use crate::revision::{Revision, identity};
@@ -47,9 +47,14 @@ struct SnapshotSource {
 }
 
 /// `GET /api/revisor/v1/revisions/{id}/snapshot`.
-pub(super) async fn snapshot(api: &Api, revision: Uuid, parts: &Parts) -> Result<Answer, ApiError> {
+pub(super) async fn snapshot(
+    api: &Api,
+    scope: &Scope,
+    revision: Uuid,
+    parts: &Parts,
+) -> Result<Answer, ApiError> {
     let as_yaml = prefers(&parts.headers, JSON, YAMLS);
-    let found = find(api, revision)?;
+    let found = find(api, scope, revision)?;
     let permit = permit(api).await?;
     let stored = stored(api, &found).await?;
     let names = api.names.clone();
@@ -70,18 +75,19 @@ pub(super) async fn snapshot(api: &Api, revision: Uuid, parts: &Parts) -> Result
 /// `GET /api/revisor/v1/revisions/{id}/diff?from={id}`.
 pub(super) async fn diff(
     api: &Api,
+    scope: &Scope,
     revision: Uuid,
     query: &Query,
     caller: Option<&Caller>,
     parts: &Parts,
 ) -> Result<Answer, ApiError> {
-    let to = find(api, revision)?;
+    let to = find(api, scope, revision)?;
     let from_id = query
         .from
         .or(to.before)
         .ok_or_else(|| ApiError::NotFound(format!("a revision before {revision}")))?;
-    api.permit_revision(caller, from_id).await?;
-    let from = find(api, from_id)?;
+    let scope = api.permit_revision(caller, from_id).await?;
+    let from = find(api, &scope, from_id)?;
     let as_text = prefers(&parts.headers, PATCH, TEXTS);
     // Most callers that name a type at all name JSON.
     let media = if prefers(&parts.headers, JSON, &[PATCH]) {
@@ -109,9 +115,9 @@ pub(super) async fn diff(
     .await
 }
 
-fn find(api: &Api, id: Uuid) -> Result<ServedRevision, ApiError> {
+fn find(api: &Api, scope: &Scope, id: Uuid) -> Result<ServedRevision, ApiError> {
     api.cache
-        .get(id)
+        .get(scope, id)
         .ok_or_else(|| ApiError::NotFound(format!("revision {id}")))
 }
 

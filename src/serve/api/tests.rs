@@ -1,6 +1,7 @@
 //! Every route before a cache and an API server that do as they are told.
 
 mod lists;
+mod moves;
 mod snapshots;
 
 use super::*;
@@ -39,19 +40,19 @@ impl RevisionLister for Fixed {
     fn workload(&self, of: Of) -> Option<Arc<WorkloadRef>> {
         match of {
             Of::Workload(_) => None,
-            Of::Revision(id) => self.get(id).map(|found| found.workload),
+            Of::Revision(id) => self.get(&Scope::All, id).map(|found| found.workload),
         }
     }
     fn namespace(&self, of: Of) -> Option<Arc<str>> {
         self.workload(of).map(|found| found.namespace.clone())
     }
-    fn list(&self, _: Uuid, _: bool) -> Option<ServedList> {
+    fn list(&self, _: &Scope, _: Uuid, _: bool) -> Option<ServedList> {
         panic!("broken on purpose")
     }
-    fn count(&self, _: Uuid, _: bool) -> usize {
-        0
+    fn count(&self, _: &Scope, _: Uuid, _: bool) -> Option<usize> {
+        None
     }
-    fn get(&self, id: Uuid) -> Option<ServedRevision> {
+    fn get(&self, _: &Scope, id: Uuid) -> Option<ServedRevision> {
         let generation = *self.generations.get(&id)?;
         Some(ServedRevision {
             workload: workload("team-a", "Deployment", WORKLOAD),
@@ -68,14 +69,14 @@ impl RevisionLister for Fixed {
             .cloned()
             .collect()
     }
-    fn summary(&self, _: Uuid) -> Option<Summary> {
+    fn summary(&self, _: &Scope, _: Uuid) -> Option<Summary> {
         Some(Summary {
             deleted_at: None,
             revisions: 1,
             phase: None,
         })
     }
-    fn history(&self, _: Uuid, _: Option<(i64, Uuid)>) -> Option<Vec<HistoryItem>> {
+    fn history(&self, _: &Scope, _: Uuid, _: Option<(i64, Uuid)>) -> Option<Vec<HistoryItem>> {
         None
     }
 }
