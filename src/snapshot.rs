@@ -14,8 +14,9 @@ use std::sync::Arc;
 /// kubectl's copy of the whole manifest: it doubles every snapshot and outlives rotated secrets.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// What a stored snapshot may unpack to; the API server takes 3 MiB.
-const UNPACK_LIMIT: usize = 64 << 20;
+/// What a stored snapshot may unpack to. The API server takes objects of 3 MiB, so that no workload is larger; a
+/// snapshot that is was forged, to fill the memory of its readers.
+const UNPACK_LIMIT: usize = 4 << 20;
 
 /// A workload as it was.
 #[derive(Clone, Debug)]
@@ -49,26 +50,28 @@ pub fn pack(resource: &Resource, object: Value<'_>) -> io::Result<Packed> {
 /// The canonical JSON that [`pack`] compressed.
 ///
 /// # Errors
-/// When the data is damaged or unpacks to more than 64 MiB.
+/// When the data is damaged or unpacks to more than 4 MiB.
 pub fn unpack(gzip: &[u8]) -> io::Result<String> {
     String::from_utf8(gzip::decompress(gzip, UNPACK_LIMIT)?).map_err(io::Error::other)
 }
 
-/// The form that is stored.
+/// The form that is stored: without data, and marked as oversize, where it would not be read again.
 ///
 /// # Errors
 /// When `packed` is damaged.
 pub fn stored(packed: &Packed, encoding: SnapshotEncoding) -> io::Result<Snapshot> {
+    let is_oversize = packed.size > UNPACK_LIMIT;
     let data = match encoding {
-        SnapshotEncoding::GzipBase64 => BASE64_STANDARD.encode(&packed.gzip),
-        SnapshotEncoding::Json => unpack(&packed.gzip)?,
+        _ if is_oversize => None,
+        SnapshotEncoding::GzipBase64 => Some(BASE64_STANDARD.encode(&packed.gzip)),
+        SnapshotEncoding::Json => Some(unpack(&packed.gzip)?),
     };
     let size = i64::try_from(packed.size).unwrap_or(i64::MAX);
     Ok(Snapshot {
         encoding,
         size,
-        data: Some(data),
-        oversize: false,
+        data,
+        oversize: is_oversize,
     })
 }
 
@@ -293,5 +296,22 @@ mod tests {
             oversize: false,
         };
         assert!(read(&bad).is_err());
+    }
+
+    #[test]
+    fn a_forged_snapshot_does_not_fill_the_memory_of_its_reader() {
+        let text = "[],".repeat(UNPACK_LIMIT / 3 + 1);
+        let bomb = gzip::compress(text.as_bytes()).expect("compresses");
+        assert!(bomb.len() < 20_000, "{}", bomb.len());
+        let error = unpack(&bomb).expect_err("too large");
+        assert!(error.to_string().contains("at most"), "{error}");
+    }
+
+    #[test]
+    fn a_workload_that_would_not_be_read_again_is_stored_without_data() {
+        let long = format!(r#"{{"spec":"{}"}}"#, "x".repeat(UNPACK_LIMIT));
+        let stored = stored(&packed(&long), SnapshotEncoding::GzipBase64).expect("stored");
+        assert!(stored.oversize && stored.data.is_none());
+        assert!(stored.size > i64::try_from(UNPACK_LIMIT).expect("small"));
     }
 }

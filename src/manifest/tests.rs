@@ -230,3 +230,12 @@ fn what_takes_too_long_to_compare_is_compared_coarsely() {
     assert!(started.elapsed() < COMPARING * 5, "{:?}", started.elapsed());
     assert!(diff.starts_with("--- revision 1\n+++ revision 2\n"));
 }
+
+#[test]
+fn a_manifest_of_too_many_parts_is_not_read() {
+    let object =
+        |parts: usize| json!({"a": "{[,", "s\"": "[[[\\\"{", "spec": vec![json!({"a": 0}); parts]});
+    let refused = Manifest::read(&revision(3, &object(MAX_PARTS / 20))).expect_err("too many");
+    assert!(matches!(refused, ManifestError::TooWide(3, _)), "{refused}");
+    assert!(Manifest::read(&revision(3, &object(MAX_PARTS / 22))).is_ok());
+}

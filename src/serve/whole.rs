@@ -184,6 +184,9 @@ impl SnapshotSource {
             ManifestError::TooDeep(_) => ApiError::NotShown(format!(
                 "the snapshot of revision {name} is nested too deeply to be shown; `kubectl get revision {name}` has it"
             )),
+            ManifestError::TooWide(_, parts) => ApiError::NotShown(format!(
+                "the snapshot of revision {name} has {parts} parts, too many to be shown; `kubectl get revision {name}` has it"
+            )),
             ManifestError::Unwritable(..) => ApiError::NotShown(format!(
                 "the snapshot of revision {name} cannot be written in this format"
             )),
