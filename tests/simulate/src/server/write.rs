@@ -9,7 +9,13 @@ use serde_json::{Map, Value, json};
 
 impl Servers {
     /// Creates an object, whatever the rules say.
-    pub fn create(&mut self, key: &Key, mut object: Value) -> Entry {
+    pub fn create(&mut self, key: &Key, object: Value) -> Entry {
+        let object = self.created(key, object);
+        self.put(key, Op::Created, object)
+    }
+
+    /// The object as it would be stored, without a place.
+    fn created(&mut self, key: &Key, mut object: Value) -> Value {
         let uid = self.uid().to_string();
         let created = self.now().format("%Y-%m-%dT%H:%M:%SZ").to_string();
         object["apiVersion"] = key.kind.api_version().into();
@@ -25,7 +31,7 @@ impl Servers {
             metadata["generation"] = 1.into();
             object.as_object_mut().map(|object| object.remove("status"));
         }
-        self.put(key, Op::Created, object)
+        object
     }
 
     /// Writes the changed state of an object, with its next generation; nothing when nothing changed.
@@ -84,6 +90,9 @@ impl Servers {
         }
         if self.etcd.get(&key).is_some() {
             return about(409, "AlreadyExists", &key, "already exists");
+        }
+        if call.is_dry_run() {
+            return Answer::text(201, self.created(&key, object).to_string());
         }
         let entry = self.create(&key, object);
         Answer::object(201, &entry, call.metadata_only)
