@@ -6,17 +6,18 @@ use crate::call::Call;
 use crate::etcd::{Entry, Key, Kind, Op};
 use crate::kinds::{NAMESPACE, REVISION};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 impl Servers {
     /// Creates an object, whatever the rules say.
     pub fn create(&mut self, key: &Key, object: Value) -> Entry {
-        let object = self.created(key, object);
+        let uid = self.uid();
+        let object = self.created(key, object, uid);
         self.put(key, Op::Created, object)
     }
 
     /// The object as it would be stored, without a place.
-    fn created(&mut self, key: &Key, mut object: Value) -> Value {
-        let uid = self.uid().to_string();
+    fn created(&self, key: &Key, mut object: Value, uid: Uuid) -> Value {
         let created = self.now().format("%Y-%m-%dT%H:%M:%SZ").to_string();
         object["apiVersion"] = key.kind.api_version().into();
         object["kind"] = key.kind.kind.into();
@@ -25,7 +26,7 @@ impl Servers {
         if key.kind.namespaced {
             metadata["namespace"] = key.namespace.clone().into();
         }
-        metadata["uid"] = uid.into();
+        metadata["uid"] = uid.to_string().into();
         metadata["creationTimestamp"] = created.into();
         if key.kind.has_status {
             metadata["generation"] = 1.into();
@@ -92,7 +93,8 @@ impl Servers {
             return about(409, "AlreadyExists", &key, "already exists");
         }
         if call.is_dry_run() {
-            return Answer::text(201, self.created(&key, object).to_string());
+            let object = self.created(&key, object, Uuid::nil());
+            return Answer::text(201, object.to_string());
         }
         let entry = self.create(&key, object);
         Answer::object(201, &entry, call.metadata_only)
