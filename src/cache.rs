@@ -296,9 +296,9 @@ impl Cache {
     fn update<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
         let mut index = self.index.write();
         let result = change(&mut index);
-        self.metrics
-            .cached
-            .set(i64::try_from(index.len()).unwrap_or(i64::MAX));
+        let count = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        self.metrics.cached.set(count(index.len()));
+        self.metrics.removed.set(count(index.removed()));
         result
     }
 

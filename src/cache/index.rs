@@ -25,6 +25,8 @@ pub(super) struct Index {
     ids: HashMap<Uuid, (Uuid, i64)>,
     projects: Projects,
     len: usize,
+    /// Revisions that others name as the one before them and that are not there.
+    removed: usize,
     /// Kinds whose recorder keeps the snapshots.
     handed_over: HashSet<GroupKind>,
 }
@@ -33,6 +35,11 @@ impl Index {
     /// The number of Revisions and Gaps.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// The number of Revisions that others name as the one before them and that are not there.
+    pub(super) fn removed(&self) -> usize {
+        self.removed
     }
 
     pub(super) fn projects(&self) -> Projects {
@@ -71,7 +78,9 @@ impl Index {
         }
         let workload = self.workloads.get_or_create(revision);
         let keep_snapshot = !self.handed_over.contains(workload.group_kind());
+        self.removed -= workload.removed();
         let is_new = workload.put(revision, identity, &self.projects, keep_snapshot);
+        self.removed += workload.removed();
         self.len += usize::from(is_new);
         self.workloads.settle(uid);
         let owner = self.workloads.get(uid).map(|owner| &**owner.namespace());
@@ -88,8 +97,10 @@ impl Index {
         else {
             return;
         };
-        let removed = workload.remove(revision, &self.projects);
-        self.len -= usize::from(removed);
+        self.removed -= workload.removed();
+        let was_there = workload.remove(revision, &self.projects);
+        self.removed += workload.removed();
+        self.len -= usize::from(was_there);
         self.workloads.settle(uid);
         if !self.workloads.has(uid, spec.generation) {
             self.ids.remove(&spec.id);
@@ -207,7 +218,8 @@ mod tests {
     use super::*;
     use crate::cache::render::Etag;
     use crate::cache::render::tests::{identity as installation, revision};
-    use crate::revision::{Gap, Phase, identity};
+    use crate::history::removed;
+    use crate::revision::{Gap, Phase, Previous, identity};
     use chrono::DateTime;
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -397,6 +409,47 @@ mod tests {
                 .iter()
                 .all(|fields| fields.get("missing").is_none())
         );
+    }
+
+    /// A Revision that names another one as the one before it.
+    fn after(previous: i64, generation: i64) -> Revision {
+        let mut revision = revision(generation);
+        revision.spec.previous = Some(Previous {
+            generation: previous,
+            digest: "sha256:00".into(),
+        });
+        revision
+    }
+
+    #[test]
+    fn a_removed_revision_is_told_by_the_one_that_names_it() {
+        let mut index = index(&[1]);
+        for (previous, generation) in [(1, 2), (2, 5), (5, 6)] {
+            index.put(&after(previous, generation), &installation());
+        }
+        let removed = |index: &Index| {
+            let told = fields(index)
+                .into_iter()
+                .filter(|f| f["removed"].is_array());
+            told.map(|f| (f["generation"].clone(), f["removed"].clone()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(removed(&index), [], "3 and 4 changed nothing");
+        index.remove(&revision(2));
+        let expected = (json!(5), json!([{"from": 2, "to": 2}]));
+        assert_eq!((removed(&index), index.removed()), (vec![expected], 1));
+        index.put(&gap(1, 3), &installation());
+        assert_eq!((removed(&index), index.removed()), (vec![], 0), "in a Gap");
+        index.remove(&gap(1, 3));
+        assert_eq!(index.removed(), 1);
+        index.put(&after(1, 2), &installation());
+        assert_eq!((removed(&index), index.removed()), (vec![], 0));
+        index.remove(&revision(6));
+        assert_eq!(index.removed(), 0, "no Revision names the newest one");
+        for (previous, generation) in [(7, 7), (8, 7), (0, 7), (-1, 7)] {
+            index.put(&after(previous, generation), &installation());
+            assert_eq!(index.removed(), 0, "{previous} is not before {generation}");
+        }
     }
 
     #[test]
@@ -601,7 +654,8 @@ mod tests {
     /// What one client did to a Revision or a Gap.
     #[derive(Clone, Copy, Debug)]
     enum Step {
-        Put(i64, bool),
+        /// Whether it says that its workload is deleted, and how far before it is the one that it names.
+        Put(i64, bool, i64),
         Remove(i64),
         PutGap(i64, i64),
         RemoveGap(i64, i64),
@@ -609,7 +663,7 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            20 => (1..60_i64, prop::bool::weighted(0.1)).prop_map(|(generation, deleted)| Step::Put(generation, deleted)),
+            20 => (1..60_i64, prop::bool::weighted(0.1), 0..4_i64).prop_map(|(generation, deleted, back)| Step::Put(generation, deleted, back)),
             4 => (1..60_i64).prop_map(Step::Remove),
             1 => (1..60_i64, 0..3_i64).prop_map(|(from, more)| Step::PutGap(from, from + more)),
             1 => (1..60_i64, 0..3_i64).prop_map(|(from, more)| Step::RemoveGap(from, from + more)),
@@ -654,8 +708,8 @@ mod tests {
             let mut present = BTreeMap::new();
             for step in steps {
                 match step {
-                    Step::Put(generation, deleted) => {
-                        let mut put = revision(generation);
+                    Step::Put(generation, deleted, back) => {
+                        let mut put = after(generation - back, generation);
                         let time = DateTime::from_timestamp(generation, 0).filter(|_| deleted);
                         put.status.as_mut().expect("one").workload_deletion_time = time;
                         index.put(&put, &installation());
@@ -679,7 +733,10 @@ mod tests {
                 present.values().rev().for_each(|revision| assert!(anew.put(revision, &installation())));
                 prop_assert_eq!(served(&index), served(&anew));
                 prop_assert_eq!(found(&index), found(&anew));
-                prop_assert_eq!(index.len(), anew.len());
+                prop_assert_eq!((index.len(), index.removed()), (anew.len(), anew.removed()));
+                let stored: Vec<_> = present.values().cloned().collect();
+                let is_removed = |revision: &&Revision| removed(revision, &stored).is_some();
+                prop_assert_eq!(index.removed(), stored.iter().filter(is_removed).count());
             }
         }
     }
