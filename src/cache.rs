@@ -7,7 +7,6 @@
 
 mod age;
 mod feed;
-mod head;
 mod index;
 mod namespaces;
 mod ownership;

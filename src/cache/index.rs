@@ -220,6 +220,7 @@ mod tests {
     use crate::cache::render::tests::{identity as installation, revision};
     use crate::history::removed;
     use crate::revision::{Gap, Phase, Previous, identity};
+    use crate::workload::ResourceVersion;
     use chrono::DateTime;
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -298,6 +299,60 @@ mod tests {
             (head.generation, head.deleted, head.snapshot.is_some()),
             (3, true, false)
         );
+    }
+
+    /// The head of the only workload.
+    fn head(index: &mut Index) -> Head {
+        let [(_, head)] = index
+            .hand_over("apps", "Deployment")
+            .try_into()
+            .expect("one workload");
+        head
+    }
+
+    #[test]
+    fn a_head_that_is_removed_is_no_head_and_nothing_before_it_is_lost() {
+        let mut index = index(&[1, 3]);
+        let mut newest = after(3, 6);
+        newest.spec.resource_version = "60".into();
+        newest.spec.content_digest = None;
+        index.put(&newest, &installation());
+        index.remove(&newest);
+        let left = head(&mut index);
+        assert_eq!(
+            (left.generation, left.revision.as_str(), left.only_gap),
+            (3, identity::name("llama", uid(), 3).as_str(), false)
+        );
+        assert!(left.digest.is_some() && left.snapshot.is_none());
+        assert_eq!(
+            (left.api_version.as_str(), left.namespace.as_str()),
+            ("apps/v1", "team-a")
+        );
+        let last = left.last();
+        assert_eq!((last.generation, last.at.to_string()), (5, "60".to_owned()));
+        // What its status says later changes nothing of that.
+        index.put(&revision(3), &installation());
+        assert_eq!(head(&mut index).last(), last);
+        index.put(&revision(6), &installation());
+        assert_eq!(head(&mut index).last().generation, 6);
+        index.remove(&revision(1));
+        assert_eq!(head(&mut index).generation, 6, "it was not the head");
+    }
+
+    #[test]
+    fn a_gap_that_ends_with_a_revision_is_no_head() {
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            let all = [revision(5), gap(3, 5), gap(1, 5)];
+            let mut index = Index::default();
+            for at in order {
+                index.put(&all[at], &installation());
+            }
+            assert!(head(&mut index).snapshot.is_some(), "{order:?}");
+            index.remove(&all[0]);
+            let left = head(&mut index);
+            assert_eq!(left.revision, identity::gap_name("llama", uid(), 1, 5));
+            assert!(left.only_gap && left.digest.is_none());
+        }
     }
 
     #[test]
@@ -692,6 +747,19 @@ mod tests {
         [list(false), list(true)].into()
     }
 
+    /// What a recorder takes over, but for the content and the place, which are not kept of older Revisions.
+    fn heads(index: &mut Index) -> Vec<Head> {
+        let heads = index.hand_over("apps", "Deployment").into_iter();
+        heads
+            .map(|(_, head)| Head {
+                snapshot: None,
+                resource_version: ResourceVersion::default(),
+                observed_through: None,
+                ..head
+            })
+            .collect()
+    }
+
     fn found(index: &Index) -> Vec<String> {
         (1..60)
             .map(|generation| format!("{:?}", index.get(id(generation))))
@@ -734,6 +802,7 @@ mod tests {
                 prop_assert_eq!(served(&index), served(&anew));
                 prop_assert_eq!(found(&index), found(&anew));
                 prop_assert_eq!((index.len(), index.removed()), (anew.len(), anew.removed()));
+                prop_assert_eq!(heads(&mut index), heads(&mut anew));
                 let stored: Vec<_> = present.values().cloned().collect();
                 let is_removed = |revision: &&Revision| removed(revision, &stored).is_some();
                 prop_assert_eq!(index.removed(), stored.iter().filter(is_removed).count());

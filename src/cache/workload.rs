@@ -4,10 +4,10 @@
 //! kept up to date with each other, and the [`Head`] for the workload's recorder.
 
 mod absent;
+mod head;
 
 use absent::{RecordedGap, previous};
 
-use super::head::{head, last_generation};
 use super::namespaces::Projects;
 use super::render::{Identity, Siblings, phase_of, render};
 use super::rows::{Row, Rows};
@@ -15,7 +15,7 @@ use super::wire::Removed;
 use super::{HistoryItem, ServedRevision, Summary, WorkloadRef};
 use crate::kinds::GroupKind;
 use crate::revision::{Gap, Revision};
-use crate::workload::Head;
+use crate::workload::{Head, Version};
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::cmp::Reverse;
@@ -48,6 +48,8 @@ pub(super) struct CachedWorkload {
     /// are at most a few.
     deletions: BTreeMap<Uuid, DateTime<Utc>>,
     head: Head,
+    /// The last generation before a head that was removed, when there was one.
+    accounted: Option<Box<Version>>,
 }
 
 /// The state of a workload that the JSON of its Revisions depends on.
@@ -81,6 +83,7 @@ impl CachedWorkload {
             removed: BTreeMap::new(),
             deletions: BTreeMap::new(),
             head: Head::default(),
+            accounted: None,
         }
     }
 
@@ -205,10 +208,7 @@ impl CachedWorkload {
             row.previous = previous(revision);
             self.rows.put(row, rendered)
         };
-        let generation = last_generation(revision);
-        if generation >= self.head.generation {
-            self.head = head(revision, generation, keep_snapshot);
-        }
+        self.follow(revision, keep_snapshot);
         self.settle(before, spec.generation, projects);
         is_new
     }
@@ -221,6 +221,7 @@ impl CachedWorkload {
             Some(Gap { from, to, .. }) => self.gaps.remove(&(from, to)).is_some(),
             None => self.rows.remove(revision.spec.generation),
         };
+        self.step_back(revision);
         self.settle(before, revision.spec.generation, projects);
         removed
     }
@@ -228,18 +229,6 @@ impl CachedWorkload {
     /// Brings all Revisions up to date with the labels of the namespace.
     pub(super) fn relabel(&mut self, projects: &Projects) {
         self.rewrite_tails(projects, &ALL);
-    }
-
-    /// The head, with its snapshot unless the workload is deleted. The cache keeps the head without the snapshot.
-    pub(super) fn hand_over(&mut self) -> Head {
-        let snapshot = self.head.snapshot.take();
-        // Another Revision than the newest may say that the workload is deleted.
-        let deleted = self.deleted_at().is_some();
-        Head {
-            deleted,
-            snapshot: snapshot.filter(|_| !deleted),
-            ..self.head.clone()
-        }
     }
 
     fn note_deletion(&mut self, revision: &Revision) {
