@@ -679,6 +679,50 @@ mod tests {
         }
     }
 
+    /// The hashes of these two uids begin with the same 8 digits.
+    const ALIKE: [u128; 2] = [10_864, 68_225];
+
+    /// A Revision of one of two workloads of one name in one namespace.
+    fn alike(uid: Uuid, generation: i64, has_long_name: bool) -> Revision {
+        let mut revision = revision(generation);
+        let spec = &mut revision.spec;
+        spec.workload.uid = uid;
+        spec.id = identity::id(uid, generation);
+        let name = if has_long_name {
+            identity::long_name("llama", uid, generation)
+        } else {
+            identity::name("llama", uid, generation)
+        };
+        revision.metadata.name = Some(name);
+        revision
+    }
+
+    #[test]
+    fn two_workloads_whose_names_of_revisions_are_alike_have_each_its_own() {
+        let [first, second] = ALIKE.map(Uuid::from_u128);
+        let mut index = Index::default();
+        for (uid, has_long_name) in [(first, false), (second, true)] {
+            for generation in 1..=2 {
+                let revision = alike(uid, generation, has_long_name);
+                assert!(index.put(&revision, &installation()));
+            }
+        }
+        for (uid, has_long_name) in [(first, false), (second, true)] {
+            assert_eq!(index.count(uid, false), 2);
+            let found = index.get(identity::id(uid, 1)).expect("known");
+            let stored = alike(uid, 1, has_long_name).metadata.name;
+            assert_eq!(Some(found.name()), stored);
+        }
+        index.remove(&alike(second, 2, true));
+        let heads: BTreeMap<_, _> = index
+            .hand_over("apps", "Deployment")
+            .into_iter()
+            .map(|(uid, head)| (uid, head.revision))
+            .collect();
+        assert_eq!(heads[&first], identity::name("llama", first, 2));
+        assert_eq!(heads[&second], identity::long_name("llama", second, 1));
+    }
+
     #[test]
     fn what_is_not_named_after_its_workload_is_not_shown() {
         let mut index = index(&[1]);

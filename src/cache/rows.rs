@@ -49,6 +49,8 @@ pub(super) struct Row {
     pub(super) etag: Etag,
     /// The generation of the Revision that it names as the one before it.
     pub(super) previous: Option<NonZeroI64>,
+    /// Whether it is stored under the long form of its name.
+    pub(super) has_long_name: bool,
     /// Where its JSON is in that of the run, and where the part of it begins that depends on its siblings.
     start: u32,
     tail: u32,
@@ -69,6 +71,7 @@ impl Row {
             phase,
             etag: Etag::default(),
             previous: None,
+            has_long_name: false,
             start: 0,
             tail: 0,
             end: 0,

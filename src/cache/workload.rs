@@ -9,6 +9,7 @@ mod head;
 use absent::{RecordedGap, previous};
 
 use super::namespaces::Projects;
+use super::ownership::has_long_name;
 use super::render::{Identity, Siblings, phase_of, render};
 use super::rows::{Row, Rows};
 use super::wire::Removed;
@@ -136,6 +137,7 @@ impl CachedWorkload {
             before: self.rows.before(generation).map(|older| older.id),
             json,
             etag: row.etag,
+            has_long_name: row.has_long_name,
         })
     }
 
@@ -196,6 +198,7 @@ impl CachedWorkload {
                 id: spec.id,
                 reason: gap.reason.clone(),
                 time: spec.change_time,
+                has_long_name: has_long_name(revision),
             };
             self.gaps.insert((gap.from, gap.to), recorded).is_none()
         } else {
@@ -206,6 +209,7 @@ impl CachedWorkload {
             let rendered = render(revision, identity, &siblings);
             let mut row = Row::new(spec.generation, spec.id, phase_of(revision));
             row.previous = previous(revision);
+            row.has_long_name = has_long_name(revision);
             self.rows.put(row, rendered)
         };
         self.follow(revision, keep_snapshot);

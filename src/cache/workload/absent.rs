@@ -20,6 +20,8 @@ pub(super) struct RecordedGap {
     pub(super) id: Uuid,
     pub(super) reason: String,
     pub(super) time: DateTime<Utc>,
+    /// Whether it is stored under the long form of its name.
+    pub(super) has_long_name: bool,
 }
 
 impl CachedWorkload {

@@ -95,15 +95,11 @@ impl CachedWorkload {
     /// `last`, a later place than that of the Revision, which is not kept either.
     fn rebuilt(&self, recorded: Recorded, last: Version) -> Head {
         let workload = &self.reference;
-        let (uid, name) = (workload.uid, &workload.name);
         let fields = self.rendered_fields(recorded);
         Head {
             namespace: self.namespace.to_string(),
-            name: name.clone(),
-            revision: match recorded {
-                Recorded::Revision(generation) => identity::name(name, uid, generation),
-                Recorded::Gap { from, to } => identity::gap_name(name, uid, from, to),
-            },
+            name: workload.name.clone(),
+            revision: self.stored_name(recorded),
             generation: recorded.last(),
             resource_version: last.at,
             api_version: fields
@@ -116,6 +112,26 @@ impl CachedWorkload {
                 .and_then(ContentDigest::parse),
             ..Head::default()
         }
+    }
+
+    /// The name under which a Revision or a Gap is stored.
+    fn stored_name(&self, recorded: Recorded) -> String {
+        let name = &self.reference.name;
+        let uid = self.reference.uid;
+        let (short, has_long_name) = match recorded {
+            Recorded::Revision(generation) => {
+                let row = self.rows.get(generation);
+                let has_long_name = row.is_some_and(|(row, _)| row.has_long_name);
+                (identity::name(name, uid, generation), has_long_name)
+            }
+            Recorded::Gap { from, to } => {
+                let gap = self.gaps.get(&(from, to));
+                let has_long_name = gap.is_some_and(|gap| gap.has_long_name);
+                (identity::gap_name(name, uid, from, to), has_long_name)
+            }
+        };
+        let long = has_long_name.then(|| identity::lengthened(&short, uid));
+        long.flatten().unwrap_or(short)
     }
 
     /// The fields of a Revision that only its JSON has; none of a Gap.
