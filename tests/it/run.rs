@@ -186,9 +186,12 @@ async fn nothing_is_written_under_an_older_definition_of_revisions() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_waits_for_the_definition_of_revisions_can_be_stopped() {
-    let (client, _) = client(|line, body, _| match line.contains("dryRun=All") {
-        true => Answer::status(404, "NotFound", "it is not there"),
-        false => answer(line, body),
+    let (client, _) = client(|line, body, _| {
+        if line.contains("dryRun=All") {
+            Answer::status(404, "NotFound", "it is not there")
+        } else {
+            answer(line, body)
+        }
     });
     let clients = Clients::new(client.clone(), client, "default".to_owned());
     let stop = CancellationToken::new();

@@ -176,9 +176,9 @@ fn digest(generation: i64) -> ContentDigest {
     ContentDigest::of_canonical_spec(format!(r#"{{"n":{generation}}}"#).as_bytes())
 }
 
-fn previous(generation: i64) -> Option<Previous> {
+fn previous(generation: i64) -> Previous {
     let digest = digest(generation).to_string();
-    Some(Previous { generation, digest })
+    Previous { generation, digest }
 }
 
 #[tokio::test]
@@ -204,11 +204,11 @@ async fn a_revision_names_the_one_before_it_unless_a_hole_lies_between() {
     recorder.change(watched(10, 100)).await;
     let expected = [
         (1, None),
-        (2, previous(1)),
-        (4, previous(2)),
+        (2, Some(previous(1))),
+        (4, Some(previous(2))),
         (6, None),
         (7, None),
-        (8, previous(7)),
+        (8, Some(previous(7))),
     ];
     let all = named(&queue).await;
     assert_eq!(all[..6], expected);
@@ -223,7 +223,7 @@ async fn the_first_revision_after_a_restart_names_the_stored_head() {
     };
     let (mut recorder, queue) = recorder(vec![(W, head)]).await;
     recorder.change(watched(5, 50)).await;
-    assert_eq!(named(&queue).await, [(5, previous(3))]);
+    assert_eq!(named(&queue).await, [(5, Some(previous(3)))]);
     // A Gap has no digest.
     let (mut recorder, queue) = self::recorder(vec![(W, stored(3, None, false))]).await;
     recorder.change(watched(4, 40)).await;
