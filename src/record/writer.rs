@@ -40,7 +40,7 @@ pub struct Writer {
     /// Namespaces that are gone, to log each once.
     gone: Arc<Mutex<HashSet<String>>>,
     /// The names of Revisions that are stored under the long form, because another workload's Revision has the short one.
-    /// There are as good as none.
+    /// Such hashes are so rare that the set stays small.
     long_names: Arc<Mutex<HashSet<String>>>,
 }
 

@@ -41,7 +41,7 @@ enum Verdict {
 }
 
 /// Returns when the definition is current, or when the API server does not say whether it is: an older one refuses every
-/// Revision, so the start need not wait for a right or for a webhook. `ready` shows what is waited for meanwhile.
+/// Revision, so the start need not wait for a right or for a webhook. `ready` names the definition meanwhile.
 pub(super) async fn wait_until_current(client: &Client, namespace: &str, ready: &Readiness) {
     let mut failures = 0;
     loop {
@@ -84,7 +84,7 @@ fn refuse_missing(ready: &Readiness) {
     wait_for(ready, "the definition of Revisions");
 }
 
-/// Shows what is waited for, instead of what was shown before.
+/// Names the definition in `ready`, in place of an earlier answer.
 fn wait_for(ready: &Readiness, definition: &str) {
     ready.reset();
     // A closed gate stays closed without its sender.
