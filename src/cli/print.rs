@@ -177,10 +177,10 @@ mod tests {
             generation: 9,
             digest: "sha256:00".to_owned(),
         });
-        let expected = "REV   TIME                   CHANGE           VIA       PHASE   PODS\n\
-            1     2026-01-01T00:00:00Z   replicas 1→3     kubectl\n\
+        let expected = "REV   TIME                   CHANGE                VIA       PHASE   PODS\n\
+            1     2026-01-01T00:00:00Z   replicas 1→3          kubectl\n\
             9                            removed\n\
-            10    2026-01-01T00:00:00Z   ?[31mred, args   kubectl\n";
+            10    2026-01-01T00:00:00Z   \\u{1b}[31mred, args   kubectl\n";
         assert_eq!(table(&[first, last], false), expected);
     }
 }
