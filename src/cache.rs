@@ -7,7 +7,6 @@
 
 mod age;
 mod feed;
-mod head;
 mod index;
 mod namespaces;
 mod ownership;
@@ -27,7 +26,7 @@ use crate::metrics::{self, Metrics};
 use crate::observe::Observer;
 use crate::record::Archive;
 use crate::redact::Names;
-use crate::revision::{Phase, Revision};
+use crate::revision::{Phase, Revision, identity};
 use crate::view::judged;
 use crate::watch::Heads;
 use crate::workload::Head;
@@ -97,6 +96,20 @@ pub struct ServedRevision {
     pub json: Bytes,
     /// Of its JSON.
     pub etag: Etag,
+    /// Whether it is stored under the long form of its name.
+    pub has_long_name: bool,
+}
+
+impl ServedRevision {
+    /// The name under which it is stored.
+    pub fn name(&self) -> String {
+        let WorkloadRef { name, uid, .. } = &*self.workload;
+        if self.has_long_name {
+            identity::long_name(name, *uid, self.generation)
+        } else {
+            identity::name(name, *uid, self.generation)
+        }
+    }
 }
 
 /// A Revision or a Gap in the whole history of a workload.
@@ -321,9 +334,9 @@ impl Cache {
     fn update<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
         let mut index = self.index.write();
         let result = change(&mut index);
-        self.metrics
-            .cached
-            .set(i64::try_from(index.len()).unwrap_or(i64::MAX));
+        let count = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        self.metrics.cached.set(count(index.len()));
+        self.metrics.removed.set(count(index.removed()));
         result
     }
 

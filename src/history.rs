@@ -96,6 +96,15 @@ pub fn missing(gap: &Gap, history: &[Revision]) -> Vec<RangeInclusive<i64>> {
     subtract(gap.from..=gap.to, &recorded.collect())
 }
 
+/// The generation that `revision` names as the one before it, where it is neither stored nor in a Gap: it was removed by
+/// retention or by hand, or still waits to be stored.
+pub fn removed(revision: &Revision, history: &[Revision]) -> Option<i64> {
+    let spec = &revision.spec;
+    let previous = spec.previous.as_ref()?.generation;
+    let is_there = history.iter().any(|other| covers(other, previous));
+    ((1..spec.generation).contains(&previous) && !is_there).then_some(previous)
+}
+
 /// The parts of `range` that are left without `taken`.
 pub fn subtract(range: RangeInclusive<i64>, taken: &BTreeSet<i64>) -> Vec<RangeInclusive<i64>> {
     let (mut from, to) = range.into_inner();

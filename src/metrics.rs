@@ -130,6 +130,7 @@ metrics! {
     queue_bytes: Gauge = "queue_bytes", "Size of the Revisions waiting to be written";
     record_seconds: Seconds = "record_seconds", "Time from the event read to the Revision stored";
     cached: Gauge = "cached_revisions", "Revisions in the cache";
+    removed: Gauge = "revisions_removed", "Revisions that a stored one names as the one before it, and that are not stored: removed by retention or by hand, or still waiting to be stored";
     misplaced: Counter =
         "revisions_misplaced", "Revisions not served: not named after their workload, or copies from another namespace";
     served_age: Float = "served_age_seconds", "For how long nobody has confirmed what is served; 0 while the watch of Revisions is good";

@@ -15,7 +15,7 @@ pub mod words;
 pub use outcome::Outcome;
 pub use phase::Phase;
 pub use resource::{
-    Allocated, Condition, FieldChange, Gap, Observed, ObservedThrough, Pods, Revision,
+    Allocated, Condition, FieldChange, Gap, Observed, ObservedThrough, Pods, Previous, Revision,
     RevisionSpec, RevisionStatus, RevisionType, Snapshot, SnapshotEncoding, Source, TimeSource,
     Via, View, Workload,
 };

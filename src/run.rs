@@ -4,6 +4,7 @@
 //! them: it is one replica as a value, which a test or a simulator runs on clients of its own, and kills by dropping it.
 
 mod args;
+mod definition;
 mod deps;
 mod reading;
 mod replica;
@@ -61,13 +62,15 @@ pub async fn with(
     if let Some(ports) = ports {
         serving::start(&args.serve, ports, &mut replica)?;
     }
-    replica.write(args.writers);
-    reading::start(&mut replica);
-    if let Some(elector) = elector {
-        replica.writing.spawn("elector", elector.run(stop));
-    }
     replica.serving.spawn("reporter", reporting);
-    replica.supervise().await?;
+    if replica.is_let_write().await {
+        replica.write(args.writers);
+        reading::start(&mut replica);
+        if let Some(elector) = elector {
+            replica.writing.spawn("elector", elector.run(stop));
+        }
+        replica.supervise().await?;
+    }
     replica
         .finish(Duration::from_secs(args.drain_seconds.into()))
         .await

@@ -177,7 +177,7 @@ pub struct Ack {
 }
 
 /// The newest Revision of one workload, as far as the next decision needs it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Head {
     /// metadata.namespace of the workload, and of its Revisions.
     pub namespace: String,

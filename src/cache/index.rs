@@ -25,6 +25,8 @@ pub(super) struct Index {
     ids: HashMap<Uuid, (Uuid, i64)>,
     projects: Projects,
     len: usize,
+    /// Revisions that others name as the one before them and that are not there.
+    removed: usize,
     /// Kinds whose recorder keeps the snapshots.
     handed_over: HashSet<GroupKind>,
 }
@@ -33,6 +35,11 @@ impl Index {
     /// The number of Revisions and Gaps.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// The number of Revisions that others name as the one before them and that are not there.
+    pub(super) fn removed(&self) -> usize {
+        self.removed
     }
 
     pub(super) fn projects(&self) -> Projects {
@@ -71,7 +78,9 @@ impl Index {
         }
         let workload = self.workloads.get_or_create(revision);
         let keep_snapshot = !self.handed_over.contains(workload.group_kind());
+        self.removed -= workload.removed();
         let is_new = workload.put(revision, identity, &self.projects, keep_snapshot);
+        self.removed += workload.removed();
         self.len += usize::from(is_new);
         self.workloads.settle(uid);
         let owner = self.workloads.get(uid).map(|owner| &**owner.namespace());
@@ -88,8 +97,10 @@ impl Index {
         else {
             return;
         };
-        let removed = workload.remove(revision, &self.projects);
-        self.len -= usize::from(removed);
+        self.removed -= workload.removed();
+        let was_there = workload.remove(revision, &self.projects);
+        self.removed += workload.removed();
+        self.len -= usize::from(was_there);
         self.workloads.settle(uid);
         if !self.workloads.has(uid, spec.generation) {
             self.ids.remove(&spec.id);
@@ -207,7 +218,9 @@ mod tests {
     use super::*;
     use crate::cache::render::Etag;
     use crate::cache::render::tests::{identity as installation, revision};
-    use crate::revision::{Gap, Phase, identity};
+    use crate::history::removed;
+    use crate::revision::{Gap, Phase, Previous, identity};
+    use crate::workload::ResourceVersion;
     use chrono::DateTime;
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -286,6 +299,60 @@ mod tests {
             (head.generation, head.deleted, head.snapshot.is_some()),
             (3, true, false)
         );
+    }
+
+    /// The head of the only workload.
+    fn head(index: &mut Index) -> Head {
+        let [(_, head)] = index
+            .hand_over("apps", "Deployment")
+            .try_into()
+            .expect("one workload");
+        head
+    }
+
+    #[test]
+    fn a_head_that_is_removed_is_no_head_and_nothing_before_it_is_lost() {
+        let mut index = index(&[1, 3]);
+        let mut newest = after(3, 6);
+        newest.spec.resource_version = "60".into();
+        newest.spec.content_digest = None;
+        index.put(&newest, &installation());
+        index.remove(&newest);
+        let left = head(&mut index);
+        assert_eq!(
+            (left.generation, left.revision.as_str(), left.only_gap),
+            (3, identity::name("llama", uid(), 3).as_str(), false)
+        );
+        assert!(left.digest.is_some() && left.snapshot.is_none());
+        assert_eq!(
+            (left.api_version.as_str(), left.namespace.as_str()),
+            ("apps/v1", "team-a")
+        );
+        let last = left.last();
+        assert_eq!((last.generation, last.at.to_string()), (5, "60".to_owned()));
+        // What its status says later changes nothing of that.
+        index.put(&revision(3), &installation());
+        assert_eq!(head(&mut index).last(), last);
+        index.put(&revision(6), &installation());
+        assert_eq!(head(&mut index).last().generation, 6);
+        index.remove(&revision(1));
+        assert_eq!(head(&mut index).generation, 6, "it was not the head");
+    }
+
+    #[test]
+    fn a_gap_that_ends_with_a_revision_is_no_head() {
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            let all = [revision(5), gap(3, 5), gap(1, 5)];
+            let mut index = Index::default();
+            for at in order {
+                index.put(&all[at], &installation());
+            }
+            assert!(head(&mut index).snapshot.is_some(), "{order:?}");
+            index.remove(&all[0]);
+            let left = head(&mut index);
+            assert_eq!(left.revision, identity::gap_name("llama", uid(), 1, 5));
+            assert!(left.only_gap && left.digest.is_none());
+        }
     }
 
     #[test]
@@ -397,6 +464,47 @@ mod tests {
                 .iter()
                 .all(|fields| fields.get("missing").is_none())
         );
+    }
+
+    /// A Revision that names another one as the one before it.
+    fn after(previous: i64, generation: i64) -> Revision {
+        let mut revision = revision(generation);
+        revision.spec.previous = Some(Previous {
+            generation: previous,
+            digest: "sha256:00".into(),
+        });
+        revision
+    }
+
+    #[test]
+    fn a_removed_revision_is_told_by_the_one_that_names_it() {
+        let mut index = index(&[1]);
+        for (previous, generation) in [(1, 2), (2, 5), (5, 6)] {
+            index.put(&after(previous, generation), &installation());
+        }
+        let removed = |index: &Index| {
+            let told = fields(index)
+                .into_iter()
+                .filter(|f| f["removed"].is_array());
+            told.map(|f| (f["generation"].clone(), f["removed"].clone()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(removed(&index), [], "3 and 4 changed nothing");
+        index.remove(&revision(2));
+        let expected = (json!(5), json!([{"from": 2, "to": 2}]));
+        assert_eq!((removed(&index), index.removed()), (vec![expected], 1));
+        index.put(&gap(1, 3), &installation());
+        assert_eq!((removed(&index), index.removed()), (vec![], 0), "in a Gap");
+        index.remove(&gap(1, 3));
+        assert_eq!(index.removed(), 1);
+        index.put(&after(1, 2), &installation());
+        assert_eq!((removed(&index), index.removed()), (vec![], 0));
+        index.remove(&revision(6));
+        assert_eq!(index.removed(), 0, "no Revision names the newest one");
+        for (previous, generation) in [(7, 7), (8, 7), (0, 7), (-1, 7)] {
+            index.put(&after(previous, generation), &installation());
+            assert_eq!(index.removed(), 0, "{previous} is not before {generation}");
+        }
     }
 
     #[test]
@@ -571,6 +679,50 @@ mod tests {
         }
     }
 
+    /// The hashes of these two uids begin with the same 8 digits.
+    const ALIKE: [u128; 2] = [10_864, 68_225];
+
+    /// A Revision of one of two workloads of one name in one namespace.
+    fn alike(uid: Uuid, generation: i64, has_long_name: bool) -> Revision {
+        let mut revision = revision(generation);
+        let spec = &mut revision.spec;
+        spec.workload.uid = uid;
+        spec.id = identity::id(uid, generation);
+        let name = if has_long_name {
+            identity::long_name("llama", uid, generation)
+        } else {
+            identity::name("llama", uid, generation)
+        };
+        revision.metadata.name = Some(name);
+        revision
+    }
+
+    #[test]
+    fn two_workloads_whose_names_of_revisions_are_alike_have_each_its_own() {
+        let [first, second] = ALIKE.map(Uuid::from_u128);
+        let mut index = Index::default();
+        for (uid, has_long_name) in [(first, false), (second, true)] {
+            for generation in 1..=2 {
+                let revision = alike(uid, generation, has_long_name);
+                assert!(index.put(&revision, &installation()));
+            }
+        }
+        for (uid, has_long_name) in [(first, false), (second, true)] {
+            assert_eq!(index.count(uid, false), 2);
+            let found = index.get(identity::id(uid, 1)).expect("known");
+            let stored = alike(uid, 1, has_long_name).metadata.name;
+            assert_eq!(Some(found.name()), stored);
+        }
+        index.remove(&alike(second, 2, true));
+        let heads: BTreeMap<_, _> = index
+            .hand_over("apps", "Deployment")
+            .into_iter()
+            .map(|(uid, head)| (uid, head.revision))
+            .collect();
+        assert_eq!(heads[&first], identity::name("llama", first, 2));
+        assert_eq!(heads[&second], identity::long_name("llama", second, 1));
+    }
+
     #[test]
     fn what_is_not_named_after_its_workload_is_not_shown() {
         let mut index = index(&[1]);
@@ -601,7 +753,8 @@ mod tests {
     /// What one client did to a Revision or a Gap.
     #[derive(Clone, Copy, Debug)]
     enum Step {
-        Put(i64, bool),
+        /// Whether it says that its workload is deleted, and how far before it is the one that it names.
+        Put(i64, bool, i64),
         Remove(i64),
         PutGap(i64, i64),
         RemoveGap(i64, i64),
@@ -609,7 +762,7 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            20 => (1..60_i64, prop::bool::weighted(0.1)).prop_map(|(generation, deleted)| Step::Put(generation, deleted)),
+            20 => (1..60_i64, prop::bool::weighted(0.1), 0..4_i64).prop_map(|(generation, deleted, back)| Step::Put(generation, deleted, back)),
             4 => (1..60_i64).prop_map(Step::Remove),
             1 => (1..60_i64, 0..3_i64).prop_map(|(from, more)| Step::PutGap(from, from + more)),
             1 => (1..60_i64, 0..3_i64).prop_map(|(from, more)| Step::RemoveGap(from, from + more)),
@@ -638,6 +791,19 @@ mod tests {
         [list(false), list(true)].into()
     }
 
+    /// What a recorder takes over, but for the content and the place, which are not kept of older Revisions.
+    fn heads(index: &mut Index) -> Vec<Head> {
+        let heads = index.hand_over("apps", "Deployment").into_iter();
+        heads
+            .map(|(_, head)| Head {
+                snapshot: None,
+                resource_version: ResourceVersion::default(),
+                observed_through: None,
+                ..head
+            })
+            .collect()
+    }
+
     fn found(index: &Index) -> Vec<String> {
         (1..60)
             .map(|generation| format!("{:?}", index.get(id(generation))))
@@ -654,8 +820,8 @@ mod tests {
             let mut present = BTreeMap::new();
             for step in steps {
                 match step {
-                    Step::Put(generation, deleted) => {
-                        let mut put = revision(generation);
+                    Step::Put(generation, deleted, back) => {
+                        let mut put = after(generation - back, generation);
                         let time = DateTime::from_timestamp(generation, 0).filter(|_| deleted);
                         put.status.as_mut().expect("one").workload_deletion_time = time;
                         index.put(&put, &installation());
@@ -679,7 +845,11 @@ mod tests {
                 present.values().rev().for_each(|revision| assert!(anew.put(revision, &installation())));
                 prop_assert_eq!(served(&index), served(&anew));
                 prop_assert_eq!(found(&index), found(&anew));
-                prop_assert_eq!(index.len(), anew.len());
+                prop_assert_eq!((index.len(), index.removed()), (anew.len(), anew.removed()));
+                prop_assert_eq!(heads(&mut index), heads(&mut anew));
+                let stored: Vec<_> = present.values().cloned().collect();
+                let is_removed = |revision: &&Revision| removed(revision, &stored).is_some();
+                prop_assert_eq!(index.removed(), stored.iter().filter(is_removed).count());
             }
         }
     }

@@ -126,15 +126,21 @@ pub(super) fn is_named_after_workload(revision: &Revision) -> bool {
     let spec = &revision.spec;
     let uid = spec.workload.uid;
     let workload = spec.workload.name.as_str();
-    let (id, name) = match spec.gap {
-        Some(Gap { from, to, .. }) => (
-            identity::gap_id(uid, from, to),
-            identity::gap_name(workload, uid, from, to),
-        ),
-        None => (
-            identity::id(uid, spec.generation),
-            identity::name(workload, uid, spec.generation),
-        ),
-    };
-    spec.id == id && revision.metadata.name == Some(name)
+    let name = revision.metadata.name.as_deref().unwrap_or_default();
+    match spec.gap {
+        Some(Gap { from, to, .. }) => {
+            spec.id == identity::gap_id(uid, from, to)
+                && identity::is_name_of_gap(name, workload, uid, (from, to))
+        }
+        None => {
+            spec.id == identity::id(uid, spec.generation)
+                && identity::is_name_of(name, workload, uid, spec.generation)
+        }
+    }
+}
+
+/// Whether a Revision that is named after its workload has the long form of its name.
+pub(super) fn has_long_name(revision: &Revision) -> bool {
+    let name = revision.metadata.name.as_deref().unwrap_or_default();
+    identity::lengthened(name, revision.spec.workload.uid).is_none()
 }

@@ -10,6 +10,7 @@ use crate::revision::Phase;
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
+use std::num::NonZeroI64;
 use std::ops::{Range, RangeInclusive};
 use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
@@ -46,6 +47,10 @@ pub(super) struct Row {
     pub(super) id: Uuid,
     pub(super) phase: Phase,
     pub(super) etag: Etag,
+    /// The generation of the Revision that it names as the one before it.
+    pub(super) previous: Option<NonZeroI64>,
+    /// Whether it is stored under the long form of its name.
+    pub(super) has_long_name: bool,
     /// Where its JSON is in that of the run, and where the part of it begins that depends on its siblings.
     start: u32,
     tail: u32,
@@ -65,6 +70,8 @@ impl Row {
             id,
             phase,
             etag: Etag::default(),
+            previous: None,
+            has_long_name: false,
             start: 0,
             tail: 0,
             end: 0,
@@ -278,12 +285,16 @@ impl Rows {
 
     /// Those of these generations that are there, in no order.
     pub(super) fn within(&self, which: &RangeInclusive<i64>) -> impl Iterator<Item = i64> {
+        self.rows_within(which).map(|row| row.generation)
+    }
+
+    /// The rows of these generations, in no order.
+    pub(super) fn rows_within(&self, which: &RangeInclusive<i64>) -> impl Iterator<Item = &Row> {
         self.runs[self.run_of(*which.start())..]
             .iter()
             .take_while(|run| run.oldest() <= *which.end())
             .flat_map(|run| &run.rows)
-            .map(|row| row.generation)
-            .filter(|generation| which.contains(generation))
+            .filter(|row| which.contains(&row.generation))
     }
 
     /// The run that a generation is in, or belongs in; one past the last when it is newer than all.

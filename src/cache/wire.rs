@@ -275,6 +275,10 @@ pub struct AdditionalFields<'a> {
     #[serde(skip_serializing_if = "<[Missing]>::is_empty")]
     #[schema(value_type = Vec<Missing>, required = false)]
     pub missing: &'a [Missing],
+    /// Revisions before this one that were recorded and are not stored any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub removed: Vec<Removed>,
 }
 
 /// Generations that existed and are not recorded.
@@ -286,6 +290,16 @@ pub struct Missing {
     pub to: i64,
     /// Why, in one CamelCase word.
     pub reason: String,
+}
+
+/// Generations that were recorded and are not stored any more: they were removed by retention or by hand, or their
+/// Revision still waits to be stored.
+#[derive(Serialize, ToSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// The first of them.
+    pub from: i64,
+    /// The last of them.
+    pub to: i64,
 }
 
 /// RFC 3339 in UTC with milliseconds, as the contract has it.

@@ -3,17 +3,20 @@
 //! In: Revisions of the workload that come, change or go, and the labels of its namespace. Out: the rows, whose JSON is
 //! kept up to date with each other, and the [`Head`] for the workload's recorder.
 
-use super::head::{head, last_generation};
+mod absent;
+mod head;
+
+use absent::{RecordedGap, previous};
+
 use super::namespaces::Projects;
-use super::render::{Identity, Siblings, phase_of, render, type_name};
+use super::ownership::has_long_name;
+use super::render::{Identity, Siblings, phase_of, render};
 use super::rows::{Row, Rows};
-use super::wire::{Missing, rfc3339};
+use super::wire::Removed;
 use super::{HistoryItem, ServedRevision, Summary, WorkloadRef};
-use crate::history::subtract;
 use crate::kinds::GroupKind;
-use crate::revision::{Gap, Revision, RevisionType};
-use crate::workload::Head;
-use bytes::Bytes;
+use crate::revision::{Gap, Revision};
+use crate::workload::{Head, Version};
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::cmp::Reverse;
@@ -40,18 +43,14 @@ pub(super) struct CachedWorkload {
     rows: Rows,
     /// By first and last generation.
     gaps: BTreeMap<(i64, i64), RecordedGap>,
+    /// Revisions that are named as the one before and are not there, by the generation that names them.
+    removed: BTreeMap<i64, Removed>,
     /// When the workload was deleted, by the Revision that says so. Only the newest Revision of its time does, so there
     /// are at most a few.
     deletions: BTreeMap<Uuid, DateTime<Utc>>,
     head: Head,
-}
-
-/// A Gap, without its generations.
-#[derive(Debug)]
-struct RecordedGap {
-    id: Uuid,
-    reason: String,
-    time: DateTime<Utc>,
+    /// The last generation before a head that was removed, when there was one.
+    accounted: Option<Box<Version>>,
 }
 
 /// The state of a workload that the JSON of its Revisions depends on.
@@ -82,8 +81,10 @@ impl CachedWorkload {
             },
             rows: Rows::default(),
             gaps: BTreeMap::new(),
+            removed: BTreeMap::new(),
             deletions: BTreeMap::new(),
             head: Head::default(),
+            accounted: None,
         }
     }
 
@@ -116,6 +117,11 @@ impl CachedWorkload {
         self.rows.get(generation).is_some()
     }
 
+    /// How many Revisions are named as the one before and are not there.
+    pub(super) fn removed(&self) -> usize {
+        self.removed.len()
+    }
+
     /// The time of its deletion. It is kept on the newest Revision of that time, and a Revision that was found later may
     /// be newer.
     pub(super) fn deleted_at(&self) -> Option<DateTime<Utc>> {
@@ -131,6 +137,7 @@ impl CachedWorkload {
             before: self.rows.before(generation).map(|older| older.id),
             json,
             etag: row.etag,
+            has_long_name: row.has_long_name,
         })
     }
 
@@ -191,6 +198,7 @@ impl CachedWorkload {
                 id: spec.id,
                 reason: gap.reason.clone(),
                 time: spec.change_time,
+                has_long_name: has_long_name(revision),
             };
             self.gaps.insert((gap.from, gap.to), recorded).is_none()
         } else {
@@ -199,13 +207,12 @@ impl CachedWorkload {
                 ..self.siblings(projects)
             };
             let rendered = render(revision, identity, &siblings);
-            let row = Row::new(spec.generation, spec.id, phase_of(revision));
+            let mut row = Row::new(spec.generation, spec.id, phase_of(revision));
+            row.previous = previous(revision);
+            row.has_long_name = has_long_name(revision);
             self.rows.put(row, rendered)
         };
-        let generation = last_generation(revision);
-        if generation >= self.head.generation {
-            self.head = head(revision, generation, keep_snapshot);
-        }
+        self.follow(revision, keep_snapshot);
         self.settle(before, spec.generation, projects);
         is_new
     }
@@ -218,6 +225,7 @@ impl CachedWorkload {
             Some(Gap { from, to, .. }) => self.gaps.remove(&(from, to)).is_some(),
             None => self.rows.remove(revision.spec.generation),
         };
+        self.step_back(revision);
         self.settle(before, revision.spec.generation, projects);
         removed
     }
@@ -225,18 +233,6 @@ impl CachedWorkload {
     /// Brings all Revisions up to date with the labels of the namespace.
     pub(super) fn relabel(&mut self, projects: &Projects) {
         self.rewrite_tails(projects, &ALL);
-    }
-
-    /// The head, with its snapshot unless the workload is deleted. The cache keeps the head without the snapshot.
-    pub(super) fn hand_over(&mut self) -> Head {
-        let snapshot = self.head.snapshot.take();
-        // Another Revision than the newest may say that the workload is deleted.
-        let deleted = self.deleted_at().is_some();
-        Head {
-            deleted,
-            snapshot: snapshot.filter(|_| !deleted),
-            ..self.head.clone()
-        }
     }
 
     fn note_deletion(&mut self, revision: &Revision) {
@@ -259,28 +255,6 @@ impl CachedWorkload {
         }
     }
 
-    /// The generations of the Gaps that were not found later, by the Revision that shows them: the next newer one, or
-    /// else the newest.
-    fn missing(&self) -> BTreeMap<i64, Vec<Missing>> {
-        let mut all: BTreeMap<i64, Vec<Missing>> = BTreeMap::new();
-        let Some(newest) = self.newest() else {
-            return all;
-        };
-        for ((first, last), gap) in &self.gaps {
-            let recorded = self.rows.within(&(*first..=*last)).collect();
-            for range in subtract(*first..=*last, &recorded) {
-                let (from, to) = range.into_inner();
-                let carrier = self.rows.within(&(to..=i64::MAX)).min().unwrap_or(newest);
-                all.entry(carrier).or_default().push(Missing {
-                    from,
-                    to,
-                    reason: gap.reason.clone(),
-                });
-            }
-        }
-        all
-    }
-
     /// Brings the Revisions up to date after Revision `generation` came, changed or went. Only those are rewritten that
     /// this can concern; otherwise the thousandth Revision of a workload would cost a thousand times the first.
     fn settle(&mut self, before: SharedState, generation: i64, projects: &Projects) {
@@ -288,7 +262,7 @@ impl CachedWorkload {
         let which = if before.has_gaps || now.has_gaps || before.deleted_at != now.deleted_at {
             ALL
         } else if before.newest == now.newest {
-            generation..=generation
+            generation..=self.last_naming(generation).unwrap_or(generation)
         } else {
             before.newest.min(now.newest).unwrap_or(generation)..=i64::MAX
         };
@@ -303,6 +277,7 @@ impl CachedWorkload {
         Siblings {
             latest: false,
             missing: &[],
+            removed: None,
             department: department.unwrap_or(DEFAULT_DEPARTMENT),
             project: project.unwrap_or(&self.namespace),
             deleted_at: self.deleted_at(),
@@ -316,29 +291,16 @@ impl CachedWorkload {
         } else {
             self.missing()
         };
+        self.find_removed(which);
         let newest = self.newest();
         let mut rows = std::mem::take(&mut self.rows);
         let shared = self.siblings(projects);
         rows.rewrite_tails(which, |generation| Siblings {
             latest: Some(generation) == newest,
             missing: missing.get(&generation).map_or(&[], Vec::as_slice),
+            removed: self.removed.get(&generation).copied(),
             ..shared
         });
         self.rows = rows;
-    }
-}
-
-impl RecordedGap {
-    /// The Gap in the terms of the contract, as far as they fit.
-    fn render(&self, workload: &WorkloadRef, from: i64, to: i64) -> Bytes {
-        let json = serde_json::json!({
-            "id": self.id, "name": workload.name, "workloadId": workload.uid, "createdAt": rfc3339(self.time),
-            "additionalFields": {
-                "revisionType": type_name(RevisionType::Gap), "generation": to, "kind": workload.kind,
-                "apiVersion": workload.api_version, "namespace": &*workload.namespace,
-                "missing": [Missing { from, to, reason: self.reason.clone() }],
-            },
-        });
-        Bytes::from(json.to_string())
     }
 }

@@ -1,7 +1,7 @@
 //! Revisions as columns, JSON or YAML. Pure.
 
 use super::HistoryFormat;
-use crate::history::missing;
+use crate::history::{missing, removed};
 use crate::manifest::{hide_revision, visible_yaml};
 use crate::redact::Names;
 use crate::revision::{Revision, RevisionType};
@@ -58,12 +58,16 @@ fn table(history: &[Revision], wide: bool) -> String {
         header.extend(["TYPE", "OUTCOME", "READY AFTER", "IMAGE", "ID"]);
     }
     let mut rows = vec![header.into_iter().map(str::to_owned).collect::<Vec<_>>()];
-    rows.extend(
-        history
-            .iter()
-            .filter_map(|revision| row(revision, history, wide)),
-    );
+    for revision in history {
+        rows.extend(removed(revision, history).map(removed_row));
+        rows.extend(row(revision, history, wide));
+    }
     columns(&rows)
+}
+
+/// The row of a generation that was recorded and is not stored any more.
+fn removed_row(generation: i64) -> Vec<String> {
+    vec![generation.to_string(), String::new(), "removed".to_owned()]
 }
 
 /// One row; none for a Gap whose generations were all found later.
@@ -143,6 +147,7 @@ fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::revision::Previous;
     use serde_json::json;
 
     #[test]
@@ -167,5 +172,15 @@ mod tests {
             revision(10, "\u{1b}[31mred, args"),
         ];
         assert_eq!(table(&history, false), expected);
+        let [first, mut last] = history;
+        last.spec.previous = Some(Previous {
+            generation: 9,
+            digest: "sha256:00".to_owned(),
+        });
+        let expected = "REV   TIME                   CHANGE                VIA       PHASE   PODS\n\
+            1     2026-01-01T00:00:00Z   replicas 1→3          kubectl\n\
+            9                            removed\n\
+            10    2026-01-01T00:00:00Z   \\u{1b}[31mred, args   kubectl\n";
+        assert_eq!(table(&[first, last], false), expected);
     }
 }

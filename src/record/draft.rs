@@ -2,6 +2,7 @@
 
 use super::decide::Verdict;
 use super::managed::{Author, Fingerprint, ManagedFieldsEntry, author};
+use super::tracked::Predecessor;
 use crate::content;
 use crate::json::Value;
 use crate::kinds::Kind;
@@ -29,6 +30,8 @@ pub(super) struct Draft<'a> {
     pub(super) change: &'a Change,
     pub(super) object: Value<'a>,
     pub(super) verdict: Verdict,
+    /// The Revision before this one; none in a Baseline and after a hole.
+    pub(super) predecessor: Option<Predecessor>,
     /// Against the generation before; empty when that is not known.
     pub(super) deltas: &'a Deltas<'a>,
     pub(super) entries: &'a [ManagedFieldsEntry<'a>],
@@ -95,6 +98,7 @@ impl Draft<'_> {
             change_cause: self.change_cause(),
             source: source(self.object),
             content_digest: Some(self.packed.digest.to_string()),
+            previous: self.predecessor.map(Predecessor::named),
             gap: None,
             snapshot: Some(stored(self.packed, self.encoding)?),
             view: view::view(self.kind, self.object, self.history(), self.names),

@@ -40,6 +40,7 @@ pub(super) fn gap(kind: &str, lost: &Lost, now: DateTime<Utc>) -> Revision {
         change_cause: None,
         source: None,
         content_digest: None,
+        previous: None,
         gap: Some(Gap {
             from,
             to,

@@ -156,6 +156,7 @@ impl KindRecorder {
     fn forget_content(&mut self, workload: Uuid) {
         if let Some(tracked) = self.workloads.get_mut(&workload) {
             tracked.content = Content::default();
+            tracked.predecessor = None;
         }
     }
 
@@ -177,6 +178,7 @@ impl KindRecorder {
                 Tracked {
                     revision: previous.revision,
                     only_gap: previous.only_gap,
+                    predecessor: previous.predecessor,
                     ..fresh
                 }
             }
@@ -230,6 +232,7 @@ impl KindRecorder {
             change,
             object,
             verdict,
+            predecessor: previous.and_then(|previous| previous.predecessor),
             deltas: &deltas,
             entries,
             fingerprints: previous.map_or(&[][..], |p| &p.fingerprints),

@@ -1,6 +1,7 @@
 //! The last recorded state of a workload. Pure.
 
 use super::managed::Fingerprint;
+use crate::revision::Previous;
 use crate::revision::identity::{self, ContentDigest};
 use crate::snapshot::{Packed, unpack};
 use crate::watch::Lost;
@@ -17,8 +18,33 @@ pub(super) struct Tracked {
     pub(super) revision: String,
     /// Whether nothing but lost generations is recorded.
     pub(super) only_gap: bool,
+    /// The Revision that the next one names as the one before it.
+    pub(super) predecessor: Option<Predecessor>,
     pub(super) content: Content,
     pub(super) fingerprints: Vec<Fingerprint>,
+}
+
+/// The newest Revision of a workload, unless generations that were lost or not selected came after it. The known content
+/// may be of a later generation that changed nothing, and have another digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Predecessor {
+    generation: i64,
+    digest: ContentDigest,
+}
+
+impl Predecessor {
+    /// Itself where it is older than `generation`.
+    pub(super) fn older_than(self, generation: i64) -> Option<Self> {
+        (self.generation < generation).then_some(self)
+    }
+
+    /// As the next Revision names it.
+    pub(super) fn named(self) -> Previous {
+        Previous {
+            generation: self.generation,
+            digest: self.digest.to_string(),
+        }
+    }
 }
 
 /// The content of a generation, and the version of the kind in which it was shown.
@@ -59,6 +85,10 @@ impl Tracked {
     /// A workload that was recorded by an earlier process.
     pub(super) fn recorded(head: Head) -> Self {
         let last = head.last();
+        let predecessor = head.digest.map(|digest| Predecessor {
+            generation: head.generation,
+            digest,
+        });
         let content = Content {
             generation: head.generation,
             digest: head.digest,
@@ -70,6 +100,7 @@ impl Tracked {
             last,
             revision: head.revision,
             only_gap: head.only_gap,
+            predecessor,
             content,
             fingerprints: Vec::new(),
         }
@@ -82,6 +113,10 @@ impl Tracked {
             last: change.version(),
             revision: identity::name(&change.name, change.uid, change.generation),
             only_gap: false,
+            predecessor: Some(Predecessor {
+                generation: change.generation,
+                digest: packed.digest,
+            }),
             content: Content::of(change, packed),
             fingerprints: Vec::new(),
         }
@@ -97,6 +132,7 @@ impl Tracked {
             },
             revision,
             only_gap,
+            predecessor: None,
             content: Content::default(),
             fingerprints: Vec::new(),
         }

@@ -10,11 +10,12 @@ mod request;
 
 use super::fault::FaultReason;
 use super::queue::lanes::Given;
-use super::queue::{Cause, HoldScope, Proof, Queue, Queued, Scope, Write};
+use super::queue::{Cause, HoldScope, Proof, Queue, Queued, Scope, StatusPatch, Write};
 use super::report::{Reporter, reference};
 use crate::client::backoff::{Waits, backoff};
 use crate::metrics::{Metrics, ReasonLabels};
 use crate::redact::Names;
+use crate::revision::identity;
 use kube::Client;
 use parking_lot::Mutex;
 use request::ApiAnswer;
@@ -38,6 +39,9 @@ pub struct Writer {
     names: Arc<Names>,
     /// Namespaces that are gone, to log each once.
     gone: Arc<Mutex<HashSet<String>>>,
+    /// The names of Revisions that are stored under the long form, because another workload's Revision has the short one.
+    /// Such hashes are so rare that the set stays small.
+    long_names: Arc<Mutex<HashSet<String>>>,
 }
 
 /// The result of one attempt to write.
@@ -94,6 +98,7 @@ impl Writer {
             metrics: metrics.clone(),
             names: Arc::default(),
             gone: Arc::default(),
+            long_names: Arc::default(),
         }
     }
 
@@ -135,7 +140,22 @@ impl Writer {
                 }
                 self.create(revision).await
             }
-            Write::Status(patch) => self.patch(patch).await,
+            Write::Status(patch) => {
+                self.correct_name(patch);
+                self.patch(patch).await
+            }
+        }
+    }
+
+    /// The recorder does not know that a Revision was stored under the long form of its name.
+    fn correct_name(&self, patch: &mut StatusPatch) {
+        let long_names = self.long_names.lock();
+        if long_names.is_empty() {
+            return;
+        }
+        let long = identity::lengthened(&patch.name, patch.workload);
+        if let Some(long) = long.filter(|long| long_names.contains(long)) {
+            patch.name = long;
         }
     }
 

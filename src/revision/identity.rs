@@ -10,6 +10,12 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x9f3c_1e6a_52d7_4b0e_8a41_c07d_25be_771
 /// A workload's name is cut to this many characters in the names of its Revisions.
 const NAME_CUT: usize = 40;
 
+/// Bytes of the hash of a uid in a name.
+const SHORT: usize = 4;
+
+/// Bytes of it in the name of a Revision whose short name is taken.
+const LONG: usize = 8;
+
 /// The id of the Revision of one generation: UUIDv5 of `<uid>/<generation>`.
 pub fn id(workload: Uuid, generation: i64) -> Uuid {
     Uuid::new_v5(&NAMESPACE, format!("{workload}/{generation}").as_bytes())
@@ -22,18 +28,61 @@ pub fn gap_id(workload: Uuid, from: i64, to: i64) -> Uuid {
 
 /// `<name cut to 40>-<8 hex of sha256(uid)>-<generation, at least 5 digits>`.
 pub fn name(workload_name: &str, workload: Uuid, generation: i64) -> String {
-    format!("{}-{generation:05}", base(workload_name, workload))
+    format!("{}-{generation:05}", base(workload_name, workload, SHORT))
 }
 
 /// `<base>-gap-<from>-<to>`, with the base of [`name`].
 pub fn gap_name(workload_name: &str, workload: Uuid, from: i64, to: i64) -> String {
-    format!("{}-gap-{from:05}-{to:05}", base(workload_name, workload))
+    let base = base(workload_name, workload, SHORT);
+    format!("{base}-gap-{from:05}-{to:05}")
 }
 
-fn base(workload_name: &str, workload: Uuid) -> String {
+/// [`name`] with 16 hex digits: the name of a Revision when another workload's Revision has the short one.
+pub fn long_name(workload_name: &str, workload: Uuid, generation: i64) -> String {
+    format!("{}-{generation:05}", base(workload_name, workload, LONG))
+}
+
+/// [`gap_name`] with 16 hex digits.
+pub fn long_gap_name(workload_name: &str, workload: Uuid, from: i64, to: i64) -> String {
+    let base = base(workload_name, workload, LONG);
+    format!("{base}-gap-{from:05}-{to:05}")
+}
+
+/// The name with 16 hex digits in place of one with 8, of a Revision or a Gap of `workload`; none when it has not 8.
+pub fn lengthened(name: &str, workload: Uuid) -> Option<String> {
+    let short = format!("-{}-", hash(workload, SHORT));
+    let at = name.rfind(&short)?;
+    let rest = &name[at + short.len()..];
+    let long = hash(workload, LONG);
+    Some(format!("{}-{long}-{rest}", &name[..at]))
+}
+
+/// Whether `revision` is the name of that Revision, in the short form or the long one.
+pub fn is_name_of(revision: &str, workload_name: &str, workload: Uuid, generation: i64) -> bool {
+    revision == name(workload_name, workload, generation)
+        || revision == long_name(workload_name, workload, generation)
+}
+
+/// Whether `revision` is the name of that Gap, in the short form or the long one.
+pub fn is_name_of_gap(
+    revision: &str,
+    workload_name: &str,
+    workload: Uuid,
+    (from, to): (i64, i64),
+) -> bool {
+    revision == gap_name(workload_name, workload, from, to)
+        || revision == long_gap_name(workload_name, workload, from, to)
+}
+
+fn base(workload_name: &str, workload: Uuid, bytes: usize) -> String {
     let kept = prefix(workload_name, NAME_CUT).trim_matches(['.', '-']);
+    format!("{kept}-{}", hash(workload, bytes))
+}
+
+/// The first bytes of the hash of a uid, two digits each.
+fn hash(workload: Uuid, bytes: usize) -> String {
     let hash = Sha256::digest(workload.to_string().as_bytes());
-    format!("{kept}-{}", hex(&hash[..4]))
+    hex(&hash[..bytes])
 }
 
 /// The SHA-256 of a workload's canonical content (see [`crate::content`]).
@@ -125,6 +174,14 @@ mod tests {
         );
         assert_eq!(name("x", UID, 1_234_567), "x-cce6a69c-1234567");
         assert_eq!(
+            long_name("llama-70b", UID, 7),
+            "llama-70b-cce6a69ce8015bde-00007"
+        );
+        assert_eq!(
+            long_gap_name("llama-70b", UID, 3, 4),
+            "llama-70b-cce6a69ce8015bde-gap-00003-00004"
+        );
+        assert_eq!(
             ContentDigest::of_canonical_spec(b"{}").to_string(),
             "sha256:fb367f591ca61e8e67fb21c87ccaf605ab9d223d89c9e5fbfaec34fc8ab90d40"
         );
@@ -144,6 +201,11 @@ mod tests {
             let name = name(&workload, Uuid::from_u128(uid), generation);
             prop_assert!(name.len() <= 70 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c)));
             prop_assert!(name.split('.').all(|part| !part.is_empty() && !part.starts_with('-') && !part.ends_with('-')), "{}", name);
+            let uid = Uuid::from_u128(uid);
+            prop_assert_eq!(lengthened(&name, uid), Some(long_name(&workload, uid, generation)));
+            prop_assert_eq!(lengthened(&long_name(&workload, uid, generation), uid), None);
+            let gap = gap_name(&workload, uid, generation, generation);
+            prop_assert_eq!(lengthened(&gap, uid), Some(long_gap_name(&workload, uid, generation, generation)));
             let digest = ContentDigest::of_canonical_spec(&spec);
             prop_assert_eq!(ContentDigest::parse(&digest.to_string()), Some(digest));
         }

@@ -84,6 +84,9 @@ pub struct RevisionSpec {
     /// SHA-256 of "v1\n" and the canonical JSON of the workload's spec; without a spec, of "v1\nfields\n" and its other fields. Absent in a Gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_digest: Option<String>,
+    /// The newest Revision of the workload when this one was decided, Gaps aside. Absent in a Baseline, in a Gap, where generations between the two were lost or not selected, and in Revisions of the first release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Previous>,
     /// The generations that a Gap stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<Gap>,
@@ -168,6 +171,15 @@ pub struct Source {
     pub tool: String,
     /// The tool's name for what it delivers.
     pub name: String,
+}
+
+/// The Revision before another one of the same workload.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct Previous {
+    /// Its generation.
+    pub generation: i64,
+    /// Its contentDigest.
+    pub digest: String,
 }
 
 /// Generations that existed and could not be recorded.

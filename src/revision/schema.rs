@@ -20,6 +20,7 @@ pub const IMMUTABLE: &[&str] = &[
     "changeCause",
     "source",
     "contentDigest",
+    "previous",
     "gap",
     "snapshot",
 ];

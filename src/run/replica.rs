@@ -1,8 +1,8 @@
 //! The tasks of a replica: how they are watched over, and in which order they end.
 
 use super::deps::Deps;
-use super::reading;
 use super::tasks::Tasks;
+use super::{definition, reading};
 use crate::record::writer::Writer;
 use crate::watch::checkpoint::Checkpoint;
 use anyhow::bail;
@@ -39,6 +39,14 @@ impl Replica {
             answering: Tasks::default(),
             serving: Tasks::default(),
         }
+    }
+
+    /// Waits until the definition of Revisions takes what this version writes. False when the replica is to stop before.
+    pub(super) async fn is_let_write(&self) -> bool {
+        let deps = &self.deps;
+        let current =
+            definition::wait_until_current(&deps.clients.call, &deps.namespace, &deps.ready);
+        deps.stop.run_until_cancelled(current).await.is_some()
     }
 
     /// Starts the writers: so many for a namespace, and room for several namespaces that are slow at the same time.

@@ -11,7 +11,7 @@ use super::route::Query;
 use crate::cache::{Scope, ServedRevision};
 use crate::json::without_value;
 use crate::manifest::{Manifest, ManifestError};
-use crate::revision::{Revision, identity};
+use crate::revision::Revision;
 use http::request::Parts;
 use kube::Api as Resources;
 use std::time::Duration;
@@ -150,7 +150,7 @@ async fn stored(api: &Api, found: &ServedRevision) -> Result<SnapshotSource, Api
     let workload = &found.workload;
     let revisions: Resources<Revision> =
         Resources::namespaced(api.client.clone(), &workload.namespace);
-    let name = identity::name(&workload.name, workload.uid, found.generation);
+    let name = found.name();
     let revision = match timeout(DEADLINE, revisions.get_opt(&name)).await {
         Ok(Ok(stored)) => stored.ok_or_else(|| ApiError::NotFound(format!("revision {name}")))?,
         Ok(Err(error)) => {

@@ -9,6 +9,7 @@ use revisor::kinds::Catalogue;
 use revisor::run::{self, RunArgs};
 use serde_json::{Value, json};
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -158,6 +159,50 @@ async fn recording_does_not_wait_for_the_labels_of_namespaces() {
     };
     until(&log, is_again).await;
     replica.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_under_an_older_definition_of_revisions() {
+    const OLDER: &str = "Revision in version \"v1alpha1\" cannot be handled as a Revision: strict decoding error: unknown field \"spec.previous\"";
+    let probes = AtomicUsize::new(0);
+    let (client, log) = client(move |line, body, _| {
+        let is_older = line.contains("dryRun=All") && probes.fetch_add(1, Ordering::Relaxed) < 5;
+        if is_older {
+            Answer::status(400, "BadRequest", OLDER)
+        } else {
+            answer(line, body)
+        }
+    });
+    let clients = Clients::new(client.clone(), client, "default".to_owned());
+    let stop = CancellationToken::new();
+    let replica = tokio::spawn(run::with(args(&[]), config(), clients, stop, None));
+    until(&log, is_recorded).await;
+    replica.abort();
+    let asked = asked(&log);
+    let writes = asked.iter().filter(|line| !line.starts_with("GET"));
+    let begins: Vec<_> = writes.map(|line| line.contains("dryRun=All")).collect();
+    assert_eq!(begins[..7], [true, true, true, true, true, true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_waits_for_the_definition_of_revisions_can_be_stopped() {
+    let (client, _) = client(|line, body, _| {
+        if line.contains("dryRun=All") {
+            Answer::status(404, "NotFound", "it is not there")
+        } else {
+            answer(line, body)
+        }
+    });
+    let clients = Clients::new(client.clone(), client, "default".to_owned());
+    let stop = CancellationToken::new();
+    let replica = tokio::spawn(run::with(args(&[]), config(), clients, stop.clone(), None));
+    sleep(Duration::from_secs(60)).await;
+    stop.cancel();
+    let ended = timeout(Duration::from_secs(60), replica).await;
+    ended
+        .expect("in time")
+        .expect("no panic")
+        .expect("nothing waits to be written");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,10 +3,10 @@
 use crate::script::{Answer, Log, client};
 use revisor::metrics::{Metrics, ReasonLabels, kind, kind_reason};
 use revisor::record::ledger::Ledger;
-use revisor::record::queue::{Item, Pending, Queue, Write};
+use revisor::record::queue::{Item, Pending, Queue, StatusPatch, Write};
 use revisor::record::report::Reporter;
 use revisor::record::writer::Writer;
-use revisor::revision::Revision;
+use revisor::revision::{Gap, Revision, identity};
 use revisor::watch::Room;
 use serde_json::json;
 use std::time::Duration;
@@ -109,16 +109,21 @@ async fn push(queue: &Queue, metrics: &Metrics, revisions: Vec<Revision>) {
     let ledger = Ledger::new(metrics, "Deployment");
     for revision in revisions {
         let workload = revision.spec.workload.uid;
-        let at = "7".parse().expect("a number");
-        let item = Item {
-            write: Write::Create(Box::new(revision), None),
-            workload,
-            seen: Instant::now(),
-            ledger: ledger.clone(),
-            pending: Pending::At(at, None),
-        };
-        queue.push(item).await;
+        let write = Write::Create(Box::new(revision), None);
+        push_write(queue, &ledger, workload, write).await;
     }
+}
+
+async fn push_write(queue: &Queue, ledger: &Ledger, workload: Uuid, write: Write) {
+    let at = "7".parse().expect("a number");
+    let item = Item {
+        write,
+        workload,
+        seen: Instant::now(),
+        ledger: ledger.clone(),
+        pending: Pending::At(at, None),
+    };
+    queue.push(item).await;
 }
 
 fn writers(client: &kube::Client, queue: &Queue, metrics: &Metrics) -> tokio::task::JoinSet<()> {
@@ -195,6 +200,90 @@ async fn other_content_under_the_same_name_is_drift_and_is_kept() {
             .all(|(line, _)| line.starts_with("POST") || line.starts_with("GET")),
         "nothing overwrites"
     );
+}
+
+/// The hashes of these two uids begin with the same 8 digits.
+const ALIKE: [u128; 2] = [10_864, 68_225];
+
+/// Writes a Revision, and a status of it, where one of another workload has its name. Returns the names that were
+/// created and patched.
+async fn write_beside_another(mut mine: Revision, other: &Revision) -> (Vec<String>, Vec<String>) {
+    let workload = mine.spec.workload.uid;
+    let taken = other.metadata.name.clone().expect("a name");
+    mine.metadata.name = Some(taken.clone());
+    let stored = serde_json::to_string(other).expect("JSON");
+    let (client, log) = client(move |line, body, _| match line.split(' ').next() {
+        Some("POST") if name(body).as_ref() == Some(&taken) => {
+            Answer::status(409, "AlreadyExists", "exists")
+        }
+        Some("POST") => created(),
+        Some("PATCH") => Answer::Body(200, "{}".to_owned()),
+        _ => Answer::Body(200, stored.clone()),
+    });
+    let metrics = Metrics::new();
+    let queue = Queue::new(1 << 30, 16, Room::default(), &metrics);
+    let ledger = Ledger::new(&metrics, "Deployment");
+    let patch = StatusPatch {
+        namespace: "n".to_owned(),
+        name: mine.metadata.name.clone().expect("a name"),
+        kind: "Deployment".to_owned(),
+        workload,
+        observed_through: None,
+        deletion_time: None,
+        end_unknown: false,
+    };
+    push_write(
+        &queue,
+        &ledger,
+        workload,
+        Write::Create(Box::new(mine), None),
+    )
+    .await;
+    push_write(&queue, &ledger, workload, Write::Status(patch)).await;
+    queue.close();
+    let writers = writers(&client, &queue, &metrics);
+    let written = timeout(Duration::from_secs(3600), writers.join_all()).await;
+    written.expect("everything settles");
+    assert_eq!(metrics.drift.get_or_create(&kind("Deployment")).get(), 0);
+    let log = log.lock().expect("no panic");
+    let posted = log.iter().filter(|(line, _)| line.starts_with("POST"));
+    let patched = log.iter().filter(|(line, _)| line.starts_with("PATCH"));
+    let of_patch = |line: &str| line.split('/').rev().nth(1).map(str::to_owned);
+    (
+        posted.filter_map(|(_, body)| name(body)).collect(),
+        patched.filter_map(|(line, _)| of_patch(line)).collect(),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_whose_name_another_workload_has_taken_gets_a_longer_one() {
+    let [first, second] = ALIKE;
+    let [older, younger] = ALIKE.map(Uuid::from_u128);
+    let short = identity::name("w", younger, 1);
+    assert_eq!(short, identity::name("w", older, 1), "they are alike");
+    let mut other = revision(first, 1);
+    other.metadata.name = Some(short.clone());
+    let (posted, patched) = write_beside_another(revision(second, 1), &other).await;
+    let long = identity::long_name("w", younger, 1);
+    assert_eq!(posted, [short, long.clone()]);
+    assert_eq!(patched, [long], "not the other's status");
+
+    let short = identity::gap_name("w", younger, 1, 3);
+    let gap = |workload| {
+        let mut gap = revision(workload, 3);
+        gap.spec.gap = Some(Gap {
+            from: 1,
+            to: 3,
+            reason: "Compacted".to_owned(),
+        });
+        gap
+    };
+    let mut other = gap(first);
+    other.metadata.name = Some(short.clone());
+    let (posted, patched) = write_beside_another(gap(second), &other).await;
+    let long = identity::long_gap_name("w", younger, 1, 3);
+    assert_eq!(posted, [short, long.clone()]);
+    assert_eq!(patched, [long]);
 }
 
 #[tokio::test(start_paused = true)]

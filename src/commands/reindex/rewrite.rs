@@ -137,14 +137,27 @@ async fn before(
     let stored = if let Some(last) = last.filter(|last| is_before(last, revision)) {
         last.spec.snapshot.clone()
     } else {
-        let workload = &revision.spec.workload;
-        let name = identity::name(&workload.name, workload.uid, revision.spec.generation - 1);
-        api.get_opt(&name)
+        neighbour(api, revision)
             .await?
-            .filter(|found| is_before(found, revision))
             .and_then(|found| found.spec.snapshot)
     };
     Ok(stored.and_then(|stored| snapshot::read(&stored).ok().flatten()))
+}
+
+/// The Revision of the generation before, under the short form of its name or the long one.
+async fn neighbour(api: &Api<Revision>, revision: &Revision) -> anyhow::Result<Option<Revision>> {
+    let workload = &revision.spec.workload;
+    let generation = revision.spec.generation - 1;
+    for name in [
+        identity::name(&workload.name, workload.uid, generation),
+        identity::long_name(&workload.name, workload.uid, generation),
+    ] {
+        let found = api.get_opt(&name).await?;
+        if let Some(found) = found.filter(|found| is_before(found, revision)) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether `other` holds the generation before that of `revision`, of the same workload.

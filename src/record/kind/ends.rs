@@ -28,8 +28,12 @@ pub(super) enum End {
 }
 
 impl KindRecorder {
-    /// Generations cannot be had. Another replica may have seen some that this one did not.
+    /// Generations cannot be had. Another replica may have seen some that this one did not: then its Revisions, which
+    /// are not known here, are the ones before the next.
     pub(super) async fn lost(&mut self, lost: Lost) {
+        if let Some(tracked) = self.workloads.get_mut(&lost.uid) {
+            tracked.predecessor = None;
+        }
         let recorded = self.recorder.archive.recorded(lost.uid, &lost.generations);
         for generations in subtract(lost.generations.clone(), &recorded) {
             let lost = lost.clone();

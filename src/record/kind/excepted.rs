@@ -113,12 +113,16 @@ impl KindRecorder {
             Some(tracked) if !tracked.only_gap => Verdict::Change { told: false },
             _ => Verdict::Baseline,
         };
+        let predecessor = before
+            .and_then(|tracked| tracked.predecessor)
+            .and_then(|predecessor| predecessor.older_than(change.generation));
         let is_newest = before.is_none_or(|tracked| tracked.last.generation < change.generation);
         let draft = Draft {
             kind: &self.kind,
             change,
             object,
             verdict,
+            predecessor,
             deltas: &Deltas::default(),
             entries: &entries,
             fingerprints: &[],

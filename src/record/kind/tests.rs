@@ -9,8 +9,8 @@ use crate::record::queue::{Proof, Queue};
 use crate::record::quiet::Quiet;
 use crate::record::report::Reporter;
 use crate::record::{Archive, Settings};
-use crate::revision::Observed;
-use crate::revision::ObservedThrough;
+use crate::revision::identity::ContentDigest;
+use crate::revision::{Observed, ObservedThrough, Previous};
 use crate::watch::Room;
 use crate::watch::known::Need;
 use crate::watch::{Heads, Lost, Outlet, Reason};
@@ -156,6 +156,78 @@ async fn written(queue: &Queue) -> Vec<String> {
         queue.done(queued, Proof::Created);
     }
     all
+}
+
+/// The generation of each Revision that was handed in, and that of the one before it as it is named.
+async fn named(queue: &Queue) -> Vec<(i64, Option<Previous>)> {
+    let mut all = Vec::new();
+    while let Ok(Some(queued)) = tokio::time::timeout(Duration::from_millis(50), queue.next()).await
+    {
+        if let Write::Create(revision, _) = &queued.item.item.write {
+            all.push((revision.spec.generation, revision.spec.previous.clone()));
+        }
+        queue.done(queued, Proof::Created);
+    }
+    all
+}
+
+/// The digest of the content of `watched(generation, _)`.
+fn digest(generation: i64) -> ContentDigest {
+    ContentDigest::of_canonical_spec(format!(r#"{{"n":{generation}}}"#).as_bytes())
+}
+
+fn previous(generation: i64) -> Previous {
+    let digest = digest(generation).to_string();
+    Previous { generation, digest }
+}
+
+#[tokio::test]
+async fn a_revision_names_the_one_before_it_unless_a_hole_lies_between() {
+    let (mut recorder, queue) = recorder(Vec::new()).await;
+    for (generation, at) in [(1, 10), (2, 20)] {
+        recorder.change(watched(generation, at)).await;
+    }
+    // It changed nothing, so the next one still names the Revision before.
+    let quiet = Change {
+        generation: 3,
+        resource_version: "30".parse().expect("a number"),
+        ..watched(2, 20)
+    };
+    recorder.change(quiet).await;
+    recorder.change(watched(4, 40)).await;
+    recorder.lost(lost(5..=6)).await;
+    recorder.change(watched(7, 70)).await;
+    recorder.change(watched(8, 80)).await;
+    recorder
+        .change(labelled(9, 90, Observed::Watch, Op::Modified, "false"))
+        .await;
+    recorder.change(watched(10, 100)).await;
+    let expected = [
+        (1, None),
+        (2, Some(previous(1))),
+        (4, Some(previous(2))),
+        (6, None),
+        (7, None),
+        (8, Some(previous(7))),
+    ];
+    let all = named(&queue).await;
+    assert_eq!(all[..6], expected);
+    assert!(all[6..].iter().all(|(_, previous)| previous.is_none()));
+}
+
+#[tokio::test]
+async fn the_first_revision_after_a_restart_names_the_stored_head() {
+    let head = Head {
+        digest: Some(digest(3)),
+        ..stored(3, Some(4), false)
+    };
+    let (mut recorder, queue) = recorder(vec![(W, head)]).await;
+    recorder.change(watched(5, 50)).await;
+    assert_eq!(named(&queue).await, [(5, Some(previous(3)))]);
+    // A Gap has no digest.
+    let (mut recorder, queue) = self::recorder(vec![(W, stored(3, None, false))]).await;
+    recorder.change(watched(4, 40)).await;
+    assert_eq!(named(&queue).await, [(4, None)]);
 }
 
 #[tokio::test]

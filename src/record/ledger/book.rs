@@ -257,7 +257,8 @@ impl Book {
     pub fn follow(&mut self, uid: Uuid, revision: &str, through: Option<Version>) -> bool {
         let mut of_workload = self.exceptions.range_mut((uid, 0)..=(uid, i64::MAX));
         let is_it = |exception: &Exception| {
-            identity::name(&exception.name, uid, exception.version.generation) == revision
+            let generation = exception.version.generation;
+            identity::is_name_of(revision, &exception.name, uid, generation)
         };
         let found =
             of_workload.find(|(_, one)| one.stage != Stage::Durable && is_it(&one.exception));

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::json::without_value;
 use crate::metrics::{kind, kind_reason};
 use crate::mutant::{self, Mutant};
-use crate::revision::Revision;
+use crate::revision::{Revision, identity};
 use crate::watch::{Lost, Reason};
 use kube::Api;
 use tokio::time::error::Elapsed;
@@ -59,15 +59,19 @@ impl Writer {
     }
 
     /// Another writer was faster: this process before a restart, a second replica, or an attempt whose answer was lost.
-    async fn compare(&self, revision: &Revision) -> WriteResult {
+    /// Or it is a Revision of another workload, whose uid has a hash that begins with the same digits.
+    async fn compare(&self, revision: &mut Revision) -> WriteResult {
         let present = match self.present(revision).await {
             Ok(present) => present,
             Err(message) => {
                 return WriteResult::passing(Scope::Workload, FaultReason::Compare, message, None);
             }
         };
+        if self.give_way(revision, &present) {
+            return again(FaultReason::Conflict);
+        }
         let labels = kind(&revision.spec.workload.kind);
-        if identity(&present) == identity(revision) || mutant::is(Mutant::ConflictTakenForEqual) {
+        if content(&present) == content(revision) || mutant::is(Mutant::ConflictTakenForEqual) {
             self.metrics.present.get_or_create(&labels).inc();
         } else {
             self.metrics.drift.get_or_create(&labels).inc();
@@ -87,6 +91,26 @@ impl Writer {
         }
         // Everything that could refuse a Revision has let it pass before it was found to exist.
         WriteResult::Settled(Proof::Created)
+    }
+
+    /// Takes the long form of the name where a Revision of another workload has the short one. False when that is not so.
+    fn give_way(&self, revision: &mut Revision, present: &Revision) -> bool {
+        let workload = revision.spec.workload.uid;
+        if present.spec.workload.uid == workload {
+            return false;
+        }
+        let Some(long) = identity::lengthened(name(revision), workload) else {
+            return false;
+        };
+        tracing::info!(
+            revision = name(revision),
+            namespace = namespace(revision),
+            long,
+            "a Revision of another workload has this name; the long form is used instead"
+        );
+        self.long_names.lock().insert(long.clone());
+        revision.metadata.name = Some(long);
+        true
     }
 
     /// The Revision of the same name that is stored.
@@ -218,7 +242,7 @@ pub(super) fn unanswered(
 }
 
 /// The generation of a workload and its content, which make two Revisions the same.
-fn identity(revision: &Revision) -> (Uuid, i64, Option<&str>) {
+fn content(revision: &Revision) -> (Uuid, i64, Option<&str>) {
     let spec = &revision.spec;
     (
         spec.workload.uid,

@@ -60,6 +60,7 @@ impl RevisionLister for Fixed {
             before: Some(identity::id(WORKLOAD, generation - 1)),
             json: Bytes::new(),
             etag: [0; 16],
+            has_long_name: false,
         })
     }
     fn workloads(&self, wanted: &dyn Fn(&WorkloadRef) -> bool) -> Vec<Arc<WorkloadRef>> {

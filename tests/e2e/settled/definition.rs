@@ -1,16 +1,73 @@
-//! The definition of Revisions goes and comes back while workloads are edited.
+//! The definition of Revisions goes and comes back while workloads are edited, or is an older one; and Revisions are
+//! deleted by hand.
 
+use super::checkpoint::CHECKPOINT;
 use super::history::History;
 use super::stage::{AFTER_A_HOLD, until};
-use crate::support::{Revisor, World, command, patch, read, send};
+use crate::support::{Revisor, World, command, get, patch, read, send};
 use devcluster::Options;
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::sleep;
 
 const DEFINITION: &str =
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/revisions.revisor.dev";
+
+const FIRST_CRD: &str = include_str!("../../fixtures/first-release/revisions-crd.yaml");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_definition_of_revisions_is_named_before_anything_is_written() {
+    let own = World::start(&Options::minimal());
+    own.define(FIRST_CRD);
+    let history = History::begin(&own, "older").await;
+    history.create("w0").await;
+    let revisor = Revisor::launch(own.cluster.kubeconfig(), &[]);
+    let is_named = async || {
+        let answer = get(revisor.admin, "/readyz");
+        answer.is_some_and(|(code, text)| code == 503 && text.contains("spec.previous"))
+    };
+    until(Duration::from_secs(40), "the field is named", is_named).await;
+    let last = history.edit("w0", 0..5).await;
+    sleep(Duration::from_secs(3)).await;
+    assert!(history.revisions().await.is_empty());
+    let checkpoint = send(
+        &history.client,
+        Method::GET,
+        CHECKPOINT,
+        "application/json",
+        "",
+    )
+    .await;
+    assert_eq!(checkpoint.0, 404, "{}", checkpoint.1);
+    own.define(&String::from_utf8(command(&["crds"]).stdout).expect("text"));
+    history.assert_complete(&last, AFTER_A_HOLD).await;
+    assert!(revisor.is_alive(), "{}", revisor.log());
+    let generation = |revision: &Value| revision["spec"]["generation"].as_i64();
+    let revisions = history.revisions().await;
+    for pair in revisions.windows(2) {
+        let previous = &pair[1]["spec"]["previous"];
+        assert_eq!(previous["generation"].as_i64(), generation(&pair[0]));
+        assert_eq!(previous["digest"], pair[0]["spec"]["contentDigest"]);
+    }
+    // Deleted by hand, before a restart and across it.
+    let name = revisions[2]["metadata"]["name"].as_str().expect("a name");
+    own.kubectl(&["-n", &history.namespace, "delete", "revision", name]);
+    let is_counted = async |revisor: &Revisor| {
+        let limit = Duration::from_secs(20);
+        let counted = async || revisor.metric("revisor_revisions_removed", "") >= 1.0;
+        until(limit, "the removed Revision is counted", counted).await;
+        revisor.assert_nothing_lost();
+    };
+    is_counted(&revisor).await;
+    drop(revisor);
+    is_counted(&Revisor::start(own.cluster.kubeconfig(), &[])).await;
+    assert_eq!(
+        history.revisions().await.len(),
+        revisions.len() - 1,
+        "no Gap"
+    );
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn edits_while_the_definition_of_revisions_goes_and_comes_back_are_recorded() {

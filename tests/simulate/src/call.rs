@@ -82,7 +82,15 @@ impl Call {
         matches!(self.query("watch"), "true" | "1")
     }
 
+    /// Whether nothing is stored, whatever the answer says.
+    pub fn is_dry_run(&self) -> bool {
+        self.query("dryRun") == "All"
+    }
+
     pub fn class(&self) -> Class {
+        if self.is_dry_run() {
+            return Class::Other;
+        }
         let (kind, named) = match &self.target {
             Target::Collection { kind, .. } => (*kind, false),
             Target::Object { kind, .. } => (*kind, true),

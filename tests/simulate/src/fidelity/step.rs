@@ -21,6 +21,8 @@ pub struct Step {
 #[derive(Clone, Copy, Debug)]
 enum Ask {
     Create,
+    /// A create that stores nothing.
+    DryRun,
     Get {
         metadata: bool,
     },
@@ -95,9 +97,9 @@ impl Memory {
             let token = answer["metadata"]["continue"].as_str();
             token.unwrap_or_default().clone_into(&mut self.token);
         }
-        let is_past = matches!(step.ask, Ask::Exact(_) | Ask::Page { .. });
+        let is_elsewhere = matches!(step.ask, Ask::Exact(_) | Ask::Page { .. } | Ask::DryRun);
         let is_whole = answer["metadata"]["uid"].is_string() && answer["kind"] == step.kind.kind;
-        if is_past || !is_whole {
+        if is_elsewhere || !is_whole {
             return;
         }
         if let Some(at) = answer["metadata"]["resourceVersion"].as_str() {
@@ -113,7 +115,8 @@ impl Step {
         let kind = kinds[rng.usize(..kinds.len())];
         let value = rng.u32(..3);
         let ask = match rng.u8(..20) {
-            0..5 => Ask::Create,
+            0..4 => Ask::Create,
+            4 => [Ask::Create, Ask::DryRun][rng.usize(..2)],
             5 => Ask::Get {
                 metadata: rng.bool(),
             },
@@ -182,6 +185,7 @@ impl Step {
         let named = format!("{all}?fieldSelector=metadata.name%3D{}", self.name);
         match self.ask {
             Ask::Create | Ask::List { .. } => all,
+            Ask::DryRun => format!("{all}?dryRun=All"),
             Ask::Status(_) => format!("{all}/{}/status", self.name),
             Ask::Exact(number) => {
                 exactly(&named, &memory.places[number.min(memory.places.len() - 1)])
@@ -197,7 +201,7 @@ impl Step {
 
     fn content(&self, memory: &Memory) -> (Method, Option<Value>) {
         match self.ask {
-            Ask::Create => (Method::POST, Some(self.object())),
+            Ask::Create | Ask::DryRun => (Method::POST, Some(self.object())),
             Ask::Spec(value) => (Method::PATCH, Some(self.change(value))),
             Ask::Nothing => (Method::PATCH, Some(json!({}))),
             Ask::Annotation(value) => (Method::PATCH, Some(note(value))),

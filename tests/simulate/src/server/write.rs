@@ -6,11 +6,18 @@ use crate::call::Call;
 use crate::etcd::{Entry, Key, Kind, Op};
 use crate::kinds::{NAMESPACE, REVISION};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 impl Servers {
     /// Creates an object, whatever the rules say.
-    pub fn create(&mut self, key: &Key, mut object: Value) -> Entry {
-        let uid = self.uid().to_string();
+    pub fn create(&mut self, key: &Key, object: Value) -> Entry {
+        let uid = self.uid();
+        let object = self.created(key, object, uid);
+        self.put(key, Op::Created, object)
+    }
+
+    /// The object as it would be stored, without a place.
+    fn created(&self, key: &Key, mut object: Value, uid: Uuid) -> Value {
         let created = self.now().format("%Y-%m-%dT%H:%M:%SZ").to_string();
         object["apiVersion"] = key.kind.api_version().into();
         object["kind"] = key.kind.kind.into();
@@ -19,13 +26,13 @@ impl Servers {
         if key.kind.namespaced {
             metadata["namespace"] = key.namespace.clone().into();
         }
-        metadata["uid"] = uid.into();
+        metadata["uid"] = uid.to_string().into();
         metadata["creationTimestamp"] = created.into();
         if key.kind.has_status {
             metadata["generation"] = 1.into();
             object.as_object_mut().map(|object| object.remove("status"));
         }
-        self.put(key, Op::Created, object)
+        object
     }
 
     /// Writes the changed state of an object, with its next generation; nothing when nothing changed.
@@ -84,6 +91,10 @@ impl Servers {
         }
         if self.etcd.get(&key).is_some() {
             return about(409, "AlreadyExists", &key, "already exists");
+        }
+        if call.is_dry_run() {
+            let object = self.created(&key, object, Uuid::nil());
+            return Answer::text(201, object.to_string());
         }
         let entry = self.create(&key, object);
         Answer::object(201, &entry, call.metadata_only)

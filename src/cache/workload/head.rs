@@ -1,0 +1,194 @@
+//! The head of a workload, from which its recorder goes on at the start: made from the newest Revision, and made anew when
+//! that is removed. Pure.
+
+use super::CachedWorkload;
+use crate::revision::identity::{self, ContentDigest};
+use crate::revision::{Gap, ObservedThrough, Revision};
+use crate::snapshot;
+use crate::workload::{Head, Version};
+use serde::Deserialize;
+use std::cmp::Reverse;
+
+/// A Revision or a Gap of a workload, by its generations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recorded {
+    Revision(i64),
+    Gap { from: i64, to: i64 },
+}
+
+impl Recorded {
+    fn of(revision: &Revision) -> Self {
+        match revision.spec.gap {
+            Some(Gap { from, to, .. }) => Self::Gap { from, to },
+            None => Self::Revision(revision.spec.generation),
+        }
+    }
+
+    /// Orders them by their last generation. One whose content is known counts more than a Gap that ends with it, and of
+    /// two Gaps the longer one.
+    fn rank(self) -> (i64, bool, Reverse<i64>) {
+        match self {
+            Self::Revision(generation) => (generation, true, Reverse(generation)),
+            Self::Gap { from, to } => (to, false, Reverse(from)),
+        }
+    }
+
+    /// The last of its generations.
+    fn last(self) -> i64 {
+        self.rank().0
+    }
+}
+
+impl CachedWorkload {
+    /// A Revision or a Gap has come: the head is made from it if it is the newest.
+    pub(super) fn follow(&mut self, revision: &Revision, keep_snapshot: bool) {
+        let recorded = Recorded::of(revision);
+        if self.newest_recorded() == Some(recorded) {
+            self.head = head(revision, recorded.last(), keep_snapshot);
+        }
+    }
+
+    /// A Revision or a Gap is gone: if it was the head, the newest one that is left takes its place. The generations
+    /// before the one that was removed stay accounted for, or they would be taken for lost.
+    pub(super) fn step_back(&mut self, revision: &Revision) {
+        if revision.metadata.name.as_ref() != Some(&self.head.revision) {
+            return;
+        }
+        let last = self.head.last();
+        self.accounted = Some(Box::new(Version {
+            generation: last.generation - 1,
+            at: last.at,
+        }));
+        let left = self.newest_recorded();
+        self.head = left.map_or_else(Head::default, |recorded| self.rebuilt(recorded, last));
+    }
+
+    /// The head, with its snapshot unless the workload is deleted. The cache keeps the head without the snapshot.
+    pub(in crate::cache) fn hand_over(&mut self) -> Head {
+        let snapshot = self.head.snapshot.take();
+        // Another Revision than the newest may say that the workload is deleted.
+        let deleted = self.deleted_at().is_some();
+        let last = self.head.last().generation;
+        let accounted = self.accounted.as_ref();
+        let accounted = accounted.filter(|accounted| accounted.generation > last);
+        Head {
+            deleted,
+            snapshot: snapshot.filter(|_| !deleted),
+            observed_through: accounted
+                .map(|accounted| through(accounted))
+                .or_else(|| self.head.observed_through.clone()),
+            ..self.head.clone()
+        }
+    }
+
+    fn newest_recorded(&self) -> Option<Recorded> {
+        let revision = self.newest().map(Recorded::Revision);
+        let gaps = self.gaps.keys();
+        let gaps = gaps.map(|(from, to)| Recorded::Gap {
+            from: *from,
+            to: *to,
+        });
+        gaps.chain(revision).max_by_key(|recorded| recorded.rank())
+    }
+
+    /// The head that is made from what is kept of a Revision or a Gap: its snapshot is not. The workload was last seen at
+    /// `last`, a later place than that of the Revision, which is not kept either.
+    fn rebuilt(&self, recorded: Recorded, last: Version) -> Head {
+        let workload = &self.reference;
+        let fields = self.rendered_fields(recorded);
+        Head {
+            namespace: self.namespace.to_string(),
+            name: workload.name.clone(),
+            revision: self.stored_name(recorded),
+            generation: recorded.last(),
+            resource_version: last.at,
+            api_version: fields
+                .api_version
+                .unwrap_or_else(|| workload.api_version.clone()),
+            only_gap: matches!(recorded, Recorded::Gap { from: 1, .. }),
+            digest: fields
+                .content_digest
+                .as_deref()
+                .and_then(ContentDigest::parse),
+            ..Head::default()
+        }
+    }
+
+    /// The name under which a Revision or a Gap is stored.
+    fn stored_name(&self, recorded: Recorded) -> String {
+        let name = &self.reference.name;
+        let uid = self.reference.uid;
+        let (short, has_long_name) = match recorded {
+            Recorded::Revision(generation) => {
+                let row = self.rows.get(generation);
+                let has_long_name = row.is_some_and(|(row, _)| row.has_long_name);
+                (identity::name(name, uid, generation), has_long_name)
+            }
+            Recorded::Gap { from, to } => {
+                let gap = self.gaps.get(&(from, to));
+                let has_long_name = gap.is_some_and(|gap| gap.has_long_name);
+                (identity::gap_name(name, uid, from, to), has_long_name)
+            }
+        };
+        let long = has_long_name.then(|| identity::lengthened(&short, uid));
+        long.flatten().unwrap_or(short)
+    }
+
+    /// The fields of a Revision that only its JSON has; none of a Gap.
+    fn rendered_fields(&self, recorded: Recorded) -> RenderedFields {
+        let Recorded::Revision(generation) = recorded else {
+            return RenderedFields::default();
+        };
+        let json = self.rows.get(generation).map(|(_, json)| json);
+        let rendered = json.and_then(|json| serde_json::from_slice::<Rendered>(&json).ok());
+        rendered.map_or_else(RenderedFields::default, |rendered| {
+            rendered.additional_fields
+        })
+    }
+}
+
+/// The JSON of a Revision, as far as a head is made from it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rendered {
+    additional_fields: RenderedFields,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RenderedFields {
+    api_version: Option<String>,
+    content_digest: Option<String>,
+}
+
+fn through(version: &Version) -> ObservedThrough {
+    ObservedThrough {
+        generation: version.generation,
+        resource_version: version.at.to_string(),
+    }
+}
+
+/// The head of a workload whose newest Revision is `revision`.
+fn head(revision: &Revision, generation: i64, keep_snapshot: bool) -> Head {
+    let spec = &revision.spec;
+    let stored = spec.snapshot.as_ref().filter(|_| keep_snapshot);
+    let status = revision.status.as_ref();
+    Head {
+        namespace: revision.metadata.namespace.clone().unwrap_or_default(),
+        name: spec.workload.name.clone(),
+        revision: revision.metadata.name.clone().unwrap_or_default(),
+        generation,
+        // Written by Revisor; anything else would be walked back to the beginning, which is safe.
+        resource_version: spec.resource_version.parse().unwrap_or_default(),
+        api_version: spec.workload.api_version.clone(),
+        deleted: status.is_some_and(|status| status.workload_deletion_time.is_some()),
+        only_gap: spec.gap.as_ref().is_some_and(|gap| gap.from == 1),
+        observed_through: status.and_then(|status| status.observed_through.clone()),
+        digest: spec
+            .content_digest
+            .as_deref()
+            .and_then(ContentDigest::parse),
+        // A damaged snapshot is as good as none: the next change is recorded without a list of changes.
+        snapshot: stored.and_then(|stored| snapshot::compressed(stored).ok().flatten()),
+    }
+}
