@@ -15,6 +15,7 @@ impl Moving {
                 workload: workload("team-b", "Deployment", WORKLOAD),
                 generation: 1,
                 before: None,
+                has_long_name: false,
                 json: Bytes::from_static(b"{\"of\":\"team-b\"}"),
                 etag: [0; 16],
             }
