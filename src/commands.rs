@@ -2,12 +2,14 @@
 
 mod explain;
 mod kinds;
+mod probe;
 mod rbac;
 mod reindex;
 mod status;
 
 pub use explain::{ExplainArgs, ExplainOutput};
 pub use kinds::{KindsArgs, KindsCommand};
+pub use probe::{ProbeArgs, ProbePath};
 pub use reindex::ReindexArgs;
 pub use status::StatusArgs;
 
@@ -41,6 +43,8 @@ pub enum Command {
     Kinds(KindsArgs),
     /// Make the views of stored Revisions anew, after an upgrade or a change of kind files
     Reindex(ReindexArgs),
+    /// Ask the replica in the same pod whether it is alive, or ready; for probes of a Deployment
+    Probe(ProbeArgs),
     /// Print how a running Revisor is doing: what is recorded up to where, what lags, what is lost
     Status(StatusArgs),
 }
@@ -57,7 +61,12 @@ pub async fn execute(args: RevisorArgs) -> anyhow::Result<()> {
             run::run(*args).await
         }
         Command::Crds => print(&crds()?),
-        Command::Status(args) => print(&status::status(&args).await?),
+        Command::Probe(args) => print(&probe::probe(&args)?),
+        Command::Status(args) => {
+            let status = status::status(&args).await?;
+            print(&status.text)?;
+            status.verdict
+        }
         Command::Reindex(args) => print(&reindex::reindex(&args).await?),
         Command::Kinds(args) => {
             if let Some(KindsCommand::Explain(args)) = &args.command {
