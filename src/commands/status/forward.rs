@@ -149,7 +149,9 @@ async fn send(
     let headers = request.headers_mut();
     headers.insert(HOST, HeaderValue::from_static("localhost"));
     headers.insert(AUTHORIZATION, token);
-    sender.lock().await.send_request(request).await
+    let mut sender = sender.lock().await;
+    sender.ready().await?;
+    sender.send_request(request).await
 }
 
 /// The pods that run.
