@@ -47,9 +47,10 @@ impl Ports {
                 Some(address) => Some(listen("--health-listen", address).await?),
                 None => None,
             },
-            rest: match args.rest {
-                true => Some(listen("--listen", args.listen).await?),
-                false => None,
+            rest: if args.rest {
+                Some(listen("--listen", args.listen).await?)
+            } else {
+                None
             },
         })
     }

@@ -4,6 +4,7 @@
 mod certificate;
 mod dashboard;
 mod guards;
+mod image;
 mod kubectl;
 mod manifests;
 mod owners;

@@ -62,9 +62,10 @@ impl Installation {
         let namespace = args.namespace.clone();
         let pods = pods(&client, &namespace).await?;
         let encrypted = pods.iter().any(|pod| !speaks_plain_http(pod));
-        let tls = match encrypted {
-            true => Some(Arc::new(trust(&client, args).await?)),
-            false => None,
+        let tls = if encrypted {
+            Some(Arc::new(trust(&client, args).await?))
+        } else {
+            None
         };
         let token = token(&client, args).await?;
         let this = Self {

@@ -6,6 +6,7 @@ use crate::serve::tls::CertificateStatus;
 use crate::table::columns;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
+use std::fmt::Write;
 
 /// The columns of the table of replicas.
 const HEADER: [&str; 7] = [
@@ -187,7 +188,8 @@ fn summary(status: &Status, now: DateTime<Utc>) -> String {
     for replica in &status.replicas {
         let complaint = replica.certificate.and_then(|one| one.complaint(now));
         if let Some(complaint) = complaint {
-            text.push_str(&format!("warning: {}: {complaint}\n", replica.name));
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "warning: {}: {complaint}", replica.name);
         }
     }
     text

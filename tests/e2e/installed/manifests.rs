@@ -1,9 +1,38 @@
 //! The manifests: applied once and again, without a warning or a difference; removed without the history.
 
 use super::guards::{self, Site};
-use super::kubectl::{apply, at, delete, diff, kubectl};
+use super::kubectl::{Said, apply, at, delete, diff, kubectl};
 use crate::support::fixtures;
 use devcluster::{Cluster, Options};
+
+/// Does what README says under "Install", but for building the image.
+fn install_as_readme_says(cluster: &Cluster) {
+    let text = std::fs::read_to_string(at("README.md")).expect("a file");
+    let section = text.split("\n## Install\n").nth(1).expect("a section");
+    let section = section.split("\n## ").next().expect("its text");
+    let yaml = section.split("```yaml\n").nth(1).expect("a kustomization");
+    let yaml = yaml.split("```").next().expect("its text");
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("kustomization.yaml"), yaml).expect("written");
+    std::os::unix::fs::symlink(at(""), folder.path().join("revisor")).expect("a link");
+    let commands: Vec<_> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("$ kubectl "))
+        .map(|line| line.split('#').next().unwrap_or_default())
+        .collect();
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    for command in commands {
+        let mut kubectl = cluster.kubectl();
+        kubectl.args(command.split_whitespace()).current_dir(folder.path());
+        Said::from(kubectl.output().expect("kubectl")).quietly();
+    }
+    let image = ["-n", "revisor", "get", "deployment", "revisor", "-o"];
+    let image = [&image[..], &["jsonpath={.spec.template.spec.containers[0].image}"]].concat();
+    assert_eq!(
+        kubectl(cluster, &image).quietly(),
+        "registry.example.com/revisor:0.1.0"
+    );
+}
 
 /// Every overlay, by folder.
 fn overlays() -> Vec<String> {
@@ -83,6 +112,7 @@ async fn a_stranger_applies_everything_twice_and_removes_it_without_the_history(
         let text = std::fs::read_to_string(file).expect("a fixture");
         cluster.apply(&text).expect("definitions");
     }
+    install_as_readme_says(&cluster);
     for folder in ["crds", "deploy", "deploy/guard"] {
         assert_settles(&cluster, folder);
         apply(&cluster, folder).quietly();
