@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_has_every_field_and_is_a_revision() {
+    fn the_example_has_every_field() {
         fn walk(path: &str, schema: &Value, value: &Value) {
             for (name, field) in schema["properties"].as_object().into_iter().flatten() {
                 let path = format!("{path}.{name}");
@@ -180,8 +180,6 @@ mod tests {
         for part in ["spec", "status"] {
             walk(part, &root()["properties"][part], &example[part]);
         }
-        let typed: Revision = serde_json::from_value(example).expect("a Revision");
-        assert!(typed.spec.gap.is_some() && typed.status.is_some());
     }
 
     #[test]

@@ -270,7 +270,7 @@ mod tests {
     fn without_holds_there_is_no_table_of_them() {
         let status = Status::new(vec![state("a", true, &json!([]), 0)]);
         let text = tables(&status, at(1));
-        assert!(text.contains("holds: 0\n") && !text.contains("HELD  "), "{text}");
+        assert!(text.contains("holds: 0\n") && !text.contains("NAMESPACE"), "{text}");
         assert!(!text.contains("warning"), "{text}");
         assert!(status.troubles().is_empty());
     }

@@ -86,6 +86,9 @@ impl Cluster {
             if *component == Component::Kwok {
                 cluster.apply(include_str!("../../control-plane/port-forwards.yaml"))?;
             }
+            if *component == Component::ControllerManager && options.one_account {
+                cluster.apply(&all_rights("system:kube-controller-manager"))?;
+            }
             cluster.launch(*component)?;
             // The API server waits for etcd by itself; the others need an API server.
             if matches!(component, Component::ApiServer(_)) {
@@ -370,6 +373,17 @@ fn kubeconfigs(folder: &Path, certificates: &Certificates, ports: &Ports) -> Res
         .enumerate()
         .map(|(number, port)| write("admin", number, *port))
         .collect()
+}
+
+/// What a user needs that acts for all controllers.
+fn all_rights(user: &str) -> String {
+    let api = "rbac.authorization.k8s.io";
+    json!({
+        "apiVersion": format!("{api}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": "one-account"},
+        "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": api, "kind": "User", "name": user}],
+    })
+    .to_string()
 }
 
 /// Two pools of two nodes with eight GPUs each.
