@@ -138,11 +138,7 @@ fn words(field: &Value) -> Option<String> {
         let all = field["oneOf"].as_array()?;
         Some(all.iter().map(|one| one["const"].clone()).collect())
     })?;
-    let words: Vec<_> = listed
-        .iter()
-        .filter_map(Value::as_str)
-        .map(code)
-        .collect();
+    let words: Vec<_> = listed.iter().filter_map(Value::as_str).map(code).collect();
     Some(words.join(", "))
 }
 
@@ -220,7 +216,10 @@ mod tests {
         let text = reference();
         assert!(text.contains("| `rest.tenantId` | number | `1001` | `1001` | `tenantId` of"));
         assert!(text.contains("| `snapshot.encoding` | one of `gzip+base64`, `json` |"));
-        assert!(text.contains("| `--tls-secret` | `REVISOR_TLS_SECRET` | - |"), "{text}");
+        assert!(
+            text.contains("| `--tls-secret` | `REVISOR_TLS_SECRET` | - |"),
+            "{text}"
+        );
         for line in text.lines().filter(|line| line.starts_with("| `")) {
             assert!(!line.contains("`null`") && !line.contains("|  |"), "{line}");
         }

@@ -101,10 +101,7 @@ mod tests {
         assert_eq!(good, "ok\n");
         let bad = asked("HTTP/1.1 503 Service Unavailable\r\n\r\nnot ready, waiting for: x");
         let bad = bad.expect_err("it is not ready").to_string();
-        assert!(
-            bad.ends_with("/readyz: not ready, waiting for: x"),
-            "{bad}"
-        );
+        assert!(bad.ends_with("/readyz: not ready, waiting for: x"), "{bad}");
         assert!(asked("").is_err());
     }
 
@@ -119,6 +116,9 @@ mod tests {
             health_listen: address,
         };
         let error = format!("{:#}", probe(&args).expect_err("nobody is there"));
-        assert!(error.contains(&format!("http://{address}/livez")), "{error}");
+        assert!(
+            error.contains(&format!("http://{address}/livez")),
+            "{error}"
+        );
     }
 }

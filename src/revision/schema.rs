@@ -47,7 +47,11 @@ pub(super) fn immutable() -> Rule {
 pub fn crd() -> Result<Value, serde_json::Error> {
     let mut crd = serde_json::to_value(Revision::crd())?;
     strip_nullable(&mut crd);
-    crd["metadata"]["annotations"] = Value::Object(KEEP.map(|(key, value)| (key.to_owned(), json!(value))).into_iter().collect());
+    crd["metadata"]["annotations"] = Value::Object(
+        KEEP.map(|(key, value)| (key.to_owned(), json!(value)))
+            .into_iter()
+            .collect(),
+    );
     Ok(crd)
 }
 

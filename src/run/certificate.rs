@@ -3,10 +3,10 @@
 use super::ServeArgs;
 use super::deps::Deps;
 use super::tasks::Tasks;
+use crate::serve::tls::Tls;
 use crate::serve::tls::files::{FileCertificate, Files};
 use crate::serve::tls::publish::Publisher;
 use crate::serve::tls::shared::{Order, SharedCertificate};
-use crate::serve::tls::Tls;
 use tokio::sync::watch;
 
 /// The certificate of the ports; none where nothing is encrypted. A certificate in a Secret keeps the replica unready
@@ -47,8 +47,7 @@ pub(super) fn start(
                 life: flags.certificate_life.0,
             };
             let client = deps.clients.call.clone();
-            let shared =
-                SharedCertificate::new(client, &deps.namespace, secret, order, publisher);
+            let shared = SharedCertificate::new(client, &deps.namespace, secret, order, publisher);
             let ready = certificate_gate(deps);
             tasks.spawn("certificate", shared.follow(tls.clone(), ready));
         }

@@ -1,9 +1,9 @@
 //! Joins the read API and the admin port to the rest of a replica.
 
-use super::{ServeArgs, certificate};
 use super::deps::Deps;
 use super::replica::Replica;
 use super::tasks::Tasks;
+use super::{ServeArgs, certificate};
 use crate::cache::RevisionLister;
 use crate::record::queue::{Held, Queue};
 use crate::redact::Names;

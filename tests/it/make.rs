@@ -47,7 +47,10 @@ fn an_image_needs_a_name_and_a_program_that_builds_it() {
     for (arguments, said) in [
         (&["image"][..], "IMAGE says"),
         (&["image", "IMAGE=x"], "docker is not there"),
-        (&["image", "IMAGE=x", "ENGINE=podman"], "podman is not there"),
+        (
+            &["image", "IMAGE=x", "ENGINE=podman"],
+            "podman is not there",
+        ),
     ] {
         let out = make(arguments);
         let errors = String::from_utf8_lossy(&out.stderr);

@@ -35,16 +35,18 @@ fn read(path: &Path) -> Value {
 
 /// The objects of the base and the guard, by file.
 fn objects() -> Vec<(PathBuf, Value)> {
-    let all = files("deploy/base").into_iter().chain(files("deploy/guard"));
+    let all = files("deploy/base")
+        .into_iter()
+        .chain(files("deploy/guard"));
     all.map(|path| (path.clone(), read(&path)))
         .filter(|(_, object)| object["metadata"]["name"].is_string())
         .collect()
 }
 
 fn object(kind: &str, name: &str) -> Value {
-    let found = objects().into_iter().find(|(_, object)| {
-        object["kind"] == kind && object["metadata"]["name"] == name
-    });
+    let found = objects()
+        .into_iter()
+        .find(|(_, object)| object["kind"] == kind && object["metadata"]["name"] == name);
     found.unwrap_or_else(|| panic!("no {kind} {name}")).1
 }
 
@@ -60,17 +62,30 @@ fn every_file_is_one_object_that_is_listed_and_named_after_it() {
             .collect();
         let there: BTreeSet<_> = files(folder)
             .iter()
-            .map(|path| path.file_name().expect("a name").to_str().expect("text").to_owned())
+            .map(|path| {
+                path.file_name()
+                    .expect("a name")
+                    .to_str()
+                    .expect("text")
+                    .to_owned()
+            })
             .filter(|name| !["kustomization.yaml", "config.yaml"].contains(&name.as_str()))
             .collect();
         assert_eq!(listed, there, "{folder}");
     }
     for (path, object) in objects() {
         let text = std::fs::read_to_string(&path).expect("a file");
-        assert!(!text.contains("\n---"), "{} holds several objects", path.display());
+        assert!(
+            !text.contains("\n---"),
+            "{} holds several objects",
+            path.display()
+        );
         let kind = object["kind"].as_str().expect("a kind").to_lowercase();
         let name = path.file_stem().expect("a name").to_str().expect("text");
-        assert!(name == kind || name.starts_with(&format!("{kind}-")), "{name} is a {kind}");
+        assert!(
+            name == kind || name.starts_with(&format!("{kind}-")),
+            "{name} is a {kind}"
+        );
     }
 }
 
@@ -80,7 +95,10 @@ fn the_policy_names_the_accounts_of_the_base() {
     let variable = |name: &str| {
         let variables = policy["spec"]["variables"].as_array().expect("variables");
         let found = variables.iter().find(|one| one["name"] == name);
-        found.expect(name)["expression"].as_str().expect("CEL").to_owned()
+        found.expect(name)["expression"]
+            .as_str()
+            .expect("CEL")
+            .to_owned()
     };
     let kustomization = read(&root().join("deploy/base/kustomization.yaml"));
     let namespace = kustomization["namespace"].as_str().expect("a namespace");
@@ -99,8 +117,16 @@ fn the_policy_names_the_accounts_of_the_base() {
 #[test]
 fn policies_match_revisions_and_their_definition_and_nothing_else() {
     for (name, group, resources) in [
-        ("revisions.revisor.dev", "revisor.dev", vec!["revisions", "revisions/status"]),
-        ("definition.revisor.dev", "apiextensions.k8s.io", vec!["customresourcedefinitions"]),
+        (
+            "revisions.revisor.dev",
+            "revisor.dev",
+            vec!["revisions", "revisions/status"],
+        ),
+        (
+            "definition.revisor.dev",
+            "apiextensions.k8s.io",
+            vec!["customresourcedefinitions"],
+        ),
     ] {
         let policy = object("ValidatingAdmissionPolicy", name);
         let rules = policy["spec"]["matchConstraints"]["resourceRules"].as_array();
@@ -138,7 +164,8 @@ fn container() -> Value {
 
 fn words(list: &Value) -> Vec<String> {
     let all = list.as_array().expect("a list").iter();
-    all.map(|word| word.as_str().expect("text").to_owned()).collect()
+    all.map(|word| word.as_str().expect("text").to_owned())
+        .collect()
 }
 
 #[test]
@@ -149,7 +176,10 @@ fn the_container_is_started_and_probed_with_words_that_the_program_knows() {
     RevisorArgs::try_parse_from(&run).expect("flags of run");
     for probe in ["livenessProbe", "readinessProbe"] {
         let mut probe = words(&container[probe]["exec"]["command"]);
-        probe.extend(["--health-listen".to_owned(), variable(&container, "REVISOR_HEALTH_LISTEN")]);
+        probe.extend([
+            "--health-listen".to_owned(),
+            variable(&container, "REVISOR_HEALTH_LISTEN"),
+        ]);
         RevisorArgs::try_parse_from(&probe).expect("a probe");
     }
 }
@@ -157,7 +187,10 @@ fn the_container_is_started_and_probed_with_words_that_the_program_knows() {
 fn variable(container: &Value, name: &str) -> String {
     let all = container["env"].as_array().expect("variables");
     let found = all.iter().find(|one| one["name"] == name);
-    found.expect(name)["value"].as_str().expect("a value").to_owned()
+    found.expect(name)["value"]
+        .as_str()
+        .expect("a value")
+        .to_owned()
 }
 
 #[test]
@@ -182,10 +215,20 @@ fn every_variable_of_the_deployment_and_of_its_overlays_is_a_flag() {
 
 #[test]
 fn no_example_skips_the_verification_of_certificates() {
-    let documents = ["README.md", "docs/api.md", "docs/operations.md", "docs/security.md"];
+    let documents = [
+        "README.md",
+        "docs/api.md",
+        "docs/operations.md",
+        "docs/security.md",
+    ];
     for document in documents {
         let text = std::fs::read_to_string(root().join(document)).expect("a document");
-        for word in ["--insecure ", "--insecure-skip-tls-verify", "curl -k", "-kL"] {
+        for word in [
+            "--insecure ",
+            "--insecure-skip-tls-verify",
+            "curl -k",
+            "-kL",
+        ] {
             assert!(!text.contains(word), "{document} has {word}");
         }
     }
@@ -196,13 +239,22 @@ fn every_component_has_an_overlay_and_is_described() {
     let names = |folder: &str| -> BTreeSet<String> {
         let entries = std::fs::read_dir(root().join(folder)).expect("a folder");
         entries
-            .map(|entry| entry.expect("an entry").file_name().into_string().expect("text"))
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .into_string()
+                    .expect("text")
+            })
             .collect()
     };
     let overlays = names("deploy/overlays");
     assert_eq!(names("deploy/components"), overlays);
     let text = std::fs::read_to_string(root().join("docs/operations.md")).expect("a document");
     for overlay in overlays {
-        assert!(text.contains(&format!("`{overlay}`")), "{overlay} is not in docs/operations.md");
+        assert!(
+            text.contains(&format!("`{overlay}`")),
+            "{overlay} is not in docs/operations.md"
+        );
     }
 }

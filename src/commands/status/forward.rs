@@ -169,7 +169,10 @@ async fn pods(client: &Client, namespace: &str) -> anyhow::Result<Vec<Pod>> {
 }
 
 fn is_running(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
     phase == Some("Running") && pod.metadata.deletion_timestamp.is_none()
 }
 
@@ -180,9 +183,8 @@ fn speaks_plain_http(pod: &Pod) -> bool {
         let args = container.args.iter().flatten();
         let mut env = container.env.iter().flatten();
         args.into_iter().any(|arg| arg == "--plain-http")
-            || env.any(|var| {
-                var.name == "REVISOR_PLAIN_HTTP" && var.value.as_deref() == Some("true")
-            })
+            || env
+                .any(|var| var.name == "REVISOR_PLAIN_HTTP" && var.value.as_deref() == Some("true"))
     })
 }
 

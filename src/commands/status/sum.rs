@@ -241,7 +241,10 @@ mod tests {
             "namespace": "team-a",
             "since": "2026-03-01T10:00:00.5Z",
         }]);
-        let status = Status::new(vec![state("a", true, &hold, 0), state("b", false, &hold, 0)]);
+        let status = Status::new(vec![
+            state("a", true, &hold, 0),
+            state("b", false, &hold, 0),
+        ]);
         let text = tables(&status, at(1));
         let expected = "ready: ok\n\
                         replicas: 2\n\
@@ -270,7 +273,10 @@ mod tests {
     fn without_holds_there_is_no_table_of_them() {
         let status = Status::new(vec![state("a", true, &json!([]), 0)]);
         let text = tables(&status, at(1));
-        assert!(text.contains("holds: 0\n") && !text.contains("NAMESPACE"), "{text}");
+        assert!(
+            text.contains("holds: 0\n") && !text.contains("NAMESPACE"),
+            "{text}"
+        );
         assert!(!text.contains("warning"), "{text}");
         assert!(status.troubles().is_empty());
     }
@@ -290,12 +296,12 @@ mod tests {
     fn lost_generations_and_silent_replicas_are_troubles() {
         let silent = ReplicaState::unreachable("b", "no route".to_owned());
         let status = Status::new(vec![state("a", true, &json!([]), 3), silent]);
-        assert_eq!(
-            status.troubles(),
-            ["3 generations are lost", "b: no route"]
-        );
+        assert_eq!(status.troubles(), ["3 generations are lost", "b: no route"]);
         let text = tables(&status, at(1));
-        assert!(text.starts_with("ready: b: no route\nreplicas: 2\n"), "{text}");
+        assert!(
+            text.starts_with("ready: b: no route\nreplicas: 2\n"),
+            "{text}"
+        );
         assert!(text.contains("b         ?         ?"), "{text}");
     }
 }

@@ -282,10 +282,7 @@ mod tests {
                 ],
                 "--plain-http",
             ),
-            (
-                &["--plain-http", "--tls-secret", "x"],
-                "--tls-secret",
-            ),
+            (&["--plain-http", "--tls-secret", "x"], "--tls-secret"),
             (&["--certificate-life", "1s"], "between 60s and 3650d"),
             (&["--tls-ca-file", "x"], "--tls-cert-file"),
             (&["--rate-per-identity", "0"], "--rate-per-identity"),
@@ -316,7 +313,16 @@ mod tests {
         let seconds = |text: &str| text.parse::<Life>().map(|life| life.0.as_secs());
         assert_eq!(seconds("90d"), Ok(90 * 86_400));
         assert_eq!(seconds("60s"), Ok(60));
-        for bad in ["", "90", "d", "59s", "4000d", "99999999999999999999d", "-1d", "1 d"] {
+        for bad in [
+            "",
+            "90",
+            "d",
+            "59s",
+            "4000d",
+            "99999999999999999999d",
+            "-1d",
+            "1 d",
+        ] {
             assert!(seconds(bad).is_err(), "{bad}");
         }
     }

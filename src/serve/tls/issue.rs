@@ -127,9 +127,8 @@ fn parse(der: &[u8]) -> anyhow::Result<X509Certificate<'_>> {
 /// From when to when a certificate in DER is valid.
 pub(super) fn validity(der: &[u8]) -> anyhow::Result<Validity> {
     let certificate = parse(der)?;
-    let time = |seconds: i64| {
-        DateTime::from_timestamp(seconds, 0).context("a time beyond all calendars")
-    };
+    let time =
+        |seconds: i64| DateTime::from_timestamp(seconds, 0).context("a time beyond all calendars");
     Ok(Validity {
         not_before: time(certificate.validity().not_before.timestamp())?,
         not_after: time(certificate.validity().not_after.timestamp())?,

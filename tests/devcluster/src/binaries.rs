@@ -127,7 +127,12 @@ pub fn binaries() -> Result<Binaries> {
         let folder = to.parent().unwrap_or(cache);
         fs::create_dir_all(folder).map_err(Error::io(format!("create {}", folder.display())))?;
         let version = program.version(places.chosen);
-        build(*program, version, &to, &format!("[{} of {}]", i + 1, missing.len()))?;
+        build(
+            *program,
+            version,
+            &to,
+            &format!("[{} of {}]", i + 1, missing.len()),
+        )?;
         found.insert(*program, to);
     }
     Ok(Binaries(found))

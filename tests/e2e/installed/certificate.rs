@@ -17,7 +17,9 @@ async fn stored(stage: &Stage, key: &str) -> String {
 
 fn decoded(text: &str) -> CertificateDer<'static> {
     use base64::Engine;
-    let pem = base64::engine::general_purpose::STANDARD.decode(text).expect("base64");
+    let pem = base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .expect("base64");
     CertificateDer::from_pem_slice(&pem).expect("PEM")
 }
 
@@ -47,11 +49,15 @@ async fn assert_trusted(stage: &Stage, authority: &[u8]) {
     }
 }
 
-/// Waits until every replica shows `certificate`, by its end.
-async fn wait_shown(stage: &Stage, certificate: &CertificateDer<'_>) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+/// Waits until every replica shows what the Secret holds.
+async fn wait_shown(stage: &Stage) {
+    let deadline = Instant::now() + Duration::from_secs(30);
     for replica in &stage.replicas {
-        while shown(replica.process.rest).await != *certificate {
+        loop {
+            let stored = stored(stage, "tls.crt").await;
+            if !stored.is_empty() && shown(replica.process.rest).await == decoded(&stored) {
+                break;
+            }
             assert!(Instant::now() < deadline, "{}", replica.process.log());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -70,7 +76,9 @@ async fn shown(port: u16) -> CertificateDer<'static> {
     .dangerous()
     .with_custom_certificate_verifier(Arc::new(Anything))
     .with_no_client_auth();
-    let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("a port");
+    let stream = tokio::net::TcpStream::connect(("127.0.0.1", port))
+        .await
+        .expect("a port");
     let name = ServerName::try_from("localhost").expect("a name");
     let stream = tokio_rustls::TlsConnector::from(Arc::new(tls))
         .connect(name, stream)
@@ -128,25 +136,36 @@ async fn one_certificate_is_shown_by_all_renewed_and_put_back_without_a_restart(
     let pids: Vec<_> = stage.replicas.iter().map(|one| one.process.pid).collect();
     let authority = stage.authorities().await.remove(0);
     let first = stored(stage, "tls.crt").await;
-    wait_shown(stage, &decoded(&first)).await;
+    wait_shown(stage).await;
     assert_trusted(stage, &authority).await;
 
     // It lives for a minute and is renewed after two thirds of that.
-    let second = changed(stage, "tls.crt", &first, Duration::from_secs(60)).await;
-    wait_shown(stage, &decoded(&second)).await;
+    changed(stage, "tls.crt", &first, Duration::from_secs(60)).await;
+    wait_shown(stage).await;
     assert_trusted(stage, &authority).await;
 
+    let _mine = stage.certificate.lock().await;
     apply(&stage.cluster, MANIFESTS).quietly();
-    assert_ne!(stored(stage, "tls.crt").await, "", "applied again it is still there");
+    assert_ne!(
+        stored(stage, "tls.crt").await,
+        "",
+        "applied again it is still there"
+    );
 
     // `kubectl replace` empties both objects; they are filled again, and the authority stays the same.
     for object in ["secret-tls", "configmap-ca"] {
         let file = super::kubectl::at(&format!("deploy/base/{object}.yaml"));
-        let replace = ["-n", "revisor", "replace", "-f", &file.display().to_string()];
+        let replace = [
+            "-n",
+            "revisor",
+            "replace",
+            "-f",
+            &file.display().to_string(),
+        ];
         kubectl(&stage.cluster, &replace).quietly();
     }
-    let third = changed(stage, "tls.crt", "", Duration::from_secs(20)).await;
-    wait_shown(stage, &decoded(&third)).await;
+    changed(stage, "tls.crt", "", Duration::from_secs(20)).await;
+    wait_shown(stage).await;
     assert_trusted(stage, &authority).await;
     let deadline = Instant::now() + Duration::from_secs(20);
     while !stage.authorities().await.contains(&authority) {

@@ -43,8 +43,7 @@ impl<'a> Site<'a> {
             }
         }
         // Retention has no manifest of its own yet; its rights are made here.
-        let rules =
-            json!([{"apiGroups": ["revisor.dev"], "resources": ["revisions"], "verbs": ["delete"]}]);
+        let rules = json!([{"apiGroups": ["revisor.dev"], "resources": ["revisions"], "verbs": ["delete"]}]);
         let account = ("revisor", "revisor-sweep");
         crate::serve::people::grant(&site.admin, account, None, &rules).await;
         site.wait_in_force().await;
@@ -55,7 +54,11 @@ impl<'a> Site<'a> {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let (status, body) = self
-                .as_admin("POST", &path("kept", "?dryRun=All"), &revision("x").to_string())
+                .as_admin(
+                    "POST",
+                    &path("kept", "?dryRun=All"),
+                    &revision("x").to_string(),
+                )
                 .await;
             if status == 403 {
                 assert!(
@@ -79,7 +82,12 @@ impl<'a> Site<'a> {
         let list: Value = serde_json::from_str(&body).expect("JSON");
         let items = list["items"].as_array().into_iter().flatten();
         items
-            .map(|item| item["metadata"]["name"].as_str().expect("a name").to_owned())
+            .map(|item| {
+                item["metadata"]["name"]
+                    .as_str()
+                    .expect("a name")
+                    .to_owned()
+            })
             .collect()
     }
 }
@@ -152,7 +160,8 @@ pub async fn hold(site: &Site<'_>) {
 
 /// Work, annotations of people, retention and storage migration are not in its way.
 pub async fn let_pass(site: &Site<'_>) {
-    let pin = r#"{"metadata": {"annotations": {"revisor.dev/pin": "", "revisor.dev/note": "keep"}}}"#;
+    let pin =
+        r#"{"metadata": {"annotations": {"revisor.dev/pin": "", "revisor.dev/note": "keep"}}}"#;
     let status = r#"{"status": {"phase": "Running"}}"#;
     for (who, method, rest, body) in [
         (&site.admin, "PATCH", "/r1", pin),
@@ -200,7 +209,13 @@ pub async fn let_namespaces_go(site: &Site<'_>) {
     let (status, answer) = site.as_admin("DELETE", &path("foreground", ""), "").await;
     assert_eq!(status, 200, "{answer}");
     assert!(site.names("foreground").await.is_empty());
-    let gone = ["delete", "namespace", "ending", "foreground", "--timeout=60s"];
+    let gone = [
+        "delete",
+        "namespace",
+        "ending",
+        "foreground",
+        "--timeout=60s",
+    ];
     let said = kubectl(site.cluster, &gone);
     assert_eq!(said.code, 0, "{said:?}");
 }

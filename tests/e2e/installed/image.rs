@@ -10,7 +10,9 @@ use std::process::{Command, Output};
 /// The instructions of the Dockerfile, without comments.
 fn instructions() -> Vec<(String, String)> {
     let text = std::fs::read_to_string(at("Dockerfile")).expect("a file");
-    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let lines = text
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty());
     lines
         .filter_map(|line| line.split_once(' '))
         .map(|(word, rest)| (word.to_owned(), rest.to_owned()))
@@ -36,7 +38,11 @@ fn build(folder: &Path) {
         .env("PROFILE", "dev")
         .output()
         .expect("sh");
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
 }
 
 fn run(root: &Root, arguments: &[&str]) -> Output {
@@ -44,7 +50,10 @@ fn run(root: &Root, arguments: &[&str]) -> Output {
     let words = root.command(&words);
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).env_clear();
-    command.env("PATH", "/usr/local/bin:/usr/bin:/bin").output().expect("chroot")
+    command
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .output()
+        .expect("chroot")
 }
 
 #[test]
@@ -52,7 +61,9 @@ fn the_programs_of_the_image_start_with_the_libraries_that_its_base_has() {
     let folder = tempfile::tempdir().expect("a folder");
     build(folder.path());
     let copies: Vec<_> = instructions();
-    let copy = copies.iter().find(|(word, rest)| word == "COPY" && rest.starts_with("--from"));
+    let copy = copies
+        .iter()
+        .find(|(word, rest)| word == "COPY" && rest.starts_with("--from"));
     let copy = &copy.expect("what the first stage made is copied").1;
     assert_eq!(copy, "--from=build /image/bin/ /usr/local/bin/");
     assert_eq!(only("ENTRYPOINT"), "[\"revisor\"]");
@@ -66,10 +77,19 @@ fn the_programs_of_the_image_start_with_the_libraries_that_its_base_has() {
     for program in ["revisor", "kubectl-revisor"] {
         let file = folder.path().join("image/bin").join(program);
         for library in libraries(&file) {
-            let name = library.file_name().expect("a name").to_str().expect("text").to_owned();
+            let name = library
+                .file_name()
+                .expect("a name")
+                .to_str()
+                .expect("text")
+                .to_owned();
             // The loader is named after the architecture.
             let is_loader = name.starts_with("ld-linux");
-            names.insert(if is_loader { "ld-linux".to_owned() } else { name });
+            names.insert(if is_loader {
+                "ld-linux".to_owned()
+            } else {
+                name
+            });
         }
         let root = Root::with(&file);
         // The root calls its program by one name, whichever it is.
@@ -80,7 +100,10 @@ fn the_programs_of_the_image_start_with_the_libraries_that_its_base_has() {
             "{program}: {out:?}"
         );
         let shell = run(&root, &["sh", "-c", "true"]);
-        assert!(!shell.status.success(), "there is more in the root than {program}");
+        assert!(
+            !shell.status.success(),
+            "there is more in the root than {program}"
+        );
     }
     assert_eq!(names, expected, "tests/fixtures/libraries.txt");
 }

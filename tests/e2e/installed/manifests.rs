@@ -23,11 +23,17 @@ fn install_as_readme_says(cluster: &Cluster) {
     assert_eq!(commands.len(), 3, "{commands:?}");
     for command in commands {
         let mut kubectl = cluster.kubectl();
-        kubectl.args(command.split_whitespace()).current_dir(folder.path());
+        kubectl
+            .args(command.split_whitespace())
+            .current_dir(folder.path());
         Said::from(kubectl.output().expect("kubectl")).quietly();
     }
     let image = ["-n", "revisor", "get", "deployment", "revisor", "-o"];
-    let image = [&image[..], &["jsonpath={.spec.template.spec.containers[0].image}"]].concat();
+    let image = [
+        &image[..],
+        &["jsonpath={.spec.template.spec.containers[0].image}"],
+    ]
+    .concat();
     assert_eq!(
         kubectl(cluster, &image).quietly(),
         "registry.example.com/revisor:0.1.0"
@@ -64,7 +70,15 @@ fn assert_filled_objects_are_kept(cluster: &Cluster) {
         ("secret/revisor-tls", r#"{"data": {"tls.crt": "eA=="}}"#),
         ("configmap/revisor-ca", r#"{"data": {"ca.crt": "x"}}"#),
     ] {
-        let patched = ["-n", "revisor", "patch", object, "--type=merge", "-p", patch];
+        let patched = [
+            "-n",
+            "revisor",
+            "patch",
+            object,
+            "--type=merge",
+            "-p",
+            patch,
+        ];
         kubectl(cluster, &patched).quietly();
     }
     apply(cluster, "deploy").quietly();
@@ -91,9 +105,8 @@ fn assert_policies_are_typed(cluster: &Cluster) {
             .count()
             == 2
     };
-    let in_time = crate::support::eventually(std::time::Duration::from_secs(20), || {
-        checked(&list())
-    });
+    let in_time =
+        crate::support::eventually(std::time::Duration::from_secs(20), || checked(&list()));
     assert!(in_time, "{}", list());
     assert!(!list().contains("warning"), "{}", list());
 }

@@ -10,7 +10,12 @@ use serde_json::{Value, json};
 const BETWEEN: [(&str, &str, &str, &str); 7] = [
     ("ray.io", "v1", "RayCluster", "rayclusters"),
     ("serving.knative.dev", "v1", "Revision", "revisions"),
-    ("serving.knative.dev", "v1", "Configuration", "configurations"),
+    (
+        "serving.knative.dev",
+        "v1",
+        "Configuration",
+        "configurations",
+    ),
     (
         "nvidia.com",
         "v1alpha1",
@@ -116,7 +121,10 @@ pub async fn pods_below_all(client: &Client, namespace: &str) {
     let owner = owner("v1", "Pod", &leader.name, &leader.uid);
     post(client, &pods(namespace), &pod("worker", &owner)).await;
     // Neither is recorded, so that their pods lead to nothing.
-    for (kind, plural) in [("StatefulSet", "statefulsets"), ("Deployment", "deployments")] {
+    for (kind, plural) in [
+        ("StatefulSet", "statefulsets"),
+        ("Deployment", "deployments"),
+    ] {
         let path = format!("/apis/apps/v1/namespaces/{namespace}/{plural}");
         post(client, &path, &unrecorded(kind)).await;
     }

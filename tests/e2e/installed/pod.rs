@@ -42,8 +42,10 @@ impl Root {
     fn put(&self, file: &Path, path: &str) {
         let to = self.inside(path);
         fs::create_dir_all(to.parent().expect("a folder")).expect("made");
-        if fs::hard_link(file, &to).is_err() {
-            fs::copy(file, &to).expect("copied");
+        // The file itself: a link would lead out of the root.
+        let file = fs::canonicalize(file).expect("a file");
+        if fs::hard_link(&file, &to).is_err() {
+            fs::copy(&file, &to).expect("copied");
         }
     }
 
@@ -168,10 +170,7 @@ fn environment(cluster: &Cluster, pod: &Value) -> Vec<(String, String)> {
     let (_, port) = address.rsplit_once(':').expect("a port");
     let mut all = vec![
         ("PATH".to_owned(), PATH.to_owned()),
-        (
-            "KUBERNETES_SERVICE_HOST".to_owned(),
-            "127.0.0.1".to_owned(),
-        ),
+        ("KUBERNETES_SERVICE_HOST".to_owned(), "127.0.0.1".to_owned()),
         ("KUBERNETES_SERVICE_PORT".to_owned(), port.to_owned()),
     ];
     let variables = pod["spec"]["containers"][0]["env"].as_array();
@@ -206,7 +205,11 @@ async fn mount(client: &Client, pod: &Value, root: &Root) {
             let name = &volume["configMap"]["name"];
             config_map(client, pod, name, &Value::Null, root, &at).await;
         }
-        for source in volume["projected"]["sources"].as_array().into_iter().flatten() {
+        for source in volume["projected"]["sources"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             project(client, pod, source, root, &at).await;
         }
     }
@@ -224,7 +227,11 @@ async fn project(client: &Client, pod: &Value, source: &Value, root: &Root, at: 
         let map = &source["configMap"];
         config_map(client, pod, &map["name"], &map["items"], root, at).await;
     }
-    for item in source["downwardAPI"]["items"].as_array().into_iter().flatten() {
+    for item in source["downwardAPI"]["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
         let value = field(pod, &item["fieldRef"]["fieldPath"]);
         root.write(&format!("{at}/{}", text(&item["path"])), &value);
     }

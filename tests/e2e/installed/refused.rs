@@ -40,33 +40,65 @@ fn wrong_configurations_are_refused_by_field_and_value() {
     let unknown = file("unknown.yaml", "autoscaler: [keda]\n");
     let typed = file("typed.yaml", "rest:\n  tenantId: seven\n");
     let disabled = file("disabled.yaml", "disabledKinds: [Pod]\n");
-    let jq = file("jq.yaml", &format!("{kind}view: {{components: '.spec | nonsense('}}}}]\n"));
+    let jq = file(
+        "jq.yaml",
+        &format!("{kind}view: {{components: '.spec | nonsense('}}}}]\n"),
+    );
     let pattern = file("pattern.yaml", "redaction: {secretNames: [\"**\"]}\n");
     let no_pem = file("tls.crt", "not PEM");
     for (flags, named) in [
-        (&["--config", &unknown][..], &["unknown.yaml", "autoscaler"][..]),
+        (
+            &["--config", &unknown][..],
+            &["unknown.yaml", "autoscaler"][..],
+        ),
         (&["--config", &typed], &["typed.yaml", "seven"]),
         (&["--config", &disabled], &["disabled.yaml", "Pod"]),
         (&["--config", &jq], &["jq.yaml", "Thing", "view.components"]),
-        (&["--config", &pattern], &["pattern.yaml", "secretNames", "**"]),
+        (
+            &["--config", &pattern],
+            &["pattern.yaml", "secretNames", "**"],
+        ),
         (&["--config", "/not/there.yaml"], &["/not/there.yaml"]),
         (
-            &["--tls-cert-file", "/not/there.crt", "--tls-key-file", "/not/there.key"],
+            &[
+                "--tls-cert-file",
+                "/not/there.crt",
+                "--tls-key-file",
+                "/not/there.key",
+            ],
             &["/not/there.crt"],
         ),
         (
             &["--tls-cert-file", &no_pem, "--tls-key-file", &no_pem],
             &["tls.crt", "no certificate"],
         ),
-        (&["--admin-listen", &taken], &["--admin-listen", &taken, "in use"]),
+        (
+            &["--admin-listen", &taken],
+            &["--admin-listen", &taken, "in use"],
+        ),
         (&["--listen", &taken], &["--listen", &taken, "in use"]),
-        (&["--health-listen", "0.0.0.0:1"], &["--health-listen", "0.0.0.0:1"]),
+        (
+            &["--health-listen", "0.0.0.0:1"],
+            &["--health-listen", "0.0.0.0:1"],
+        ),
         (&["--queue-bytes", "8MB"], &["--queue-bytes", "8MB"]),
         (&["--certificate-life", "1y"], &["--certificate-life", "1y"]),
-        (&["--ca-config-map", "ca"], &["--ca-config-map ca", "--tls-secret"]),
-        (&["--plain-http", "--tls-secret", "x"], &["--plain-http", "--tls-secret"]),
-        (&["--insecure-no-auth", "--listen", "0.0.0.0:0"], &["--insecure-no-auth", "0.0.0.0:0"]),
-        (&["--cors-allowed-origin", "*"], &["--cors-allowed-origin", "*"]),
+        (
+            &["--ca-config-map", "ca"],
+            &["--ca-config-map ca", "--tls-secret"],
+        ),
+        (
+            &["--plain-http", "--tls-secret", "x"],
+            &["--plain-http", "--tls-secret"],
+        ),
+        (
+            &["--insecure-no-auth", "--listen", "0.0.0.0:0"],
+            &["--insecure-no-auth", "0.0.0.0:0"],
+        ),
+        (
+            &["--cors-allowed-origin", "*"],
+            &["--cors-allowed-origin", "*"],
+        ),
         (&["--log", "loud=extremely"], &["--log", "loud=extremely"]),
     ] {
         let kubeconfig = crate::support::world().cluster.kubeconfig();
@@ -87,13 +119,21 @@ async fn an_older_definition_is_named_with_the_fields_that_it_lacks() {
     let kubeconfig = own.cluster.kubeconfig().display().to_string();
     // The API server serves the new schema a moment after it took it.
     let is_refused = || {
-        let client = own.cluster.kubectl().args(["explain", "revision.status.workloadEndUnknown"]).output();
+        let client = own
+            .cluster
+            .kubectl()
+            .args(["explain", "revision.status.workloadEndUnknown"])
+            .output();
         client.is_ok_and(|out| !out.status.success())
     };
     assert!(eventually(Duration::from_secs(20), is_refused));
     let (code, text) = refused(&kubeconfig, &[]);
     assert_eq!(code, 1, "{text}");
-    for part in ["revisions.revisor.dev is older", "status.workloadEndUnknown", "crds/"] {
+    for part in [
+        "revisions.revisor.dev is older",
+        "status.workloadEndUnknown",
+        "crds/",
+    ] {
         assert!(text.contains(part), "{part:?} is not in {text:?}");
     }
 }

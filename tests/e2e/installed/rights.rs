@@ -48,7 +48,12 @@ async fn record(client: &Client) {
     for kind in [DEPLOYMENT, INFERENCE_SERVICE] {
         let made = post(client, &kind.path(NAMESPACE), &kind.example()).await;
         let path = format!("{}/{}", kind.path(NAMESPACE), made.name);
-        patch(client, &path, &json!({"metadata": {"annotations": {"a": "b"}}})).await;
+        patch(
+            client,
+            &path,
+            &json!({"metadata": {"annotations": {"a": "b"}}}),
+        )
+        .await;
         let args = json!({"spec": {"minReadySeconds": 7, "predictor": {"minReplicas": 2}}});
         patch(client, &path, &args).await;
     }
@@ -83,11 +88,16 @@ async fn deny_one_workload(stage: &Stage, client: &Client) {
     let user = "system:serviceaccount:revisor:revisor";
     let event = (user.to_owned(), "events.events.k8s.io", "patch");
     for number in 3..30 {
-        patch(client, &other, &json!({"spec": {"predictor": {"minReplicas": number}}})).await;
+        patch(
+            client,
+            &other,
+            &json!({"spec": {"predictor": {"minReplicas": number}}}),
+        )
+        .await;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let is_patched = audit(stage)
-            .iter()
-            .any(|(who, (resource, verb, _))| (who, &**resource, &**verb) == (&event.0, event.1, event.2));
+        let is_patched = audit(stage).iter().any(|(who, (resource, verb, _))| {
+            (who, &**resource, &**verb) == (&event.0, event.1, event.2)
+        });
         if is_patched {
             break;
         }
@@ -134,7 +144,9 @@ async fn reindex(stage: &Stage, client: &Client) {
     assert!(out.status.success(), "{out:?}");
     let stale = revisions(client, NAMESPACE).await;
     assert!(
-        stale.iter().all(|one| one["spec"]["view"]["summary"] != "out of date"),
+        stale
+            .iter()
+            .all(|one| one["spec"]["view"]["summary"] != "out of date"),
         "{stale:?}"
     );
 }
@@ -142,7 +154,9 @@ async fn reindex(stage: &Stage, client: &Client) {
 /// Every use so far: the user and the right, refused ones too.
 fn audit(stage: &Stage) -> Vec<(String, Right)> {
     let text = std::fs::read_to_string(stage.cluster.audit_log()).expect("an audit log");
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let lines = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter_map(|event| used(&event)).collect()
 }
 
@@ -153,11 +167,18 @@ fn used(event: &Value) -> Option<(String, Right)> {
         .or_else(|| event["user"]["username"].as_str())?;
     let of = &event["objectRef"];
     let resource = of["resource"].as_str()?;
-    let sub = of["subresource"].as_str().map_or(String::new(), |sub| format!("/{sub}"));
-    let group = of["apiGroup"].as_str().map_or(String::new(), |group| format!(".{group}"));
+    let sub = of["subresource"]
+        .as_str()
+        .map_or(String::new(), |sub| format!("/{sub}"));
+    let group = of["apiGroup"]
+        .as_str()
+        .map_or(String::new(), |group| format!(".{group}"));
     let name = of["name"].as_str().unwrap_or_default().to_owned();
     let verb = event["verb"].as_str()?.to_owned();
-    Some((user.to_owned(), (format!("{resource}{sub}{group}"), verb, name)))
+    Some((
+        user.to_owned(),
+        (format!("{resource}{sub}{group}"), verb, name),
+    ))
 }
 
 /// Requests that the API server refused for want of a right.
@@ -175,13 +196,17 @@ fn forbidden(stage: &Stage, account: &str) -> Vec<String> {
 }
 
 /// The rules of all roles that are bound to an account; of the role alone where it is bound to nobody.
-fn granted(account: &str) -> BTreeSet<Right> {
-    let manifests = manifests();
+fn granted(stage: &Stage, account: &str) -> BTreeSet<Right> {
+    let manifests = manifests(stage);
     let bound: BTreeSet<_> = manifests
         .iter()
         .filter(|one| one["subjects"][0]["name"] == account)
         .map(|one| one["roleRef"]["name"].to_string())
-        .chain([json!(account).to_string()].into_iter().filter(|_| account == "revisor-status"))
+        .chain(
+            [json!(account).to_string()]
+                .into_iter()
+                .filter(|_| account == "revisor-status"),
+        )
         .collect();
     let roles = manifests.iter().filter(|one| {
         let kind = one["kind"].as_str().expect("a kind");
@@ -190,12 +215,9 @@ fn granted(account: &str) -> BTreeSet<Right> {
     roles.flat_map(|role| rights(&role["rules"])).collect()
 }
 
-fn manifests() -> Vec<Value> {
-    let out = std::process::Command::new("kubectl")
-        .args(["kustomize", &at(MANIFESTS).display().to_string()])
-        .output()
-        .expect("kubectl");
-    let text = String::from_utf8(out.stdout).expect("text");
+fn manifests(stage: &Stage) -> Vec<Value> {
+    let folder = at(MANIFESTS).display().to_string();
+    let text = kubectl(&stage.cluster, &["kustomize", &folder]).quietly();
     text.split("\n---\n")
         .map(|document| serde_saphyr::from_str(document).expect("YAML"))
         .collect()
@@ -204,7 +226,8 @@ fn manifests() -> Vec<Value> {
 fn rights(rules: &Value) -> Vec<Right> {
     let texts = |value: &Value| -> Vec<String> {
         let all = value.as_array().into_iter().flatten();
-        all.map(|text| text.as_str().expect("text").to_owned()).collect()
+        all.map(|text| text.as_str().expect("text").to_owned())
+            .collect()
     };
     let mut rights = Vec::new();
     for rule in rules.as_array().into_iter().flatten() {
@@ -213,7 +236,11 @@ fn rights(rules: &Value) -> Vec<Right> {
             names.push(String::new());
         }
         for group in texts(&rule["apiGroups"]) {
-            let ending = if group.is_empty() { group } else { format!(".{group}") };
+            let ending = if group.is_empty() {
+                group
+            } else {
+                format!(".{group}")
+            };
             for resource in texts(&rule["resources"]) {
                 for verb in texts(&rule["verbs"]) {
                     for name in &names {
@@ -228,7 +255,7 @@ fn rights(rules: &Value) -> Vec<Right> {
 
 /// Each right that is granted to `account` was used, and nothing was asked for that was not granted.
 fn assert_used(stage: &Stage, account: &str, roles: &str) {
-    let granted = granted(roles);
+    let granted = granted(stage, roles);
     assert!(!granted.is_empty(), "{account}");
     let unused = || -> Vec<Right> {
         let uses: BTreeSet<Right> = audit(stage)
@@ -260,7 +287,10 @@ fn assert_pinned(stage: &Stage) {
     let mut text = String::new();
     for account in ["revisor", "revisor-maintenance", "revisor-reader"] {
         for namespace in ["revisor", "default"] {
-            text += &format!("{account} in namespace {namespace}:\n{}\n", list(stage, account, namespace));
+            text += &format!(
+                "{account} in namespace {namespace}:\n{}\n",
+                list(stage, account, namespace)
+            );
         }
     }
     let file = at("tests/fixtures/rights.txt");
@@ -280,10 +310,21 @@ fn assert_pinned(stage: &Stage) {
 fn list(stage: &Stage, account: &str, namespace: &str) -> String {
     let of = |account: &str| -> BTreeSet<String> {
         let user = format!("--as=system:serviceaccount:revisor:{account}");
-        let list = ["auth", "can-i", "--list", "--no-headers", &user, "-n", namespace];
+        let list = [
+            "auth",
+            "can-i",
+            "--list",
+            "--no-headers",
+            &user,
+            "-n",
+            namespace,
+        ];
         let text = kubectl(&stage.cluster, &list).quietly();
         let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-        text.lines().map(words).filter(|line| !line.is_empty()).collect()
+        text.lines()
+            .map(words)
+            .filter(|line| !line.is_empty())
+            .collect()
     };
     let everybody = of("nobody-at-all");
     let own: Vec<_> = of(account).difference(&everybody).cloned().collect();
@@ -303,7 +344,11 @@ async fn without_rights_a_replica_stays_unready_and_names_what_it_lacks() {
         let log = replica.log();
         log.contains("cannot list resource") && log.contains("revisions")
     };
-    assert!(eventually(Duration::from_secs(20), named), "{}", replica.log());
+    assert!(
+        eventually(Duration::from_secs(20), named),
+        "{}",
+        replica.log()
+    );
     let (code, body) = crate::support::get(replica.admin, "/readyz").expect("an answer");
     assert_eq!(code, 503, "{body}");
     assert!(replica.is_alive(), "{}", replica.log());

@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 /// The manifests with the settings of the tests.
 pub const MANIFESTS: &str = "tests/fixtures/installed";
@@ -25,6 +25,8 @@ pub struct Stage {
     pub replicas: Vec<Replica>,
     /// The pod of the first replica, as the API server has it.
     pub pod: Value,
+    /// Held by the test that takes the certificate away.
+    pub certificate: Mutex<()>,
 }
 
 /// One for all tests.
@@ -44,7 +46,13 @@ impl Stage {
         for folder in ["crds", MANIFESTS, "deploy/guard"] {
             apply(&cluster, folder).quietly();
         }
-        let wait = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=20s"];
+        let wait = [
+            "wait",
+            "--for=condition=Established",
+            "crd",
+            "--all",
+            "--timeout=20s",
+        ];
         kubectl(&cluster, &wait);
         let client = crate::support::client(cluster.kubeconfig()).await;
         let pods = pods(&cluster, &client).await;
@@ -58,6 +66,7 @@ impl Stage {
             cluster,
             replicas,
             pod: pods.into_iter().next().expect("a pod"),
+            certificate: Mutex::default(),
         };
         stage.wait_ready();
         stage
@@ -88,8 +97,15 @@ impl Stage {
     /// Makes a namespace with an account in it that may read Revisions there; its token for Revisor.
     pub async fn team(&self, namespace: &str) -> String {
         let client = self.client().await;
-        let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        let body =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         post(&client, "/api/v1/namespaces", &body).await;
+        let quota = json!({
+            "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"},
+            "spec": {"hard": {"count/revisions.revisor.dev": "200"}},
+        });
+        let quotas = format!("/api/v1/namespaces/{namespace}/resourcequotas");
+        post(&client, &quotas, &quota).await;
         account(&client, namespace, "dashboard").await;
         let binding = [
             "-n",
@@ -107,11 +123,20 @@ impl Stage {
     /// The authorities that are published now, in DER.
     pub async fn authorities(&self) -> Vec<Vec<u8>> {
         let path = "/api/v1/namespaces/revisor/configmaps/revisor-ca";
-        let map = read(&self.client().await, path).await;
-        let text = map["data"]["ca.crt"].as_str().unwrap_or_default().to_owned();
-        CertificateDer::pem_slice_iter(text.as_bytes())
-            .map(|der| der.expect("PEM").to_vec())
-            .collect()
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let map = read(&self.client().await, path).await;
+            let text = map["data"]["ca.crt"].as_str().unwrap_or_default();
+            let found: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes())
+                .map(|der| der.expect("PEM").to_vec())
+                .collect();
+            // One test empties it, and it is filled again.
+            if !found.is_empty() {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "nothing is published");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// The read API of a replica, to a caller that trusts what is published.
@@ -128,7 +153,9 @@ async fn pods(cluster: &Cluster, client: &Client) -> Vec<Value> {
     loop {
         let list = read(client, &path).await;
         let items = list["items"].as_array().expect("a list").clone();
-        let running = items.iter().filter(|pod| pod["status"]["phase"] == "Running");
+        let running = items
+            .iter()
+            .filter(|pod| pod["status"]["phase"] == "Running");
         if running.count() == 2 {
             return items;
         }

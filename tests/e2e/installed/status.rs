@@ -3,7 +3,7 @@
 use super::kubectl::{Said, kubectl};
 use super::stage::{Stage, stage};
 use crate::serve::people::{account, token};
-use crate::support::{DEPLOYMENT, command, post};
+use crate::support::{DEPLOYMENT, Revisor, command, eventually, free_port, get, post, world};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::TcpStream;
@@ -61,7 +61,10 @@ async fn the_status_sums_all_replicas_and_fails_when_something_is_held() {
     let printed: Value = serde_json::from_str(&said.out).expect("JSON");
     assert_eq!(printed["ready"], "ok", "{said:?}");
     let replicas = printed["replicas"].as_array().expect("replicas");
-    let mut names: Vec<_> = replicas.iter().filter_map(|one| one["name"].as_str()).collect();
+    let mut names: Vec<_> = replicas
+        .iter()
+        .filter_map(|one| one["name"].as_str())
+        .collect();
     names.sort_unstable();
     let mut expected: Vec<_> = stage.replicas.iter().map(|one| one.name.as_str()).collect();
     expected.sort_unstable();
@@ -77,7 +80,13 @@ async fn the_status_sums_all_replicas_and_fails_when_something_is_held() {
         "spec": {"hard": {"count/revisions.revisor.dev": "0"}},
     });
     post(&client, "/api/v1/namespaces/full/resourcequotas", &quota).await;
-    let counted = ["-n", "full", "wait", "--for=jsonpath={.status.hard}", "resourcequota/none"];
+    let counted = [
+        "-n",
+        "full",
+        "wait",
+        "--for=jsonpath={.status.hard}",
+        "resourcequota/none",
+    ];
     kubectl(&stage.cluster, &counted).quietly();
     post(&client, &DEPLOYMENT.path("full"), &DEPLOYMENT.example()).await;
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -86,13 +95,20 @@ async fn the_status_sums_all_replicas_and_fails_when_something_is_held() {
         if said.out.contains("QuotaExceeded   full") {
             assert_eq!(said.code, 1, "{said:?}");
             assert!(said.errors.contains("holds"), "{said:?}");
-            assert!(said.out.contains("the certificate ends within a week"), "{said:?}");
+            assert!(
+                said.out.contains("the certificate ends within a week"),
+                "{said:?}"
+            );
             break;
         }
         assert!(Instant::now() < deadline, "{said:?}");
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
-    kubectl(&stage.cluster, &["delete", "namespace", "full", "--wait=false"]).quietly();
+    kubectl(
+        &stage.cluster,
+        &["delete", "namespace", "full", "--wait=false"],
+    )
+    .quietly();
 }
 
 /// Opens connections as fast as it can, and says nothing over them.
@@ -115,23 +131,37 @@ fn flood(ports: Vec<u16>, stop: Arc<AtomicBool>, opened: Arc<AtomicUsize>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_cannot_keep_a_probe_from_its_answer() {
-    let stage = stage().await;
-    let replica = &stage.replicas[1];
+    let [admin, health] = [(); 2].map(|()| free_port());
+    let health = format!("127.0.0.1:{health}");
+    let kubeconfig = world().cluster.kubeconfig();
+    let flags = ["--health-listen", &health];
+    let replica = Revisor::launch_on(kubeconfig, &format!("0.0.0.0:{admin}"), &flags);
+    let probe = |what: &str| Said::from(command(&["probe", what, "--health-listen", &health]));
+    let is_ready = || probe("readyz").code == 0;
+    assert!(
+        eventually(Duration::from_secs(40), is_ready),
+        "{}",
+        replica.log()
+    );
     let stop = Arc::new(AtomicBool::new(false));
     let opened = Arc::new(AtomicUsize::new(0));
-    let ports = vec![replica.process.admin, replica.process.rest];
     let flooding = {
         let (stop, opened) = (stop.clone(), opened.clone());
+        let ports = vec![admin, replica.rest];
         std::thread::spawn(move || flood(ports, stop, opened))
     };
-    let mut outputs = Vec::new();
+    let mut answers = Vec::new();
     for _ in 0..10 {
-        outputs.push(replica.probe(stage.probe("livenessProbe")));
+        answers.push(probe("livez"));
         std::thread::sleep(Duration::from_millis(200));
     }
     stop.store(true, Ordering::Relaxed);
     flooding.join().expect("no panic");
     let opened = opened.load(Ordering::Relaxed);
     assert!(opened > 1000, "only {opened} connections were opened");
-    assert!(outputs.iter().all(|out| out.status.success()), "{outputs:?}");
+    assert!(answers.iter().all(|said| said.code == 0), "{answers:?}");
+    // Nothing else is to be had there.
+    let port = health.rsplit(':').next().and_then(|port| port.parse().ok());
+    let (code, _) = get(port.expect("a port"), "/metrics").expect("an answer");
+    assert_eq!(code, 404);
 }

@@ -121,7 +121,10 @@ fn a_certificate_of_somebody_else_is_shown_and_never_written() {
     theirs.authority = None;
     for days in [0, 89, 1000] {
         let mut data = data(&theirs);
-        data.insert(AUTHORITY.to_owned(), ByteString(b"their authority".to_vec()));
+        data.insert(
+            AUTHORITY.to_owned(),
+            ByteString(b"their authority".to_vec()),
+        );
         let shown = plan(&data, None, &order(), at(days)).expect("a plan");
         assert_eq!(shown, Plan::Show(theirs.clone()));
     }
