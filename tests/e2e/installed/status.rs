@@ -112,10 +112,10 @@ async fn the_status_sums_all_replicas_and_fails_when_something_is_held() {
 }
 
 /// Opens connections as fast as it can, and says nothing over them.
-fn flood(ports: Vec<u16>, stop: Arc<AtomicBool>, opened: Arc<AtomicUsize>) {
+fn flood(ports: &[u16], stop: &AtomicBool, opened: &AtomicUsize) {
     let mut open = std::collections::VecDeque::new();
     while !stop.load(Ordering::Relaxed) {
-        for port in &ports {
+        for port in ports {
             if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", *port)) {
                 // The beginning of a handshake that never goes on.
                 let _ = stream.write_all(&[0x16, 0x03]);
@@ -147,8 +147,8 @@ async fn strangers_cannot_keep_a_probe_from_its_answer() {
     let opened = Arc::new(AtomicUsize::new(0));
     let flooding = {
         let (stop, opened) = (stop.clone(), opened.clone());
-        let ports = vec![admin, replica.rest];
-        std::thread::spawn(move || flood(ports, stop, opened))
+        let ports = [admin, replica.rest];
+        std::thread::spawn(move || flood(&ports, &stop, &opened))
     };
     let mut answers = Vec::new();
     for _ in 0..10 {
