@@ -27,7 +27,7 @@ async fn workload(stage: &Stage, namespace: &str) -> Meta {
         json!({"spec": {"minReadySeconds": i + 1, "template": template}})
     })
     .await;
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while revisions(&client, namespace).await.len() < 3 {
         assert!(
             Instant::now() < deadline,

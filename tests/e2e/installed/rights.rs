@@ -18,6 +18,9 @@ use std::time::Duration;
 const NAMESPACE: &str = "audited";
 const MAINTENANCE: &str = "system:serviceaccount:revisor:revisor-maintenance";
 
+/// An image that no workload has.
+const STALE: &str = "out.of.date/image:0";
+
 /// A verb on a resource; with a name where the right is limited to it.
 type Right = (String, String, String);
 
@@ -123,7 +126,7 @@ async fn reindex(stage: &Stage, client: &Client) {
     let maintenance = client_as(stage.cluster.kubeconfig(), MAINTENANCE).await;
     for revision in revisions(client, NAMESPACE).await {
         let mut changed = revision.clone();
-        changed["spec"]["view"]["summary"] = "out of date".into();
+        changed["spec"]["view"]["images"] = json!([STALE]);
         let name = changed["metadata"]["name"].as_str().expect("a name");
         let path = format!("/apis/revisor.dev/v1alpha1/namespaces/{NAMESPACE}/revisions/{name}");
         let body = changed.to_string();
@@ -142,13 +145,13 @@ async fn reindex(stage: &Stage, client: &Client) {
         MAINTENANCE,
     ]);
     assert!(out.status.success(), "{out:?}");
-    let stale = revisions(client, NAMESPACE).await;
-    assert!(
-        stale
-            .iter()
-            .all(|one| one["spec"]["view"]["summary"] != "out of date"),
-        "{stale:?}"
-    );
+    for revision in revisions(client, NAMESPACE).await {
+        assert_ne!(
+            revision["spec"]["view"]["images"],
+            json!([STALE]),
+            "{out:?}"
+        );
+    }
 }
 
 /// Every use so far: the user and the right, refused ones too.

@@ -106,6 +106,12 @@ impl Stage {
         });
         let quotas = format!("/api/v1/namespaces/{namespace}/resourcequotas");
         post(&client, &quotas, &quota).await;
+        let counted = ["-n", namespace, "wait", "--for=jsonpath={.status.hard}"];
+        kubectl(
+            &self.cluster,
+            &[&counted[..], &["resourcequota/team"]].concat(),
+        )
+        .quietly();
         account(&client, namespace, "dashboard").await;
         let binding = [
             "-n",
