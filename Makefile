@@ -66,6 +66,13 @@ endif
 fuzz-check: ## Compile the fuzz targets; running them needs a nightly compiler, see tests/fuzz/Cargo.toml
 	CARGO_TARGET_DIR=target/fuzz cargo check --manifest-path tests/fuzz/Cargo.toml --bins
 
+# Two architectures at once need a builder that has both, and a registry to push to: PLATFORMS=linux/amd64,linux/arm64.
+.PHONY: image
+image: ## Build the image (IMAGE=registry.example.com/revisor:0.1.0; PLATFORMS=linux/amd64,linux/arm64 builds both and pushes; ENGINE=podman)
+	@[ -n '$(IMAGE)' ] || { echo 'IMAGE says what it is called: make image IMAGE=registry.example.com/revisor:0.1.0' >&2; exit 2; }
+	@command -v $(or $(ENGINE),docker) >/dev/null || { echo '$(or $(ENGINE),docker) is not there: ENGINE names another program that builds images' >&2; exit 1; }
+	$(or $(ENGINE),docker) $(if $(PLATFORMS),buildx build --push --platform '$(PLATFORMS)',build) --tag '$(IMAGE)' .
+
 .PHONY: generate
 generate: ## Write the files that are made from the code: the custom resource, flags, metrics
 	REVISOR_GENERATE=1 cargo test --quiet --locked --test it generated

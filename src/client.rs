@@ -59,11 +59,21 @@ impl Clients {
     /// # Errors
     /// When there is no configuration, or it cannot be used.
     pub async fn connect(kubeconfig: Option<&Path>) -> anyhow::Result<Self> {
+        Self::connect_as(kubeconfig, None).await
+    }
+
+    /// The same, acting as the user `other` where one is named.
+    ///
+    /// # Errors
+    /// When there is no configuration, or it cannot be used.
+    pub async fn connect_as(
+        kubeconfig: Option<&Path>,
+        other: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let mut config = config(kubeconfig).await?;
-        config.headers.push((
-            USER_AGENT,
-            HeaderValue::from_static(concat!("revisor/", env!("CARGO_PKG_VERSION"))),
-        ));
+        if other.is_some() {
+            config.auth_info.impersonate = other.map(str::to_owned);
+        }
         // kube's own retries take minutes and hide what happens; every caller here has its own.
         config.default_retry = false;
         config.read_timeout = Some(SILENCE);
@@ -95,7 +105,26 @@ fn bounded(client: Client, answer: Duration, silence: Duration) -> Client {
     Client::new(service, namespace)
 }
 
+/// A client without limits of ours, for connections that are upgraded and last.
+///
+/// # Errors
+/// When there is no configuration, or it cannot be used.
+pub async fn unbounded(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
+    let mut config = config(kubeconfig).await?;
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}
+
 async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
+    let mut config = inferred(kubeconfig).await?;
+    config.headers.push((
+        USER_AGENT,
+        HeaderValue::from_static(concat!("revisor/", env!("CARGO_PKG_VERSION"))),
+    ));
+    Ok(config)
+}
+
+async fn inferred(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
     if let Some(file) = kubeconfig {
         let kubeconfig = Kubeconfig::read_from(file)?;
         return Ok(

@@ -11,7 +11,10 @@ use crate::metrics::Metrics;
 use crate::record::Settings;
 use crate::redact::{Names, Pattern, PlainPaths};
 use crate::revision::SnapshotEncoding;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use std::path::Path;
 use uuid::Uuid;
 
@@ -46,28 +49,53 @@ fn malformed(file: &str, error: String) -> ConfigError {
     }
 }
 
-/// The configuration file as it is written.
-#[derive(Deserialize, Default)]
+/// The configuration file as it is written. The comments on its fields are docs/configuration.md.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct File {
+    /// Kinds of workloads beside the built-in ones, each as a kind file has it. One of the same kind and group takes the
+    /// place of the built-in one.
     kinds: Vec<KindFile>,
+    /// Kinds, as `Kind.group`, that are not recorded; the objects that theirs own are recorded instead.
+    #[schemars(example = json!(["Deployment.apps"]))]
     disabled_kinds: Vec<String>,
-    autoscalers: Option<Vec<String>>,
+    /// Field managers that scale through the subresource `scale` and are no people: what they do to replicas is no change.
+    #[schemars(example = json!(["kube-controller-manager", "keda-operator"]))]
+    autoscalers: Vec<String>,
     snapshot: SnapshotFile,
     redaction: RedactionFile,
     rest: RestFile,
 }
 
-#[derive(Deserialize, Default)]
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            kinds: Vec::new(),
+            disabled_kinds: Vec::new(),
+            autoscalers: Settings::default().autoscalers,
+            snapshot: SnapshotFile::default(),
+            redaction: RedactionFile::default(),
+            rest: RestFile::default(),
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 struct SnapshotFile {
+    /// How the workload is kept in a Revision: small, or as JSON that can be read with `kubectl`.
+    #[schemars(example = json!("json"))]
     encoding: SnapshotEncoding,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct RedactionFile {
+    /// Names whose values are hidden beside those that are known as secret; `*` stands for any text.
+    #[schemars(example = json!(["ACME_*_LICENCE"]))]
     secret_names: Vec<String>,
+    /// Names whose values are shown although they look secret; `*` stands for any text.
+    #[schemars(example = json!(["TOKENIZER_PATH"]))]
     plain_names: Vec<String>,
     plain_paths: Vec<String>,
 }
@@ -93,13 +121,23 @@ fn patterns(field: &str, texts: &[String]) -> Result<Vec<Pattern>, String> {
         .collect()
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct RestFile {
+    /// `type` of every revision over REST.
+    #[schemars(example = json!("runai-revision"))]
     r#type: String,
+    /// `tenantId` of every revision over REST.
+    #[schemars(example = json!(1001))]
     tenant_id: i32,
+    /// `clusterId` of every revision over REST. Without it the uid of the namespace kube-system.
+    #[schemars(example = json!("5c1f7a52-0d0f-4c8e-9a53-1d2f0c8b7e11"))]
     cluster_id: Option<Uuid>,
+    /// Labels of a namespace whose value is `departmentId`; the first that it has counts.
+    #[schemars(example = json!(["example.com/department"]))]
     department_labels: Vec<String>,
+    /// Labels of a namespace whose value is `projectId`; the first that it has counts.
+    #[schemars(example = json!(["kai/project"]))]
     project_labels: Vec<String>,
 }
 
@@ -113,6 +151,14 @@ impl Default for RestFile {
             project_labels: vec!["kai/project".to_owned(), "runai/queue".to_owned()],
         }
     }
+}
+
+/// The JSON schema of the configuration file, with a description and an example of every setting.
+pub fn schema() -> Value {
+    let generator = SchemaSettings::default()
+        .with(|settings| settings.inline_subschemas = true)
+        .into_generator();
+    generator.into_root_schema_for::<File>().to_value()
 }
 
 /// The validated configuration.
@@ -170,11 +216,10 @@ impl Config {
     }
 
     fn new(file: File, catalogue: Catalogue, names: Names) -> Self {
-        let defaults = Settings::default();
         Self {
             catalogue,
             settings: Settings {
-                autoscalers: file.autoscalers.unwrap_or(defaults.autoscalers),
+                autoscalers: file.autoscalers,
                 encoding: file.snapshot.encoding,
                 names,
             },

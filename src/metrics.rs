@@ -36,6 +36,13 @@ pub struct ReasonLabels {
     pub reason: &'static str,
 }
 
+/// Labels of the certificate.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct OriginLabels {
+    /// Files, Secret or SelfSigned.
+    pub origin: &'static str,
+}
+
 /// Labels of requests.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct RequestLabels {
@@ -137,6 +144,7 @@ metrics! {
     requests: Family<RequestLabels, Counter> = "requests", "Requests to the read API";
     request_seconds: Seconds = "request_seconds", "Time to answer a request to the read API";
     reviews: Family<ReviewLabels, Counter> = "reviews", "Reviews of tokens and accesses, by what came of them";
+    certificate_not_after: Family<OriginLabels, Gauge> = "certificate_not_after_seconds", "When the certificate that is shown ends, in seconds since 1970; absent without TLS";
     leader: Gauge = "leader", "1 while this process leads";
     observed_pods: Gauge = "observed_pods", "Pods that are kept to tell the status of Revisions";
     observe_patches: ByKind<Counter> = "status_patches", "Patches of the status of Revisions";
@@ -200,6 +208,11 @@ pub fn kind_reason(kind: &str, reason: &'static str) -> KindReason {
         kind: kind.to_owned(),
         reason,
     }
+}
+
+/// Labels for the certificate.
+pub fn origin(origin: &'static str) -> OriginLabels {
+    OriginLabels { origin }
 }
 
 /// Labels for a request.

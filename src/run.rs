@@ -4,6 +4,7 @@
 //! them: it is one replica as a value, which a test or a simulator runs on clients of its own, and kills by dropping it.
 
 mod args;
+mod certificate;
 mod definition;
 mod deps;
 mod reading;
@@ -11,7 +12,7 @@ mod replica;
 mod serving;
 mod tasks;
 
-pub use args::{Bytes, Origin, RunArgs, ServeArgs};
+pub use args::{Bytes, Life, Origin, RunArgs, ServeArgs};
 pub use serving::Ports;
 
 use crate::client::Clients;
@@ -37,6 +38,7 @@ pub async fn run(mut args: RunArgs) -> anyhow::Result<()> {
     let clients = Clients::connect(args.cluster.kubeconfig.as_deref())
         .await
         .context("no cluster to connect to")?;
+    definition::check(&clients.call, args.namespace(&clients)).await?;
     args.identity.get_or_insert_with(lead::identity);
     with(args, config, clients, stop, Some(ports)).await
 }

@@ -43,6 +43,9 @@ pub struct ReindexArgs {
         value_name = "FILE"
     )]
     pub config: Option<PathBuf>,
+    /// Act as this user, such as system:serviceaccount:revisor:revisor-maintenance, whom the policy of deploy/ lets write
+    #[arg(long = "as", value_name = "USER")]
+    pub impersonate: Option<String>,
     /// Only this namespace
     #[arg(short, long, value_name = "NAME")]
     pub namespace: Option<String>,
@@ -139,7 +142,8 @@ type Rewriting = JoinSet<anyhow::Result<ReindexResult>>;
 pub(super) async fn reindex(args: &ReindexArgs) -> anyhow::Result<String> {
     let config = Config::load(args.config.as_deref())?;
     let kubeconfig = args.cluster.kubeconfig.as_deref();
-    let client = Clients::connect(kubeconfig).await?.call;
+    let user = args.impersonate.as_deref();
+    let client = Clients::connect_as(kubeconfig, user).await?.call;
     let names = config.settings.names;
     let reindex = Reindex {
         client,

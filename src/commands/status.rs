@@ -1,35 +1,57 @@
-//! `revisor status`: the state of a running Revisor.
+//! `revisor status`: the state of an installation, or of one replica at an address.
 //!
-//! In: `/readyz`, `/status` and `/metrics` of its admin port. Out: tables, JSON or YAML.
+//! In: `/readyz`, `/status` and `/metrics` of the admin port of each replica. Out: tables, JSON or YAML, and an error
+//! when something is lost or held.
 
 mod admin;
+mod forward;
 mod kinds;
 mod replica;
 mod samples;
+mod sum;
 
-use crate::config::Output;
+use crate::clock;
+use crate::config::{ClusterArgs, Output};
 use admin::AdminPort;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
+use forward::Installation;
 use kinds::KindStatus;
-use replica::{Hold, Replica};
+use kube::ResourceExt;
+use replica::Replica;
 use samples::Samples;
-use serde::Serialize;
 use std::path::PathBuf;
+use sum::{ReplicaState, Status};
 
 /// Flags of `revisor status`.
 #[derive(Args, Debug, Clone)]
 pub struct StatusArgs {
-    /// Where its admin port is
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Namespace in which Revisor is installed; all replicas there are asked, each over a port-forward
+    #[arg(
+        short,
+        long,
+        env = "REVISOR_NAMESPACE",
+        hide_env_values = true,
+        value_name = "NAME",
+        default_value = "revisor"
+    )]
+    pub namespace: String,
+    /// The admin port of its pods
+    #[arg(long, value_name = "PORT", default_value_t = 8081)]
+    pub admin_port: u16,
+    /// Ask the one replica whose admin port is at this address, such as http://127.0.0.1:8081, and no cluster
     #[arg(
         long,
         env = "REVISOR_ADMIN",
         hide_env_values = true,
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8081"
+        value_name = "URL"
     )]
-    pub admin: String,
-    /// File with the token to show at an https:// address; in a pod that of its service account
+    pub admin: Option<String>,
+    /// File with the token to show; without it one is made for the account revisor-reader, or with --admin in a pod that
+    /// of its service account
     #[arg(
         long,
         env = "REVISOR_TOKEN_FILE",
@@ -37,7 +59,8 @@ pub struct StatusArgs {
         value_name = "FILE"
     )]
     pub token_file: Option<PathBuf>,
-    /// Certificate authority, in PEM, that signed its certificate
+    /// Certificate authority, in PEM, that signed the certificate; without it, and without --admin, that of the ConfigMap
+    /// revisor-ca
     #[arg(
         long,
         env = "REVISOR_CERTIFICATE_AUTHORITY",
@@ -46,152 +69,89 @@ pub struct StatusArgs {
     )]
     pub certificate_authority: Option<PathBuf>,
     /// Take any certificate, such as one that Revisor made itself
-    #[arg(long, conflicts_with = "certificate_authority")]
+    #[arg(long, conflicts_with = "certificate_authority", requires = "admin")]
     pub insecure_skip_tls_verify: bool,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
 }
 
-/// All that is printed.
-#[derive(Serialize, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-struct Status {
-    ready: String,
-    version: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    identity: Option<String>,
-    leads: bool,
-    queued_revisions: u64,
-    queued_bytes: i64,
-    holds: Vec<Hold>,
-    etcd_rewinds: f64,
-    checkpoint_failures: f64,
-    kinds: Vec<KindStatus>,
+/// The result of the command.
+pub(super) struct StatusAnswer {
+    /// The text for standard output.
+    pub(super) text: String,
+    /// An error when something is lost or held, or a replica could not be asked.
+    pub(super) verdict: anyhow::Result<()>,
 }
 
-impl Status {
-    fn new(ready: String, replica: Replica, samples: &Samples<'_>) -> Self {
-        Self {
-            ready,
-            version: replica.version,
-            identity: replica.identity,
-            leads: replica.leads,
-            queued_revisions: replica.queue.writes,
-            queued_bytes: replica.queue.bytes,
-            holds: replica.holds,
-            etcd_rewinds: samples.total("revisor_etcd_rewinds_total"),
-            checkpoint_failures: samples.total("revisor_checkpoint_failures_total"),
-            kinds: samples
-                .kinds()
-                .into_iter()
-                .map(|kind| KindStatus::read(kind, samples))
-                .collect(),
-        }
-    }
-}
-
-/// Asks a running Revisor.
+/// Asks all replicas, or the one at `--admin`.
 ///
 /// # Errors
-/// When it does not answer, or when the caller lacks the right to get `/status` or `/metrics`.
-pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<String> {
-    let port = AdminPort::new(args)?;
-    let ready = port.probe().await?;
-    let body = port.read("/status").await?;
-    let replica: Replica = serde_json::from_str(&body)
-        .with_context(|| format!("{}/status is not the status of a Revisor", args.admin))?;
-    let metrics = port.read("/metrics").await?;
-    let status = Status::new(ready, replica, &Samples::parse(&metrics));
-    Ok(match args.output {
+/// When there is nobody to ask.
+pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<StatusAnswer> {
+    let status = match &args.admin {
+        Some(address) => {
+            let port = AdminPort::at(address, args)?;
+            Status::new(vec![ask(&port).await?])
+        }
+        None => Status::new(ask_all(args).await?),
+    };
+    let text = match args.output {
         Output::Json => serde_json::to_string_pretty(&status)? + "\n",
         Output::Yaml => serde_saphyr::to_string(&status)?,
-        Output::Table => tables(&status),
+        Output::Table => sum::tables(&status, clock::now()),
+    };
+    Ok(StatusAnswer {
+        text,
+        verdict: verdict(&status),
     })
 }
 
-/// The summary, the holds when there are any, and the kinds.
-fn tables(status: &Status) -> String {
-    let parts = [
-        summary(status),
-        replica::table(&status.holds),
-        kinds::table(&status.kinds),
-    ];
-    let filled: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    filled.join("\n")
+/// An error that names everything that is lost or held, or could not be asked.
+fn verdict(status: &Status) -> anyhow::Result<()> {
+    let troubles = status.troubles();
+    if !troubles.is_empty() {
+        bail!("{}", troubles.join("; "));
+    }
+    Ok(())
 }
 
-fn summary(status: &Status) -> String {
-    let identity = status.identity.as_deref().unwrap_or("unnamed");
-    let role = if status.leads { "leads" } else { "follows" };
-    format!(
-        "ready: {}\nreplica: {identity}, version {}, {role}\nqueue: {} Revisions, {} bytes\n\
-         holds: {}\netcd rewinds: {}\ncheckpoint failures: {}\n",
-        status.ready,
-        status.version,
-        status.queued_revisions,
-        status.queued_bytes,
-        status.holds.len(),
-        status.etcd_rewinds,
-        status.checkpoint_failures,
-    )
+/// One state for each replica of the installation; one that cannot be asked is a state too.
+async fn ask_all(args: &StatusArgs) -> anyhow::Result<Vec<ReplicaState>> {
+    let (installation, pods) = Installation::find(args).await?;
+    let mut states = Vec::new();
+    for pod in &pods {
+        let state = match installation.admin(pod).await {
+            Ok(port) => ask(&port).await,
+            Err(error) => Err(error),
+        };
+        states.push(state.unwrap_or_else(|error| {
+            ReplicaState::unreachable(&pod.name_any(), format!("{error:#}"))
+        }));
+    }
+    Ok(states)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::metrics::{Metrics, kind};
-    use serde_json::{Value, json};
-
-    fn status(holds: &Value) -> Status {
-        let body = json!({
-            "version": "1.2.3",
-            "identity": "replica-0",
-            "leads": false,
-            "ready": true,
-            "waitingFor": [],
-            "queue": {"writes": 41, "bytes": 2048},
-            "holds": holds,
-        });
-        let replica = serde_json::from_value(body).expect("a replica");
-        let metrics = Metrics::new();
-        metrics.recorded.get_or_create(&kind("Deployment")).inc();
-        let text = metrics.encode();
-        Status::new("ok".to_owned(), replica, &Samples::parse(&text))
-    }
-
-    #[test]
-    fn holds_have_a_table_of_their_own() {
-        let hold = json!({
-            "reason": "QuotaExceeded",
-            "namespace": "team-a",
-            "since": "2026-03-01T10:00:00.5Z",
-        });
-        let status = status(&json!([hold]));
-        let text = tables(&status);
-        let expected = "ready: ok\n\
-                        replica: replica-0, version 1.2.3, follows\n\
-                        queue: 41 Revisions, 2048 bytes\n\
-                        holds: 1\n\
-                        etcd rewinds: 0\n\
-                        checkpoint failures: 0\n\
-                        \n\
-                        HELD            NAMESPACE   WORKLOAD   SINCE\n\
-                        QuotaExceeded   team-a      *          2026-03-01T10:00:00Z\n\
-                        \n\
-                        KIND ";
-        assert!(text.starts_with(expected), "{text}");
-        let printed = serde_json::to_value(&status).expect("JSON");
-        assert_eq!(printed["holds"][0]["reason"], "QuotaExceeded");
-        assert_eq!(printed["holds"][0]["namespace"], "team-a");
-        assert_eq!(printed["kinds"][0]["kind"], "Deployment");
-    }
-
-    #[test]
-    fn without_holds_there_is_no_table_of_them() {
-        let text = tables(&status(&json!([])));
-        assert!(text.contains("holds: 0\n"), "{text}");
-        assert!(text.contains("checkpoint failures: 0\n\nKIND "), "{text}");
-        assert!(!text.contains("HELD"), "{text}");
-    }
+async fn ask(port: &AdminPort) -> anyhow::Result<ReplicaState> {
+    let ready = port.probe().await?;
+    let body = port.read("/status").await?;
+    let replica: Replica = serde_json::from_str(&body)
+        .with_context(|| format!("{}/status is not the status of a Revisor", port.address()))?;
+    let metrics = port.read("/metrics").await?;
+    let samples = Samples::parse(&metrics);
+    Ok(ReplicaState {
+        name: replica
+            .identity
+            .clone()
+            .unwrap_or_else(|| port.address().to_owned()),
+        ready,
+        etcd_rewinds: samples.total("revisor_etcd_rewinds_total"),
+        checkpoint_failures: samples.total("revisor_checkpoint_failures_total"),
+        kinds: samples
+            .kinds()
+            .into_iter()
+            .map(|kind| KindStatus::read(kind, &samples))
+            .collect(),
+        replica: Some(replica),
+    })
 }

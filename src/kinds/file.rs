@@ -4,8 +4,9 @@ use super::live::{PhaseYaml, PodsYaml};
 use super::names::{is_dns_label, is_dns_name, is_kind, is_label_key};
 use super::{Absent, Code, GroupKind, Kind, Path, Program, Select, ViewFile};
 use crate::json::Document;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What is wrong with a kind file.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -18,47 +19,79 @@ pub struct KindError {
 }
 
 /// A kind file as it is written.
-#[derive(Deserialize, Clone, Debug)]
+#[derive(Deserialize, JsonSchema, Clone, Debug)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct KindFile {
+    /// The kind of the objects.
+    #[schemars(example = json!("ModelServer"))]
     pub(crate) kind: String,
+    /// Its API group; without it the core group.
     #[serde(default)]
+    #[schemars(example = json!("serving.example.com"))]
     pub(crate) group: String,
+    /// Versions of the group, by preference: the first that the server offers is watched.
+    #[schemars(example = json!(["v1", "v1beta1"]))]
     versions: Vec<String>,
+    /// The name under which the API server serves the objects.
+    #[schemars(example = json!("modelservers"))]
     plural: String,
+    /// `Kind.group` of controllers whose objects of this kind are parts of a recorded workload, or `{kind, partOf}`.
     #[serde(default)]
+    #[schemars(example = json!(["NIMService.apps.nvidia.com"]))]
     owned_by: Vec<Value>,
+    /// Which objects are recorded: `always`, or any of labels and GPUs.
+    #[schemars(example = json!({"gpu": true, "labels": ["team=ml"]}))]
     select: Value,
+    /// Paths to which autoscalers write.
     #[serde(default)]
+    #[schemars(example = json!(["spec.replicas"]))]
     replicas: Vec<String>,
     #[serde(default)]
     absent: Vec<AbsentFile>,
+    /// Paths of pod specs, to find GPUs and images in.
     #[serde(default)]
+    #[schemars(example = json!(["spec.template.spec"]))]
     pod_specs: Vec<String>,
+    /// Paths of single containers, to find GPUs and images in.
     #[serde(default)]
+    #[schemars(example = json!(["spec.server"]))]
     containers: Vec<String>,
     view: Option<ViewYaml>,
+    /// A named piece of code that prepares the object before the view is made: `runai`.
+    #[schemars(example = json!("runai"))]
     code: Option<String>,
     #[serde(default)]
     pods: PodsYaml,
+    /// Path of the generation that the status speaks of.
+    #[schemars(example = json!("status.observedGeneration"))]
     observed_generation: Option<String>,
     #[serde(default)]
     phases: Vec<PhaseYaml>,
 }
 
-#[derive(Deserialize, Clone, Debug)]
+#[derive(Deserialize, JsonSchema, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 struct ViewYaml {
+    /// A jq program over the whole object; one output for each component.
+    #[schemars(example = json!("{name: \"server\", pod: .spec.template, replicas: .spec.replicas}"))]
     components: String,
+    /// Name of the main component; without it the first.
+    #[schemars(example = json!("server"))]
     main: Option<String>,
+    /// Names of the main container, by preference; without them the one that kubectl would take.
     #[serde(default)]
+    #[schemars(example = json!(["server"]))]
     container: Vec<String>,
 }
 
-#[derive(Deserialize, Clone, Debug)]
+#[derive(Deserialize, JsonSchema, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 struct AbsentFile {
+    /// Path of a field whose value may mean nothing.
+    #[schemars(example = json!("spec.scale.hpa"))]
     path: String,
+    /// The value that means the same as no value.
+    #[schemars(example = json!({"maxReplicas": 0, "minReplicas": 1}))]
     when: Value,
 }
 

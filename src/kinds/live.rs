@@ -3,7 +3,9 @@
 use super::names::is_label_key;
 use super::{PhaseRule, PodLabel, PodsFile, Program};
 use crate::revision::Phase;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Stands for the name of the workload.
@@ -21,20 +23,32 @@ const REVISION_KEYS: &[&str] = &[
 ];
 
 /// `pods` as it is written.
-#[derive(Deserialize, Clone, Debug, Default)]
+#[derive(Deserialize, JsonSchema, Clone, Debug, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct PodsYaml {
+    /// Labels that the pods of a workload have, all of them: `{name}` stands for the name of the workload, `*` for any value.
+    #[schemars(example = json!({"serving.example.com/server": "{name}"}))]
     labels: BTreeMap<String, String>,
+    /// Labels whose value differs between generations; the first that a pod has counts.
+    #[schemars(example = json!(["pod-template-hash"]))]
     revision_key: Vec<String>,
+    /// Label that names the component of a pod.
+    #[schemars(example = json!("serving.example.com/role"))]
     component: Option<String>,
+    /// A jq program over the whole object: the value of `revisionKey` that the newest generation has.
+    #[schemars(example = json!(".status.currentHash"))]
     current: Option<String>,
 }
 
 /// One of `phases` as it is written.
-#[derive(Deserialize, Clone, Debug)]
+#[derive(Deserialize, JsonSchema, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PhaseYaml {
+    /// The phase that a Revision has when the program agrees; the first that agrees counts.
+    #[schemars(example = json!("Stopped"))]
     phase: String,
+    /// A jq program over the whole object: `true`, or the condition that says so.
+    #[schemars(example = json!(".spec.stopped == true"))]
     when: String,
 }
 

@@ -2,7 +2,7 @@
 
 mod serving;
 
-pub use serving::{Origin, ServeArgs};
+pub use serving::{Life, Origin, ServeArgs};
 
 use crate::client::Clients;
 use crate::config::ClusterArgs;

@@ -1,22 +1,17 @@
 //! Asks, before anything is written, whether the installed definition of Revisions knows every field that is written.
 //!
-//! In: the dry run of a create with the fields that the first release did not know; nothing is stored by it. Out: the
-//! start goes on, or waits until the definition is replaced. Without this check an older definition would refuse each
-//! Revision with an error that names no remedy.
+//! In: the dry run of a create with every field there is; nothing is stored by it. Out: the start is refused where the
+//! definition is older, goes on, or waits until it is installed. Without this check an older definition would refuse
+//! each Revision with an error that names no remedy.
 
 use crate::client::backoff::{Waits, backoff};
-use crate::clock;
-use crate::revision::{
-    FIELD_MANAGER, GROUP, Observed, PLURAL, Previous, Revision, RevisionSpec, RevisionType,
-    TimeSource, VERSION, Workload, identity,
-};
+use crate::revision::{FIELD_MANAGER, GROUP, PLURAL, VERSION, schema};
 use crate::serve::admin::Readiness;
 use http::{Request, header};
 use kube::Client;
-use kube::core::{ObjectMeta, Status};
+use kube::core::Status;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
-use uuid::Uuid;
 
 /// First wait before the question is asked again, and the longest.
 const WAITS: Waits = (Duration::from_secs(1), Duration::from_secs(10));
@@ -24,8 +19,6 @@ const WAITS: Waits = (Duration::from_secs(1), Duration::from_secs(10));
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The command that installs the definition of this version.
 const REMEDY: &str = "kubectl apply --server-side -k crds/";
-/// The name that the probe would have.
-const NAME: &str = "definition-probe";
 
 /// The API server's answer about the definition.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +31,21 @@ enum Verdict {
     Missing,
     /// The API server does not say, for this reason.
     Unknown(String),
+}
+
+/// Asks once.
+///
+/// # Errors
+/// When the definition is older; names the fields that it does not know. A definition that is missing, and a right or a
+/// connection, may come later.
+pub(super) async fn check(client: &Client, namespace: &str) -> anyhow::Result<()> {
+    match ask(client, namespace).await {
+        Verdict::Older(fields) => anyhow::bail!(
+            "the CustomResourceDefinition revisions.revisor.dev is older than this version and does not know {}: {REMEDY}",
+            fields.join(", ")
+        ),
+        Verdict::Current | Verdict::Missing | Verdict::Unknown(_) => Ok(()),
+    }
 }
 
 /// Returns when the definition is current, or when the API server does not say whether it is: an older one refuses every
@@ -107,51 +115,10 @@ async fn ask(client: &Client, namespace: &str) -> Verdict {
 fn request(namespace: &str) -> anyhow::Result<Request<Vec<u8>>> {
     let path = format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}");
     let uri = format!("{path}?dryRun=All&fieldManager={FIELD_MANAGER}&fieldValidation=Strict");
-    let body = serde_json::to_vec(&probe(namespace))?;
+    let body = serde_json::to_vec(&schema::example()?)?;
     Ok(Request::post(uri)
         .header(header::CONTENT_TYPE, "application/json")
         .body(body)?)
-}
-
-/// A Revision with the fields that the first release did not know.
-fn probe(namespace: &str) -> Revision {
-    let digest = identity::ContentDigest::of_canonical_spec(b"{}").to_string();
-    let spec = RevisionSpec {
-        id: identity::id(Uuid::nil(), 2),
-        r#type: RevisionType::Change,
-        workload: Workload {
-            api_version: "apps/v1".to_owned(),
-            kind: "Deployment".to_owned(),
-            name: NAME.to_owned(),
-            uid: Uuid::nil(),
-        },
-        generation: 2,
-        resource_version: "1".to_owned(),
-        observed_via: Observed::Watch,
-        change_time: clock::now(),
-        change_time_source: TimeSource::Observed,
-        via: None,
-        change_cause: None,
-        source: None,
-        content_digest: Some(digest.clone()),
-        previous: Some(Previous {
-            generation: 1,
-            digest,
-        }),
-        gap: None,
-        snapshot: None,
-        view: None,
-    };
-    let metadata = ObjectMeta {
-        name: Some(NAME.to_owned()),
-        namespace: Some(namespace.to_owned()),
-        ..ObjectMeta::default()
-    };
-    Revision {
-        metadata,
-        spec,
-        status: None,
-    }
 }
 
 /// The meaning of a refusal. Fields are decoded before anything else but the right to create is looked at.
@@ -162,7 +129,8 @@ fn judge(status: &Status) -> Verdict {
         .as_ref()
         .is_some_and(|details| details.kind == "namespaces");
     match status.code {
-        409 => Verdict::Current,
+        // Fields are looked at before values are.
+        409 | 422 => Verdict::Current,
         400 if !fields.is_empty() => Verdict::Older(fields),
         404 if !is_about_namespace => Verdict::Missing,
         _ => Verdict::Unknown(status.message.clone()),

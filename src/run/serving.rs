@@ -1,18 +1,18 @@
 //! Joins the read API and the admin port to the rest of a replica.
 
-use super::ServeArgs;
 use super::deps::Deps;
 use super::replica::Replica;
 use super::tasks::Tasks;
+use super::{ServeArgs, certificate};
 use crate::cache::RevisionLister;
 use crate::record::queue::{Held, Queue};
 use crate::redact::Names;
-use crate::serve::admin::Admin;
+use crate::serve::admin::{Admin, Health};
 use crate::serve::api::{Api, Options};
 use crate::serve::auth::{Authenticator, Reviews};
 use crate::serve::listen::{Handler, serve};
 use crate::serve::status::Backlog;
-use crate::serve::tls::{Files, Tls};
+use crate::serve::tls::Tls;
 use anyhow::{Context, anyhow};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,13 +22,17 @@ use tokio_util::sync::CancellationToken;
 
 /// How many connections the admin port holds.
 const ADMIN_CONNECTIONS: usize = 64;
+/// How many connections the port for probes holds.
+const HEALTH_CONNECTIONS: usize = 16;
 
 /// The ports of a process.
 pub struct Ports {
     /// For /livez, /readyz, /metrics and /status.
     pub admin: TcpListener,
-    /// For the read API.
-    pub rest: TcpListener,
+    /// For probes from inside the pod, where they are wanted.
+    pub health: Option<TcpListener>,
+    /// For the read API, where it is served.
+    pub rest: Option<TcpListener>,
 }
 
 impl Ports {
@@ -39,7 +43,15 @@ impl Ports {
     pub async fn take(args: &ServeArgs) -> anyhow::Result<Self> {
         Ok(Self {
             admin: listen("--admin-listen", args.admin_listen).await?,
-            rest: listen("--listen", args.listen).await?,
+            health: match args.health_listen {
+                Some(address) => Some(listen("--health-listen", address).await?),
+                None => None,
+            },
+            rest: if args.rest {
+                Some(listen("--listen", args.listen).await?)
+            } else {
+                None
+            },
         })
     }
 }
@@ -50,13 +62,22 @@ async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> 
         .with_context(|| format!("{flag} {address}"))
 }
 
-/// Starts both ports, each as a task that ends with the replica or when that stops.
+/// Starts all ports, each as a task that ends with the replica or when that stops.
 pub(super) fn start(flags: &ServeArgs, ports: Ports, replica: &mut Replica) -> anyhow::Result<()> {
+    let tls = certificate::start(flags, &replica.deps, &mut replica.serving)?;
+    let acceptor = tls.as_ref().map(Tls::acceptor).transpose()?;
     let deps = &replica.deps;
-    let authenticator = authenticator(flags, deps)?;
-    let acceptor = tls(flags, &deps.namespace, &mut replica.serving)?;
+    if let Some(listener) = ports.health {
+        // It ends last, as the admin port does.
+        let port = Port {
+            name: "health",
+            max: HEALTH_CONNECTIONS,
+            tls: None,
+            stop: CancellationToken::new(),
+        };
+        port.open(listener, Health(deps.ready.clone()), &mut replica.serving);
+    }
     let on_loopback = flags.admin_listen.ip().is_loopback();
-    let admin = admin(deps, (!on_loopback).then(|| authenticator.clone()));
     let port = Port {
         name: "admin",
         max: ADMIN_CONNECTIONS,
@@ -64,29 +85,36 @@ pub(super) fn start(flags: &ServeArgs, ports: Ports, replica: &mut Replica) -> a
         // It ends last, so that a process that drains can still be asked how it is.
         stop: CancellationToken::new(),
     };
+    let callers = Reviews::of_any_audience(deps.clients.call.clone(), flags.audience.clone());
+    let callers = (!on_loopback).then(|| authenticator(callers, None, deps));
+    let admin = admin(deps, callers.transpose()?, tls);
     port.open(ports.admin, admin, &mut replica.serving);
-    let api = api(
-        flags,
-        deps,
-        (!flags.insecure_no_auth).then_some(authenticator),
-    );
+    let Some(listener) = ports.rest else {
+        return Ok(());
+    };
+    let callers = Reviews::new(deps.clients.call.clone(), flags.audience.clone());
+    let callers = authenticator(callers, flags.rate_per_identity, deps)?;
+    let api = api(flags, deps, (!flags.insecure_no_auth).then_some(callers));
     let port = Port {
         name: "REST",
         max: usize::try_from(flags.max_connections).unwrap_or(usize::MAX),
         tls: acceptor.filter(|_| !flags.insecure_no_auth),
         stop: deps.stop.clone(),
     };
-    port.open(ports.rest, api, &mut replica.answering);
+    port.open(listener, api, &mut replica.answering);
     Ok(())
 }
 
-fn authenticator(flags: &ServeArgs, deps: &Deps) -> anyhow::Result<Authenticator> {
-    let reviews = Reviews::new(deps.clients.call.clone(), flags.audience.clone());
-    Authenticator::new(reviews, flags.rate_per_identity, &deps.metrics)
+fn authenticator(
+    reviews: Reviews,
+    rate: Option<u32>,
+    deps: &Deps,
+) -> anyhow::Result<Authenticator> {
+    Authenticator::new(reviews, rate, &deps.metrics)
         .map_err(|_| anyhow!("the system has no randomness"))
 }
 
-fn admin(deps: &Deps, authenticator: Option<Authenticator>) -> Admin {
+fn admin(deps: &Deps, authenticator: Option<Authenticator>, tls: Option<Tls>) -> Admin {
     Admin {
         ready: deps.ready.clone(),
         metrics: deps.metrics.clone(),
@@ -94,6 +122,7 @@ fn admin(deps: &Deps, authenticator: Option<Authenticator>) -> Admin {
         identity: deps.identity.clone(),
         leads: deps.leads.clone(),
         authenticator,
+        certificate: tls,
     }
 }
 
@@ -130,41 +159,6 @@ fn api(flags: &ServeArgs, deps: &Deps, authenticator: Option<Authenticator>) -> 
         metrics: deps.metrics.clone(),
         fetches: Api::fetches(),
     }
-}
-
-/// What encrypts, when anything does.
-fn tls(
-    flags: &ServeArgs,
-    namespace: &str,
-    tasks: &mut Tasks,
-) -> anyhow::Result<Option<TlsAcceptor>> {
-    if flags.plain_http {
-        if !flags.listen.ip().is_loopback() {
-            tracing::warn!(address = %flags.listen, "--plain-http: tokens are readable to who sees the network");
-        }
-        return Ok(None);
-    }
-    let tls = match (&flags.tls_cert_file, &flags.tls_key_file) {
-        (Some(certificate), Some(key)) => Tls::from_files(Files {
-            certificate: certificate.clone(),
-            key: key.clone(),
-        })?,
-        _ => Tls::self_signed(&names(namespace))?,
-    };
-    let acceptor = tls.acceptor()?;
-    tasks.spawn("certificate", tls.follow());
-    Ok(Some(acceptor))
-}
-
-/// The names of the Service, as deploy/ has it.
-fn names(namespace: &str) -> Vec<String> {
-    let service = format!("revisor.{namespace}");
-    vec![
-        "localhost".to_owned(),
-        service.clone(),
-        format!("{service}.svc"),
-        format!("{service}.svc.cluster.local"),
-    ]
 }
 
 /// One port.

@@ -7,6 +7,7 @@ use super::error::{ApiError, shown};
 use super::listen::Handler;
 use super::payload::Payload;
 use super::status::{Backlog, QueueSize, ReplicaStatus};
+use super::tls::Tls;
 use crate::metrics::Metrics;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
@@ -120,6 +121,22 @@ pub struct Admin {
     pub leads: watch::Receiver<bool>,
     /// Decides which callers may see `/metrics` and `/status`; without one, every caller may.
     pub authenticator: Option<Authenticator>,
+    /// The certificate of the ports; none without TLS.
+    pub certificate: Option<Tls>,
+}
+
+/// The port for probes from inside the pod. It has nothing else to answer, and no other way in than the pod's own
+/// loopback address, so strangers cannot keep a probe from its answer.
+pub struct Health(pub Readiness);
+
+impl Handler for Health {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Payload> {
+        match Endpoint::at(request.uri().path()) {
+            Some(Endpoint::Livez) => alive(),
+            Some(Endpoint::Readyz) => readiness(&self.0.missing(), String::new()),
+            _ => text(StatusCode::NOT_FOUND, TEXT, "not here".to_owned()),
+        }
+    }
 }
 
 impl Admin {
@@ -143,8 +160,7 @@ impl Admin {
             self.authorize(headers, path).await?;
         }
         Ok(match endpoint {
-            // Answering at all is being alive; an unreachable API server is no reason for a restart.
-            Endpoint::Livez => text(StatusCode::OK, TEXT, "ok".to_owned()),
+            Endpoint::Livez => alive(),
             Endpoint::Readyz => self.readyz(is_verbose(uri)),
             Endpoint::Metrics => text(StatusCode::OK, OPEN_METRICS, self.metrics.encode()),
             Endpoint::Status => self.status_answer(),
@@ -171,13 +187,7 @@ impl Admin {
         if verbose {
             body.push_str(&counts(missing.len(), self.backlog.holds().len()));
         }
-        if missing.is_empty() {
-            body.push_str("ok");
-            return text(StatusCode::OK, TEXT, body);
-        }
-        body.push_str("not ready, waiting for: ");
-        body.push_str(&missing.join(", "));
-        text(StatusCode::SERVICE_UNAVAILABLE, TEXT, body)
+        readiness(&missing, body)
     }
 
     fn status(&self) -> ReplicaStatus {
@@ -193,6 +203,7 @@ impl Admin {
                 bytes: self.metrics.queue_bytes.get(),
             },
             holds: self.backlog.holds(),
+            certificate: self.certificate.as_ref().and_then(Tls::status),
         }
     }
 
@@ -210,6 +221,22 @@ impl Handler for Admin {
             .await;
         answer.unwrap_or_else(|error| failure(&error))
     }
+}
+
+/// Answering at all is being alive; an unreachable API server is no reason for a restart.
+fn alive() -> Response<Payload> {
+    text(StatusCode::OK, TEXT, "ok".to_owned())
+}
+
+/// The verdict about the gates that are closed, below the lines of `body`.
+fn readiness(missing: &[String], mut body: String) -> Response<Payload> {
+    if missing.is_empty() {
+        body.push_str("ok");
+        return text(StatusCode::OK, TEXT, body);
+    }
+    body.push_str("not ready, waiting for: ");
+    body.push_str(&missing.join(", "));
+    text(StatusCode::SERVICE_UNAVAILABLE, TEXT, body)
 }
 
 /// Whether a probe asks for more than the verdict, as `?verbose` does at the API server.
@@ -290,6 +317,7 @@ mod tests {
             identity: Some("replica-0".to_owned()),
             leads: watch::channel(true).1,
             authenticator: None,
+            certificate: None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! In: the queue of a replica, through [`Backlog`]. Out: a plain value that serializes to one JSON
 //! object.
 
+use super::tls::CertificateStatus;
 use crate::record::queue::Held;
 use serde::Serialize;
 
@@ -34,6 +35,9 @@ pub struct ReplicaStatus {
     pub queue: QueueSize,
     /// The holds, in the order of the queue.
     pub holds: Vec<Held>,
+    /// The certificate that the ports show; none without TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateStatus>,
 }
 
 /// The size of the queue of writes.

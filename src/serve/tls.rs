@@ -1,87 +1,161 @@
-//! The certificate that callers see: from files that may change, or made at the start.
+//! The certificate that the ports show, and until when it is good.
+//!
+//! It comes from files that may change ([`files`]), from a Secret that all replicas share ([`shared`]), or is made at
+//! the start and verified by nobody. Whichever it is, its end is a metric, a line of the log and a part of `/status`.
 
+pub mod files;
+mod issue;
+pub mod publish;
+pub mod shared;
+
+use crate::clock;
+use crate::metrics::{self, Metrics};
 use anyhow::{Context, ensure};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use parking_lot::RwLock;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use std::path::{Path, PathBuf};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
-/// How often files are looked at; a mounted Secret changes within a minute of its own anyway.
-const EVERY: Duration = Duration::from_secs(10);
+/// A certificate that ends within this time is reported.
+const SOON: TimeDelta = TimeDelta::days(7);
+/// How often a certificate that ends soon is reported again.
+const AGAIN: Duration = Duration::from_hours(12);
 
-/// Files of a certificate chain and its key, in PEM.
-#[derive(Clone, Debug)]
-pub struct Files {
-    /// The certificate chain.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
+/// Where a certificate comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// Files that somebody else writes.
+    Files,
+    /// The Secret that the replicas share.
+    Secret,
+    /// Made at the start of this process.
+    SelfSigned,
 }
 
-/// The texts of both files: the certificate chain, and its key.
-type Texts = [Vec<u8>; 2];
+impl Origin {
+    /// The label of the metric.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Files => "Files",
+            Self::Secret => "Secret",
+            Self::SelfSigned => "SelfSigned",
+        }
+    }
+}
 
-/// The present certificate. Connections that are open keep the one they began with.
-#[derive(Debug)]
-struct Present(RwLock<Arc<CertifiedKey>>);
+/// The certificate that is shown, as `/status` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// When it ends.
+    pub not_after: DateTime<Utc>,
+}
+
+impl CertificateStatus {
+    /// A sentence about a certificate that has ended or will within a week; none about any other.
+    pub fn complaint(&self, now: DateTime<Utc>) -> Option<String> {
+        let end = self.not_after.to_rfc3339_opts(SecondsFormat::Secs, true);
+        if self.not_after <= now {
+            Some(format!("the certificate has ended at {end}"))
+        } else if self.not_after - now <= SOON {
+            Some(format!("the certificate ends within a week, at {end}"))
+        } else {
+            None
+        }
+    }
+}
+
+/// A certificate chain and its key, ready to be shown.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    certified: Arc<CertifiedKey>,
+    not_after: DateTime<Utc>,
+}
+
+impl Pair {
+    /// Reads both from PEM. `names` are those of the certificate and the key in errors.
+    ///
+    /// # Errors
+    /// Names the one that cannot be used, or both when they do not belong together.
+    pub fn from_pem(certificate: &[u8], key: &[u8], names: [&str; 2]) -> anyhow::Result<Self> {
+        let [of_certificate, of_key] = names;
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate)
+            .collect::<Result<_, _>>()
+            .with_context(|| of_certificate.to_owned())?;
+        ensure!(
+            !chain.is_empty(),
+            "{of_certificate} holds no certificate in PEM"
+        );
+        let private = PrivateKeyDer::from_pem_slice(key).with_context(|| of_key.to_owned())?;
+        Self::new(chain, private).with_context(|| format!("{of_certificate} and {of_key}"))
+    }
+
+    fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> anyhow::Result<Self> {
+        let leaf = chain.first().context("an empty certificate chain")?;
+        let not_after = issue::validity(leaf)?.not_after;
+        // This also checks that the two belong together.
+        let certified = CertifiedKey::from_der(chain, key, &provider())?;
+        Ok(Self {
+            certified: Arc::new(certified),
+            not_after,
+        })
+    }
+}
+
+/// The present certificate; none before the first is there. Connections that are open keep the one they began with.
+#[derive(Debug, Default)]
+struct Present(RwLock<Option<(Arc<CertifiedKey>, CertificateStatus)>>);
 
 impl ResolvesServerCert for Present {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().clone())
+        let present = self.0.read();
+        present.as_ref().map(|(certified, _)| certified.clone())
     }
 }
 
-/// TLS 1.2 and 1.3 with a certificate.
+/// TLS 1.2 and 1.3 with the present certificate. Cloning shares it.
+#[derive(Clone, Debug)]
 pub struct Tls {
     present: Arc<Present>,
-    files: Option<(Files, Texts)>,
+    replaced: Arc<Notify>,
+    metrics: Metrics,
 }
 
 impl Tls {
-    /// With the certificate in `files`.
-    ///
-    /// # Errors
-    /// Names the file that cannot be used.
-    pub fn from_files(files: Files) -> anyhow::Result<Self> {
-        let texts = read(&files)?;
-        let present = certified(&files, &texts)?;
-        Ok(Self {
-            present: Arc::new(Present(RwLock::new(present))),
-            files: Some((files, texts)),
-        })
+    /// Without a certificate: handshakes fail until one is shown.
+    pub fn new(metrics: &Metrics) -> Self {
+        Self {
+            present: Arc::default(),
+            replaced: Arc::default(),
+            metrics: metrics.clone(),
+        }
     }
 
-    /// With a certificate of its own making, for these host names. Nobody can verify it; it only hides what is said.
+    /// Shows a certificate of its own making, for these host names. It hides what is said and proves nothing.
     ///
     /// # Errors
     /// When a name is none.
-    pub fn self_signed(names: &[String]) -> anyhow::Result<Self> {
-        let mut params = CertificateParams::new(names)?;
-        params.distinguished_name = DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "revisor");
-        let key = KeyPair::generate()?;
-        let certificate = params.self_signed(&key)?;
-        let chain = vec![certificate.der().clone()];
-        let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
-        let present = Arc::new(CertifiedKey::from_der(chain, private, &provider())?);
-        Ok(Self {
-            present: Arc::new(Present(RwLock::new(present))),
-            files: None,
-        })
+    pub fn make(&self, names: &[String]) -> anyhow::Result<()> {
+        self.show(issue::self_signed(names)?, Origin::SelfSigned);
+        Ok(())
     }
 
-    /// What takes connections.
+    /// Accepts connections with the present certificate.
     ///
     /// # Errors
     /// None with the provider that is built in.
@@ -94,28 +168,46 @@ impl Tls {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// Takes over changed files, until it is dropped. Files that cannot be used change nothing.
-    pub async fn follow(mut self) {
-        let Some((files, mut texts)) = self.files.take() else {
-            return std::future::pending().await;
+    /// Shows `pair` to every connection from now on.
+    pub fn show(&self, pair: Pair, origin: Origin) {
+        let status = CertificateStatus {
+            origin,
+            not_after: pair.not_after,
         };
+        let labels = metrics::origin(origin.label());
+        let ends = self.metrics.certificate_not_after.get_or_create(&labels);
+        ends.set(pair.not_after.timestamp());
+        *self.present.0.write() = Some((pair.certified, status));
+        tracing::info!(origin = origin.label(), not_after = %pair.not_after, "showing a certificate");
+        self.replaced.notify_one();
+    }
+
+    /// The present certificate; none before the first.
+    pub fn status(&self) -> Option<CertificateStatus> {
+        self.present.0.read().as_ref().map(|(_, status)| *status)
+    }
+
+    /// Logs a certificate that has ended or ends soon, again and again, until it is dropped.
+    pub async fn watch_end(self) {
         loop {
-            sleep(EVERY).await;
-            match reload(&files, &texts) {
-                Ok(None) => {}
-                Ok(Some((new, certified))) => {
-                    *self.present.0.write() = certified;
-                    texts = new;
-                    tracing::info!(file = %files.certificate.display(), "the certificate was replaced");
-                }
-                Err(error) => {
-                    tracing::error!(
-                        error = format!("{error:#}"),
-                        "the new certificate cannot be used; the old one stays"
-                    );
-                }
+            if let Some(complaint) = self.complaint() {
+                tracing::warn!("{complaint}");
+            }
+            tokio::select! {
+                () = self.replaced.notified() => {}
+                () = sleep(AGAIN) => {}
             }
         }
+    }
+
+    fn complaint(&self) -> Option<String> {
+        self.status()?.complaint(clock::now())
+    }
+
+    #[cfg(test)]
+    fn shown(&self) -> Option<CertificateDer<'static>> {
+        let present = self.present.0.read();
+        present.as_ref().map(|(pair, _)| pair.cert[0].clone())
     }
 }
 
@@ -123,108 +215,40 @@ fn provider() -> CryptoProvider {
     ring::default_provider()
 }
 
-fn read(files: &Files) -> anyhow::Result<Texts> {
-    Ok([read_file(&files.certificate)?, read_file(&files.key)?])
-}
-
-fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| path.display().to_string())
-}
-
-/// Reads the files again; none when both are as before.
-fn reload(files: &Files, before: &Texts) -> anyhow::Result<Option<(Texts, Arc<CertifiedKey>)>> {
-    let texts = read(files)?;
-    if texts == *before {
-        return Ok(None);
-    }
-    let certified = certified(files, &texts)?;
-    Ok(Some((texts, certified)))
-}
-
-fn certified(files: &Files, [certificate, key]: &Texts) -> anyhow::Result<Arc<CertifiedKey>> {
-    let name = files.certificate.display();
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate)
-        .collect::<Result<_, _>>()
-        .with_context(|| name.to_string())?;
-    ensure!(!chain.is_empty(), "{name} holds no certificate in PEM");
-    let private =
-        PrivateKeyDer::from_pem_slice(key).with_context(|| files.key.display().to_string())?;
-    // This also checks that the two belong together.
-    CertifiedKey::from_der(chain, private, &provider())
-        .map(Arc::new)
-        .with_context(|| format!("{name} and {}", files.key.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn pair(folder: &Path, name: &str) -> Files {
-        let key = KeyPair::generate().expect("a key");
-        let certificate = CertificateParams::new([name.to_owned()])
-            .expect("a name")
-            .self_signed(&key)
-            .expect("one");
-        let files = Files {
-            certificate: folder.join(format!("{name}.crt")),
-            key: folder.join(format!("{name}.key")),
+    #[test]
+    fn the_end_of_a_certificate_is_said_when_it_is_near_or_past() {
+        let now = DateTime::UNIX_EPOCH;
+        let ends = |after: TimeDelta| CertificateStatus {
+            origin: Origin::Files,
+            not_after: now + after,
         };
-        std::fs::write(&files.certificate, certificate.pem()).expect("written");
-        std::fs::write(&files.key, key.serialize_pem()).expect("written");
-        files
+        assert_eq!(ends(TimeDelta::days(8)).complaint(now), None);
+        let soon = ends(TimeDelta::days(6)).complaint(now).expect("near");
+        assert_eq!(
+            soon,
+            "the certificate ends within a week, at 1970-01-07T00:00:00Z"
+        );
+        let past = ends(TimeDelta::days(-1)).complaint(now).expect("past");
+        assert_eq!(past, "the certificate has ended at 1969-12-31T00:00:00Z");
     }
 
     #[test]
-    fn what_cannot_be_used_is_named() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let a = pair(folder.path(), "a");
-        let b = pair(folder.path(), "b");
-        assert!(Tls::from_files(a.clone()).is_ok_and(|tls| tls.acceptor().is_ok()));
-        let error = |files: Files| format!("{:#}", Tls::from_files(files).err().expect("an error"));
-        assert!(
-            error(Files {
-                key: b.key,
-                ..a.clone()
-            })
-            .contains("a.crt and "),
-            "they do not belong together"
+    fn the_end_of_the_certificate_is_a_metric_and_a_part_of_the_status() {
+        let metrics = Metrics::new();
+        assert!(!metrics.encode().contains("not_after_seconds{"));
+        let tls = Tls::new(&metrics);
+        assert!(tls.acceptor().is_ok() && tls.status().is_none());
+        tls.make(&["localhost".to_owned()]).expect("a name");
+        let status = tls.status().expect("one is shown");
+        assert_eq!(status.origin, Origin::SelfSigned);
+        let line = format!(
+            "revisor_certificate_not_after_seconds{{origin=\"SelfSigned\"}} {}",
+            status.not_after.timestamp()
         );
-        assert!(
-            error(Files {
-                certificate: a.key.clone(),
-                ..a.clone()
-            })
-            .contains("a.key holds no certificate")
-        );
-        assert!(
-            error(Files {
-                key: folder.path().join("c"),
-                ..a
-            })
-            .contains("/c")
-        );
-        assert!(
-            Tls::self_signed(&["localhost".to_owned()]).is_ok_and(|tls| tls.acceptor().is_ok())
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn changed_files_are_taken_over_and_broken_ones_are_not() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let a = pair(folder.path(), "a");
-        let b = pair(folder.path(), "b");
-        let tls = Tls::from_files(a.clone()).expect("valid");
-        let present = tls.present.clone();
-        let shown = || present.0.read().cert[0].clone();
-        let first = shown();
-        let following = tokio::spawn(tls.follow());
-        std::fs::write(&a.certificate, "broken").expect("written");
-        sleep(EVERY * 2).await;
-        assert_eq!(shown(), first);
-        std::fs::copy(&b.certificate, &a.certificate).expect("copied");
-        std::fs::copy(&b.key, &a.key).expect("copied");
-        sleep(EVERY * 2).await;
-        assert_ne!(shown(), first);
-        following.abort();
+        assert!(metrics.encode().contains(&line), "{}", metrics.encode());
     }
 }

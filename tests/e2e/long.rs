@@ -163,3 +163,20 @@ async fn late_kind() {
 async fn first_release() {
     within_limit(first_release::up_and_down()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: 8 min: the core of the end-to-end tests on Kubernetes 1.33.5"]
+async fn older_kubernetes() {
+    let out = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args([
+            "record::",
+            "continuity::",
+            "quiet::",
+            "crd::",
+            "serve::contract",
+            "installed::",
+        ])
+        .env("DEVCLUSTER_KUBERNETES", "v1.33.5")
+        .status();
+    assert!(out.expect("the tests").success());
+}

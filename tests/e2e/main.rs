@@ -12,6 +12,7 @@ mod definitions;
 mod demo;
 mod faults;
 mod input;
+mod installed;
 mod kinds;
 mod long;
 mod memory;

@@ -3,12 +3,11 @@
 mod admin;
 mod contract;
 mod crowd;
-mod deployed;
 pub mod docs;
 mod limits;
 mod own;
-mod people;
-mod rest;
+pub mod people;
+pub mod rest;
 mod rights;
 mod stage;
 mod stop;

@@ -13,7 +13,7 @@ mod world;
 #[allow(unused_imports, reason = "the benchmarks do not use all of it")]
 pub use process::{Binary, Revisor, eventually, free_port, get};
 #[allow(unused_imports, reason = "the benchmarks do not use all of it")]
-pub use requests::{Meta, client, edit, patch, post, post_text, read, send};
+pub use requests::{Meta, client, client_as, edit, patch, post, post_text, read, send};
 #[allow(unused_imports, reason = "the benchmarks do not use all of it")]
 pub use stored::{gaps, recorded, revisions, snapshot};
 pub use world::World;

@@ -30,9 +30,14 @@ fn the_custom_resource_definition() {
 fn the_right_to_watch_every_kind() {
     let defaults = config::Config::load(None).expect("defaults");
     assert_committed(
-        "deploy/watch.yaml",
+        "deploy/base/clusterrole-watch.yaml",
         &commands::rbac(&defaults.catalogue).expect("a role"),
     );
+}
+
+#[test]
+fn the_settings() {
+    assert_committed("docs/configuration.md", &commands::configuration());
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod generated;
 mod kinds;
 mod log_secrets;
 mod make;
+mod manifests;
 mod past;
 mod plugin_secrets;
 mod redaction;

@@ -43,6 +43,22 @@ fn checks_that_cannot_be_made_fail_unless_they_are_left_out_by_name() {
 }
 
 #[test]
+fn an_image_needs_a_name_and_a_program_that_builds_it() {
+    for (arguments, said) in [
+        (&["image"][..], "IMAGE says"),
+        (&["image", "IMAGE=x"], "docker is not there"),
+        (
+            &["image", "IMAGE=x", "ENGINE=podman"],
+            "podman is not there",
+        ),
+    ] {
+        let out = make(arguments);
+        let errors = String::from_utf8_lossy(&out.stderr);
+        assert!(!out.status.success() && errors.contains(said), "{errors}");
+    }
+}
+
+#[test]
 fn every_long_scenario_is_listed_and_others_are_refused_by_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let long = |argument: &str| {

@@ -25,22 +25,34 @@ struct Refusal {
     message: String,
 }
 
-/// The admin port at an address. The client is kube's, which handles certificates and tokens.
-pub(super) struct AdminPort<'a> {
+/// The admin port of one replica. The client is kube's, whatever it speaks over.
+pub(super) struct AdminPort {
     client: Client,
-    address: &'a str,
+    /// The name of the port in errors.
+    address: String,
 }
 
-impl<'a> AdminPort<'a> {
+impl AdminPort {
     /// The port that the flags name; nothing is sent yet.
     ///
     /// # Errors
     /// Names the flag that cannot be used.
-    pub(super) fn new(args: &'a StatusArgs) -> anyhow::Result<Self> {
+    pub(super) fn at(address: &str, args: &StatusArgs) -> anyhow::Result<Self> {
+        let address = address.trim_end_matches('/');
         Ok(Self {
-            client: Client::try_from(config(args)?)?,
-            address: args.admin.trim_end_matches('/'),
+            client: Client::try_from(config(address, args)?)?,
+            address: address.to_owned(),
         })
+    }
+
+    /// The port that `client` leads to.
+    pub(super) fn over(client: Client, address: String) -> Self {
+        Self { client, address }
+    }
+
+    /// The name of the port.
+    pub(super) fn address(&self) -> &str {
+        &self.address
     }
 
     /// The answer to a probe, whether the replica is ready or not.
@@ -83,17 +95,12 @@ impl<'a> AdminPort<'a> {
     }
 }
 
-fn config(args: &StatusArgs) -> anyhow::Result<Config> {
-    let uri: Uri = args
-        .admin
-        .trim_end_matches('/')
+fn config(address: &str, args: &StatusArgs) -> anyhow::Result<Config> {
+    let uri: Uri = address
         .parse()
-        .with_context(|| format!("--admin {:?}", args.admin))?;
+        .with_context(|| format!("--admin {address:?}"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        bail!(
-            "--admin {:?} is not an http:// or https:// address",
-            args.admin
-        );
+        bail!("--admin {address:?} is not an http:// or https:// address");
     }
     let secure = uri.scheme_str() == Some("https");
     let mut config = Config::new(uri);
@@ -112,7 +119,7 @@ fn config(args: &StatusArgs) -> anyhow::Result<Config> {
 }
 
 /// The certificates of a PEM file, in DER.
-fn certificates(file: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+pub(super) fn certificates(file: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     CertificateDer::pem_file_iter(file)
         .and_then(|certificates| {
             certificates

@@ -63,6 +63,31 @@ impl KindStatus {
         }
     }
 
+    /// Adds the same kind of another replica. Counters are summed; a place is as far as the replica that has come
+    /// furthest says, because what one has recorded is recorded, and so is the lag.
+    fn add(&mut self, other: &Self) {
+        if other.recorded_through > self.recorded_through {
+            self.lag_seconds = other.lag_seconds;
+        }
+        self.seen_through = self.seen_through.max(other.seen_through);
+        self.recorded_through = self.recorded_through.max(other.recorded_through);
+        self.checkpoint = self.checkpoint.max(other.checkpoint);
+        self.recorded += other.recorded;
+        self.quiet += other.quiet;
+        self.holes += other.holes;
+        self.repaired += other.repaired;
+        self.lost += other.lost;
+        self.in_gaps += other.in_gaps;
+        self.blind_intervals += other.blind_intervals;
+        self.expired_watches += other.expired_watches;
+        self.audit_repairs += other.audit_repairs;
+    }
+
+    /// Generations of the kind that existed and cannot be recorded.
+    pub(super) fn lost(&self) -> f64 {
+        self.lost
+    }
+
     /// A row of the table, as [`HEADER`] names its cells.
     fn cells(&self) -> Vec<String> {
         vec![
@@ -82,6 +107,19 @@ impl KindStatus {
             self.audit_repairs.to_string(),
         ]
     }
+}
+
+/// The kinds of several replicas, each once.
+pub(super) fn merge(all: impl IntoIterator<Item = KindStatus>) -> Vec<KindStatus> {
+    let mut merged: Vec<KindStatus> = Vec::new();
+    for kind in all {
+        match merged.iter_mut().find(|known| known.kind == kind.kind) {
+            Some(known) => known.add(&kind),
+            None => merged.push(kind),
+        }
+    }
+    merged.sort_by(|a, b| a.kind.cmp(&b.kind));
+    merged
 }
 
 /// All kinds as a table.
@@ -120,6 +158,24 @@ mod tests {
             .inc_by(7);
         metrics.record_seconds.observe(Duration::from_secs(1));
         metrics
+    }
+
+    #[test]
+    fn replicas_are_summed_and_the_furthest_place_counts() {
+        let text = metrics().encode();
+        let of = || KindStatus::read("Deployment", &Samples::parse(&text));
+        let behind = || KindStatus {
+            recorded_through: 60.0,
+            lag_seconds: 99.0,
+            ..of()
+        };
+        for pair in [[of(), behind()], [behind(), of()]] {
+            let merged = merge(pair);
+            assert_eq!(merged.len(), 1);
+            assert!((merged[0].lost() - 6.0).abs() < 0.1);
+            assert!((merged[0].recorded_through - 70.0).abs() < 0.1);
+            assert!((merged[0].lag_seconds - 1.25).abs() < 0.1);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The state of one replica, as `/status` of its admin port tells it. Pure.
 
+use crate::serve::tls::CertificateStatus;
 use crate::table::columns;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ pub(super) struct Replica {
     pub(super) leads: bool,
     pub(super) queue: QueueSize,
     pub(super) holds: Vec<Hold>,
+    #[serde(default)]
+    pub(super) certificate: Option<CertificateStatus>,
 }
 
 /// The writes that wait or are under way.
@@ -41,6 +44,12 @@ pub(super) struct Hold {
 }
 
 impl Hold {
+    /// Whether two replicas tell of the same writes.
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.reason, &self.namespace, self.workload)
+            == (&other.reason, &other.namespace, other.workload)
+    }
+
     /// A row of the table, as [`HEADER`] names its cells.
     fn cells(&self) -> Vec<String> {
         let workload = self.workload.map(|uid| uid.to_string());
@@ -55,6 +64,18 @@ impl Hold {
             self.since.to_rfc3339_opts(SecondsFormat::Secs, true),
         ]
     }
+}
+
+/// The holds of several replicas, each once, with its earliest beginning.
+pub(super) fn merge(all: impl IntoIterator<Item = Hold>) -> Vec<Hold> {
+    let mut merged: Vec<Hold> = Vec::new();
+    for hold in all {
+        match merged.iter_mut().find(|known| known.is_same(&hold)) {
+            Some(known) => known.since = known.since.min(hold.since),
+            None => merged.push(hold),
+        }
+    }
+    merged
 }
 
 /// All holds as a table; nothing without holds.
@@ -74,6 +95,7 @@ mod tests {
     use super::*;
     use crate::record::queue::Held;
     use crate::serve::status::{self, ReplicaStatus};
+    use crate::serve::tls::Origin;
 
     const UID: Uuid = Uuid::from_u128(7);
 
@@ -99,6 +121,10 @@ mod tests {
                 bytes: 2048,
             },
             holds,
+            certificate: Some(CertificateStatus {
+                origin: Origin::Secret,
+                not_after: DateTime::UNIX_EPOCH,
+            }),
         };
         let body = serde_json::to_string(&status).expect("JSON");
         serde_json::from_str(&body).expect("a replica")
@@ -112,6 +138,19 @@ mod tests {
         assert!(replica.leads);
         assert_eq!((replica.queue.writes, replica.queue.bytes), (41, 2048));
         assert_eq!(table(&replica.holds), "");
+        let certificate = replica.certificate.expect("TLS");
+        assert_eq!(certificate.origin, Origin::Secret);
+    }
+
+    #[test]
+    fn a_hold_that_two_replicas_have_is_told_once_with_its_beginning() {
+        let mut later = held("QuotaExceeded", Some("team-a"), None);
+        later.since += chrono::TimeDelta::seconds(9);
+        let holds = told(vec![later, held("QuotaExceeded", Some("team-a"), None)]).holds;
+        let others = told(vec![held("QuotaExceeded", Some("team-b"), None)]).holds;
+        let merged = merge(holds.into_iter().chain(others));
+        assert_eq!(merged.len(), 2);
+        assert_eq!(merged[0].since, DateTime::UNIX_EPOCH);
     }
 
     #[test]

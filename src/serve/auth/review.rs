@@ -44,6 +44,8 @@ pub(super) enum Review<T> {
 pub struct Reviews {
     client: Client,
     audiences: Arc<[String]>,
+    /// Whether tokens of the API server's own audience are accepted beside `audiences`.
+    takes_own: bool,
     strangers: Arc<Semaphore>,
     friends: Arc<Semaphore>,
     rights: Arc<Semaphore>,
@@ -65,6 +67,7 @@ impl Reviews {
         Self {
             client,
             audiences: audiences.into(),
+            takes_own: false,
             strangers: Arc::new(Semaphore::new(STRANGERS)),
             friends: Arc::new(Semaphore::new(FRIENDS)),
             rights: Arc::new(Semaphore::new(RIGHTS)),
@@ -76,6 +79,14 @@ impl Reviews {
                 .max_capacity(REMEMBERED)
                 .time_to_live(MEMORY)
                 .build(),
+        }
+    }
+
+    /// Accepts tokens of the API server's own audience as well: scrapers of metrics show the token of their pod.
+    pub fn of_any_audience(client: Client, audiences: Vec<String>) -> Self {
+        Self {
+            takes_own: !audiences.is_empty(),
+            ..Self::new(client, audiences)
         }
     }
 
@@ -92,8 +103,24 @@ impl Reviews {
             (&self.strangers, CROWDED)
         };
         let _permit = permit(permits, full).await?;
+        let mut review = self.review(token, &self.audiences).await?;
+        if matches!(review, Review::No) && self.takes_own {
+            review = self.review(token, &[]).await?;
+        }
+        if matches!(review, Review::Yes(_)) {
+            self.seen.insert(tag, ());
+        }
+        Ok(review)
+    }
+
+    /// Whose token this is, when it is made for one of `audiences`; without any, for the API server.
+    async fn review(
+        &self,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<Review<UserInfo>, ApiError> {
         let spec = TokenReviewSpec {
-            audiences: (!self.audiences.is_empty()).then(|| self.audiences.to_vec()),
+            audiences: (!audiences.is_empty()).then(|| audiences.to_vec()),
             token: Some(token.to_owned()),
         };
         let review = TokenReview {
@@ -101,19 +128,12 @@ impl Reviews {
             ..TokenReview::default()
         };
         let status = self.ask(&review).await?.status.unwrap_or_default();
-        let for_us = self.accepts(status.audiences.as_deref().unwrap_or_default());
-        match status.user {
-            Some(user) if status.authenticated == Some(true) && for_us => {
-                self.seen.insert(tag, ());
-                Ok(Review::Yes(user))
-            }
-            _ => Ok(Review::No),
-        }
-    }
-
-    /// Whether the audiences of a token include one of those demanded, or none are demanded.
-    fn accepts(&self, audiences: &[String]) -> bool {
-        self.audiences.is_empty() || audiences.iter().any(|of| self.audiences.contains(of))
+        let of_token = status.audiences.unwrap_or_default();
+        let is_for_us = audiences.is_empty() || of_token.iter().any(|of| audiences.contains(of));
+        Ok(match status.user {
+            Some(user) if status.authenticated == Some(true) && is_for_us => Review::Yes(user),
+            _ => Review::No,
+        })
     }
 
     /// Whether a user may do something; `identity` tells the user from others.

@@ -53,7 +53,9 @@ impl Seen {
         })
         .await;
         self.under_way.fetch_sub(1, Ordering::SeqCst);
-        let yes = !about.contains("no");
+        // A token of the API server's own audience is not valid for another.
+        let foreign = about.contains("own-audience") && !spec["audiences"].is_null();
+        let yes = !about.contains("no") && !foreign;
         let status = if about.contains("down") {
             StatusCode::INTERNAL_SERVER_ERROR
         } else {
@@ -63,7 +65,7 @@ impl Seen {
             Some(token) => {
                 let name = token.split('.').next();
                 let user = json!({"username": name, "uid": "1", "groups": ["a", "b"], "extra": {"id": [token], "scopes": ["x", "y"]}});
-                json!({"spec": {}, "status": {"authenticated": yes, "user": user}})
+                json!({"spec": {}, "status": {"authenticated": yes, "user": user, "audiences": spec["audiences"]}})
             }
             None => json!({"spec": {}, "status": {"allowed": yes}}),
         };
@@ -340,4 +342,31 @@ async fn tokens_of_one_account_share_what_it_may() {
     }
     assert_eq!(admitted, 3, "one a second, and three of them at once");
     assert!(auth.authenticate(&bearer("bob.1")).await.is_ok());
+}
+
+#[tokio::test]
+async fn tokens_of_the_api_server_are_taken_only_where_every_audience_is() {
+    let audiences = || vec!["revisor.dev".to_owned()];
+    let make = |reviews: fn(Client, Vec<String>) -> Reviews| {
+        let seen = Arc::new(Seen::default());
+        let answering = seen.clone();
+        let service = service_fn(move |request: Request<Body>| {
+            let seen = answering.clone();
+            async move { Ok::<_, std::convert::Infallible>(seen.answer(request).await) }
+        });
+        let client = Client::new(service, "default");
+        let reviews = reviews(client, audiences());
+        let authenticator = Authenticator::new(reviews, None, &Metrics::new());
+        (authenticator.expect("randomness"), seen)
+    };
+    let (rest, seen) = make(Reviews::new);
+    assert!(rest.holder("a.own-audience").await.is_err());
+    assert_eq!(seen.last()["audiences"], json!(["revisor.dev"]));
+    assert!(rest.holder("a.for-revisor").await.is_ok());
+    let (metrics, seen) = make(Reviews::of_any_audience);
+    assert!(metrics.holder("a.own-audience").await.is_ok());
+    assert_eq!(seen.count(), 2);
+    assert!(metrics.holder("a.for-revisor").await.is_ok());
+    assert_eq!(seen.count(), 3, "one review was enough");
+    assert!(metrics.holder("no.own-audience").await.is_err());
 }

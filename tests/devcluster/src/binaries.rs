@@ -13,6 +13,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const KUBERNETES: &str = "v1.37.2";
+/// The oldest version that is tested. `DEVCLUSTER_KUBERNETES` chooses between the two.
+const OLDER: &str = "v1.33.5";
+const CHOICE: &str = "DEVCLUSTER_KUBERNETES";
 
 /// A program of a control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,12 +66,29 @@ impl Program {
     }
 
     /// The folder below `tests/control-plane` whose go.mod pins it.
-    fn module(self) -> PathBuf {
+    fn module(self, version: &str) -> PathBuf {
         let root = sources();
-        if self == Self::Kwok {
-            root.join("kwok")
+        match self {
+            Self::Kwok => root.join("kwok"),
+            _ if version == OLDER && self.has_versions() => root.join("older"),
+            _ => root,
+        }
+    }
+
+    /// Whether an older version of it is there to be chosen. The others serve every version.
+    fn has_versions(self) -> bool {
+        matches!(
+            self,
+            Self::ApiServer | Self::ControllerManager | Self::Scheduler
+        )
+    }
+
+    /// The version that it is built as.
+    fn version(self, chosen: &'static str) -> &'static str {
+        if self.has_versions() {
+            chosen
         } else {
-            root
+            KUBERNETES
         }
     }
 }
@@ -103,8 +123,16 @@ pub fn binaries() -> Result<Binaries> {
     // Another process may have built them while this one waited.
     let missing = places.find_all(&mut found);
     for (i, program) in missing.iter().enumerate() {
-        let to = cache.join(program.name());
-        build(*program, &to, &format!("[{} of {}]", i + 1, missing.len()))?;
+        let to = places.cached(*program);
+        let folder = to.parent().unwrap_or(cache);
+        fs::create_dir_all(folder).map_err(Error::io(format!("create {}", folder.display())))?;
+        let version = program.version(places.chosen);
+        build(
+            *program,
+            version,
+            &to,
+            &format!("[{} of {}]", i + 1, missing.len()),
+        )?;
         found.insert(*program, to);
     }
     Ok(Binaries(found))
@@ -117,6 +145,8 @@ struct Places {
     cache: PathBuf,
     /// The folders of the PATH.
     path: Vec<PathBuf>,
+    /// The version of Kubernetes.
+    chosen: &'static str,
 }
 
 impl Places {
@@ -130,6 +160,7 @@ impl Places {
             assets,
             cache: cache_folder()?,
             path,
+            chosen: chosen()?,
         })
     }
 
@@ -146,7 +177,19 @@ impl Places {
             .collect()
     }
 
+    /// Where a program is kept that was built here.
+    fn cached(&self, program: Program) -> PathBuf {
+        if self.chosen == OLDER && program.has_versions() {
+            self.cache.join(OLDER).join(program.name())
+        } else {
+            self.cache.join(program.name())
+        }
+    }
+
     fn find(&self, program: Program) -> Option<PathBuf> {
+        if self.chosen == OLDER && program.has_versions() {
+            return Some(self.cached(program)).filter(|file| file.is_file());
+        }
         let path = if program == Program::Kubectl {
             self.path.as_slice()
         } else {
@@ -157,6 +200,21 @@ impl Places {
             .map(|folder| folder.join(program.name()))
             .find(|file| file.is_file())
     }
+}
+
+fn chosen() -> Result<&'static str> {
+    let Some(choice) = std::env::var_os(CHOICE) else {
+        return Ok(KUBERNETES);
+    };
+    let known = [KUBERNETES, OLDER];
+    let found = known.into_iter().find(|version| choice == **version);
+    found.ok_or_else(|| {
+        Error::Binaries(format!(
+            "{CHOICE}={} is not one of {}",
+            choice.display(),
+            known.join(", ")
+        ))
+    })
 }
 
 fn sources() -> PathBuf {
@@ -194,13 +252,13 @@ fn lock(cache: &Path) -> Result<File> {
     Ok(file)
 }
 
-fn build(program: Program, to: &Path, place: &str) -> Result<()> {
+fn build(program: Program, of: &str, to: &Path, place: &str) -> Result<()> {
     let name = program.name();
     let partial = to.with_extension("partial");
-    let minor = KUBERNETES.split('.').nth(1).unwrap_or_default();
+    let minor = of.split('.').nth(1).unwrap_or_default();
     let version = "k8s.io/component-base/version";
     let flags = format!(
-        "-s -w -X {version}.gitVersion={KUBERNETES} -X {version}.gitMajor=1 -X {version}.gitMinor={minor}"
+        "-s -w -X {version}.gitVersion={of} -X {version}.gitMajor=1 -X {version}.gitMinor={minor}"
     );
     eprintln!("control plane: {place} building {name} (once; minutes the first time)");
     let started = Instant::now();
@@ -208,7 +266,7 @@ fn build(program: Program, to: &Path, place: &str) -> Result<()> {
         .args(["build", "-trimpath", "-ldflags", &flags, "-o"])
         .arg(&partial)
         .arg(program.package())
-        .current_dir(program.module())
+        .current_dir(program.module(of))
         .env("CGO_ENABLED", "0")
         .stdin(Stdio::null())
         .spawn()
@@ -255,20 +313,45 @@ mod tests {
 
     #[test]
     fn every_program_is_pinned_by_its_module() {
-        for program in Program::ALL {
-            let tools = fs::read_to_string(program.module().join("tools.go")).expect("tools.go");
+        for version in [KUBERNETES, OLDER] {
+            for program in Program::ALL {
+                let module = program.module(version);
+                let tools = fs::read_to_string(module.join("tools.go")).expect("tools.go");
+                assert!(
+                    tools.contains(&format!("_ \"{}\"", program.package())),
+                    "{}",
+                    program.package()
+                );
+            }
+            let module = Program::ApiServer.module(version).join("go.mod");
+            let module = fs::read_to_string(module).expect("go.mod");
             assert!(
-                tools.contains(&format!("_ \"{}\"", program.package())),
-                "{}",
-                program.package()
+                module.contains(&format!("k8s.io/kubernetes {version}")),
+                "{version} is not what go.mod pins"
             );
         }
-        let module = fs::read_to_string(sources().join("go.mod")).expect("go.mod");
-        assert!(
-            module.contains(&format!("k8s.io/kubernetes {KUBERNETES}")),
-            "KUBERNETES is not what go.mod pins"
-        );
     }
+
+    #[test]
+    fn the_older_version_is_looked_for_in_a_folder_of_its_own() {
+        let cache = folder(&Program::ALL);
+        let mut places = Places {
+            assets: Some(cache.path().to_owned()),
+            cache: cache.path().to_owned(),
+            path: Vec::new(),
+            chosen: OLDER,
+        };
+        assert_eq!(places.find(Program::ApiServer), None);
+        assert!(places.find(Program::Etcd).is_some());
+        let kept = places.cached(Program::ApiServer);
+        fs::create_dir_all(kept.parent().expect("a folder")).expect("made");
+        fs::write(&kept, "").expect("written");
+        assert_eq!(places.find(Program::ApiServer), Some(kept));
+        places.chosen = KUBERNETES;
+        let present = cache.path().join("kube-apiserver");
+        assert_eq!(places.find(Program::ApiServer), Some(present));
+    }
+
     fn folder(programs: &[Program]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("a folder");
         for program in programs {
@@ -288,6 +371,7 @@ mod tests {
             assets: Some(assets.path().to_owned()),
             cache: cache.path().to_owned(),
             path: vec![path.path().to_owned()],
+            chosen: KUBERNETES,
         };
         let mut found = BTreeMap::new();
         let missing = places.find_all(&mut found);

@@ -1,7 +1,7 @@
 //! A running control plane.
 
 use crate::certificates::Certificates;
-use crate::components::{Plan, Ports, kubeconfig, url};
+use crate::components::{Plan, Ports, audit_log, kubeconfig, url};
 use crate::process::{Process, Spec};
 use crate::{Binaries, Component, Error, Options, Program, Result, binaries};
 use serde_json::json;
@@ -83,6 +83,12 @@ impl Cluster {
             temporary,
         };
         for component in &components {
+            if *component == Component::Kwok {
+                cluster.apply(include_str!("../../control-plane/port-forwards.yaml"))?;
+            }
+            if *component == Component::ControllerManager && options.one_account {
+                cluster.apply(&all_rights("system:kube-controller-manager"))?;
+            }
             cluster.launch(*component)?;
             // The API server waits for etcd by itself; the others need an API server.
             if matches!(component, Component::ApiServer(_)) {
@@ -91,7 +97,7 @@ impl Cluster {
             }
         }
         if options.kwok {
-            cluster.apply(&nodes())?;
+            cluster.apply(&nodes(cluster.ports.kwok))?;
         }
         Ok(cluster)
     }
@@ -188,6 +194,11 @@ impl Cluster {
     /// Where everything is kept.
     pub fn directory(&self) -> &Path {
         &self.folder
+    }
+
+    /// Who asked the API servers for what, one JSON object a line, where [`Options::audit`] is set.
+    pub fn audit_log(&self) -> PathBuf {
+        audit_log(&self.folder)
     }
 
     /// The log of a component.
@@ -364,8 +375,19 @@ fn kubeconfigs(folder: &Path, certificates: &Certificates, ports: &Ports) -> Res
         .collect()
 }
 
+/// What a user needs that acts for all controllers.
+fn all_rights(user: &str) -> String {
+    let api = "rbac.authorization.k8s.io";
+    json!({
+        "apiVersion": format!("{api}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": "one-account"},
+        "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": api, "kind": "User", "name": user}],
+    })
+    .to_string()
+}
+
 /// Two pools of two nodes with eight GPUs each.
-fn nodes() -> String {
+fn nodes(kubelet: u16) -> String {
     let node = |pool: &str, number: u32| {
         let resources = json!({"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": "8", "ephemeral-storage": "1Ti"});
         json!({
@@ -373,7 +395,9 @@ fn nodes() -> String {
             "metadata": {"name": format!("{pool}-{number}"), "labels": {
                 "kubernetes.io/hostname": format!("{pool}-{number}"), "kai.scheduler/node-pool": pool,
                 "nvidia.com/gpu.product": pool.to_uppercase(), "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}},
-            "status": {"allocatable": resources, "capacity": resources},
+            "status": {"allocatable": resources, "capacity": resources,
+                "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet}}},
         })
     };
     let items: Vec<_> = ["a100", "h100"]

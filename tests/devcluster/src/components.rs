@@ -129,6 +129,10 @@ impl Plan<'_> {
             // Built-in kinds as JSON too, so that tests can read etcd.
             "--storage-media-type=application/json".to_owned(),
         ];
+        if self.options.audit {
+            flags.push(format!("--audit-policy-file={}", file(audit_policy())));
+            flags.push(format!("--audit-log-path={}", file(audit_log(self.folder))));
+        }
         if let Some(interval) = self.options.compaction_interval {
             flags.push(format!(
                 "--etcd-compaction-interval={}ms",
@@ -140,7 +144,9 @@ impl Plan<'_> {
 
     fn controller_manager(&self) -> Vec<String> {
         let mut flags = self.client_of("controller-manager", self.ports.controller_manager);
-        flags.push("--use-service-account-credentials=true".to_owned());
+        if !self.options.one_account {
+            flags.push("--use-service-account-credentials=true".to_owned());
+        }
         flags.push(format!(
             "--service-account-private-key-file={}",
             self.certificates.key("service-accounts").display()
@@ -187,8 +193,19 @@ impl Plan<'_> {
             "--manage-all-nodes=true".to_owned(),
             "--node-lease-duration-seconds=40".to_owned(),
             format!("--server-address=127.0.0.1:{}", self.ports.kwok),
+            "--enable-crds=PortForward".to_owned(),
         ]
     }
+}
+
+/// Who asked for what, and the answer; no bodies.
+fn audit_policy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../control-plane/audit.yaml")
+}
+
+/// The audit log of all API servers.
+pub(crate) fn audit_log(folder: &Path) -> PathBuf {
+    folder.join("audit.log")
 }
 
 /// The kubeconfig file of a user for one API server.

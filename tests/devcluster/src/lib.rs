@@ -37,7 +37,11 @@ pub struct Options {
     pub controller_manager: bool,
     /// Whether there is a kube-scheduler.
     pub scheduler: bool,
-    /// Whether there are nodes, played by kwok.
+    /// Whether all controllers act under the account of the controller-manager, instead of one each.
+    pub one_account: bool,
+    /// Whether the API servers log who asked for what: [`Cluster::audit_log`].
+    pub audit: bool,
+    /// Whether there are nodes, played by kwok. An object of the kind PortForward says where ports of a pod lead to.
     pub kwok: bool,
     /// Whether etcd waits for the disk.
     pub fsync: bool,
@@ -62,6 +66,8 @@ impl Options {
             quota_backend_bytes: None,
             controller_manager: false,
             scheduler: false,
+            one_account: false,
+            audit: false,
             kwok: false,
             fsync: false,
             go_max_procs: Some(1),

@@ -4,7 +4,7 @@
 use super::checkpoint::CHECKPOINT;
 use super::history::History;
 use super::stage::{AFTER_A_HOLD, until};
-use crate::support::{Revisor, World, command, get, patch, read, send};
+use crate::support::{Revisor, World, command, patch, read, send};
 use devcluster::Options;
 use http::Method;
 use serde_json::{Value, json};
@@ -23,13 +23,10 @@ async fn an_older_definition_of_revisions_is_named_before_anything_is_written() 
     let history = History::begin(&own, "older").await;
     history.create("w0").await;
     let revisor = Revisor::launch(own.cluster.kubeconfig(), &[]);
-    let is_named = async || {
-        let answer = get(revisor.admin, "/readyz");
-        answer.is_some_and(|(code, text)| code == 503 && text.contains("spec.previous"))
-    };
-    until(Duration::from_secs(40), "the field is named", is_named).await;
+    let is_over = async || !revisor.is_alive();
+    until(Duration::from_secs(40), "the start is refused", is_over).await;
+    assert!(revisor.log().contains("spec.previous"), "{}", revisor.log());
     let last = history.edit("w0", 0..5).await;
-    sleep(Duration::from_secs(3)).await;
     assert!(history.revisions().await.is_empty());
     let checkpoint = send(
         &history.client,
@@ -41,8 +38,8 @@ async fn an_older_definition_of_revisions_is_named_before_anything_is_written() 
     .await;
     assert_eq!(checkpoint.0, 404, "{}", checkpoint.1);
     own.define(&String::from_utf8(command(&["crds"]).stdout).expect("text"));
+    let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
     history.assert_complete(&last, AFTER_A_HOLD).await;
-    assert!(revisor.is_alive(), "{}", revisor.log());
     let generation = |revision: &Value| revision["spec"]["generation"].as_i64();
     let revisions = history.revisions().await;
     for pair in revisions.windows(2) {

@@ -69,22 +69,31 @@ impl Binary {
         } else {
             &["--log-format", "text"]
         };
-        let mut supervisor = Command::new("sh")
+        let mut program = vec![self.0.display().to_string(), "run".to_owned()];
+        program.extend(format.iter().map(|flag| (*flag).to_owned()));
+        program.extend(["--kubeconfig".to_owned(), kubeconfig.display().to_string()]);
+        program.extend(["--admin-listen", admin, "--listen"].map(str::to_owned));
+        program.push(format!("127.0.0.1:{rest}"));
+        program.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let mut shell = Command::new("sh");
+        // As deployed. What is not needed any more is given back at once, so memory can be measured.
+        shell.envs([("MIMALLOC_PURGE_DELAY", "0"), ("MIMALLOC_ALLOW_THP", "0")]);
+        Revisor::supervised(shell, &program, log, number, rest)
+    }
+}
+
+impl Revisor {
+    /// Has `shell` start `program` and look after it; the ports are those that it was told.
+    pub fn supervised(
+        mut shell: Command,
+        program: &[String],
+        log: tempfile::NamedTempFile,
+        admin: u16,
+        rest: u16,
+    ) -> Self {
+        let mut supervisor = shell
             .args(["-c", SUPERVISOR, "supervisor"])
-            .arg(&self.0)
-            .arg("run")
-            .args(format)
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            .args([
-                "--admin-listen",
-                admin,
-                "--listen",
-                &format!("127.0.0.1:{rest}"),
-            ])
-            // As deployed. What is not needed any more is given back at once, so memory can be measured.
-            .envs([("MIMALLOC_PURGE_DELAY", "0"), ("MIMALLOC_ALLOW_THP", "0")])
-            .args(flags)
+            .args(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log.reopen().expect("a log"))
@@ -94,17 +103,15 @@ impl Binary {
         let stdout = supervisor.stdout.as_mut().expect("a pipe");
         std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line)
             .expect("a process id");
-        Revisor {
+        Self {
             supervisor,
             pid: line.trim().parse().expect("a number"),
-            admin: number,
+            admin,
             rest,
             log,
         }
     }
-}
 
-impl Revisor {
     /// Starts it and waits until it is ready.
     pub fn start(kubeconfig: &Path, flags: &[&str]) -> Self {
         Binary::present().start(kubeconfig, flags)

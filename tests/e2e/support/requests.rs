@@ -14,6 +14,17 @@ pub async fn client(kubeconfig: &Path) -> Client {
     Client::try_from(config).expect("a client")
 }
 
+/// The same, acting as `user`, with all that this user's groups bring.
+#[allow(dead_code)] // The benchmarks do not use it.
+pub async fn client_as(kubeconfig: &Path, user: &str) -> Client {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .expect("a config");
+    config.auth_info.impersonate = Some(user.to_owned());
+    Client::try_from(config).expect("a client")
+}
+
 /// Sends one request; the status and the body.
 pub async fn send(
     client: &Client,
