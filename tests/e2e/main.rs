@@ -26,3 +26,4 @@ mod settled;
 mod storms;
 mod support;
 mod traffic;
+mod way_back;

@@ -15,6 +15,7 @@ mod kinds;
 mod log_secrets;
 mod make;
 mod past;
+mod plugin_rollback;
 mod plugin_secrets;
 mod redaction;
 mod run;

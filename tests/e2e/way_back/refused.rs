@@ -1,0 +1,418 @@
+//! Rollbacks that are refused, or that need a word of warning first; and workloads that are gone.
+
+use super::stage::{Stage, stage};
+use crate::support::{DEPLOYMENT, INFERENCE_SERVICE, Kind, STATEFUL_SET, patch, post, read, send};
+use http::Method;
+use serde_json::{Value, json};
+
+async fn deployment(stage: &Stage, namespace: &str, metadata: &Value) -> String {
+    let client = stage.client().await;
+    let mut object = DEPLOYMENT.example();
+    object["spec"]["replicas"] = json!(0);
+    json_patch::merge(&mut object["metadata"], metadata);
+    post(&client, &DEPLOYMENT.path(namespace), &object).await;
+    let path = format!("{}/llama-8b", DEPLOYMENT.path(namespace));
+    patch(&client, &path, &image("vllm:bad")).await;
+    stage.recorded(DEPLOYMENT, &path).await;
+    path
+}
+
+fn image(image: &str) -> Value {
+    json!({"spec": {"template": {"spec": {"containers": [
+        {"name": "vllm", "image": image, "resources": {"limits": {"nvidia.com/gpu": "1"}}}]}}}})
+}
+
+fn image_of(object: &Value) -> &str {
+    object["spec"]["template"]["spec"]["containers"][0]["image"]
+        .as_str()
+        .expect("an image")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_delivery_tool_owns_is_refused_with_a_patch_that_kubectl_and_git_take() {
+    let stage = stage();
+    let namespace = stage.world.namespace("gitops").await;
+    let id = format!("search:apps/Deployment:{namespace}/llama-8b");
+    let path = deployment(
+        stage,
+        &namespace,
+        &json!({"annotations": {"argocd.argoproj.io/tracking-id": id}}),
+    )
+    .await;
+    let before = read(&stage.client().await, &path).await;
+    let rollback = ["rollback", "deploy/llama-8b", "1", "--yes"];
+    let ran = stage.plugin(&namespace, &rollback);
+    ran.failed(
+        1,
+        "Argo CD (search) owns deployment/llama-8b and undoes a rollback within seconds",
+    );
+    assert!(ran.out.contains("[redacted"), "secrets are hidden: {ran:?}");
+    assert_eq!(
+        read(&stage.client().await, &path).await["metadata"]["generation"],
+        before["metadata"]["generation"]
+    );
+
+    let shown = stage.plugin(&namespace, &[&rollback[..], &["--show-secrets"]].concat());
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("patch.yaml");
+    std::fs::write(&file, &shown.out).expect("written");
+    let file = file.display().to_string();
+    let patch = [
+        "patch",
+        "deployment/llama-8b",
+        "--type=merge",
+        "--patch-file",
+        &file,
+    ];
+    stage.kubectl(&namespace, &patch, &Value::Null).ok();
+    assert_eq!(
+        image_of(&read(&stage.client().await, &path).await),
+        "vllm/vllm-openai:v0.11.0"
+    );
+    let done = stage
+        .plugin(
+            &namespace,
+            &["rollback", "deploy/llama-8b", "1", "--yes", "--force"],
+        )
+        .ok();
+    assert!(
+        done.contains("nothing to do"),
+        "the patch made the whole old state: {done}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_diff_of_the_repository_is_one_that_git_applies() {
+    let stage = stage();
+    let namespace = stage.world.namespace("repository").await;
+    deployment(stage, &namespace, &json!({})).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: llama-8b\nspec:\n  template:\n    spec:\n      containers:\n      - name: vllm\n        image: vllm:bad\n";
+    let file = folder.path().join("llama.yaml");
+    std::fs::write(&file, manifest).expect("written");
+    let mut plugin = stage.plugin_command(
+        &namespace,
+        &[
+            "rollback",
+            "deploy/llama-8b",
+            "1",
+            "--repo-file",
+            "llama.yaml",
+            "--show-secrets",
+        ],
+    );
+    let out = plugin
+        .current_dir(folder.path())
+        .output()
+        .expect("the plugin");
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    std::fs::write(folder.path().join("p.diff"), &out.stdout).expect("written");
+    let git = |arguments: &[&str]| {
+        let out = std::process::Command::new("git")
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()
+            .expect("git");
+        assert!(
+            out.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+    };
+    git(&["init", "-q"]);
+    git(&["apply", "p.diff"]);
+    let after = std::fs::read_to_string(&file).expect("text");
+    assert!(
+        after.contains("image: vllm/vllm-openai:v0.11.0") && !after.contains("bad"),
+        "{after}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn marks_that_look_alike_are_not_refused_and_controllers_are() {
+    let stage = stage();
+    let namespace = stage.world.namespace("look-alike").await;
+    let metadata = json!({"labels": {"app.kubernetes.io/instance": "search", "app.kubernetes.io/managed-by": "Helm"},
+        "annotations": {"argocd.argoproj.io/tracking-id": "search:apps/Deployment:other/llama-8b"}});
+    let path = deployment(stage, &namespace, &metadata).await;
+    stage
+        .plugin(&namespace, &["rollback", "deploy/llama-8b", "1", "--yes"])
+        .ok();
+    let live = read(&stage.client().await, &path).await;
+    assert_eq!(image_of(&live), "vllm/vllm-openai:v0.11.0");
+    let owner = json!([{"apiVersion": "example.com/v1", "kind": "Fleet", "name": "f", "uid": live["metadata"]["uid"], "controller": true}]);
+    patch(
+        &stage.client().await,
+        &path,
+        &json!({"metadata": {"ownerReferences": owner}}),
+    )
+    .await;
+    let ran = stage.plugin(
+        &namespace,
+        &["rollback", "deploy/llama-8b", "2", "--yes", "--force"],
+    );
+    ran.failed(1, "is made by Fleet/f, which would write it again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_anybody_to_ask_nothing_is_written_and_a_dry_run_writes_nothing() {
+    let stage = stage();
+    let namespace = stage.world.namespace("asked").await;
+    let path = deployment(stage, &namespace, &json!({})).await;
+    let version = || async {
+        read(&stage.client().await, &path).await["metadata"]["resourceVersion"].clone()
+    };
+    let before = version().await;
+    stage
+        .plugin(&namespace, &["rollback", "deploy/llama-8b", "1"])
+        .failed(1, "nobody to ask: --yes");
+    for mode in ["--dry-run", "--dry-run=server", "--dry-run=client"] {
+        let ran = stage.plugin(&namespace, &["rollback", "deploy/llama-8b", "1", mode]);
+        assert!(
+            ran.out.contains("+        image: vllm/vllm-openai:v0.11.0"),
+            "{ran:?}"
+        );
+        assert!(
+            !ran.out.contains("hf_0123456789"),
+            "secrets are hidden: {ran:?}"
+        );
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    stage
+        .plugin(&namespace, &["rollback", "deploy/llama-8b"])
+        .failed(1, "which revision?");
+    assert_eq!(version().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_that_was_deleted_is_restored() {
+    let stage = stage();
+    let namespace = stage.world.namespace("restore").await;
+    let path = deployment(stage, &namespace, &json!({"annotations": {"note": "kept"}})).await;
+    let client = stage.client().await;
+    send(&client, Method::DELETE, &path, "application/json", "").await;
+    let deleted = || {
+        stage
+            .plugin(&namespace, &["list", "--deleted", "-o", "json"])
+            .out
+            .contains("\"deletedAt\": \"")
+    };
+    assert!(crate::support::eventually(
+        std::time::Duration::from_secs(30),
+        deleted
+    ));
+    let ran = stage.plugin(&namespace, &["rollback", "deploy/llama-8b", "1", "--yes"]);
+    assert!(
+        ran.out
+            .contains("deployment/llama-8b restored from revision 1"),
+        "{ran:?}"
+    );
+    assert!(
+        ran.err
+            .contains("last-applied-configuration are not recorded"),
+        "{ran:?}"
+    );
+    let live = read(&client, &path).await;
+    assert_eq!(
+        (image_of(&live), &live["metadata"]["annotations"]["note"]),
+        ("vllm/vllm-openai:v0.11.0", &json!("kept"))
+    );
+
+    stage.recorded(DEPLOYMENT, &path).await;
+    let history = stage
+        .plugin(&namespace, &["history", "deploy/llama-8b"])
+        .ok();
+    assert!(
+        history.contains("recreated: above is an earlier workload of this name, deleted"),
+        "{history}"
+    );
+    send(&client, Method::DELETE, &path, "application/json", "").await;
+    let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": live["metadata"]["uid"]}]);
+    let pod = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": ["example.com/held"], "ownerReferences": owner}});
+    post(
+        &client,
+        &format!("/api/v1/namespaces/{namespace}/configmaps"),
+        &pod,
+    )
+    .await;
+    send(
+        &client,
+        Method::DELETE,
+        &format!("/api/v1/namespaces/{namespace}"),
+        "application/json",
+        "",
+    )
+    .await;
+    stage
+        .until(&format!("/api/v1/namespaces/{namespace}"), |it| {
+            it["status"]["phase"] == "Terminating"
+        })
+        .await;
+    let ran = stage.plugin(&namespace, &["rollback", "deploy/llama-8b", "1", "--yes"]);
+    assert!(
+        ran.code == 1
+            && (ran.err.contains("is being deleted") || ran.err.contains("no revisions of")),
+        "{ran:?}"
+    );
+    patch(
+        &client,
+        &format!("/api/v1/namespaces/{namespace}/configmaps/held"),
+        &json!({"metadata": {"finalizers": null}}),
+    )
+    .await;
+}
+
+/// A StatefulSet that was made anew with another immutable field: the old state cannot be had by a write.
+#[tokio::test(flavor = "multi_thread")]
+async fn immutable_fields_are_named_before_anything_is_written() {
+    let stage = stage();
+    let namespace = stage.world.namespace("immutable").await;
+    let client = stage.client().await;
+    let path = format!("{}/embedder", STATEFUL_SET.path(&namespace));
+    let mut object = STATEFUL_SET.example();
+    object["spec"]["replicas"] = json!(0);
+    let first = post(&client, &STATEFUL_SET.path(&namespace), &object).await;
+    stage.revisor.wait_recorded(STATEFUL_SET, first.version());
+    send(&client, Method::DELETE, &path, "application/json", "").await;
+    object["spec"]["serviceName"] = json!("other");
+    let second = post(&client, &STATEFUL_SET.path(&namespace), &object).await;
+    stage.revisor.wait_recorded(STATEFUL_SET, second.version());
+    let ran = stage.plugin(
+        &namespace,
+        &[
+            "rollback",
+            "sts/embedder",
+            "1",
+            "--uid",
+            &first.uid,
+            "--yes",
+        ],
+    );
+    ran.failed(1, "cannot be changed; it takes a deletion");
+    assert!(ran.err.len() < 900, "no dump of an object: {}", ran.err);
+    assert_eq!(read(&client, &path).await["spec"]["serviceName"], "other");
+}
+
+/// A definition that lost a field, has a new default and a tighter rule.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_changed_definition_makes_of_the_old_state_is_said_first() {
+    let stage = stage();
+    let own = Kind {
+        kind: "DynamoGraphDeployment",
+        api: "apis/nvidia.com/v1beta1",
+        plural: "dynamographdeployments",
+        registry: "",
+    };
+    let namespace = stage.world.namespace("definition").await;
+    let client = stage.client().await;
+    let path = format!("{}/w", own.path(&namespace));
+    let object = json!({"apiVersion": "nvidia.com/v1beta1", "kind": own.kind, "metadata": {"name": "w"}, "spec": {"old": 1, "size": 3, "x": 1}});
+    post(&client, &own.path(&namespace), &object).await;
+    patch(
+        &client,
+        &path,
+        &json!({"spec": {"old": null, "size": 2, "x": 2}}),
+    )
+    .await;
+    stage.recorded(own, &path).await;
+    let definition =
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/dynamographdeployments.nvidia.com";
+    let schema = |size: Value| {
+        json!([{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec", "value":
+        {"type": "object", "properties": {"size": size, "x": {"type": "integer"}, "filled": {"type": "string", "default": "in"}}}}])
+    };
+    let whole = read(&client, definition).await["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        ["properties"]["spec"]
+        .clone();
+    let change = async |patch: &Value| {
+        let (code, body) = send(
+            &client,
+            Method::PATCH,
+            definition,
+            "application/json-patch+json",
+            &patch.to_string(),
+        )
+        .await;
+        assert_eq!(code, 200, "{body}");
+    };
+    change(&schema(json!({"type": "integer"}))).await;
+    stage.until(&path, |it| it["spec"]["filled"] == "in").await;
+    let ran = stage.plugin(
+        &namespace,
+        &["rollback", "dynamographdeployment/w", "1", "--dry-run"],
+    );
+    for words in [
+        "drops fields that the definition does not have any more: spec.old",
+        "fills in: spec.filled",
+        "unknown field \"spec.old\"",
+    ] {
+        assert!(ran.code == 0 && ran.err.contains(words), "{words}: {ran:?}");
+    }
+    change(&schema(json!({"type": "integer", "maximum": 2}))).await;
+    let mut ran = stage.plugin(
+        &namespace,
+        &["rollback", "dynamographdeployment/w", "1", "--yes"],
+    );
+    for _ in 0..20 {
+        if ran.code != 0 {
+            break;
+        }
+        // The API server takes a moment to serve a changed definition.
+        patch(&client, &path, &json!({"spec": {"size": 2, "x": 2}})).await;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        ran = stage.plugin(
+            &namespace,
+            &["rollback", "dynamographdeployment/w", "1", "--yes"],
+        );
+    }
+    ran.failed(1, "\n  spec.size: ");
+    let back = json!([{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec", "value": whole}]);
+    change(&back).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_references_canaries_and_restarts_are_told_before() {
+    let stage = stage();
+    let namespace = stage.world.namespace("told").await;
+    let client = stage.client().await;
+    let mut service = INFERENCE_SERVICE.example();
+    service["spec"]["predictor"]["canaryTrafficPercent"] = json!(20);
+    service["spec"]["predictor"]["serviceAccountName"] = json!("gone");
+    post(&client, &INFERENCE_SERVICE.path(&namespace), &service).await;
+    let path = format!("{}/llama-70b", INFERENCE_SERVICE.path(&namespace));
+    patch(
+        &client,
+        &path,
+        &json!({"spec": {"predictor": {"canaryTrafficPercent": null, "serviceAccountName": null}}}),
+    )
+    .await;
+    stage.recorded(INFERENCE_SERVICE, &path).await;
+    let ran = stage.plugin(
+        &namespace,
+        &["rollback", "isvc/llama-70b", "1", "--dry-run"],
+    );
+    for words in [
+        "ServiceAccount gone is missing",
+        "canaryTrafficPercent is 20 in the revision",
+    ] {
+        assert!(ran.err.contains(words), "{words}: {ran:?}");
+    }
+    let deployment_path = deployment(stage, &namespace, &json!({})).await;
+    stage
+        .kubectl(
+            &namespace,
+            &["rollout", "restart", "deployment/llama-8b"],
+            &Value::Null,
+        )
+        .ok();
+    stage.recorded(DEPLOYMENT, &deployment_path).await;
+    let ran = stage.plugin(
+        &namespace,
+        &["rollback", "deploy/llama-8b", "2", "--dry-run"],
+    );
+    assert!(ran.err.contains("this only undoes a restart"), "{ran:?}");
+}
