@@ -79,7 +79,7 @@ async fn answer(State(server): State<Server>, request: Request<Body>) -> Respons
         "/apis" => (
             200,
             json!({"items": [{"metadata": {"name": "apps"}, "versions": [{"version": "v1", "resources": [
-            {"resource": "deployments", "responseKind": {"group": "apps", "version": "v1", "kind": "Deployment"}, "singularResource": "deployment", "verbs": ["get"]}]}]}]}),
+            {"resource": "deployments", "responseKind": {"group": "apps", "version": "v1", "kind": "Deployment"}, "singularResource": "deployment", "shortNames": ["deploy"], "verbs": ["get"]}]}]}]}),
         ),
         "/apis/revisor.dev/v1alpha1/namespaces/ml/revisions" => (
             200,

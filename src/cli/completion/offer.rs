@@ -46,14 +46,14 @@ pub(super) async fn offer(words: &[String]) -> Option<Vec<Word>> {
     )
 }
 
-/// The connection flags that were typed; the flags that cannot be understood yet are as good as none.
+/// The connection flags that were typed. A last flag may miss its value, which is the one that is typed now.
 fn connection_of(before: &[String]) -> ConnectionArgs {
-    let words = ["kubectl-revisor".to_owned()]
-        .into_iter()
-        .chain(before.iter().cloned());
-    PluginArgs::try_parse_from(words)
-        .map(|args| args.connection)
-        .unwrap_or_default()
+    let shorter = &before[..before.len().saturating_sub(1)];
+    let parsed = [before, shorter].into_iter().find_map(|words| {
+        let words = std::iter::once("kubectl-revisor").chain(words.iter().map(String::as_str));
+        PluginArgs::try_parse_from(words).ok()
+    });
+    parsed.map(|args| args.connection).unwrap_or_default()
 }
 
 /// The flag that a word is, when its value comes next.

@@ -19,13 +19,8 @@ impl Rollback<'_> {
     /// Writes the old content over the live object.
     pub(super) async fn write(&self, live: Value, streams: &mut Streams) -> anyhow::Result<u8> {
         let plan = self.plan(&live);
-        let target = self.found.target();
         if plan.is_done() {
-            streams.print(&format!(
-                "{target} is at revision {} already: nothing to do\n",
-                self.generation()
-            ))?;
-            return Ok(0);
+            return self.nothing_to_do("is at", streams);
         }
         if let Some(file) = &self.args.repo_file {
             let path = file.display().to_string();
@@ -33,18 +28,16 @@ impl Rollback<'_> {
             streams.print(&self.applicable(repo::file_patch(&path, &text, &plan)?))?;
             return Ok(0);
         }
-        let shown = self.preview(&plan, &live, streams).await?;
-        if shown == Shown::Equal {
-            streams.print(&format!(
-                "{target} holds the same as revision {} already: nothing to do\n",
-                self.generation()
-            ))?;
-            return Ok(0);
+        let tried = self.tried(live, plan).await?;
+        if content(&tried.after) == content(&tried.live) {
+            return self.nothing_to_do("holds the same as", streams);
         }
+        self.preview(&tried, streams).await?;
         if self.args.dry_run != DryRun::None {
             streams.note("Nothing was changed (dry run).")?;
             return Ok(0);
         }
+        let target = self.found.target();
         let namespace = &self.place.namespace;
         let question = format!(
             "Roll back {target} in {namespace} to revision {}?",
@@ -53,16 +46,16 @@ impl Rollback<'_> {
         if !self.confirm(&question, streams)? {
             return Ok(1);
         }
-        let (before, answer) = self.patched(live, plan).await?;
+        let (before, answer) = self.patched(tried.live, tried.plan).await?;
         for warning in &answer.warnings {
             streams.warn(&self.hidden(warning))?;
         }
         let generation = answer.body["metadata"]["generation"]
             .as_i64()
             .unwrap_or_default();
+        let revision = self.generation();
         streams.print(&format!(
-            "{target} rolled back to revision {} (generation {generation})\n",
-            self.generation()
+            "{target} rolled back to revision {revision} (generation {generation})\n"
         ))?;
         if let Some(problem) = self.handed_back(&before, answer.body).await? {
             streams.warn(&problem)?;
@@ -74,49 +67,78 @@ impl Rollback<'_> {
         }
     }
 
-    /// Shows what will change, after a dry run where that is possible.
-    async fn preview(
-        &self,
-        plan: &Plan,
-        live: &Value,
-        streams: &mut Streams,
-    ) -> anyhow::Result<Shown> {
-        let mut notes = told::of_plan(plan, live);
-        notes.extend(refs::missing(&self.scene.session, &self.place.namespace, &self.old).await?);
-        let after = if self.args.dry_run == DryRun::Client || self.args.skip_dry_run {
-            plan.desired.clone()
-        } else {
-            let answer = self.send(plan, true).await?;
-            if !answer.is_success() {
+    fn nothing_to_do(&self, how: &str, streams: &mut Streams) -> anyhow::Result<u8> {
+        let target = self.found.target();
+        streams.print(&format!(
+            "{target} {how} revision {} already: nothing to do\n",
+            self.generation()
+        ))?;
+        Ok(0)
+    }
+
+    /// Carries the plan out as a dry run, where that is possible. When the object moved meanwhile, it is looked at again:
+    /// nothing was shown so far.
+    async fn tried(&self, live: Value, plan: Plan) -> anyhow::Result<Tried> {
+        if self.args.dry_run == DryRun::Client || self.args.skip_dry_run {
+            let after = plan.desired.clone();
+            return Ok(Tried {
+                live,
+                plan,
+                after,
+                warnings: Vec::new(),
+            });
+        }
+        let mut live = live;
+        let mut plan = plan;
+        for _ in 0..TRIES {
+            let answer = self.send(&plan, true).await?;
+            if answer.is_success() {
+                let Answer { body, warnings, .. } = answer;
+                return Ok(Tried {
+                    live,
+                    plan,
+                    after: body,
+                    warnings,
+                });
+            }
+            if !is_moved(&answer) {
                 return Err(self.refused(&answer, "is refused"));
             }
-            notes.extend(
-                answer
-                    .warnings
-                    .iter()
-                    .map(|it| format!("the API server says: {it}")),
-            );
-            notes.extend(told::of_answer(&plan.desired, &answer.body));
-            answer.body
-        };
+            live = self.read_again().await?;
+            plan = self.plan(&live);
+        }
+        Err(self.edited(&live))
+    }
+
+    /// Shows what will change.
+    async fn preview(&self, tried: &Tried, streams: &mut Streams) -> anyhow::Result<()> {
+        let Tried {
+            live,
+            plan,
+            after,
+            warnings,
+        } = tried;
+        let mut notes = told::of_plan(plan, live);
+        notes.extend(refs::missing(&self.scene.session, &self.place.namespace, &self.old).await?);
+        notes.extend(
+            warnings
+                .iter()
+                .map(|it| format!("the API server says: {}", self.hidden(it))),
+        );
+        notes.extend(told::of_answer(&plan.desired, after));
         for note in &notes {
             streams.warn(note)?;
         }
-        if content(&after) == content(live) {
-            return Ok(Shown::Equal);
-        }
-        let manifest = |object: Value| Manifest::live(object, &self.revision);
+        let [before, after] = [live, after].map(|it| Manifest::live(it.clone(), &self.revision));
         let titles = [
             "now",
             &format!("after the rollback to revision {}", self.generation()),
         ];
-        let names = self.scene.settings.names.as_ref();
-        let text = difference(manifest(live.clone()), manifest(after), titles, names)?;
+        let text = difference(before, after, titles, self.scene.settings.names.as_ref())?;
         if text.is_empty() {
             streams.note("The content differs in words and order only, not in what it means.")?;
         }
-        streams.print(&streams.painted(&text))?;
-        Ok(Shown::Different)
+        Ok(streams.print(&streams.painted(&text))?)
     }
 
     async fn send(&self, plan: &Plan, is_dry: bool) -> anyhow::Result<Answer> {
@@ -163,19 +185,29 @@ impl Rollback<'_> {
             if answer.is_success() {
                 return Ok((live, answer));
             }
-            let is_moved = answer.code == 409 || (answer.code == 422 && answer.causes().is_empty());
-            if !is_moved {
+            if !is_moved(&answer) {
                 return Err(self.refused(&answer, "was refused"));
             }
-            let now = self.place.read(&self.scene.session).await?;
-            let now =
-                now.with_context(|| format!("{} was deleted meanwhile", self.found.target()))?;
+            let now = self.read_again().await?;
             self.is_same(&live, &now, &approved)?;
             plan = self.plan(&now);
             live = now;
         }
         bail!(
             "{} moves faster than it can be written; nothing was changed",
+            self.found.target()
+        )
+    }
+
+    async fn read_again(&self) -> anyhow::Result<Value> {
+        let now = self.place.read(&self.scene.session).await?;
+        now.with_context(|| format!("{} was deleted meanwhile", self.found.target()))
+    }
+
+    fn edited(&self, now: &Value) -> anyhow::Error {
+        let by = last_writer(now).unwrap_or_else(|| "somebody".to_owned());
+        anyhow::anyhow!(
+            "{} was edited meanwhile by {by}; nothing was changed. See it with `kubectl revisor diff --live`, and try again",
             self.found.target()
         )
     }
@@ -191,10 +223,7 @@ impl Rollback<'_> {
             bail!("{target} was deleted and made anew meanwhile; nothing was changed");
         }
         if content(now) != *approved {
-            let by = last_writer(now).unwrap_or_else(|| "somebody".to_owned());
-            bail!(
-                "{target} was edited meanwhile by {by}; nothing was changed. See it with `kubectl revisor diff --live`, and try again"
-            );
+            return Err(self.edited(now));
         }
         Ok(())
     }
@@ -250,10 +279,18 @@ fn not_handed_back(manager: &str) -> String {
     )
 }
 
-/// The result of a preview.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shown {
-    Different,
-    /// The API server would store what it has.
-    Equal,
+/// A plan that was tried.
+struct Tried {
+    /// The workload as it is now.
+    live: Value,
+    plan: Plan,
+    /// The workload as the API server would store it.
+    after: Value,
+    /// The API server's warnings.
+    warnings: Vec<String>,
+}
+
+/// Whether an answer says that a test of the patch failed: it names no field.
+fn is_moved(answer: &Answer) -> bool {
+    answer.code == 409 || (answer.code == 422 && answer.causes().is_empty())
 }

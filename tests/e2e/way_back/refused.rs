@@ -164,7 +164,8 @@ async fn without_anybody_to_ask_nothing_is_written_and_a_dry_run_writes_nothing(
     let namespace = stage.world.namespace("asked").await;
     let path = deployment(stage, &namespace, &json!({})).await;
     let version = || async {
-        read(&stage.client().await, &path).await["metadata"]["resourceVersion"].clone()
+        let live = read(&stage.client().await, &path).await;
+        (live["metadata"]["generation"].clone(), live["spec"].clone())
     };
     let before = version().await;
     stage

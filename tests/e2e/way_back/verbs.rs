@@ -159,7 +159,7 @@ async fn differences_are_shown_without_noise_and_with_the_codes_of_diff() {
         read(&stage.client().await, &path).await["spec"]["predictor"]["maxReplicas"],
         4
     );
-    let now = diff(&["--live"]);
+    let now = diff(&["3", "--live"]);
     assert!(
         now.code == 1 && now.out.contains("+++ live (generation 4)"),
         "{now:?}"
