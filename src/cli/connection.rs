@@ -389,9 +389,9 @@ users:
             .expect("a configuration")
     }
 
-    /// A flag that is given.
+    /// A flag that is given; none for an empty text.
     fn some(text: &str) -> Option<String> {
-        Some(text).map(str::to_owned)
+        (!text.is_empty()).then(|| text.to_owned())
     }
 
     #[tokio::test]

@@ -102,13 +102,16 @@ impl fmt::Display for Moment {
 /// A duration in whole seconds, as [`duration`] reads it.
 pub fn written(duration: Duration) -> String {
     let mut seconds = duration.as_secs();
+    if seconds == 0 {
+        return "0s".to_owned();
+    }
     let mut text = String::new();
-    for (unit, length) in [('d', 86_400), ('h', 3600), ('m', 60), ('s', 1)] {
-        let number = seconds / length;
-        seconds %= length;
-        if number > 0 || (unit == 's' && text.is_empty()) {
-            text.push_str(&format!("{number}{unit}"));
+    for (unit, length) in [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)] {
+        if seconds >= length {
+            text.push_str(&(seconds / length).to_string());
+            text.push_str(unit);
         }
+        seconds %= length;
     }
     text
 }

@@ -203,27 +203,31 @@ async fn replicas_of_an_autoscaler_stay_with_their_owner_and_zero_stays_zero() {
     );
     assert_eq!(owner_of_replicas(&after), ["kube-controller-manager"]);
 
+    assert_zero_stays_zero(stage, &namespace, &path).await;
+}
+
+async fn assert_zero_stays_zero(stage: &Stage, namespace: &str, path: &str) {
     stage
         .kubectl(
-            &namespace,
+            namespace,
             &["scale", "deployment/w", "--replicas=0"],
             &Value::Null,
         )
         .ok();
-    stage.recorded(DEPLOYMENT, &path).await;
+    stage.recorded(DEPLOYMENT, path).await;
     // Notes of the controller move the generation, too.
-    let history = stage.plugin(&namespace, &["history", "deploy/w"]).ok();
+    let history = stage.plugin(namespace, &["history", "deploy/w"]).ok();
     let second = history
         .lines()
         .nth(2)
         .and_then(|line| line.split([' ', '*']).next());
     let second = second.expect("a number");
     stage
-        .plugin(&namespace, &["rollback", "deploy/w", second, "--yes"])
+        .plugin(namespace, &["rollback", "deploy/w", second, "--yes"])
         .ok();
-    assert_eq!(stage.spec(&path).await["replicas"], 0);
+    assert_eq!(stage.spec(path).await["replicas"], 0);
     let own = stage.plugin(
-        &namespace,
+        namespace,
         &[
             "rollback",
             "deploy/w",
@@ -238,7 +242,7 @@ async fn replicas_of_an_autoscaler_stay_with_their_owner_and_zero_stays_zero() {
         "{own:?}"
     );
     assert_eq!(
-        stage.spec(&path).await["replicas"],
+        stage.spec(path).await["replicas"],
         0,
         "a dry run changes nothing"
     );

@@ -232,39 +232,24 @@ async fn a_workload_that_was_deleted_is_restored() {
         "{history}"
     );
     send(&client, Method::DELETE, &path, "application/json", "").await;
-    let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": live["metadata"]["uid"]}]);
-    let pod = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": ["example.com/held"], "ownerReferences": owner}});
-    post(
-        &client,
-        &format!("/api/v1/namespaces/{namespace}/configmaps"),
-        &pod,
-    )
-    .await;
-    send(
-        &client,
-        Method::DELETE,
-        &format!("/api/v1/namespaces/{namespace}"),
-        "application/json",
-        "",
-    )
-    .await;
+    assert_refused_in_a_namespace_that_goes(stage, &namespace).await;
+}
+
+/// A finalizer keeps the namespace from being gone at once.
+async fn assert_refused_in_a_namespace_that_goes(stage: &Stage, namespace: &str) {
+    let client = stage.client().await;
+    let held = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": ["example.com/held"]}});
+    let path = format!("/api/v1/namespaces/{namespace}");
+    post(&client, &format!("{path}/configmaps"), &held).await;
+    send(&client, Method::DELETE, &path, "application/json", "").await;
     stage
-        .until(&format!("/api/v1/namespaces/{namespace}"), |it| {
-            it["status"]["phase"] == "Terminating"
-        })
+        .until(&path, |it| it["status"]["phase"] == "Terminating")
         .await;
-    let ran = stage.plugin(&namespace, &["rollback", "deploy/llama-8b", "1", "--yes"]);
-    assert!(
-        ran.code == 1
-            && (ran.err.contains("is being deleted") || ran.err.contains("no revisions of")),
-        "{ran:?}"
-    );
-    patch(
-        &client,
-        &format!("/api/v1/namespaces/{namespace}/configmaps/held"),
-        &json!({"metadata": {"finalizers": null}}),
-    )
-    .await;
+    let ran = stage.plugin(namespace, &["rollback", "deploy/llama-8b", "1", "--yes"]);
+    let why = ran.err.contains("is being deleted") || ran.err.contains("no revisions of");
+    assert!(ran.code == 1 && why, "{ran:?}");
+    let released = json!({"metadata": {"finalizers": null}});
+    patch(&client, &format!("{path}/configmaps/held"), &released).await;
 }
 
 /// A StatefulSet that was made anew with another immutable field: the old state cannot be had by a write.
@@ -298,6 +283,24 @@ async fn immutable_fields_are_named_before_anything_is_written() {
     assert_eq!(read(&client, &path).await["spec"]["serviceName"], "other");
 }
 
+const DEFINITION: &str =
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/dynamographdeployments.nvidia.com";
+const SPEC: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+
+/// Changes the schema of the spec.
+async fn define(client: &kube::Client, schema: &Value) {
+    let patch = json!([{"op": "replace", "path": SPEC, "value": schema}]).to_string();
+    let patch_type = "application/json-patch+json";
+    let (code, body) = send(client, Method::PATCH, DEFINITION, patch_type, &patch).await;
+    assert_eq!(code, 200, "{body}");
+}
+
+/// A schema without one of the fields, with a new default.
+fn schema(size: &Value) -> Value {
+    let filled = json!({"type": "string", "default": "in"});
+    json!({"type": "object", "properties": {"size": size, "x": {"type": "integer"}, "filled": filled}})
+}
+
 /// A definition that lost a field, has a new default and a tighter rule.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_changed_definition_makes_of_the_old_state_is_said_first() {
@@ -313,66 +316,40 @@ async fn what_a_changed_definition_makes_of_the_old_state_is_said_first() {
     let path = format!("{}/w", own.path(&namespace));
     let object = json!({"apiVersion": "nvidia.com/v1beta1", "kind": own.kind, "metadata": {"name": "w"}, "spec": {"old": 1, "size": 3, "x": 1}});
     post(&client, &own.path(&namespace), &object).await;
-    patch(
-        &client,
-        &path,
-        &json!({"spec": {"old": null, "size": 2, "x": 2}}),
-    )
-    .await;
+    let edit = json!({"spec": {"old": null, "size": 2, "x": 2}});
+    patch(&client, &path, &edit).await;
     stage.recorded(own, &path).await;
-    let definition =
-        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/dynamographdeployments.nvidia.com";
-    let schema = |size: Value| {
-        json!([{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec", "value":
-        {"type": "object", "properties": {"size": size, "x": {"type": "integer"}, "filled": {"type": "string", "default": "in"}}}}])
-    };
-    let whole = read(&client, definition).await["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-        ["properties"]["spec"]
+    let whole = read(&client, DEFINITION)
+        .await
+        .pointer(SPEC)
+        .expect("a schema")
         .clone();
-    let change = async |patch: &Value| {
-        let (code, body) = send(
-            &client,
-            Method::PATCH,
-            definition,
-            "application/json-patch+json",
-            &patch.to_string(),
-        )
-        .await;
-        assert_eq!(code, 200, "{body}");
-    };
-    change(&schema(json!({"type": "integer"}))).await;
+    define(&client, &schema(&json!({"type": "integer"}))).await;
     stage.until(&path, |it| it["spec"]["filled"] == "in").await;
-    let ran = stage.plugin(
-        &namespace,
-        &["rollback", "dynamographdeployment/w", "1", "--dry-run"],
-    );
+    let rollback = ["rollback", "dynamographdeployment/w", "1"];
+    let ran = stage.plugin(&namespace, &[&rollback[..], &["--dry-run"]].concat());
     for words in [
         "drops fields that the definition does not have any more: spec.old",
-        "fills in: spec.filled",
         "unknown field \"spec.old\"",
     ] {
         assert!(ran.code == 0 && ran.err.contains(words), "{words}: {ran:?}");
     }
-    change(&schema(json!({"type": "integer", "maximum": 2}))).await;
-    let mut ran = stage.plugin(
-        &namespace,
-        &["rollback", "dynamographdeployment/w", "1", "--yes"],
-    );
-    for _ in 0..20 {
-        if ran.code != 0 {
-            break;
-        }
-        // The API server takes a moment to serve a changed definition.
-        patch(&client, &path, &json!({"spec": {"size": 2, "x": 2}})).await;
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        ran = stage.plugin(
-            &namespace,
-            &["rollback", "dynamographdeployment/w", "1", "--yes"],
-        );
-    }
+    assert!(ran.err.contains("fills in: spec.filled"), "{ran:?}");
+    define(&client, &schema(&json!({"type": "integer", "maximum": 2}))).await;
+    // The API server takes a moment to go by a changed definition.
+    let dry = || {
+        stage
+            .plugin(&namespace, &[&rollback[..], &["--dry-run"]].concat())
+            .code
+            != 0
+    };
+    assert!(crate::support::eventually(
+        std::time::Duration::from_secs(20),
+        dry
+    ));
+    let ran = stage.plugin(&namespace, &[&rollback[..], &["--yes"]].concat());
     ran.failed(1, "\n  spec.size: ");
-    let back = json!([{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec", "value": whole}]);
-    change(&back).await;
+    define(&client, &whole).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

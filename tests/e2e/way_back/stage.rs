@@ -1,9 +1,8 @@
 //! Shared by these tests: a cluster with the definitions of every kind, one `revisor run`, and the plugin.
 
 use crate::observe::definitions;
-use crate::support::{Kind, Meta, Revisor, World, read, send};
+use crate::support::{Kind, Meta, Revisor, World, read};
 use devcluster::Options;
-use http::Method;
 use kube::Client;
 use serde_json::Value;
 use std::io::Write;
@@ -131,17 +130,5 @@ impl Stage {
             assert!(Instant::now() < deadline, "{path}: {object}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-    }
-
-    pub(super) async fn is_there(&self, path: &str) -> bool {
-        send(
-            &self.client().await,
-            Method::GET,
-            path,
-            "application/json",
-            "",
-        )
-        .await
-        .0 == 200
     }
 }

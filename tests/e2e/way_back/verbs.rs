@@ -164,7 +164,11 @@ async fn differences_are_shown_without_noise_and_with_the_codes_of_diff() {
         now.code == 1 && now.out.contains("+++ live (generation 4)"),
         "{now:?}"
     );
-    let mut external = stage.plugin_command(&namespace, &["diff", "llama-70b", "1", "2"]);
+    assert_external(stage, &namespace);
+}
+
+fn assert_external(stage: &Stage, namespace: &str) {
+    let mut external = stage.plugin_command(namespace, &["diff", "llama-70b", "1", "2"]);
     let out = external
         .env("KUBECTL_EXTERNAL_DIFF", "diff -N -U 0")
         .output()
