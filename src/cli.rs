@@ -1,20 +1,33 @@
-//! `kubectl revisor`: reads Revisions from the API server, with the rights of its user.
+//! `kubectl revisor`: reads Revisions from the API server, and brings workloads back, with the rights of its user.
 //!
-//! In: a command line. Out: text, without secrets unless they are asked for. Nothing here needs a running controller.
+//! In: a command line. Out: text, without secrets unless they are asked for, and an exit code. Nothing here needs a
+//! running controller. Each verb has a file, which completes its arguments, validates them and runs.
 
+mod at;
+mod completion;
+mod connection;
+mod diff;
+mod failure;
 mod fetch;
+mod history;
+mod list;
+mod live;
 mod print;
+mod rollback;
+mod show;
+mod streams;
+mod types;
+mod words;
+mod workload;
 
-use crate::config::Config;
-use crate::history::{self, Which};
-use crate::manifest::{self, Manifest};
-use crate::redact::Names;
-use crate::revision::Revision;
-use crate::text::visible_json;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+pub use streams::Streams;
 
-/// The history of inference workloads.
+use clap::{Parser, Subcommand};
+use connection::ConnectionArgs;
+use streams::is_broken_pipe;
+use workload::{Scene, SettingsArgs};
+
+/// The history of inference workloads, and the way back.
 #[derive(Parser, Debug)]
 #[command(
     name = "kubectl revisor",
@@ -25,212 +38,88 @@ use std::path::PathBuf;
 pub struct PluginArgs {
     /// What to do.
     #[command(subcommand)]
-    command: Verb,
+    verb: Verb,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// List the revisions of a workload, oldest first
-    History(HistoryArgs),
-    /// Print a workload as it was
-    Show(ShowArgs),
-    /// Show what changed between two revisions
+    List(Box<list::ListArgs>),
+    History(Box<history::HistoryArgs>),
+    Show(Box<show::ShowArgs>),
+    At(Box<at::AtArgs>),
     #[command(alias = "why")]
-    Diff(DiffArgs),
+    Diff(Box<diff::DiffArgs>),
+    #[command(alias = "undo")]
+    Rollback(Box<rollback::RollbackArgs>),
+    Completion(completion::CompletionArgs),
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::WordsArgs),
 }
 
-/// Which workload.
-#[derive(Args, Debug)]
-struct WorkloadArgs {
-    /// The workload, for example inferenceservice/llama-70b
-    #[arg(value_name = "TYPE/NAME")]
-    workload: String,
-    /// Its uid, when several workloads had this name one after the other
-    #[arg(long)]
-    uid: Option<uuid::Uuid>,
+/// A verb that works on a cluster.
+trait Run {
+    /// The exit code after an error.
+    const FAILED: u8 = 1;
+    /// The exit code when the reader of the output has gone. A verb that only reads has done enough for such a reader.
+    const UNREAD: u8 = 0;
+
+    /// Does it. The exit code, unless it fails.
+    async fn run(&self, scene: &Scene, streams: &mut Streams) -> anyhow::Result<u8>;
 }
 
-/// Which cluster, and where in it.
-#[derive(Args, Debug)]
-struct ConnectionArgs {
-    /// Namespace of the workload; the one of the current context when not given
-    #[arg(short, long, global = true)]
-    namespace: Option<String>,
-    /// Kubeconfig file; $KUBECONFIG or ~/.kube/config when not given
-    #[arg(long, value_name = "FILE", global = true)]
-    kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig
-    #[arg(long, global = true)]
-    context: Option<String>,
+/// Carries the command out, and returns the exit code. Errors are printed, for people.
+pub async fn run(args: PluginArgs, streams: &mut Streams) -> u8 {
+    let PluginArgs { verb, connection } = args;
+    match verb {
+        Verb::List(args) => on_cluster(&*args, &args.settings, &connection, streams).await,
+        Verb::History(args) => on_cluster(&*args, &args.settings, &connection, streams).await,
+        Verb::Show(args) => on_cluster(&*args, &args.settings, &connection, streams).await,
+        Verb::At(args) => on_cluster(&*args, &args.settings, &connection, streams).await,
+        Verb::Diff(args) => on_cluster(&*args, &args.settings, &connection, streams).await,
+        Verb::Rollback(args) => on_cluster(&*args, &args.settings, &connection, streams).await,
+        Verb::Completion(args) => ended(args.run(streams).map(|()| 0), [1, 0], streams),
+        Verb::Complete(args) => ended(args.run(streams).await.map(|()| 0), [1, 0], streams),
+    }
 }
 
-/// Which values are hidden.
-#[derive(Args, Debug)]
-struct SecretArgs {
-    /// Print values that look secret too; without it they are hidden
-    #[arg(long)]
-    show_secrets: bool,
-    /// Configuration file of Revisor, to hide the names of secrets that it adds
-    #[arg(
-        long,
-        env = "REVISOR_CONFIG",
-        hide_env_values = true,
-        value_name = "FILE"
-    )]
-    config: Option<PathBuf>,
+async fn on_cluster<V: Run>(
+    verb: &V,
+    settings: &SettingsArgs,
+    connection: &ConnectionArgs,
+    streams: &mut Streams,
+) -> u8 {
+    let result = match Scene::connect(connection, settings).await {
+        Ok(scene) => warned(verb, settings, &scene, streams).await,
+        Err(error) => Err(error),
+    };
+    ended(result, [V::FAILED, V::UNREAD], streams)
 }
 
-impl SecretArgs {
-    /// The names by which values are hidden; none when they are shown.
-    fn names(&self) -> anyhow::Result<Option<Names>> {
-        if self.show_secrets {
-            return Ok(None);
+async fn warned<V: Run>(
+    verb: &V,
+    settings: &SettingsArgs,
+    scene: &Scene,
+    streams: &mut Streams,
+) -> anyhow::Result<u8> {
+    if settings.show_secrets {
+        streams.warn("values that look secret are not hidden in this output")?;
+    }
+    verb.run(scene, streams).await
+}
+
+/// A reader that stops early, such as `head`, is no failure.
+fn ended(result: anyhow::Result<u8>, [failed, unread]: [u8; 2], streams: &mut Streams) -> u8 {
+    match result {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) && unread == 0 => 0,
+        Err(error) => {
+            // Without standard error there is nobody to tell.
+            let _ = streams.note(&format!("error: {error:#}"));
+            failed
         }
-        Ok(Some(Config::load(self.config.as_deref())?.settings.names))
     }
-}
-
-#[derive(Args, Debug)]
-struct HistoryArgs {
-    #[command(flatten)]
-    target: WorkloadArgs,
-    #[command(flatten)]
-    secrets: SecretArgs,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t = HistoryFormat::Table)]
-    output: HistoryFormat,
-}
-
-#[derive(Args, Debug)]
-struct ShowArgs {
-    #[command(flatten)]
-    target: WorkloadArgs,
-    /// Which revision: a generation, or -1 for the newest, -2 for the one before
-    #[arg(long, default_value = "-1", allow_hyphen_values = true)]
-    revision: Which,
-    #[command(flatten)]
-    secrets: SecretArgs,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t = ManifestFormat::Yaml)]
-    output: ManifestFormat,
-}
-
-#[derive(Args, Debug)]
-struct DiffArgs {
-    #[command(flatten)]
-    target: WorkloadArgs,
-    /// The newer of the two: a generation, or -1 for the newest
-    #[arg(long, default_value = "-1", allow_hyphen_values = true)]
-    to: Which,
-    /// The older of the two; the one before the newer when not given
-    #[arg(long, allow_hyphen_values = true)]
-    from: Option<Which>,
-    #[command(flatten)]
-    secrets: SecretArgs,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum HistoryFormat {
-    /// Columns
-    Table,
-    /// Columns, and images, types and times
-    Wide,
-    /// The Revisions as JSON
-    Json,
-    /// The Revisions as YAML
-    Yaml,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum ManifestFormat {
-    /// YAML, whose apiVersion and kind are comments when values are hidden
-    Yaml,
-    /// JSON in one line, without apiVersion and kind when values are hidden
-    Json,
-}
-
-/// The result of a command.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Printed {
-    /// Standard output.
-    pub text: String,
-    /// A line for standard error.
-    pub warning: Option<&'static str>,
-}
-
-/// Carries the command out, and returns its output.
-///
-/// # Errors
-/// With a message for people.
-pub async fn run(args: PluginArgs) -> anyhow::Result<Printed> {
-    let PluginArgs {
-        command,
-        connection,
-    } = args;
-    let (target, secrets) = match &command {
-        Verb::History(args) => (&args.target, &args.secrets),
-        Verb::Show(args) => (&args.target, &args.secrets),
-        Verb::Diff(args) => (&args.target, &args.secrets),
-    };
-    let names = secrets.names()?;
-    let all = fetch::history(&connection, target).await?;
-    let text = match &command {
-        Verb::History(args) => print::history(&all, args.output, names.as_ref())?,
-        Verb::Show(args) => show(history::find(&all, args.revision)?, args.output, names)?,
-        Verb::Diff(args) => diff(&all, args, names)?,
-    };
-    Ok(Printed {
-        text,
-        warning: secrets
-            .show_secrets
-            .then_some("values that look secret are not hidden in this output"),
-    })
-}
-
-fn show(
-    revision: &Revision,
-    format: ManifestFormat,
-    names: Option<Names>,
-) -> anyhow::Result<String> {
-    // A manifest that is nested too deeply to be walked can still be printed as it is stored.
-    if let (ManifestFormat::Json, None) = (format, &names) {
-        return Ok(visible_json(&manifest::stored(revision)?).into_owned() + "\n");
-    }
-    let mut manifest = Manifest::read(revision)?;
-    if let Some(names) = names {
-        manifest.hide(&names);
-    }
-    Ok(match format {
-        ManifestFormat::Yaml => manifest.yaml()?,
-        ManifestFormat::Json => manifest.json()? + "\n",
-    })
-}
-
-fn diff(all: &[Revision], args: &DiffArgs, names: Option<Names>) -> anyhow::Result<String> {
-    let to = history::find(all, args.to)?;
-    let from = match args.from {
-        Some(from) => Some(history::find(all, from)?),
-        None => history::before(all, to),
-    };
-    let Some(from) = from else {
-        anyhow::bail!(
-            "revision {} is the first that is recorded; there is nothing before it",
-            to.spec.generation
-        );
-    };
-    let mut before = Manifest::read(from)?;
-    let mut after = Manifest::read(to)?;
-    if let Some(names) = names {
-        Manifest::hide_both(&mut before, &mut after, &names);
-    }
-    let titles = [from, to].map(|revision| format!("revision {}", revision.spec.generation));
-    Ok(Manifest::unified(
-        &before,
-        &after,
-        [&titles[0], &titles[1]],
-    )?)
 }
 
 #[cfg(test)]
@@ -241,16 +130,20 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         PluginArgs::command().debug_assert();
-        let parsed = PluginArgs::try_parse_from([
-            "kubectl-revisor",
-            "diff",
-            "deployment/x",
-            "--from",
-            "-3",
-            "--to=-2",
-            "-n",
-            "x",
-        ]);
-        assert!(parsed.is_ok(), "{parsed:?}");
+        for line in [
+            "diff deployment/x --from -3 --to=-2 -n x",
+            "diff deploy x -3 -1 --context c",
+            "history -A -l app=x --as ann --as-group a --as-group b --as-uid 1",
+            "list -A --since 2h --token t --server https://x --user u --cluster c",
+            "show x @2h --request-timeout 5s -v 6 -o json",
+            "rollback isvc/x last-good --yes --wait --dry-run=server --insecure-skip-tls-verify",
+            "at 2026-11-20T10:00Z -A",
+            "at --resource-version 7",
+            "history -f x.yaml -o name --kubeconfig k",
+        ] {
+            let words = ["kubectl-revisor"].into_iter().chain(line.split(' '));
+            let parsed = PluginArgs::try_parse_from(words);
+            assert!(parsed.is_ok(), "{line}: {parsed:?}");
+        }
     }
 }

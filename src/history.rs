@@ -1,35 +1,28 @@
-//! Queries on the Revisions of one workload: which one is meant, which one was before it, what is missing. Pure.
+//! Queries on the Revisions of one workload, and comparisons of what they hold: which one is meant, which one was before
+//! it, what is missing, what two contents differ in, who owns a workload, and the way back to an earlier state. Pure.
+
+pub mod at;
+pub mod delta;
+pub mod kept;
+pub mod last_applied;
+pub mod lives;
+pub mod managed;
+pub mod moment;
+pub mod noise;
+pub mod owner;
+pub mod references;
+pub mod same;
+pub mod selector;
+#[cfg(test)]
+pub(crate) mod sample;
+pub mod which;
+
+pub use which::{Which, find, skipped};
 
 use crate::revision::{Gap, Revision, RevisionType};
+use chrono::{DateTime, SecondsFormat, Utc};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::str::FromStr;
-
-/// Which Revision a person means: a generation, or a place counted from the newest (-1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// metadata.generation of the workload.
-    Generation(i64),
-    /// 0 is the newest.
-    FromNewest(usize),
-}
-
-impl FromStr for Which {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse::<i64>() {
-            Ok(0) => Err(
-                "0 is no revision: 1 is the first generation, -1 the newest revision".to_owned(),
-            ),
-            Ok(number) if number < 0 => Ok(Self::FromNewest(
-                usize::try_from(-(number + 1)).unwrap_or(usize::MAX),
-            )),
-            Ok(number) => Ok(Self::Generation(number)),
-            Err(_) => Err(format!("{text:?} is not a number such as 7 or -1")),
-        }
-    }
-}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -37,42 +30,40 @@ pub enum HistoryError {
     /// No such Revision.
     #[error("there is no revision {0}; there are: {1}")]
     NoSuchRevision(String, String),
+    /// An id has to be told apart from others.
+    #[error("{prefix:?} is the beginning of {} ids: {}", ids.len(), ids.join(", "))]
+    Ambiguous {
+        /// The beginning.
+        prefix: String,
+        /// The ids that begin so.
+        ids: Vec<String>,
+    },
+    /// No Revision came to run, or all of those are marked as bad.
+    #[error("no revision is known to be good: none has the outcome Succeeded")]
+    NoneGood,
+    /// No Revision has pods that are ready.
+    #[error("no revision serves: none has pods that are ready")]
+    NoneServes,
+    /// The history begins later.
+    #[error("nothing is recorded at {0}: the history begins at {since}", since = .1.map_or_else(|| "no time".to_owned(), rfc3339))]
+    TooEarly(String, Option<DateTime<Utc>>),
+    /// The workload was deleted before.
+    #[error("the workload was not there at {0}: it was deleted at {time}", time = rfc3339(*.1))]
+    Deleted(String, DateTime<Utc>),
+    /// The state at that time is not recorded.
+    #[error("the state at {0} is not recorded: generations {1} are missing")]
+    InGap(String, String),
 }
 
-/// Finds a Revision among those of one workload, which are sorted from the oldest to the newest.
-///
-/// # Errors
-/// Lists what there is.
-pub fn find(history: &[Revision], which: Which) -> Result<&Revision, HistoryError> {
-    let found = match which {
-        Which::Generation(generation) => {
-            // A Gap may have been filled later.
-            let exact = |r: &&Revision| r.spec.gap.is_none() && r.spec.generation == generation;
-            history
-                .iter()
-                .find(exact)
-                .or_else(|| history.iter().find(|r| covers(r, generation)))
-        }
-        Which::FromNewest(back) => history
-            .iter()
-            .rev()
-            .filter(|r| r.spec.r#type != RevisionType::Gap)
-            .nth(back),
-    };
-    found.ok_or_else(|| {
-        let asked = match which {
-            Which::Generation(generation) => generation.to_string(),
-            Which::FromNewest(back) => format!("-{}", back.saturating_add(1)),
-        };
-        HistoryError::NoSuchRevision(asked, numbers(history))
-    })
+/// A time in whole seconds.
+pub fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-fn covers(revision: &Revision, generation: i64) -> bool {
-    match &revision.spec.gap {
-        Some(gap) => (gap.from..=gap.to).contains(&generation),
-        None => revision.spec.generation == generation,
-    }
+/// Whether pods of a Revision are ready, so that it may be answering requests.
+pub fn serves(revision: &Revision) -> bool {
+    let status = revision.status.as_ref();
+    status.is_some_and(|status| status.ready_pods.is_some_and(|pods| pods > 0))
 }
 
 /// `1, 2, 5, …, 9` at most.
@@ -105,6 +96,13 @@ pub fn removed(revision: &Revision, history: &[Revision]) -> Option<i64> {
     ((1..spec.generation).contains(&previous) && !is_there).then_some(previous)
 }
 
+fn covers(revision: &Revision, generation: i64) -> bool {
+    match &revision.spec.gap {
+        Some(gap) => (gap.from..=gap.to).contains(&generation),
+        None => revision.spec.generation == generation,
+    }
+}
+
 /// The parts of `range` that are left without `taken`.
 pub fn subtract(range: RangeInclusive<i64>, taken: &BTreeSet<i64>) -> Vec<RangeInclusive<i64>> {
     let (mut from, to) = range.into_inner();
@@ -133,51 +131,15 @@ pub fn before<'a>(history: &'a [Revision], revision: &Revision) -> Option<&'a Re
 
 #[cfg(test)]
 mod tests {
+    use super::sample::revision;
     use super::*;
-    use serde_json::json;
-
-    fn revision(generation: i64, image: &str) -> Revision {
-        let manifest =
-            json!({"kind": "Deployment", "spec": {"image": image, "replicas": 1}}).to_string();
-        serde_json::from_value(json!({
-            "apiVersion": "revisor.dev/v1alpha1", "kind": "Revision", "metadata": {"name": "x"},
-            "spec": {
-                "id": uuid::Uuid::nil(), "type": "Change", "generation": generation, "resourceVersion": "1", "observedVia": "Watch",
-                "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x", "uid": uuid::Uuid::nil()},
-                "changeTime": "2026-01-01T00:00:00Z", "changeTimeSource": "Observed",
-                "snapshot": {"encoding": "json", "size": manifest.len(), "data": manifest},
-            },
-        }))
-        .expect("a Revision")
-    }
 
     #[test]
-    fn revisions_are_found_by_generation_or_from_the_newest() {
+    fn the_one_before_is_the_newest_that_is_older() {
         let history = [revision(1, "a"), revision(2, "b"), revision(5, "c")];
-        let generation =
-            |text: &str| find(&history, text.parse().expect("valid")).map(|r| r.spec.generation);
-        assert_eq!(
-            (generation("2"), generation("-1"), generation("-3")),
-            (Ok(2), Ok(5), Ok(1))
-        );
-        assert_eq!(
-            generation("3").expect_err("none").to_string(),
-            "there is no revision 3; there are: 1, 2, 5"
-        );
-        assert_eq!(
-            generation("-4").expect_err("none").to_string(),
-            "there is no revision -4; there are: 1, 2, 5"
-        );
-        assert_eq!(
-            before(&history, &history[2]).expect("one").spec.generation,
-            2
-        );
+        let older = before(&history, &history[2]).expect("one");
+        assert_eq!(older.spec.generation, 2);
         assert!(before(&history, &history[0]).is_none());
-        assert!(
-            "0".parse::<Which>().is_err()
-                && "x".parse::<Which>().is_err()
-                && i64::MIN.to_string().parse::<Which>().is_ok()
-        );
     }
 
     #[test]

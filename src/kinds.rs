@@ -142,7 +142,7 @@ impl ViewFile {
 }
 
 /// A kind, whatever its version.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupKind {
     /// Kind.
     pub kind: String,

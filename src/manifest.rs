@@ -10,6 +10,7 @@ mod yaml;
 
 pub(crate) use yaml::text as visible_yaml;
 
+use crate::history::noise;
 use crate::redact::Names;
 use crate::revision::Revision;
 use crate::snapshot;
@@ -18,7 +19,7 @@ use hidden::Notice;
 use json_patch::{PatchOperation, TestOperation};
 use serde_json::Value;
 use similar::TextDiff;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The field of JSON that stands for the hidden values.
@@ -134,6 +135,58 @@ impl Manifest {
             target: hidden::target(revision),
             hidden: BTreeSet::new(),
         })
+    }
+
+    /// The manifest of a workload as it is now, of which this is a Revision.
+    pub fn live(object: Value, revision: &Revision) -> Self {
+        Self {
+            generation: object["metadata"]["generation"]
+                .as_i64()
+                .unwrap_or_default(),
+            object,
+            target: hidden::target(revision),
+            hidden: BTreeSet::new(),
+        }
+    }
+
+    /// The workload.
+    pub fn object(&self) -> &Value {
+        &self.object
+    }
+
+    /// The workload, to be changed.
+    pub fn into_object(self) -> Value {
+        self.object
+    }
+
+    /// metadata.labels.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let labels = self.object["metadata"]["labels"]
+            .as_object()
+            .into_iter()
+            .flatten();
+        let text =
+            |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+        labels.filter_map(text).collect()
+    }
+
+    /// Takes out what controllers note in the metadata, and the status.
+    pub fn remove_notes(&mut self) {
+        noise::remove_notes(&mut self.object);
+    }
+
+    /// Takes out the names, by which two workloads always differ.
+    pub fn remove_names(&mut self) {
+        if let Some(metadata) = self.object["metadata"].as_object_mut() {
+            metadata.remove("name");
+            metadata.remove("namespace");
+        }
+    }
+
+    /// Writes the later state in the words of the earlier one, where both mean the same. The lists of which only the
+    /// order differs.
+    pub fn align(before: &Self, after: &mut Self) -> Vec<String> {
+        noise::align(&before.object, &mut after.object)
     }
 
     /// Hides its secrets.

@@ -19,7 +19,7 @@ pub use stored::{judged, older_view};
 pub use crate::revision::limits::{MAX_IMAGES, MAX_VIEW as MAX_BYTES};
 
 use crate::content;
-use crate::json::Value;
+use crate::json::{Document, Value};
 use crate::kinds::{Kind, ViewFile, select};
 use crate::quantity::Quantity;
 use crate::redact::Names;
@@ -96,6 +96,33 @@ pub fn complete(view: &mut View, file: &ViewFile, outputs: &[serde_json::Value],
     view.fit();
 }
 
+/// A difference in words.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// The change in a few words.
+    pub summary: String,
+    /// The fields that differ, without secrets; at most [`MAX_CHANGES`].
+    pub changes: Vec<FieldChange>,
+    /// Whether there are more.
+    pub truncated: bool,
+}
+
+/// Tells how the contents of two whole objects differ, both given as JSON; none when one of them is not JSON.
+pub fn told(objects: [&str; 2], names: &Names) -> Option<Told> {
+    let [from, to] = objects.map(Document::parse);
+    let from = from.ok()?;
+    let to = to.ok()?;
+    let deltas = diff::objects(from.root(), to.root());
+    let mut renderer = ChangeRenderer::new(names, deltas.objects);
+    let summary = summary::summary(History::Changed(&deltas), names);
+    let changes = deltas.list.iter().take(MAX_CHANGES);
+    Some(Told {
+        summary: visible_line(&summary).into_owned(),
+        changes: changes.map(|delta| change(delta, &mut renderer)).collect(),
+        truncated: deltas.truncated || deltas.list.len() > MAX_CHANGES,
+    })
+}
+
 /// What the scheduler reserves for a pod of this template, by resource name; parts of GPUs by annotation included.
 pub fn requests(template: &serde_json::Value) -> BTreeMap<String, Quantity> {
     pod::PodTemplate::new(template).requests()
@@ -143,7 +170,6 @@ fn images(kind: &Kind, object: Value<'_>, names: &Names) -> (Vec<String>, bool) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::Document;
     use crate::kinds::Catalogue;
 
     fn deployment(spec: &str) -> String {

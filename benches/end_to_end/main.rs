@@ -22,6 +22,7 @@ mod compare;
 mod denied;
 mod drain;
 mod floor;
+mod history;
 mod kept;
 mod lag;
 mod load;
@@ -90,6 +91,9 @@ async fn measure(rounds: usize, only: &str) -> bool {
     }
     if wants("reindex") {
         reindex::run(rounds, &mut met).await;
+    }
+    if wants("history") {
+        history::run(rounds, &mut met).await;
     }
     if wants("serve") {
         let most = number("REVISOR_BENCH_REVISIONS").unwrap_or(100_000);

@@ -1,121 +1,129 @@
-//! The Revisions of one workload, from the API server.
+//! Revisions from the API server, page by page. While one page is read, the next is under way.
 
-use super::{ConnectionArgs, WorkloadArgs};
+use super::connection::Session;
+use super::failure::REVISIONS;
+use crate::client::page::page;
+use crate::history::same::{Normal, normal_of};
 use crate::json::without_value;
+use crate::kinds::{Catalogue, Kind};
 use crate::revision::Revision;
-use anyhow::{Context, bail};
-use kube::api::ListParams;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use anyhow::{Context, anyhow};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use uuid::Uuid;
 
-const PAGE: u32 = 200;
+/// As many as kubectl asks for at a time.
+const PAGE: usize = 500;
 
-/// Short names of kinds, beside their name and plural.
-const SHORT_NAMES: &[(&str, &str)] = &[
-    ("deploy", "deployment"),
-    ("sts", "statefulset"),
-    ("isvc", "inferenceservice"),
-    ("lws", "leaderworkerset"),
-];
-
-/// All Revisions of the workload that `target` names, oldest first.
-pub(super) async fn history(
-    connection: &ConnectionArgs,
-    target: &WorkloadArgs,
-) -> anyhow::Result<Vec<Revision>> {
-    let Some((kind, name)) = target
-        .workload
-        .split_once('/')
-        .filter(|(kind, name)| !kind.is_empty() && !name.is_empty())
-    else {
-        bail!(
-            "{:?} is not TYPE/NAME, such as inferenceservice/llama-70b",
-            target.workload
-        );
-    };
-    let (client, namespace) = connect(connection).await?;
-    let mut by_uid: BTreeMap<Uuid, Vec<Revision>> = BTreeMap::new();
-    for revision in list(&client, &namespace, name).await? {
-        let workload = &revision.spec.workload;
-        if is_kind(kind, &workload.kind) {
-            by_uid.entry(workload.uid).or_default().push(revision);
-        }
-    }
-    let chosen = match target.uid {
-        Some(uid) => by_uid.remove(&uid),
-        // Of several that had the name one after the other, the one that changed last.
-        None => by_uid
-            .into_values()
-            .max_by_key(|h| h.iter().map(|r| r.spec.change_time).max()),
-    };
-    let Some(mut history) = chosen else {
-        bail!(
-            "no revisions of {} in namespace {namespace}: is it recorded? (`revisor kinds --cluster`)",
-            target.workload
-        );
-    };
-    history.sort_by_key(|revision| revision.spec.generation);
-    Ok(history)
+/// How much of each Revision is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Everything.
+    All,
+    /// Everything but the snapshot, of which only the normal form is kept.
+    Normal,
+    /// Everything but the snapshot.
+    Heads,
 }
 
-async fn connect(connection: &ConnectionArgs) -> anyhow::Result<(Client, String)> {
-    let options = KubeConfigOptions {
-        context: connection.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    let mut config = match &connection.kubeconfig {
-        Some(file) => Config::from_custom_kubeconfig(Kubeconfig::read_from(file)?, &options).await,
-        None => Config::from_kubeconfig(&options).await,
-    }
-    .context("no kubeconfig to connect with")?;
-    config.default_retry = false;
-    config.read_timeout = Some(std::time::Duration::from_secs(30));
-    let namespace = connection
-        .namespace
-        .clone()
-        .unwrap_or_else(|| config.default_namespace.clone());
-    Ok((Client::try_from(config)?, namespace))
+/// Revisions, and the normal forms of their contents by workload and generation.
+#[derive(Debug, Default)]
+pub(super) struct Fetched {
+    /// In the order of the API server.
+    pub(super) revisions: Vec<Revision>,
+    /// Those that were asked for.
+    pub(super) normals: BTreeMap<(Uuid, i64), Normal>,
 }
 
-async fn list(client: &Client, namespace: &str, name: &str) -> anyhow::Result<Vec<Revision>> {
-    let api: Api<Revision> = Api::namespaced(client.clone(), namespace);
-    let mut params = ListParams::default()
-        .fields(&format!("spec.workload.name={name}"))
-        .limit(PAGE);
-    let mut all = Vec::new();
+/// Lists Revisions.
+pub(super) async fn revisions(
+    session: &Session,
+    namespace: Option<&str>,
+    selector: &[(&str, &str)],
+    keep: Keep,
+    catalogue: &Catalogue,
+) -> anyhow::Result<Fetched> {
+    let path = collection(namespace, selector);
+    let mut token = String::new();
+    let mut readings = Vec::new();
     loop {
-        let page = api.list(&params).await.map_err(explain)?;
-        all.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(all),
+        let next = format!("{path}&continue={token}");
+        let page = page(&session.client, &next, None).await;
+        let page = page.map_err(|error| explain(session, error, namespace))?;
+        let catalogue = catalogue.clone();
+        let read = move || read(&page.items, keep, &catalogue);
+        readings.push(tokio::task::spawn_blocking(read));
+        if page.token.is_empty() {
+            break;
         }
+        token = page.token;
     }
+    let mut all = Fetched::default();
+    for reading in readings {
+        let page = reading.await.context("a page could not be read")??;
+        all.revisions.extend(page.revisions);
+        all.normals.extend(page.normals);
+    }
+    Ok(all)
 }
 
-fn explain(error: kube::Error) -> anyhow::Error {
-    match error {
-        kube::Error::Api(status) if status.code == 404 => {
-            anyhow::anyhow!("this cluster has no revisions.revisor.dev: Revisor is not installed")
-        }
-        kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),
-        // A Revision that cannot be read is not shown in its error either.
-        other => anyhow::anyhow!("{}", without_value(&other)),
-    }
-}
-
-/// Whether a person who typed this means the kind.
-fn is_kind(typed: &str, kind: &str) -> bool {
-    // `inferenceservices.serving.kserve.io` is how kubectl prints it.
-    let name = typed.split('.').next().unwrap_or_default().to_lowercase();
-    let singular = kind.to_lowercase();
-    let long = SHORT_NAMES
+fn collection(namespace: Option<&str>, selector: &[(&str, &str)]) -> String {
+    let place = namespace.map_or_else(String::new, |it| format!("namespaces/{it}/"));
+    let terms: Vec<_> = selector
         .iter()
-        .find(|(short, _)| *short == name)
-        .map(|(_, long)| *long);
-    name == singular || name.strip_suffix('s') == Some(&singular) || long == Some(&singular)
+        .map(|(field, value)| format!("{field}={value}"))
+        .collect();
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("limit", &PAGE.to_string());
+    if !terms.is_empty() {
+        query.append_pair("fieldSelector", &terms.join(","));
+    }
+    format!(
+        "/apis/revisor.dev/v1alpha1/{place}revisions?{}",
+        query.finish()
+    )
+}
+
+fn explain(session: &Session, error: anyhow::Error, namespace: Option<&str>) -> anyhow::Error {
+    match error.downcast::<kube::Error>() {
+        Ok(error) => session.explain(error, "list", REVISIONS, namespace),
+        Err(error) if error.is::<tokio::time::error::Elapsed>() => {
+            anyhow!(
+                "the API server at {} does not answer in time",
+                session.server
+            )
+        }
+        Err(error) => anyhow!("{}", without_value(&error)),
+    }
+}
+
+fn read(items: &[Box<RawValue>], keep: Keep, catalogue: &Catalogue) -> anyhow::Result<Fetched> {
+    let mut all = Fetched::default();
+    for item in items {
+        let mut revision: Revision = serde_json::from_str(item.get())
+            .map_err(|error| anyhow!("a Revision cannot be read: {}", without_value(&error)))?;
+        if keep == Keep::Normal
+            && let Some(normal) = normal_of(kind_of(catalogue, &revision).as_deref(), &revision)
+        {
+            let key = (revision.spec.workload.uid, revision.spec.generation);
+            all.normals.insert(key, normal);
+        }
+        if keep != Keep::All
+            && let Some(snapshot) = &mut revision.spec.snapshot
+        {
+            snapshot.data = None;
+        }
+        all.revisions.push(revision);
+    }
+    Ok(all)
+}
+
+fn kind_of(catalogue: &Catalogue, revision: &Revision) -> Option<Arc<Kind>> {
+    let workload = &revision.spec.workload;
+    let kinds = catalogue.kinds().iter();
+    let mut same = kinds.filter(|it| it.kind == workload.kind && it.group == workload.group());
+    same.next().cloned()
 }
 
 #[cfg(test)]
@@ -123,15 +131,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_known_by_all_their_names() {
-        for typed in [
-            "InferenceService",
-            "inferenceservices",
-            "isvc",
-            "inferenceservice.serving.kserve.io",
-        ] {
-            assert!(is_kind(typed, "InferenceService"), "{typed}");
-        }
-        assert!(!is_kind("deployment", "InferenceService") && !is_kind("", "Deployment"));
+    fn the_query_names_page_and_fields() {
+        assert_eq!(
+            collection(
+                Some("ml"),
+                &[("spec.workload.name", "x"), ("spec.workload.kind", "K")]
+            ),
+            "/apis/revisor.dev/v1alpha1/namespaces/ml/revisions?limit=500&fieldSelector=spec.workload.name%3Dx%2Cspec.workload.kind%3DK"
+        );
+        assert_eq!(
+            collection(None, &[]),
+            "/apis/revisor.dev/v1alpha1/revisions?limit=500"
+        );
     }
 }

@@ -1,41 +1,48 @@
-//! Revisions as columns, JSON or YAML. Pure.
+//! Revisions and manifests in the formats that people ask for. Pure.
 
-use super::HistoryFormat;
-use crate::history::{missing, removed};
 use crate::manifest::{hide_revision, visible_yaml};
 use crate::redact::Names;
-use crate::revision::{Revision, RevisionType};
-use crate::table::columns;
-use crate::text::{visible_json, visible_line};
+use crate::revision::Revision;
+use crate::text::{cut, visible_json, visible_line};
 use crate::view::judged;
-use chrono::SecondsFormat;
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::Value;
 use std::borrow::Cow;
-use std::ops::RangeInclusive;
 
-/// A history in the wanted format. Without names, no secret is hidden.
-pub(super) fn history(
-    history: &[Revision],
-    format: HistoryFormat,
-    names: Option<&Names>,
-) -> anyhow::Result<String> {
-    Ok(match format {
-        HistoryFormat::Json => {
-            let json = serde_json::to_string_pretty(&objects(history, names)?)?;
-            visible_json(&json).into_owned() + "\n"
-        }
-        HistoryFormat::Yaml => {
-            let list = serde_json::Value::Array(objects(history, names)?);
-            visible_yaml(&list)?
-        }
-        HistoryFormat::Table => table(&judged_history(history, names), false),
-        HistoryFormat::Wide => table(&judged_history(history, names), true),
-    })
+/// How lists are printed.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum ListFormat {
+    /// Columns
+    #[default]
+    Table,
+    /// More columns
+    Wide,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+    /// Names only, one a line
+    Name,
 }
 
-fn objects(
+/// How manifests are printed.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum ManifestFormat {
+    /// YAML, whose apiVersion and kind are comments when values are hidden
+    #[default]
+    Yaml,
+    /// JSON in one line, without apiVersion and kind when values are hidden
+    Json,
+    /// The name only
+    Name,
+}
+
+/// Revisions as JSON, without secrets unless there are no names.
+pub(super) fn objects(
     history: &[Revision],
     names: Option<&Names>,
-) -> Result<Vec<serde_json::Value>, serde_json::Error> {
+) -> Result<Vec<Value>, serde_json::Error> {
     let object = |revision| match names {
         Some(names) => hide_revision(revision, names),
         None => serde_json::to_value(revision),
@@ -44,143 +51,98 @@ fn objects(
 }
 
 /// Revisors that knew fewer secrets may have written the texts of a Revision.
-fn judged_history<'r>(history: &'r [Revision], names: Option<&Names>) -> Cow<'r, [Revision]> {
-    let judge = |names| {
-        let judged = history.iter().map(|revision| judged(revision, names));
-        judged.map(Cow::into_owned).collect()
-    };
-    names.map_or(Cow::Borrowed(history), |names| Cow::Owned(judge(names)))
+pub(super) fn judged_by<'r>(revision: &'r Revision, names: Option<&Names>) -> Cow<'r, Revision> {
+    names.map_or(Cow::Borrowed(revision), |names| judged(revision, names))
 }
 
-fn table(history: &[Revision], wide: bool) -> String {
-    let mut header = vec!["REV", "TIME", "CHANGE", "VIA", "PHASE", "PODS"];
-    if wide {
-        header.extend(["TYPE", "OUTCOME", "READY AFTER", "IMAGE", "ID"]);
-    }
-    let mut rows = vec![header.into_iter().map(str::to_owned).collect::<Vec<_>>()];
-    for revision in history {
-        rows.extend(removed(revision, history).map(removed_row));
-        rows.extend(row(revision, history, wide));
-    }
-    columns(&rows)
+/// Data as indented JSON.
+pub(super) fn json(data: &impl Serialize) -> anyhow::Result<String> {
+    let text = serde_json::to_string_pretty(data)?;
+    Ok(visible_json(&text).into_owned() + "\n")
 }
 
-/// The row of a generation that was recorded and is not stored any more.
-fn removed_row(generation: i64) -> Vec<String> {
-    vec![generation.to_string(), String::new(), "removed".to_owned()]
-}
-
-/// One row; none for a Gap whose generations were all found later.
-fn row(revision: &Revision, history: &[Revision], wide: bool) -> Option<Vec<String>> {
-    let spec = &revision.spec;
-    let status = revision.status.as_ref();
-    let number = match &spec.gap {
-        Some(gap) => ranges(&missing(gap, history))?,
-        None => spec.generation.to_string(),
-    };
-    let change = match (&spec.gap, &spec.view) {
-        (Some(gap), _) => format!("not recorded: {}", gap.reason),
-        (None, Some(view)) => view.summary.clone(),
-        (None, None) => String::new(),
-    };
-    let mut row = vec![
-        number,
-        spec.change_time.to_rfc3339_opts(SecondsFormat::Secs, true),
-        printable(&change),
-        printable(spec.via.as_ref().map_or("", |via| &via.manager)),
-        status
-            .and_then(|s| s.phase)
-            .map_or_else(String::new, |phase| phase.to_string()),
-        status
-            .and_then(|s| s.running_pods)
-            .map(|n| n.to_string())
-            .unwrap_or_default(),
-    ];
-    if wide {
-        row.push(kind(spec.r#type).to_owned());
-        let outcome = status.and_then(|s| s.outcome);
-        row.push(outcome.map_or_else(String::new, |outcome| outcome.to_string()));
-        let ready = status.and_then(|s| s.first_ready_time);
-        row.push(
-            ready
-                .map(|ready| format!("{}s", (ready - spec.change_time).num_seconds().max(0)))
-                .unwrap_or_default(),
-        );
-        row.push(printable(
-            spec.view
-                .as_ref()
-                .and_then(|v| v.images.first())
-                .map_or("", |i| i),
-        ));
-        row.push(spec.id.to_string());
-    }
-    Some(row)
-}
-
-/// `3-4,7`; none for no range.
-fn ranges(ranges: &[RangeInclusive<i64>]) -> Option<String> {
-    let all: Vec<_> = ranges.iter().map(range).collect();
-    (!all.is_empty()).then(|| all.join(","))
-}
-
-fn range(range: &RangeInclusive<i64>) -> String {
-    if range.start() == range.end() {
-        range.start().to_string()
-    } else {
-        format!("{}-{}", range.start(), range.end())
-    }
-}
-
-fn kind(kind: RevisionType) -> &'static str {
-    match kind {
-        RevisionType::Change => "Change",
-        RevisionType::Baseline => "Baseline",
-        RevisionType::Gap => "Gap",
-    }
+/// Data as YAML.
+pub(super) fn yaml(data: &impl Serialize) -> anyhow::Result<String> {
+    Ok(visible_yaml(&serde_json::to_value(data)?)?)
 }
 
 /// Text of a workload, which must not control a terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     visible_line(text).into_owned()
+}
+
+/// Texts as lines.
+pub(super) fn lines(all: impl Iterator<Item = String>) -> String {
+    let mut text = String::new();
+    for line in all {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+/// A column that is cut first where a terminal is narrow, and how much of it is always shown.
+const SHORTEST: usize = 12;
+
+/// Rows as columns of a terminal. Where they are wider than that, the cells of column `flexible` are cut, and then whole
+/// lines.
+pub(super) fn columns(mut rows: Vec<Vec<String>>, flexible: usize, width: Option<usize>) -> String {
+    let text = crate::table::columns(&rows);
+    let Some(width) = width else {
+        return text;
+    };
+    let widest = text
+        .lines()
+        .map(|line| line.chars().count())
+        .max()
+        .unwrap_or_default();
+    if widest <= width {
+        return text;
+    }
+    let cells = rows.iter().filter_map(|row| row.get(flexible));
+    let longest = cells
+        .map(|cell| cell.chars().count())
+        .max()
+        .unwrap_or_default();
+    let room = longest.saturating_sub(widest - width).max(SHORTEST);
+    for cell in rows.iter_mut().filter_map(|row| row.get_mut(flexible)) {
+        *cell = cut(cell, room).into_owned();
+    }
+    let text = crate::table::columns(&rows);
+    lines(
+        text.lines()
+            .map(|line| cut(line, width.max(1)).into_owned()),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::revision::Previous;
-    use serde_json::json;
 
     #[test]
-    fn columns_line_up_and_control_characters_are_inert() {
-        let revision = |generation: i64, summary: &str| -> Revision {
-            serde_json::from_value(json!({
-                "apiVersion": "revisor.dev/v1alpha1", "kind": "Revision", "metadata": {"name": "x"},
-                "spec": {
-                    "id": uuid::Uuid::nil(), "type": "Change", "generation": generation, "resourceVersion": "1",
-                    "observedVia": "Watch", "changeTime": "2026-01-01T00:00:00Z", "changeTimeSource": "Observed",
-                    "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x", "uid": uuid::Uuid::nil()},
-                    "via": {"manager": "kubectl", "operation": "Update"}, "view": {"version": 1, "summary": summary},
-                },
-            }))
-            .expect("a Revision")
+    fn a_narrow_terminal_cuts_the_flexible_column_first_and_no_line_is_wider() {
+        let rows = || {
+            [
+                ["REV", "CHANGE", "VIA"],
+                ["1", "model.storageUri, args +2, env A", "kubectl"],
+            ]
+            .map(|row| row.map(str::to_owned).to_vec())
+            .to_vec()
         };
-        let expected = "REV   TIME                   CHANGE                VIA       PHASE   PODS\n\
-            1     2026-01-01T00:00:00Z   replicas 1→3          kubectl\n\
-            10    2026-01-01T00:00:00Z   \\u{1b}[31mred, args   kubectl\n";
-        let history = [
-            revision(1, "replicas 1→3"),
-            revision(10, "\u{1b}[31mred, args"),
-        ];
-        assert_eq!(table(&history, false), expected);
-        let [first, mut last] = history;
-        last.spec.previous = Some(Previous {
-            generation: 9,
-            digest: "sha256:00".to_owned(),
-        });
-        let expected = "REV   TIME                   CHANGE                VIA       PHASE   PODS\n\
-            1     2026-01-01T00:00:00Z   replicas 1→3          kubectl\n\
-            9                            removed\n\
-            10    2026-01-01T00:00:00Z   \\u{1b}[31mred, args   kubectl\n";
-        assert_eq!(table(&[first, last], false), expected);
+        let whole = "REV   CHANGE                             VIA\n1     model.storageUri, args +2, env A   kubectl\n";
+        assert_eq!(columns(rows(), 1, None), whole);
+        assert_eq!(columns(rows(), 1, Some(200)), whole);
+        let narrow =
+            "REV   CHANGE                     VIA\n1     model.storageUri, args …   kubectl\n";
+        assert_eq!(columns(rows(), 1, Some(40)), narrow);
+        for width in [0, 1, 8, 30] {
+            let narrow = columns(rows(), 1, Some(width));
+            assert!(
+                narrow
+                    .lines()
+                    .all(|line| line.chars().count() <= width.max(1)),
+                "{narrow}"
+            );
+        }
     }
 }

@@ -239,3 +239,101 @@ fn a_manifest_of_too_many_parts_is_not_read() {
     assert!(matches!(refused, ManifestError::TooWide(3, _)), "{refused}");
     assert!(Manifest::read(&revision(3, &object(MAX_PARTS / 22))).is_ok());
 }
+
+mod differences {
+    use super::super::Manifest;
+    use crate::history::same::normal;
+    use crate::history::sample::revision;
+    use crate::json::Document;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (0..3).prop_map(Value::from),
+            "(1000m|1|yes|- a|# b|x: y|[a-c]{0,3}\n?)".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            let item = ("[a-c]", inner.clone());
+            let item = item.prop_map(|(name, value)| json!({"name": name, "value": value}));
+            let keys = "(limits|requests|env|[a-c])";
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec(item, 0..4).prop_map(Value::from),
+                prop::collection::btree_map(keys, inner, 0..4)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn manifest(spec: &Value) -> Manifest {
+        let object = json!({"kind": "Deployment", "metadata": {"name": "x"}, "spec": {"a": spec}});
+        Manifest::live(object, &revision(1, "a"))
+    }
+
+    /// Applies a unified diff, as `patch` does.
+    fn applied(diff: &str, text: &str) -> String {
+        let old: Vec<_> = text.split_inclusive('\n').collect();
+        let mut new = String::new();
+        let mut next = 0;
+        for line in diff.split_inclusive('\n').skip(2) {
+            if let Some(hunk) = line.strip_prefix("@@ -") {
+                let place = hunk.split(' ').next().expect("a place");
+                let (first, count) = place.split_once(',').unwrap_or((place, "1"));
+                let first: usize = first.parse().expect("a number");
+                let begins = if count == "0" { first } else { first - 1 };
+                new.extend(old[next..begins].iter().copied());
+                next = begins;
+            } else if let Some(added) = line.strip_prefix('+') {
+                new.push_str(added);
+            } else {
+                assert_eq!(old[next], &line[1..], "{diff}");
+                if line.starts_with(' ') {
+                    new.push_str(old[next]);
+                }
+                next += 1;
+            }
+        }
+        new.extend(old[next..].iter().copied());
+        new
+    }
+
+    proptest! {
+        #[test]
+        fn a_unified_diff_applied_to_the_old_text_gives_the_new_one(old in value(), new in value()) {
+            let [before, after] = [manifest(&old), manifest(&new)];
+            let diff = Manifest::unified(&before, &after, ["a", "b"]).expect("YAML");
+            let [old, new] = [&before, &after].map(|it| it.yaml().expect("YAML"));
+            prop_assert_eq!(applied(&diff, &old), new);
+        }
+
+        #[test]
+        fn a_json_patch_applied_to_the_old_object_gives_the_new_one(old in value(), new in value()) {
+            let [before, after] = [manifest(&old), manifest(&new)];
+            let text = Manifest::patch(&before, &after).expect("JSON");
+            let patch: json_patch::Patch = serde_json::from_str(&text).expect("a patch");
+            let mut object = before.into_object();
+            json_patch::patch(&mut object, &patch).expect("fits");
+            prop_assert_eq!(&object, after.object());
+        }
+
+        #[test]
+        fn what_is_left_out_of_a_difference_takes_no_effect(old in value(), new in value()) {
+            let [before, after] = [manifest(&old), manifest(&new)];
+            let mut aligned = after.clone();
+            let reordered = Manifest::align(&before, &mut aligned);
+            let form = |it: &Manifest| {
+                let text = it.object().to_string();
+                normal(None, Document::parse(&text).expect("JSON").root())
+            };
+            if reordered.is_empty() {
+                prop_assert_eq!(form(&aligned), form(&after));
+            }
+            let mut again = before.clone();
+            prop_assert!(Manifest::align(&before, &mut again).is_empty());
+            prop_assert_eq!(again.object(), before.object());
+        }
+    }
+}

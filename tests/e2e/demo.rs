@@ -7,11 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_shows_eleven_revisions_and_leaves_nothing_but_definitions() {
-    let own = World::start(&Options {
-        controller_manager: true,
-        ..Options::minimal()
-    });
+async fn the_demo_tells_its_story_and_leaves_nothing_but_definitions() {
+    let own = World::start(&Options::full());
     let programs = Path::new(env!("CARGO_BIN_EXE_revisor"))
         .parent()
         .expect("a folder");
@@ -32,15 +29,20 @@ async fn the_demo_shows_eleven_revisions_and_leaves_nothing_but_definitions() {
     let text = String::from_utf8_lossy(&out.stdout);
     let errors = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{text}\n{errors}");
-    let rows: Vec<_> = text
-        .lines()
-        .filter(|line| line.starts_with("llama-70b-"))
-        .collect();
-    assert_eq!(rows.len(), 11, "{text}");
-    assert!(
-        text.contains("10 edits in ") && text.contains("\"type\":\"runai-revision\""),
-        "{text}"
-    );
+    let stored = text.lines().filter(|line| line.starts_with("llama-8b-"));
+    assert_eq!(stored.count(), 11, "{text}");
+    for words in [
+        "10 edits in ",
+        "revision 12: ImagePullBackOff",
+        "image",
+        "deployment/llama-8b rolled back to revision 11 (generation 13)",
+        "deployment/llama-8b runs as revision 13",
+        "rolled back to 11: ",
+        "\"type\":\"runai-revision\"",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains("hf_"), "secrets are hidden: {text}");
     assert!(
         !text.contains("delete crd"),
         "the definitions were there before: {text}"

@@ -27,3 +27,4 @@ mod settled;
 mod storms;
 mod support;
 mod traffic;
+mod way_back;

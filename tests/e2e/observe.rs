@@ -4,6 +4,8 @@
 pub mod life;
 mod scripted;
 
+pub(crate) use scripted::{Script, definitions, scripts};
+
 use crate::support::{Revisor, World, revisions};
 use devcluster::Options;
 use kube::Client;

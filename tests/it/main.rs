@@ -16,6 +16,7 @@ mod log_secrets;
 mod make;
 mod manifests;
 mod past;
+mod plugin_rollback;
 mod plugin_secrets;
 mod redaction;
 mod run;

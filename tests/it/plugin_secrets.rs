@@ -91,7 +91,13 @@ impl Cluster {
             stderr,
         } = run.await.expect("no panic").expect("the plugin");
         let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8(text).expect("text"));
-        assert!(status.success(), "{verb} {arguments:?}: {stderr}");
+        // A difference is no failure.
+        let expected = i32::from(verb == "diff");
+        assert_eq!(
+            status.code(),
+            Some(expected),
+            "{verb} {arguments:?}: {stderr}"
+        );
         (stdout, stderr)
     }
 
@@ -102,7 +108,7 @@ impl Cluster {
 }
 
 /// Each way in which the plugin prints content, and the secrets in it.
-const OUTPUTS: [(&str, &[&str], &[&str]); 7] = [
+const OUTPUTS: [(&str, &[&str], &[&str]); 11] = [
     ("history", &["-o", "table"], &[]),
     ("history", &["-o", "wide"], &[]),
     ("history", &["-o", "json"], &[PASSWORD[0], PASSWORD[1], KEY]),
@@ -110,6 +116,14 @@ const OUTPUTS: [(&str, &[&str], &[&str]); 7] = [
     ("show", &["-o", "yaml"], &[PASSWORD[1], KEY]),
     ("show", &["-o", "json"], &[PASSWORD[1], KEY]),
     ("diff", &[], &[PASSWORD[0], PASSWORD[1]]),
+    ("diff", &["--json-patch"], &[PASSWORD[1]]),
+    ("diff", &["--summary"], &[]),
+    (
+        "diff",
+        &["--from", "1", "--to", "2"],
+        &[PASSWORD[0], PASSWORD[1]],
+    ),
+    ("history", &["-o", "name"], &[]),
 ];
 
 fn assert_visible(text: &str) {

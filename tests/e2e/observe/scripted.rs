@@ -8,7 +8,8 @@ use crate::support::{Revisor, World, eventually, patch, post, send};
 use devcluster::Options;
 use http::Method;
 use kube::Client;
-use script::{IMAGES, Script, container, definitions, script, scripts};
+use script::{IMAGES, container, script};
+pub(crate) use script::{Script, definitions, scripts};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 /// A kind, and how a workload of it lives; see the fixture.
 #[derive(Deserialize, Clone)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Script {
-    pub(super) api_version: String,
-    pub(super) kind: String,
-    pub(super) plural: String,
+pub(crate) struct Script {
+    pub(crate) api_version: String,
+    pub(crate) kind: String,
+    pub(crate) plural: String,
     #[serde(default)]
     pub(super) chain: Vec<[String; 4]>,
-    pub(super) spec: Value,
+    pub(crate) spec: Value,
     pub(super) pods: usize,
     pub(super) labels: Value,
     pub(super) status: Value,
@@ -23,7 +23,7 @@ pub(super) struct Script {
 pub(super) const IMAGES: [&str; 2] = ["m:1", "m:2"];
 const HASHES: [&str; 2] = ["a", "b"];
 
-pub(super) fn scripts() -> Vec<Script> {
+pub(crate) fn scripts() -> Vec<Script> {
     let text = std::fs::read_to_string(fixtures().join("pods.yaml")).expect("a fixture");
     serde_saphyr::from_str(&text).expect("YAML")
 }
@@ -82,7 +82,7 @@ fn definition(api_version: &str, kind: &str, plural: &str) -> Value {
 }
 
 /// The definitions of all kinds that the scripts name and that are not there.
-pub(super) fn definitions() -> String {
+pub(crate) fn definitions() -> String {
     let mut all = BTreeMap::new();
     for script in scripts() {
         let own = [
