@@ -59,7 +59,7 @@ pub async fn execute(args: RevisorArgs) -> anyhow::Result<()> {
         Command::Run(args) => {
             telemetry::start(args.log_format, &args.log)
                 .map_err(|e| anyhow::anyhow!("--log {:?}: {e}", args.log))?;
-            run::run(*args).await
+            Box::pin(run::run(*args)).await
         }
         Command::Crds => print(&crds()?),
         Command::Probe(args) => print(&probe::probe(&args)?),

@@ -30,12 +30,24 @@ fn written(folder: &Path, name: &str, text: &str) -> String {
     file.display().to_string()
 }
 
+/// Flags, and the parts of the error that they lead to.
+type Wrong<'a> = (&'a [&'a str], &'a [&'a str]);
+
+fn assert_refused(wrong: &[Wrong<'_>]) {
+    let kubeconfig = crate::support::world().cluster.kubeconfig();
+    for (flags, named) in wrong {
+        let (code, text) = refused(&kubeconfig.display().to_string(), flags);
+        assert!(code == 1 || code == 2, "{flags:?}: {code} {text}");
+        for part in *named {
+            assert!(text.contains(part), "{part:?} is not in {text:?}");
+        }
+    }
+}
+
 #[test]
-fn wrong_configurations_are_refused_by_field_and_value() {
+fn wrong_files_are_refused_by_field_and_value() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str, text: &str| written(folder.path(), name, text);
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let taken = taken.local_addr().expect("an address").to_string();
     let kind = "kinds: [{kind: Thing, group: a.b, versions: [v1], plural: things, select: always, ";
     let unknown = file("unknown.yaml", "autoscaler: [keda]\n");
     let typed = file("typed.yaml", "rest:\n  tenantId: seven\n");
@@ -46,7 +58,7 @@ fn wrong_configurations_are_refused_by_field_and_value() {
     );
     let pattern = file("pattern.yaml", "redaction: {secretNames: [\"**\"]}\n");
     let no_pem = file("tls.crt", "not PEM");
-    for (flags, named) in [
+    assert_refused(&[
         (
             &["--config", &unknown][..],
             &["unknown.yaml", "autoscaler"][..],
@@ -72,6 +84,16 @@ fn wrong_configurations_are_refused_by_field_and_value() {
             &["--tls-cert-file", &no_pem, "--tls-key-file", &no_pem],
             &["tls.crt", "no certificate"],
         ),
+    ]);
+    let (code, text) = refused("/not/there", &[]);
+    assert!(code == 1 && text.contains("/not/there"), "{text}");
+}
+
+#[test]
+fn wrong_flags_are_refused_by_name_and_value() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("an address").to_string();
+    assert_refused(&[
         (
             &["--admin-listen", &taken],
             &["--admin-listen", &taken, "in use"],
@@ -100,16 +122,7 @@ fn wrong_configurations_are_refused_by_field_and_value() {
             &["--cors-allowed-origin", "*"],
         ),
         (&["--log", "loud=extremely"], &["--log", "loud=extremely"]),
-    ] {
-        let kubeconfig = crate::support::world().cluster.kubeconfig();
-        let (code, text) = refused(&kubeconfig.display().to_string(), flags);
-        assert!(code == 1 || code == 2, "{flags:?}: {code} {text}");
-        for part in named {
-            assert!(text.contains(part), "{part:?} is not in {text:?}");
-        }
-    }
-    let (code, text) = refused("/not/there", &[]);
-    assert!(code == 1 && text.contains("/not/there"), "{text}");
+    ]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

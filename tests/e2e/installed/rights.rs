@@ -290,10 +290,8 @@ fn assert_pinned(stage: &Stage) {
     let mut text = String::new();
     for account in ["revisor", "revisor-maintenance", "revisor-reader"] {
         for namespace in ["revisor", "default"] {
-            text += &format!(
-                "{account} in namespace {namespace}:\n{}\n",
-                list(stage, account, namespace)
-            );
+            let rights = list(stage, account, namespace);
+            text.push_str(&[account, " in namespace ", namespace, ":\n", &rights, "\n"].concat());
         }
     }
     let file = at("tests/fixtures/rights.txt");

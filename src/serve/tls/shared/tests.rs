@@ -94,7 +94,9 @@ fn the_authority_is_renewed_with_its_key_so_that_the_old_one_still_verifies() {
 fn an_emptied_secret_is_filled_again_with_what_is_shown() {
     let held = first();
     let mut emptied = data(&held);
-    emptied.values_mut().for_each(|value| value.0.clear());
+    for value in emptied.values_mut() {
+        value.0.clear();
+    }
     for data in [Data::new(), emptied] {
         let again = written(plan(&data, Some(&held), &order(), at(1)));
         assert_eq!(again, held);
