@@ -97,6 +97,9 @@ struct RedactionFile {
     /// Names whose values are shown although they look secret; `*` stands for any text.
     #[schemars(example = json!(["TOKENIZER_PATH"]))]
     plain_names: Vec<String>,
+    /// Paths below which nothing is hidden: keys, and names of items in brackets. A path stands for every place whose path
+    /// ends with it.
+    #[schemars(example = json!(["containers[main].args"]))]
     plain_paths: Vec<String>,
 }
 

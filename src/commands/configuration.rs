@@ -58,7 +58,7 @@ const EXAMPLE: &str = r#"kinds:
 disabledKinds: [Deployment.apps]
 autoscalers: [kube-controller-manager, keda-operator]
 snapshot: {encoding: json}
-redaction: {secretNames: [ACME_*_LICENCE], plainNames: [TOKENIZER_PATH]}
+redaction: {secretNames: [ACME_*_LICENCE], plainNames: [TOKENIZER_PATH], plainPaths: ["containers[main].args"]}
 rest:
   type: runai-revision
   tenantId: 1001
