@@ -7,7 +7,7 @@ use super::pod::Replica;
 use crate::serve::people::{account, token};
 use crate::serve::rest::Rest;
 use crate::support::{eventually, post, read};
-use devcluster::{Cluster, Options};
+use devcluster::{Cluster, Component, Options};
 use kube::Client;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -43,7 +43,12 @@ impl Stage {
         })
         .expect("a cluster");
         cluster.apply(&owners::definitions()).expect("definitions");
-        for folder in ["crds", MANIFESTS, "deploy/guard"] {
+        apply(&cluster, "crds").quietly();
+        // Quotas count kinds that were there when it began at once, and later ones only after half a minute.
+        cluster
+            .restart(Component::ControllerManager)
+            .expect("it starts again");
+        for folder in [MANIFESTS, "deploy/guard"] {
             apply(&cluster, folder).quietly();
         }
         let wait = [
@@ -124,6 +129,14 @@ impl Stage {
         ];
         kubectl(&self.cluster, &binding).quietly();
         token(&client, namespace, "dashboard", &["revisor.dev"]).await
+    }
+
+    /// Waits until a quota says what is used: before, nothing that it counts can be made.
+    pub fn wait_counted(&self, namespace: &str, quota: &str) {
+        let quota = format!("resourcequota/{quota}");
+        let used = ["--for=jsonpath={.status.used}", "--timeout=60s"];
+        let wait = [&["-n", namespace, "wait", &quota][..], &used].concat();
+        kubectl(&self.cluster, &wait).quietly();
     }
 
     /// The authorities that are published now, in DER.

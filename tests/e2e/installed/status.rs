@@ -80,14 +80,7 @@ async fn the_status_sums_all_replicas_and_fails_when_something_is_held() {
         "spec": {"hard": {"count/revisions.revisor.dev": "0"}},
     });
     post(&client, "/api/v1/namespaces/full/resourcequotas", &quota).await;
-    let counted = [
-        "-n",
-        "full",
-        "wait",
-        "--for=jsonpath={.status.hard}",
-        "resourcequota/none",
-    ];
-    kubectl(&stage.cluster, &counted).quietly();
+    stage.wait_counted("full", "none");
     post(&client, &DEPLOYMENT.path("full"), &DEPLOYMENT.example()).await;
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
