@@ -33,7 +33,8 @@ async fn the_demo_tells_its_story_and_leaves_nothing_but_definitions() {
     assert_eq!(stored.count(), 11, "{text}");
     for words in [
         "10 edits in ",
-        "revision 12: ImagePullBackOff",
+        "revision 12: ",
+        "ImagePullBackOff",
         "image",
         "deployment/llama-8b rolled back to revision 11 (generation 13)",
         "deployment/llama-8b runs as revision 13",

@@ -285,8 +285,18 @@ fn old_crd() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_definition_holds_recording_instead_of_losing_a_field() {
     let own = World::start(&Options::minimal());
-    own.cluster.apply(&old_crd()).expect("an old definition");
     let revisor = Revisor::start(own.cluster.kubeconfig(), &[]);
+    own.cluster.apply(&old_crd()).expect("an old definition");
+    // The API server serves the old schema a moment after it took it.
+    let is_old = || {
+        let explained = own
+            .cluster
+            .kubectl()
+            .args(["explain", "revision.spec.contentDigest"])
+            .output();
+        explained.is_ok_and(|out| !out.status.success())
+    };
+    assert!(eventually(Duration::from_secs(20), is_old));
     let client = own.client().await;
     let namespace = own.namespace("old").await;
     post(

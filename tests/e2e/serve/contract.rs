@@ -71,9 +71,7 @@ async fn assert_callers(anybody: &Rest, people: &People, namespace: &str, endpoi
         assert_eq!(answer.status, 403);
         let mut parts = path.split(['/', '?']);
         let id = parts.find(|part| uuid::Uuid::try_parse(part).is_ok());
-        let text = answer.text().replace(id.expect("an id"), "ID");
-        assert!(!text.contains(namespace), "{text}");
-        text
+        answer.text().replace(id.expect("an id"), "ID")
     };
     assert_eq!(refusal(path).await, refusal(unknown).await);
     anybody
