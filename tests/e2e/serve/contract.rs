@@ -45,14 +45,14 @@ async fn every_endpoint_answers_each_caller_as_the_contract_says() {
     let revisions = listed(&reader, &made.uid, 3).await;
     let id = revisions[0]["id"].as_str().expect("an id").to_owned();
     for endpoint in endpoints(&made.uid, &id) {
-        assert_callers(&anybody, &people, &namespace, &endpoint).await;
+        assert_callers(&anybody, &people, &endpoint).await;
         assert_good(&reader, &endpoint.0).await;
         assert_requests(&reader, &endpoint.0).await;
     }
 }
 
 /// Who may read and who may not, and what each learns of what is not there.
-async fn assert_callers(anybody: &Rest, people: &People, namespace: &str, endpoint: &Endpoint) {
+async fn assert_callers(anybody: &Rest, people: &People, endpoint: &Endpoint) {
     let (path, unknown, known_only) = endpoint;
     anybody.get(path).await.assert_error(401, "no token");
     anybody
