@@ -120,6 +120,7 @@ spec:
       containers: [{name: vllm, image: "registry.k8s.io/pause:3.10"}]
 END
 "$kubectl" -n "$namespace" create -f "$work/llama.yaml"
+until_printed '^1\*.* Running ' history deployment/llama-8b
 path=/apis/apps/v1/namespaces/$namespace/deployments/llama-8b
 container() { printf '{"spec":{"template":{"spec":{"containers":[{"name":"vllm",%s}]}}}}' "$1"; }
 variable() { container "\"env\":[{\"name\":\"$1\",\"value\":\"$2\"}]"; }
@@ -137,13 +138,12 @@ edits=(
 )
 started=$(date +%s%N)
 for number in "${!edits[@]}"; do
-  [ "$number" -ne 5 ] || kill -9 "$revisor"
+  [ "$number" -ne 5 ] || { kill -9 "$revisor" && wait "$revisor"; } 2>/dev/null || true
   http PATCH "$proxy_port" "$path?fieldManager=demo" "${edits[number]}" | grep -q '^HTTP/1.* 200' || fail "an edit was refused: ${edits[number]}"
 done
 printf '%d edits in %d ms, five of them without Revisor\n' "${#edits[@]}" $((($(date +%s%N) - started) / 1000000))
 end "$proxy"
 proxy=''
-wait "$revisor" 2>/dev/null || true
 start_revisor
 wait_ready
 

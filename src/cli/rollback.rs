@@ -266,5 +266,17 @@ fn difference(
     if let Some(names) = names {
         Manifest::hide_both(&mut before, &mut after, names);
     }
-    Ok(Manifest::unified(&before, &after, titles)?)
+    let text = Manifest::unified(&before, &after, titles)?;
+    // The notice of hidden values names a command for two revisions, and the later state is none so far.
+    Ok(
+        match text
+            .strip_prefix("# ")
+            .and_then(|text| text.split_once('\n'))
+        {
+            Some((_, text)) => {
+                format!("# values that look secret are hidden; --show-secrets shows them\n{text}")
+            }
+            None => text,
+        },
+    )
 }

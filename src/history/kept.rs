@@ -1,5 +1,6 @@
 //! The content that a rollback writes: the old one, with the replicas that the workload has now. Pure.
 
+use super::delta::Step;
 use super::managed;
 use crate::kinds::{Kind, Path};
 use serde_json::{Map, Value};
@@ -57,10 +58,14 @@ fn keep(path: &Path, live: &Value, old: &mut Value) -> Option<Kept> {
     }
     Some(Kept {
         path: path.to_string(),
-        owners: managed::owners(live, path.keys()),
+        owners: managed::owners(live, &steps(path)),
         live: now,
         old: then.unwrap_or_default(),
     })
+}
+
+fn steps(path: &Path) -> Vec<Step> {
+    path.keys().iter().cloned().map(Step::Key).collect()
 }
 
 fn at<'v>(keys: &[String], object: &'v Value) -> Option<&'v Value> {

@@ -4,6 +4,7 @@
 //! Fields that the rollback changed stay its own: they are what a next server-side apply conflicts with, so that nothing
 //! is undone silently.
 
+use super::delta::{Step, changes};
 use serde_json::{Map, Value};
 
 /// The field manager of the plugin.
@@ -56,20 +57,21 @@ pub fn hand_back(before: &Value, after: &Value) -> HandBack {
     HandBack::Fields(Value::Array(entries), manager)
 }
 
-/// The managers of a field by its JSON keys, with their subresources.
-pub fn owners(object: &Value, keys: &[String]) -> Vec<String> {
+/// The managers of a field, with their subresources.
+pub fn owners(object: &Value, path: &[Step]) -> Vec<String> {
     let entries = object
         .pointer("/metadata/managedFields")
         .and_then(Value::as_array);
     let owns = |entry: &&Value| {
         let mut fields = &entry["fieldsV1"];
-        for key in keys {
-            match fields.get(format!("f:{key}")) {
-                Some(below) => fields = below,
-                None => return false,
-            }
-        }
-        true
+        path.iter()
+            .all(|step| match fields.get(path_element(step)) {
+                Some(below) => {
+                    fields = below;
+                    true
+                }
+                None => false,
+            })
     };
     let named = |entry: &Value| {
         let manager = entry["manager"].as_str().unwrap_or_default();
@@ -86,8 +88,27 @@ pub fn owners(object: &Value, keys: &[String]) -> Vec<String> {
         .collect()
 }
 
+/// The name of a step in fieldsV1.
+fn path_element(step: &Step) -> String {
+    match step {
+        Step::Key(key) => format!("f:{key}"),
+        Step::Item(key, name) => format!("k:{}", serde_json::json!({ *key: name })),
+    }
+}
+
+/// The manager that made one state of an object from another: the owner of a changed field, else the newest writer.
+pub fn writer_since(before: &Value, now: &Value) -> Option<String> {
+    let all = changes(&before["spec"], &now["spec"]);
+    let owner = all.iter().find_map(|change| {
+        let mut path = vec![Step::Key("spec".to_owned())];
+        path.extend(change.path.iter().cloned());
+        owners(now, &path).pop()
+    });
+    owner.or_else(|| last_writer(now))
+}
+
 /// The manager of the newest entry for the workload itself.
-pub fn last_writer(object: &Value) -> Option<String> {
+fn last_writer(object: &Value) -> Option<String> {
     let entries = object.pointer("/metadata/managedFields")?.as_array()?;
     let newest = entries
         .iter()
@@ -283,8 +304,22 @@ mod tests {
             {"manager": "kubectl", "operation": "Apply", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:spec": {"f:x": {}}}},
             {"manager": "hpa", "operation": "Update", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
             {"manager": "kcm", "operation": "Update", "subresource": "status", "time": "2026-01-02T00:00:00Z", "fieldsV1": {}}]}});
-        let path = ["spec", "replicas"].map(str::to_owned);
+        let path = ["spec", "replicas"].map(|key| Step::Key(key.to_owned()));
         assert_eq!(owners(&object, &path), ["hpa (/scale)"]);
         assert_eq!(last_writer(&object).as_deref(), Some("kubectl"));
+        let named = |image: &str| {
+            let mut named = object.clone();
+            named["spec"] = json!({"c": [{"name": "m", "image": image}], "replicas": 1});
+            let owned = json!({"f:spec": {"f:c": {"k:{\"name\":\"m\"}": {"f:image": {}}}}});
+            named["metadata"]["managedFields"] = json!([
+                {"manager": "first", "operation": "Update", "time": "2026-01-01T00:00:00Z", "fieldsV1": {}},
+                {"manager": "editor", "operation": "Update", "time": "2026-01-01T00:00:00Z", "fieldsV1": owned},
+                {"manager": "later", "operation": "Update", "time": "2026-01-01T00:00:00Z", "fieldsV1": {}}]);
+            named
+        };
+        assert_eq!(
+            writer_since(&named("1"), &named("2")).as_deref(),
+            Some("editor")
+        );
     }
 }

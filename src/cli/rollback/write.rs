@@ -5,7 +5,7 @@ use super::super::streams::Streams;
 use super::plan::Plan;
 use super::{DryRun, Rollback, difference, refs, repo, told, wait};
 use crate::history::kept::content;
-use crate::history::managed::{HandBack, MANAGER, hand_back, last_writer};
+use crate::history::managed::{HandBack, MANAGER, hand_back, writer_since};
 use crate::manifest::Manifest;
 use anyhow::{Context, bail};
 use http::Method;
@@ -88,6 +88,7 @@ impl Rollback<'_> {
                 warnings: Vec::new(),
             });
         }
+        let mut before = Value::Null;
         let mut live = live;
         let mut plan = plan;
         for _ in 0..TRIES {
@@ -104,10 +105,10 @@ impl Rollback<'_> {
             if !is_moved(&answer) {
                 return Err(self.refused(&answer, "is refused"));
             }
-            live = self.read_again().await?;
+            before = std::mem::replace(&mut live, self.read_again().await?);
             plan = self.plan(&live);
         }
-        Err(self.edited(&live))
+        Err(self.edited(&before, &live))
     }
 
     /// Shows what will change.
@@ -204,8 +205,8 @@ impl Rollback<'_> {
         now.with_context(|| format!("{} was deleted meanwhile", self.found.target()))
     }
 
-    fn edited(&self, now: &Value) -> anyhow::Error {
-        let by = last_writer(now).unwrap_or_else(|| "somebody".to_owned());
+    fn edited(&self, before: &Value, now: &Value) -> anyhow::Error {
+        let by = writer_since(before, now).unwrap_or_else(|| "somebody".to_owned());
         anyhow::anyhow!(
             "{} was edited meanwhile by {by}; nothing was changed. See it with `kubectl revisor diff --live`, and try again",
             self.found.target()
@@ -223,7 +224,7 @@ impl Rollback<'_> {
             bail!("{target} was deleted and made anew meanwhile; nothing was changed");
         }
         if content(now) != *approved {
-            return Err(self.edited(now));
+            return Err(self.edited(before, now));
         }
         Ok(())
     }
