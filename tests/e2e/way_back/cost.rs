@@ -5,8 +5,9 @@ use crate::support::{INFERENCE_SERVICE, patch, post};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Four times what the benchmark allows: this program is built for tests.
-const SLACK: f64 = 4.0 * 1.5;
+/// Four times what the benchmark allows, and twice that: the plugin is built for tests, without optimization, and takes 5 to
+/// 8 times as long as the list.
+const SLACK: f64 = 2.0 * 4.0 * 1.5;
 const CHANGES: usize = 400;
 
 #[tokio::test(flavor = "multi_thread")]
