@@ -10,6 +10,7 @@ mod plan;
 mod refs;
 mod repo;
 mod restore;
+mod scalers;
 mod told;
 mod wait;
 mod write;

@@ -24,6 +24,8 @@ struct Asked {
 
 #[derive(Clone)]
 struct Server {
+    /// The version in which the Revisions were recorded.
+    recorded: &'static str,
     script: Arc<Mutex<Script>>,
     log: Arc<Mutex<Vec<(Method, bool, Value)>>>,
 }
@@ -39,11 +41,11 @@ fn live(generation: i64, image: &str) -> Value {
             "managedFields": [{"manager": "ann", "operation": "Update", "apiVersion": "apps/v1", "time": "2026-01-01T00:00:00Z", "fieldsV1": {}}]}})
 }
 
-fn revision(generation: i64, image: &str) -> Value {
-    let data = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "llama", "namespace": "ml"}, "spec": spec(image)}).to_string();
+fn revision(recorded: &str, generation: i64, image: &str) -> Value {
+    let data = json!({"apiVersion": recorded, "kind": "Deployment", "metadata": {"name": "llama", "namespace": "ml"}, "spec": spec(image)}).to_string();
     json!({"apiVersion": "revisor.dev/v1alpha1", "kind": "Revision", "metadata": {"name": format!("llama-0-0000{generation}"), "namespace": "ml"},
         "spec": {"id": uuid::Uuid::from_u128(generation.unsigned_abs().into()), "type": "Change", "generation": generation, "resourceVersion": "1", "observedVia": "Watch",
-            "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "llama", "uid": "00000000-0000-0000-0000-000000000007"},
+            "workload": {"apiVersion": recorded, "kind": "Deployment", "name": "llama", "uid": "00000000-0000-0000-0000-000000000007"},
             "changeTime": "2026-01-01T00:00:00Z", "changeTimeSource": "Observed",
             "snapshot": {"encoding": "json", "size": data.len(), "data": data}}})
 }
@@ -83,7 +85,7 @@ async fn answer(State(server): State<Server>, request: Request<Body>) -> Respons
         ),
         "/apis/revisor.dev/v1alpha1/namespaces/ml/revisions" => (
             200,
-            json!({"metadata": {"resourceVersion": "9"}, "items": [revision(1, "m:1"), revision(2, "m:2")]}),
+            json!({"metadata": {"resourceVersion": "9"}, "items": [revision(server.recorded, 1, "m:1"), revision(server.recorded, 2, "m:2")]}),
         ),
         "/apis/apps/v1/namespaces/ml/deployments/llama" => {
             let mut log = server.log.lock().expect("no panic");
@@ -111,7 +113,17 @@ async fn answer(State(server): State<Server>, request: Request<Body>) -> Respons
 
 /// Runs a rollback to revision 1 to its end; and the requests for the workload.
 async fn rollback(flags: &[&str], script: Script) -> (Output, Vec<(Method, bool, Value)>) {
+    rollback_of("apps/v1", flags, script).await
+}
+
+/// The same of Revisions that were recorded in some version.
+async fn rollback_of(
+    recorded: &'static str,
+    flags: &[&str],
+    script: Script,
+) -> (Output, Vec<(Method, bool, Value)>) {
     let server = Server {
+        recorded,
         script: Arc::new(Mutex::new(script)),
         log: Arc::default(),
     };
@@ -274,4 +286,81 @@ async fn an_object_that_is_being_deleted_is_refused_and_the_words_of_a_webhook_a
         errors(&output).contains("no downgrade from 2 to 1"),
         "{output:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_not_served_any_more_is_told_and_the_served_one_is_written() {
+    let script = |asked: &Asked| match asked.method {
+        Method::GET => (200, live(2, "m:2")),
+        _ => (200, written(&asked.body, live(2, "m:2"))),
+    };
+    let (output, log) = rollback_of("apps/v1beta2", &[], Box::new(script)).await;
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        errors(&output).contains(
+            "the revision was recorded in apps/v1beta2, which is not served any more: it is written in apps/v1"
+        ),
+        "{output:?}"
+    );
+    assert_eq!(writes(&log).len(), 1);
+}
+
+/// The workload after a rollback that brought a field back, with the managers that apply it.
+fn brought_back(appliers: &[&str]) -> Value {
+    let entry = |manager: &str, operation: &str, fields: Value| json!({"manager": manager, "operation": operation, "apiVersion": "apps/v1", "fieldsV1": fields});
+    let mut after = live(3, "m:1");
+    let back = json!({"f:spec": {"f:paused": {}}});
+    let appliers = appliers.iter().map(|it| entry(it, "Apply", json!({})));
+    let own = entry("kubectl-revisor", "Update", back);
+    after["metadata"]["managedFields"] = appliers.chain([own]).collect();
+    after
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_stands_when_its_fields_cannot_be_handed_back_and_that_is_said() {
+    let told = [
+        (
+            &["kubectl"][..],
+            "could not be handed to kubectl: its next apply does not remove them",
+        ),
+        (
+            &["argo", "platform"][..],
+            "several managers apply this workload (argo, platform): their next apply does not remove them",
+        ),
+    ];
+    for (appliers, words) in told {
+        let script = move |asked: &Asked| match (&asked.method, asked.is_dry, asked.before) {
+            (&Method::GET, ..) => (200, live(2, "m:2")),
+            (_, true, _) => (200, written(&asked.body, live(2, "m:2"))),
+            (_, false, 0) => (200, brought_back(appliers)),
+            _ => failure(403, "metadata.managedFields may not be written"),
+        };
+        let (output, log) = rollback(&[], Box::new(script)).await;
+        assert!(output.status.success(), "{output:?}");
+        assert!(errors(&output).contains(words), "{words}: {output:?}");
+        // Nothing is written where the receiver is not clear.
+        assert_eq!(writes(&log).len(), 3 - appliers.len());
+    }
+}
+
+/// Fields that the API server has set since (a volume's name, a class of load balancers) and that the old content does
+/// not have are refused by the API server when they are left out: the dry run names them, and nothing is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_the_api_server_has_set_since_is_named_and_nothing_is_written() {
+    let script = |asked: &Asked| match (&asked.method, asked.is_dry) {
+        (&Method::GET, _) => (200, live(2, "m:2")),
+        (_, true) => {
+            let (code, mut body) = failure(422, "Deployment.apps \"llama\" is invalid");
+            body["details"] = json!({"causes": [{"reason": "FieldValueForbidden", "field": "spec.volumeName", "message": "Forbidden: may not change once set"}]});
+            (code, body)
+        }
+        _ => failure(500, "not reached"),
+    };
+    let (output, log) = rollback(&[], Box::new(script)).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        errors(&output).contains("spec.volumeName: cannot be changed"),
+        "{output:?}"
+    );
+    assert!(writes(&log).is_empty());
 }

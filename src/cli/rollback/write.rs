@@ -3,7 +3,7 @@
 use super::super::live::{Answer, JSON_PATCH, send};
 use super::super::streams::Streams;
 use super::plan::Plan;
-use super::{DryRun, Rollback, difference, refs, repo, told, wait};
+use super::{DryRun, Rollback, difference, refs, repo, scalers, told, wait};
 use crate::history::kept::content;
 use crate::history::managed::{HandBack, MANAGER, hand_back, writer_since};
 use crate::manifest::Manifest;
@@ -120,6 +120,9 @@ impl Rollback<'_> {
             warnings,
         } = tried;
         let mut notes = told::of_plan(plan, live);
+        if !plan.kept.is_empty() || self.args.restore_replicas {
+            notes.extend(scalers::scalers(&self.scene.session, &self.place).await?);
+        }
         notes.extend(refs::missing(&self.scene.session, &self.place.namespace, &self.old).await?);
         notes.extend(
             warnings

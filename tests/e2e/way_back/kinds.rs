@@ -247,3 +247,48 @@ async fn assert_zero_stays_zero(stage: &Stage, namespace: &str, path: &str) {
         "a dry run changes nothing"
     );
 }
+
+/// A paused ScaledObject has no HorizontalPodAutoscaler, and leaves no owner of the replicas.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_that_is_parked_at_zero_stays_there_and_its_scaler_is_named() {
+    let stage = stage();
+    let namespace = stage.world.namespace("parked").await;
+    let path = format!("{}/w", DEPLOYMENT.path(&namespace));
+    stage.world.define(&scaled_objects());
+    for image in ["m:1", "m:2"] {
+        let file = deployment(&namespace, image);
+        stage.kubectl(&namespace, &["create", "-f", "-"], &file);
+        stage
+            .kubectl(&namespace, &["replace", "-f", "-"], &file)
+            .ok();
+    }
+    let scaler = json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
+        "metadata": {"name": "of-w", "annotations": {"autoscaling.keda.sh/paused-replicas": "0"}},
+        "spec": {"scaleTargetRef": {"name": "w"}}});
+    stage
+        .kubectl(&namespace, &["create", "-f", "-"], &scaler)
+        .ok();
+    let park = ["scale", "deployment/w", "--replicas=0"];
+    stage.kubectl(&namespace, &park, &Value::Null).ok();
+    stage.recorded(DEPLOYMENT, &path).await;
+
+    let ran = stage.plugin(&namespace, &["rollback", "deploy/w", "1", "--yes"]);
+    for words in [
+        "spec.replicas stays 0 (the revision has 2)",
+        "ScaledObject of-w scales this workload, and is paused at 0 replicas",
+    ] {
+        assert!(ran.err.contains(words), "{words}: {ran:?}");
+    }
+    ran.ok();
+    let after = stage.spec(&path).await;
+    assert_eq!(after["replicas"], 0);
+    assert_eq!(after["template"]["spec"]["containers"][0]["image"], "m:1");
+}
+
+fn scaled_objects() -> String {
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "scaledobjects.keda.sh"},
+        "spec": {"group": "keda.sh", "scope": "Namespaced", "names": {"kind": "ScaledObject", "plural": "scaledobjects"},
+            "versions": [{"name": "v1alpha1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]}})
+    .to_string()
+}
