@@ -73,6 +73,10 @@ pub fn stored(revision: &Revision) -> Result<String, ManifestError> {
     };
     match snapshot::read(stored) {
         Ok(Some(text)) => Ok(text),
+        Ok(None) if revision.spec.expunged.is_some() => Err(ManifestError::NotStored(
+            generation,
+            "its content was expunged",
+        )),
         Ok(None) => Err(ManifestError::NotStored(
             generation,
             "the workload was larger than the API server stores twice",

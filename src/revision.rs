@@ -15,9 +15,9 @@ pub mod words;
 pub use outcome::Outcome;
 pub use phase::Phase;
 pub use resource::{
-    Allocated, Condition, FieldChange, Gap, Observed, ObservedThrough, Pods, Previous, Revision,
-    RevisionSpec, RevisionStatus, RevisionType, Snapshot, SnapshotEncoding, Source, TimeSource,
-    Via, View, Workload,
+    Allocated, Condition, Expunged, FieldChange, Gap, Observed, ObservedThrough, Pods, Previous,
+    Revision, RevisionSpec, RevisionStatus, RevisionType, Snapshot, SnapshotEncoding, Source,
+    TimeSource, Via, View, Workload,
 };
 
 /// The API group of [`Revision`].

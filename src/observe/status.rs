@@ -4,7 +4,6 @@ use super::phase::{Facts, Finding, phase};
 use super::pod::{Pod, PodState};
 use crate::quantity::Quantity;
 use crate::revision::{Condition, Outcome, Phase, RevisionStatus};
-use crate::text::prefix;
 use crate::view::MAX_IMAGES;
 use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::{Map, Value, json};
@@ -13,7 +12,6 @@ use std::sync::Arc;
 
 /// The pool of a node without a label for it (REST contract).
 pub(super) const DEFAULT_POOL: &str = "default";
-const MAX_MESSAGE: usize = 512;
 
 /// The pool of each node, by name.
 pub(super) type Pools = HashMap<Arc<str>, Arc<str>>;
@@ -70,8 +68,7 @@ pub(super) fn next(
     let first_ready_time = before
         .first_ready_time
         .or_else(|| first_ready(facts, phase));
-    let message = message.map(|text| prefix(&text, MAX_MESSAGE).to_owned());
-    RevisionStatus {
+    let mut status = RevisionStatus {
         phase: Some(phase),
         phase_time: before
             .phase_time
@@ -98,7 +95,9 @@ pub(super) fn next(
         observed_through: None,
         workload_deletion_time: None,
         workload_end_unknown: false,
-    }
+    };
+    status.fit();
+    status
 }
 
 fn seconds(time: DateTime<Utc>) -> DateTime<Utc> {

@@ -101,6 +101,7 @@ impl Draft<'_> {
             previous: self.predecessor.map(Predecessor::named),
             gap: None,
             snapshot: Some(stored(self.packed, self.encoding)?),
+            expunged: None,
             view: view::view(self.kind, self.object, self.history(), self.names),
         })
     }

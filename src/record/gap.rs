@@ -47,6 +47,7 @@ pub(super) fn gap(kind: &str, lost: &Lost, now: DateTime<Utc>) -> Revision {
             reason: lost.reason.as_str().to_owned(),
         }),
         snapshot: None,
+        expunged: None,
         view: Some(View {
             version: VERSION,
             summary: summary(from, to, lost),

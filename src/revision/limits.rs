@@ -1,13 +1,13 @@
 //! The lengths that the parts of a Revision may have, and the cut to them. Pure.
 //!
-//! The definition limits no part but by its type, so a Revision is never refused for a length. Cut, it is small whatever
-//! its workload holds: without its data it fits into any request. Lengths of texts are in characters. Names and ids are
-//! identity, and are not cut; the API server bounds them.
+//! The definition has the same limits ([`super::schema`]), so a Revision that was cut is never refused for a length. It is
+//! small whatever its workload holds: without its data it fits into any request. Lengths of texts are in characters. Names
+//! and ids are identity, and are not cut; the API server bounds them.
 
 #[cfg(test)]
 mod tests;
 
-use super::{Revision, View};
+use super::{Revision, RevisionStatus, View};
 use crate::text::{cut, prefix};
 use std::collections::BTreeMap;
 
@@ -17,8 +17,18 @@ pub const MAX_TEXT: usize = 1024;
 pub const MAX_WORD: usize = 64;
 /// A field manager; the API server takes no longer one.
 pub const MAX_MANAGER: usize = 128;
-/// The value of a label; the API server takes no longer one.
+/// The value of a label, and the name of a kind; the API server takes no longer ones.
 pub const MAX_LABEL: usize = 63;
+/// The name of an object; the API server takes no longer one.
+pub const MAX_NAME: usize = 253;
+/// A group, a slash and a version.
+pub const MAX_API_VERSION: usize = MAX_NAME + 1 + MAX_LABEL;
+/// `sha256:` and 64 digits.
+pub const MAX_DIGEST: usize = 71;
+/// The name of a user; certificates and tokens may have long ones.
+pub const MAX_USER: usize = 1024;
+/// A stored snapshot. The API server takes no request that is longer.
+pub const MAX_DATA: usize = 3 << 20;
 
 /// A view as JSON, in bytes.
 pub const MAX_VIEW: usize = 16 << 10;
@@ -40,6 +50,14 @@ pub const MAX_NAMES: usize = 32;
 pub const MAX_ITEMS: usize = 256;
 /// One of those.
 pub const MAX_ITEM: usize = 512;
+/// The message of a status, and that of a condition.
+pub const MAX_MESSAGE: usize = 512;
+/// The conditions of a status.
+pub const MAX_CONDITIONS: usize = 8;
+/// The node pools that a status names.
+pub const MAX_POOLS: usize = 256;
+/// A quantity.
+pub const MAX_QUANTITY: usize = 64;
 /// A variable: its name, the sign and its value.
 pub const MAX_VARIABLE: usize = 2 * MAX_ITEM + 1;
 
@@ -155,6 +173,30 @@ impl View {
         self.unresolved.clear();
         self.requests_per_pod.clear();
         self.requests_total.clear();
+    }
+}
+
+impl RevisionStatus {
+    /// Cuts every part to its limit.
+    pub fn fit(&mut self) {
+        let mut cutter = Cutter::default();
+        let conditions = self.conditions.iter_mut();
+        let of_conditions = conditions.flat_map(|c| [&mut c.reason, &mut c.message]);
+        let own = [&mut self.reason, &mut self.message];
+        for (at, text) in own.into_iter().chain(of_conditions).enumerate() {
+            let max = if at % 2 == 0 { MAX_TEXT } else { MAX_MESSAGE };
+            if let Some(text) = text {
+                cutter.text(text, max);
+            }
+        }
+        cutter.list(&mut self.conditions, MAX_CONDITIONS);
+        cutter.texts(&mut self.node_pools, MAX_POOLS, MAX_LABEL);
+        cutter.texts(&mut self.images, MAX_IMAGES, MAX_IMAGE);
+        self.allocated
+            .retain(|_, amount| !is_longer(amount, MAX_QUANTITY));
+        while self.allocated.len() > MAX_ITEMS {
+            self.allocated.pop_last();
+        }
     }
 }
 

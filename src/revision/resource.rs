@@ -1,6 +1,6 @@
 //! The Rust types that the CustomResourceDefinition is generated from. Their docstrings are its descriptions.
 
-use super::schema::immutable;
+use super::schema::rules;
 use super::words;
 use super::{Outcome, Phase};
 use chrono::{DateTime, Utc};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 // Repeating an attribute is how kube's derive takes a list.
 #[allow(clippy::duplicated_attributes)]
-/// What a Revision records. Immutable, except `view`.
+/// What a Revision records. Immutable, except `view`, and except that its content can be expunged.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "revisor.dev",
@@ -52,7 +52,13 @@ use uuid::Uuid;
         priority = 1
     )
 )]
-#[x_kube(validation = immutable())]
+#[x_kube(validation = rules::immutable())]
+#[x_kube(validation = rules::snapshot_stays())]
+#[x_kube(validation = rules::expunged_stays())]
+#[x_kube(validation = rules::expunged_is_empty())]
+#[x_kube(validation = rules::gap_is_a_gap())]
+#[x_kube(validation = rules::gap_is_empty())]
+#[x_kube(validation = rules::gap_is_in_order())]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 #[serde(rename_all = "camelCase")]
 pub struct RevisionSpec {
@@ -93,6 +99,9 @@ pub struct RevisionSpec {
     /// The workload as it was. Absent in a Gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Snapshot>,
+    /// Set when snapshot.data was taken out on purpose. changeCause and source may go with it; nothing else does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expunged: Option<Expunged>,
     /// What people and the REST API see. The one part of spec that may be rewritten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub view: Option<View>,
@@ -201,12 +210,23 @@ pub struct Snapshot {
     pub encoding: SnapshotEncoding,
     /// Length of the JSON in bytes.
     pub size: i64,
-    /// The JSON, encoded. Absent when it is larger than the API server stores.
+    /// The JSON, encoded. Absent when it is larger than the API server stores, or expunged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
     /// True when data is left out because it is larger than the API server stores.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub oversize: bool,
+}
+
+/// The content of a Revision was taken out.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct Expunged {
+    /// The user who did it, by its own words.
+    pub by: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why.
+    pub reason: String,
 }
 
 /// How a snapshot's data is encoded.

@@ -1,43 +1,16 @@
 //! The CustomResourceDefinition, generated from [`super::resource`]; `revisor crds` prints it.
 
+pub(super) mod bounds;
+pub(super) mod rules;
+
+pub use rules::{EXPUNGED_TOO, IMMUTABLE};
+
 use super::{GROUP, Revision, VERSION};
 use chrono::DateTime;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
-use kube::core::{Reason, Rule};
 use serde_json::{Value, json};
 use uuid::Uuid;
-
-/// Every field of spec but `view`; a test compares this list with the schema.
-pub const IMMUTABLE: &[&str] = &[
-    "id",
-    "type",
-    "workload",
-    "generation",
-    "resourceVersion",
-    "observedVia",
-    "changeTime",
-    "changeTimeSource",
-    "via",
-    "changeCause",
-    "source",
-    "contentDigest",
-    "previous",
-    "gap",
-    "snapshot",
-];
-
-/// One rule over all of spec. The `has()` form, because `self.?x == oldSelf.?x` exceeds the API server's cost budget.
-pub(super) fn immutable() -> Rule {
-    let unchanged = IMMUTABLE.iter().map(|field| {
-        format!(
-            "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
-        )
-    });
-    Rule::new(unchanged.collect::<Vec<_>>().join(" && "))
-        .message("spec is immutable, except spec.view")
-        .reason(Reason::FieldValueForbidden)
-}
 
 /// The CustomResourceDefinition as JSON.
 ///
@@ -48,6 +21,7 @@ pub(super) fn immutable() -> Rule {
 pub fn crd() -> Result<Value, serde_json::Error> {
     let mut crd = serde_json::to_value(Revision::crd())?;
     strip_nullable(&mut crd);
+    bounds::bound(&mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]);
     crd["metadata"]["annotations"] = Value::Object(
         KEEP.map(|(key, value)| (key.to_owned(), json!(value)))
             .into_iter()
@@ -144,7 +118,13 @@ mod tests {
             .keys()
             .map(String::as_str)
             .collect();
-        let expected: BTreeSet<_> = IMMUTABLE.iter().copied().chain(["view"]).collect();
+        let others = ["view", "snapshot", "expunged"];
+        let expected: BTreeSet<_> = IMMUTABLE
+            .iter()
+            .chain(EXPUNGED_TOO)
+            .copied()
+            .chain(others)
+            .collect();
         assert_eq!(fields, expected);
     }
 

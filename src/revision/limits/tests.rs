@@ -1,59 +1,18 @@
 //! Revisions of any length against the schema of the definition.
 
 use super::*;
-use crate::revision::{FieldChange, Gap, Source, Via, schema};
+use crate::revision::{Condition, FieldChange, Gap, Source, Via, schema};
 use serde_json::{Value, json};
 
-/// The limits as a definition would have them: where, by which word, and how much.
-const LIMITS: &[(&str, &str, usize)] = &[
-    ("/changeCause", "maxLength", MAX_TEXT),
-    ("/source/properties/tool", "maxLength", MAX_WORD),
-    ("/source/properties/name", "maxLength", MAX_TEXT),
-    ("/via/properties/manager", "maxLength", MAX_MANAGER),
-    ("/via/properties/operation", "maxLength", MAX_WORD),
-    ("/via/properties/subresource", "maxLength", MAX_WORD),
-    ("/gap/properties/reason", "maxLength", MAX_WORD),
-    ("/view/properties/summary", "maxLength", MAX_SUMMARY),
-    ("/view/properties/changes", "maxItems", MAX_CHANGES),
-    (
-        "/view/properties/changes/items/properties/path",
-        "maxLength",
-        MAX_PATH,
-    ),
-    (
-        "/view/properties/changes/items/properties/from",
-        "maxLength",
-        MAX_VALUE,
-    ),
-    (
-        "/view/properties/changes/items/properties/to",
-        "maxLength",
-        MAX_VALUE,
-    ),
-    ("/view/properties/images", "maxItems", MAX_IMAGES),
-    ("/view/properties/images/items", "maxLength", MAX_IMAGE),
-    ("/view/properties/command", "maxLength", MAX_VIEW),
-    ("/view/properties/args", "maxLength", MAX_VIEW),
-    ("/view/properties/env", "maxLength", MAX_VIEW),
-    ("/view/properties/nodePools", "maxLength", MAX_VIEW),
-    ("/view/properties/unresolved", "maxLength", MAX_VIEW),
-    ("/view/properties/requestsPerPod", "maxLength", MAX_VIEW),
-    ("/view/properties/requestsTotal", "maxLength", MAX_VIEW),
-];
-
-/// The schema of spec, with [`LIMITS`] beside whatever it limits itself.
-fn limited_schema() -> Value {
+/// The schema of a part of a Revision.
+fn schema_of(part: &str) -> Value {
     let crd = schema::crd().expect("a definition");
     let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-    let mut spec = root["properties"]["spec"].clone();
-    for (pointer, word, limit) in LIMITS {
-        let pointer = format!("/properties{pointer}");
-        let field = spec.pointer_mut(&pointer).expect(&pointer);
-        let declared = field[*word].as_u64().unwrap_or(u64::MAX);
-        field[*word] = json!(declared.min(*limit as u64));
-    }
-    spec
+    root["properties"][part].clone()
 }
+
+/// The texts and lists of spec that are cut, all of which [`overfull`] has too long. Identity and content are not cut.
+const CUT: usize = 21;
 
 /// Every place at which `value` is not of `schema`.
 fn violations(path: &str, schema: &Value, value: &Value) -> Vec<String> {
@@ -68,7 +27,8 @@ fn violations(path: &str, schema: &Value, value: &Value) -> Vec<String> {
     }
     for (name, field) in value.as_object().into_iter().flatten() {
         let path = format!("{path}.{name}");
-        match schema["properties"].get(name) {
+        let known = schema["properties"].get(name);
+        match known.or_else(|| schema.get("additionalProperties")) {
             Some(schema) => found.extend(violations(&path, schema, field)),
             None => found.push(format!("{path} is unknown")),
         }
@@ -167,10 +127,10 @@ fn spec_of(revision: &Revision) -> Value {
 
 #[test]
 fn an_overfull_revision_is_cut_to_every_limit() {
-    let schema = limited_schema();
+    let schema = schema_of("spec");
     let mut revision = overfull();
     let before = violations("spec", &schema, &spec_of(&revision));
-    assert_eq!(before.len(), LIMITS.len(), "{before:?}");
+    assert_eq!(before.len(), CUT, "{before:?}");
     revision.fit();
     let after = violations("spec", &schema, &spec_of(&revision));
     assert_eq!(after, [""; 0], "{after:?}");
@@ -196,7 +156,7 @@ fn an_overfull_revision_is_cut_to_every_limit() {
 #[test]
 fn a_revision_within_its_limits_stays_as_it_is() {
     let mut revision = small();
-    let schema = limited_schema();
+    let schema = schema_of("spec");
     let found = violations("spec", &schema, &spec_of(&revision));
     assert_eq!(found, [""; 0], "{found:?}");
     revision.fit();
@@ -226,7 +186,7 @@ fn extras_and_data_are_taken_out_once() {
         (&None, &None, &None, &None)
     );
     assert_eq!(
-        violations("spec", &limited_schema(), &spec_of(&revision)),
+        violations("spec", &schema_of("spec"), &spec_of(&revision)),
         [""; 0]
     );
     assert!(revision.without_data());
@@ -235,4 +195,49 @@ fn extras_and_data_are_taken_out_once() {
     assert!(snapshot.data.is_none() && snapshot.oversize);
     revision.spec.snapshot = None;
     assert!(!revision.without_data());
+}
+
+#[test]
+fn an_overfull_status_is_cut_to_every_limit() {
+    let long = "é".repeat(2000);
+    let condition = Condition {
+        r#type: "Ready".into(),
+        status: "True".into(),
+        reason: Some(long.clone()),
+        message: Some(long.clone()),
+        last_transition_time: None,
+    };
+    let quantities = (0..300).map(|i| (format!("example.com/r{i}"), "1".to_owned()));
+    let mut status = RevisionStatus {
+        reason: Some(long.clone()),
+        message: Some(long.clone()),
+        node_pools: vec![long.clone(); 300],
+        images: vec![long.clone(); 40],
+        conditions: vec![condition; 9],
+        allocated: quantities.chain([("long".to_owned(), long)]).collect(),
+        ..RevisionStatus::default()
+    };
+    let schema = schema_of("status");
+    let found = |status: &RevisionStatus| {
+        let json = serde_json::to_value(status).expect("JSON");
+        violations("status", &schema, &json)
+    };
+    let before = found(&status);
+    assert_eq!(before.len(), 11, "{before:?}");
+    status.fit();
+    assert_eq!(found(&status), [""; 0]);
+    assert_eq!(
+        status.reason.as_ref().map(|reason| reason.chars().count()),
+        Some(MAX_TEXT)
+    );
+    assert_eq!(
+        status
+            .message
+            .as_ref()
+            .map(|message| message.chars().count()),
+        Some(MAX_MESSAGE)
+    );
+    let once = status.clone();
+    status.fit();
+    assert_eq!(status, once);
 }

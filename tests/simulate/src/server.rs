@@ -6,6 +6,7 @@
 
 mod admission;
 mod answer;
+mod definition;
 mod read;
 mod refusal;
 mod write;

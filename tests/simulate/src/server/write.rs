@@ -2,6 +2,7 @@
 
 use super::Servers;
 use super::answer::{Answer, about, status, status_text};
+use super::definition;
 use crate::call::Call;
 use crate::etcd::{Entry, Key, Kind, Op};
 use crate::kinds::{NAMESPACE, REVISION};
@@ -85,6 +86,11 @@ impl Servers {
             return Answer::text(404, status_text(404, "NotFound", &message, &details));
         }
         if *kind == REVISION
+            && let Some(broken) = definition::misfit(&object)
+        {
+            return about(422, "Invalid", &key, &format!("is invalid: {broken}"));
+        }
+        if *kind == REVISION
             && let Some(refused) = self.review(&key, &object)
         {
             return refused;
@@ -161,7 +167,7 @@ impl Servers {
     }
 
     fn changed(&mut self, call: &Call, key: &Key, before: &Entry, after: Value) -> Answer {
-        if *key.kind == REVISION && !is_allowed(&before.object.value, &after) {
+        if *key.kind == REVISION && !definition::is_allowed(&before.object.value, &after) {
             return about(
                 422,
                 "Invalid",
@@ -194,16 +200,6 @@ fn is_held(object: &Value) -> bool {
     object["metadata"]["finalizers"]
         .as_array()
         .is_some_and(|finalizers| !finalizers.is_empty())
-}
-
-/// Whether a change of a Revision touches nothing but its view and its status.
-fn is_allowed(old: &Value, new: &Value) -> bool {
-    let rest = |object: &Value| {
-        let mut spec = object["spec"].clone();
-        spec.as_object_mut().map(|spec| spec.remove("view"));
-        spec
-    };
-    rest(old) == rest(new)
 }
 
 /// Whether a change counts as a new generation.
