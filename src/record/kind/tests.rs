@@ -5,6 +5,7 @@ use crate::kinds::Catalogue;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::record::extract::Extractor;
+use crate::record::lives::Lives;
 use crate::record::queue::{Proof, Queue};
 use crate::record::quiet::Quiet;
 use crate::record::report::Reporter;
@@ -14,7 +15,7 @@ use crate::revision::{Observed, ObservedThrough, Previous};
 use crate::watch::Room;
 use crate::watch::known::Need;
 use crate::watch::{Heads, Lost, Outlet, Reason};
-use crate::workload::{Head, Resource};
+use crate::workload::{Head, RemovedHead, Resource};
 use http::{Request, Response};
 use kube::client::Body;
 use serde_json::value::RawValue;
@@ -22,6 +23,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+use tokio::sync::watch;
 
 const W: Uuid = Uuid::from_u128(7);
 
@@ -30,6 +32,22 @@ struct Stored(Vec<(Uuid, Head)>);
 impl Heads for Stored {
     fn hand_over(&self, _: &str, _: &str) -> Vec<(Uuid, Head)> {
         self.0.clone()
+    }
+
+    fn stored(&self, _: Uuid) -> Option<Head> {
+        None
+    }
+
+    fn is_going(&self, _: &str) -> bool {
+        false
+    }
+
+    fn removals(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+
+    fn removed(&self, _: &str, _: &str) -> Vec<(Uuid, RemovedHead)> {
+        Vec::new()
     }
 }
 
@@ -51,6 +69,7 @@ async fn recorder(heads: Vec<(Uuid, Head)>) -> (Outlet<KindRecorder>, Queue) {
         catalogue: Arc::new(Catalogue::built_in()),
         settings: Arc::new(Settings::default()),
         archive: Arc::new(Stored(Vec::new())),
+        lives: Lives::default(),
         queue: queue.clone(),
         quiet: Quiet::new(queue.clone()),
         extractor: Extractor::new(Settings::default().names, &metrics),
