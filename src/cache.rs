@@ -10,6 +10,7 @@ mod feed;
 mod index;
 mod namespaces;
 mod ownership;
+mod removed;
 mod render;
 mod rows;
 pub mod wire;
@@ -25,11 +26,12 @@ use crate::json::without_value;
 use crate::metrics::{self, Metrics};
 use crate::observe::Observer;
 use crate::record::Archive;
+use crate::record::lives::{Life, Lives};
 use crate::redact::Names;
 use crate::revision::{Phase, Revision, identity};
 use crate::view::judged;
 use crate::watch::Heads;
-use crate::workload::Head;
+use crate::workload::{Head, RemovedHead};
 use age::Age;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -203,6 +205,10 @@ pub struct Cache {
     observer: Observer,
     /// By these the texts of Revisions are judged that an older Revisor stored.
     names: Arc<Names>,
+    /// The namespaces that there are.
+    lives: Lives,
+    /// Counts how often heads were found to be removed.
+    removals: watch::Sender<u64>,
     metrics: Metrics,
 }
 
@@ -219,8 +225,15 @@ impl Cache {
             identity: Arc::new(identity),
             observer,
             names,
+            lives: Lives::default(),
+            removals: watch::Sender::new(0),
             metrics: metrics.clone(),
         }
+    }
+
+    /// The namespaces that there are, as far as they are followed.
+    pub fn lives(&self) -> Lives {
+        self.lives.clone()
     }
 
     /// Follows all Revisions until it is dropped. `ready` turns true when the first list is in.
@@ -270,9 +283,12 @@ impl Cache {
                 self.observer.listed();
                 self.update(|index| {
                     let projects = index.projects();
-                    *index = fill.fresh.take().unwrap_or_default();
+                    let mut before =
+                        std::mem::replace(index, fill.fresh.take().unwrap_or_default());
                     index.adopt(projects);
+                    index.succeed(&mut before);
                 });
+                self.tell_removed();
                 ready.send_replace(true);
             }
             Event::Put(revision) => {
@@ -282,6 +298,7 @@ impl Cache {
             }
             Event::Gone(revision) => {
                 self.update(|index| index.remove(&revision));
+                self.tell_removed();
                 self.observer.forget(&revision);
             }
             Event::Unreadable(error) => {
@@ -294,6 +311,13 @@ impl Cache {
             }
             Event::Failed(error) => explain(&error),
             Event::Alive => {}
+        }
+    }
+
+    /// Wakes those who record a head again that was removed.
+    fn tell_removed(&self) {
+        if self.read().has_removed_heads() {
+            self.removals.send_modify(|times| *times += 1);
         }
     }
 
@@ -320,7 +344,8 @@ impl Cache {
         labels: ProjectLabels,
         ready: watch::Sender<bool>,
     ) {
-        let update = |namespace: &str, project: Option<Project>| {
+        let update = |namespace: &str, project: Option<Project>, life: Option<Life>| {
+            self.lives.set(namespace, life);
             self.update(|index| index.project(namespace, project));
         };
         namespaces::follow(client, &labels, update, ready).await;
@@ -355,6 +380,22 @@ impl Cache {
 impl Heads for Cache {
     fn hand_over(&self, group: &str, kind: &str) -> Vec<(Uuid, Head)> {
         self.update(|index| index.hand_over(group, kind))
+    }
+
+    fn stored(&self, workload: Uuid) -> Option<Head> {
+        self.read().stored(workload)
+    }
+
+    fn is_going(&self, namespace: &str) -> bool {
+        self.lives.is_going(namespace)
+    }
+
+    fn removals(&self) -> watch::Receiver<u64> {
+        self.removals.subscribe()
+    }
+
+    fn removed(&self, group: &str, kind: &str) -> Vec<(Uuid, RemovedHead)> {
+        self.update(|index| index.take_removed_heads(group, kind))
     }
 }
 

@@ -124,6 +124,8 @@ metrics! {
     rewinds: Counter = "etcd_rewinds", "Times that etcd was found restored to an older state";
     recorded: ByKind<Counter> = "revisions_recorded", "Revisions created";
     present: ByKind<Counter> = "revisions_present", "Revisions that were there already, with equal content";
+    recorded_again: ByKind<Counter> =
+        "revisions_recorded_again", "Newest Revisions of workloads that were removed, and are recorded again";
     drift: ByKind<Counter> = "revisions_drift", "Generations whose content differs from what is recorded";
     refused: ByKindAndReason<Counter> = "revisions_refused", "Revisions that the API server will never take";
     oversize: ByKind<Counter> = "revisions_oversize", "Revisions stored without the data of their snapshot";

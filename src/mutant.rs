@@ -57,11 +57,15 @@ pub enum Mutant {
     ExceptionsPending,
     /// A workload that waits for room counts as created where the watch has shown it first.
     PostponedFromFirstShown,
+    /// A head that was removed is recorded again as it is in memory.
+    HeadFromMemory,
+    /// A head that was removed counts as stored.
+    RemovedHeadBelieved,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::SettledBeforeStored,
         Self::CheckpointAhead,
         Self::CheckpointTooYoung,
@@ -87,6 +91,8 @@ impl Mutant {
         Self::ExceptionsUncompared,
         Self::ExceptionsPending,
         Self::PostponedFromFirstShown,
+        Self::HeadFromMemory,
+        Self::RemovedHeadBelieved,
     ];
 }
 

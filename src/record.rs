@@ -12,6 +12,7 @@ mod fault;
 mod gap;
 mod kind;
 pub mod ledger;
+pub mod lives;
 pub mod managed;
 pub mod queue;
 pub mod quiet;
@@ -28,6 +29,7 @@ use crate::observe::Observer;
 use crate::redact::Names;
 use crate::revision::SnapshotEncoding;
 use extract::Extractor;
+use lives::Lives;
 use queue::Queue;
 use quiet::Quiet;
 use report::Reporter;
@@ -75,6 +77,8 @@ pub struct Recorder {
     pub settings: Arc<Settings>,
     /// The Revisions that are stored.
     pub archive: Arc<dyn Archive>,
+    /// The namespaces that there are.
+    pub lives: Lives,
     /// Where decided Revisions go.
     pub queue: Queue,
     /// Generations that changed nothing.

@@ -20,6 +20,7 @@ mod outlet;
 mod position;
 mod repair;
 mod room;
+mod stored;
 mod stream;
 pub mod walk;
 
@@ -29,7 +30,7 @@ pub use position::{Dates, Position};
 pub use room::Room;
 pub use stream::{STALENESS, Stream, StreamDeps};
 
-use crate::workload::{Change, Head, ResourceVersion, Version};
+use crate::workload::{Change, Head, RemovedHead, ResourceVersion, Version};
 use checkpoint::{Exception, Unusable};
 use std::ops::RangeInclusive;
 use uuid::Uuid;
@@ -45,6 +46,18 @@ pub trait Heads: Send + Sync {
     /// The newest Revision of every workload of a kind. Snapshots are moved out of the store that answers: the caller
     /// keeps them from then on.
     fn hand_over(&self, group: &str, kind: &str) -> Vec<(Uuid, Head)>;
+
+    /// The newest Revision of a workload now, without its snapshot.
+    fn stored(&self, workload: Uuid) -> Option<Head>;
+
+    /// Whether a namespace is being deleted.
+    fn is_going(&self, namespace: &str) -> bool;
+
+    /// Changes whenever heads of workloads that are not deleted were removed.
+    fn removals(&self) -> tokio::sync::watch::Receiver<u64>;
+
+    /// Those of a kind that were removed and were not asked for yet.
+    fn removed(&self, group: &str, kind: &str) -> Vec<(Uuid, RemovedHead)>;
 }
 
 /// One thing that the watch of a kind has found out.
@@ -56,6 +69,18 @@ pub enum Fact {
     Change(Change, News),
     /// Generations that existed and cannot be had. All of them are above the last known generation.
     Lost(Lost),
+    /// The head of a live workload was removed.
+    Removed(Box<Removal>),
+    /// Another replica has recorded, or compared, every generation of a workload up to there that this one could not
+    /// read; the newest Revision that is not above it, if one is left.
+    Recorded {
+        /// metadata.uid.
+        uid: Uuid,
+        /// That Revision; where it says that the workload is deleted, nothing is left to be recorded of it.
+        head: Option<Head>,
+        /// The last of those generations, and a place at which the workload had it.
+        through: Version,
+    },
     /// A workload is gone, and its last state with it.
     Gone(Recorded),
     /// Between two places objects may have come and gone without a trace.
@@ -98,6 +123,19 @@ pub enum Fact {
         /// Whether silence from now on means that the watch is broken.
         expected: bool,
     },
+}
+
+/// The newest Revision of a live workload that was removed.
+#[derive(Clone, Debug)]
+pub struct Removal {
+    /// The workload, as it was read after that.
+    pub change: Change,
+    /// The Revision.
+    pub removed: RemovedHead,
+    /// The newest Revision that is left.
+    pub older: Option<Head>,
+    /// The place of that read.
+    pub at: ResourceVersion,
 }
 
 /// How a change relates to the last known state of its object.

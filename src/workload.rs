@@ -1,7 +1,8 @@
 //! The types that the stages hand to each other: changes from `watch` to `record`, heads from `cache` to `record`. Pure.
 
 use crate::revision::identity::ContentDigest;
-use crate::revision::{Observed, ObservedThrough};
+use crate::revision::{Observed, ObservedThrough, Previous, Revision};
+use crate::snapshot;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -203,7 +204,41 @@ pub struct Head {
     pub snapshot: Option<Arc<[u8]>>,
 }
 
+/// A head that is not stored any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemovedHead {
+    /// The head, without its snapshot.
+    pub head: Head,
+    /// The Revision that it named as the one before it. The digest is empty where it is not known any more.
+    pub previous: Option<Previous>,
+}
+
 impl Head {
+    /// The head of a workload whose newest Revision is `revision`, with the snapshot where it is kept.
+    pub fn of(revision: &Revision, keep_snapshot: bool) -> Self {
+        let spec = &revision.spec;
+        let stored = spec.snapshot.as_ref().filter(|_| keep_snapshot);
+        let status = revision.status.as_ref();
+        Self {
+            namespace: revision.metadata.namespace.clone().unwrap_or_default(),
+            name: spec.workload.name.clone(),
+            revision: revision.metadata.name.clone().unwrap_or_default(),
+            generation: spec.gap.as_ref().map_or(spec.generation, |gap| gap.to),
+            // Written by Revisor; anything else would be walked back to the beginning, which is safe.
+            resource_version: spec.resource_version.parse().unwrap_or_default(),
+            api_version: spec.workload.api_version.clone(),
+            deleted: status.is_some_and(|status| status.workload_deletion_time.is_some()),
+            only_gap: spec.gap.as_ref().is_some_and(|gap| gap.from == 1),
+            observed_through: status.and_then(|status| status.observed_through.clone()),
+            digest: spec
+                .content_digest
+                .as_deref()
+                .and_then(ContentDigest::parse),
+            // A damaged snapshot is as good as none: the next change is recorded without a list of changes.
+            snapshot: stored.and_then(|stored| snapshot::compressed(stored).ok().flatten()),
+        }
+    }
+
     /// The last generation of the workload that is accounted for, and where it was seen: the Revision's own, or a later
     /// one that is known to have changed nothing.
     pub fn last(&self) -> Version {

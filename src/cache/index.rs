@@ -4,14 +4,17 @@
 //! [`Head`]s for the recorders.
 
 use super::namespaces::{Project, Projects};
-use super::ownership::{OwnedWorkloads, is_named_after_workload};
+use super::ownership::OwnedWorkloads;
+use super::removed::RemovedHeads;
 use super::render::Identity;
 use super::rows::Rows;
 use super::workload::CachedWorkload;
 use super::{HistoryItem, Of, ServedList, ServedRevision, Summary, WorkloadRef};
 use crate::kinds::GroupKind;
+use crate::mutant::{self, Mutant};
 use crate::revision::Revision;
-use crate::workload::Head;
+use crate::revision::identity::is_named_after_workload;
+use crate::workload::{Head, RemovedHead};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -29,6 +32,7 @@ pub(super) struct Index {
     removed: usize,
     /// Kinds whose recorder keeps the snapshots.
     handed_over: HashSet<GroupKind>,
+    removed_heads: RemovedHeads,
 }
 
 impl Index {
@@ -83,6 +87,7 @@ impl Index {
         self.removed += workload.removed();
         self.len += usize::from(is_new);
         self.workloads.settle(uid);
+        self.removed_heads.stored(uid, spec.generation);
         let owner = self.workloads.get(uid).map(|owner| &**owner.namespace());
         owner == revision.metadata.namespace.as_deref()
     }
@@ -98,6 +103,8 @@ impl Index {
             return;
         };
         self.removed -= workload.removed();
+        let head = workload.live_head(Some(revision));
+        let kind = workload.group_kind().clone();
         let was_there = workload.remove(revision, &self.projects);
         self.removed += workload.removed();
         self.len -= usize::from(was_there);
@@ -105,6 +112,55 @@ impl Index {
         if !self.workloads.has(uid, spec.generation) {
             self.ids.remove(&spec.id);
         }
+        if let Some(head) = head {
+            self.note_removed(uid, &kind, head);
+        }
+    }
+
+    /// A head is gone, unless a Revision of that generation or a later one is there all the same.
+    fn note_removed(&mut self, uid: Uuid, kind: &GroupKind, removed: RemovedHead) {
+        let workload = self.workloads.get(uid);
+        let is_there = workload.is_some_and(|one| one.reaches(removed.head.generation));
+        if !is_there && !mutant::is(Mutant::RemovedHeadBelieved) {
+            self.removed_heads.add(uid, kind, removed);
+        }
+    }
+
+    /// Takes over what is known only by comparison with the index that this one replaces: the heads that were there, and
+    /// are not any more.
+    pub(super) fn succeed(&mut self, before: &mut Self) {
+        for (uid, workload) in before.workloads.iter_mut() {
+            let now = self.workloads.get(*uid);
+            let is_there = now.is_some_and(|now| now.reaches(workload.last_recorded()));
+            if is_there {
+                continue;
+            }
+            if let Some(head) = workload.live_head(None) {
+                self.note_removed(*uid, workload.group_kind(), head);
+            }
+        }
+        for (uid, (kind, removed)) in before.removed_heads.drain() {
+            self.note_removed(uid, &kind, removed);
+        }
+    }
+
+    /// Whether heads were removed, and not asked for yet.
+    pub(super) fn has_removed_heads(&self) -> bool {
+        !self.removed_heads.is_empty()
+    }
+
+    /// The heads of a kind that were removed; they are not kept.
+    pub(super) fn take_removed_heads(
+        &mut self,
+        group: &str,
+        kind: &str,
+    ) -> Vec<(Uuid, RemovedHead)> {
+        self.removed_heads.take(&group_kind(group, kind))
+    }
+
+    /// The newest Revision of a workload, without its snapshot.
+    pub(super) fn stored(&self, uid: Uuid) -> Option<Head> {
+        self.workloads.get(uid).map(CachedWorkload::stored)
     }
 
     /// The present labels of a namespace; none when it is gone.
@@ -125,10 +181,7 @@ impl Index {
     /// The heads of all workloads of a kind, with their snapshots, which are not kept from then on; without one when the
     /// workload is gone.
     pub(super) fn hand_over(&mut self, group: &str, kind: &str) -> Vec<(Uuid, Head)> {
-        let group_kind = GroupKind {
-            kind: kind.to_owned(),
-            group: group.to_owned(),
-        };
+        let group_kind = group_kind(group, kind);
         let heads = self
             .workloads
             .iter_mut()
@@ -210,6 +263,13 @@ impl Index {
     ) -> Option<Vec<HistoryItem>> {
         let workload = self.workloads.get(uid)?;
         Some(workload.history(before))
+    }
+}
+
+fn group_kind(group: &str, kind: &str) -> GroupKind {
+    GroupKind {
+        kind: kind.to_owned(),
+        group: group.to_owned(),
     }
 }
 

@@ -1,12 +1,15 @@
-//! `departmentId` and `projectId`, from the labels of namespaces.
+//! `departmentId` and `projectId`, from the labels of namespaces, and the lives of these.
 
+use crate::record::lives::Life;
+use chrono::DateTime;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// `departmentId` and `projectId` by namespace.
 pub(super) type Projects = HashMap<String, Project>;
@@ -44,11 +47,22 @@ fn first_value(labels: &BTreeMap<String, String>, keys: &[String]) -> Option<Str
         .cloned()
 }
 
-/// Reports the labels of each namespace to `tell`, until it is dropped. `ready` turns true when all were reported.
+/// One life of a namespace; none when it lacks what every stored object has.
+fn life(namespace: &PartialObjectMeta<Namespace>) -> Option<Life> {
+    let metadata = namespace.meta();
+    let created = metadata.creation_timestamp.as_ref()?.0;
+    Some(Life {
+        uid: Uuid::try_parse(metadata.uid.as_ref()?).ok()?,
+        created: DateTime::from_timestamp(created.as_second(), 0)?,
+        is_going: metadata.deletion_timestamp.is_some(),
+    })
+}
+
+/// Reports the labels and the life of each namespace to `tell`, until it is dropped. `ready` turns true when all were reported.
 pub(super) async fn follow(
     client: Client,
     labels: &ProjectLabels,
-    tell: impl Fn(&str, Option<Project>),
+    tell: impl Fn(&str, Option<Project>, Option<Life>),
     ready: watch::Sender<bool>,
 ) {
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
@@ -59,17 +73,20 @@ pub(super) async fn follow(
         match event {
             Ok(watcher::Event::Init) => listed.clear(),
             Ok(watcher::Event::InitApply(namespace) | watcher::Event::Apply(namespace)) => {
-                tell(&namespace.name_any(), Some(labels.read(namespace.labels())));
+                let project = labels.read(namespace.labels());
+                tell(&namespace.name_any(), Some(project), life(&namespace));
                 listed.insert(namespace.name_any());
                 known.insert(namespace.name_any());
             }
             Ok(watcher::Event::InitDone) => {
-                known.difference(&listed).for_each(|gone| tell(gone, None));
+                known
+                    .difference(&listed)
+                    .for_each(|gone| tell(gone, None, None));
                 known.clone_from(&listed);
                 ready.send_replace(true);
             }
             Ok(watcher::Event::Delete(namespace)) => {
-                tell(&namespace.name_any(), None);
+                tell(&namespace.name_any(), None, None);
                 known.remove(&namespace.name_any());
                 listed.remove(&namespace.name_any());
             }

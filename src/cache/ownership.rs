@@ -6,7 +6,7 @@
 //! those takes over when the owner has no Revisions any more.
 
 use super::workload::CachedWorkload;
-use crate::revision::{Gap, Revision, identity};
+use crate::revision::{Revision, identity};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -119,24 +119,6 @@ fn claim(revision: &Revision) -> (Uuid, &str) {
         revision.spec.workload.uid,
         revision.metadata.namespace.as_deref().unwrap_or_default(),
     )
-}
-
-/// Whether name and id follow from the workload and the generation; otherwise it is none of the workload's Revisions.
-pub(super) fn is_named_after_workload(revision: &Revision) -> bool {
-    let spec = &revision.spec;
-    let uid = spec.workload.uid;
-    let workload = spec.workload.name.as_str();
-    let name = revision.metadata.name.as_deref().unwrap_or_default();
-    match spec.gap {
-        Some(Gap { from, to, .. }) => {
-            spec.id == identity::gap_id(uid, from, to)
-                && identity::is_name_of_gap(name, workload, uid, (from, to))
-        }
-        None => {
-            spec.id == identity::id(uid, spec.generation)
-                && identity::is_name_of(name, workload, uid, spec.generation)
-        }
-    }
 }
 
 /// Whether a Revision that is named after its workload has the long form of its name.

@@ -1,7 +1,9 @@
 //! The recorder of one kind: it knows the last state of every workload of it, and decides about the next.
 
+mod believed;
 mod ends;
 mod excepted;
+mod removed;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +13,7 @@ use super::Recorder;
 use super::decide::{Before, Comparison, Verdict, compare, decide};
 use super::draft::Draft;
 use super::ledger::Ledger;
+use super::lives::Origin;
 use super::managed::{self, ManagedFieldsEntry};
 use super::queue::{Item, Pending, StatusPatch, Unviewed, Write};
 use super::tracked::{Content, Tracked};
@@ -43,6 +46,8 @@ impl Sink for KindRecorder {
             Fact::Listing(heads) => self.take_over(heads),
             Fact::Change(change, news) => self.change(&change, news).await,
             Fact::Lost(lost) => self.lost(lost).await,
+            Fact::Removed(removal) => self.removed(&removal).await,
+            Fact::Recorded { uid, head, through } => self.recorded(uid, head, through),
             Fact::Gone(recorded) => self.gone(&recorded).await,
             Fact::Blind { from, to } => self.blind(from, to),
             Fact::Unordered { namespace, name } => self.unordered(&namespace, &name),
@@ -91,6 +96,7 @@ impl KindRecorder {
         }
         if let Some(tracked) = self.workloads.get_mut(&change.uid) {
             tracked.saw(change.version());
+            tracked.created = change.created.or(tracked.created);
             self.recorder.observer.workload(change);
         }
         if change.op == Op::Deleted {
@@ -307,14 +313,23 @@ impl KindRecorder {
         write: Write,
     ) {
         let pending = self.pending(&write, workload, at, also);
+        let origin = self.origin(workload, write.namespace());
         let item = Item {
             write,
             workload,
+            origin,
             seen: Instant::now(),
             ledger: self.ledger.clone(),
             pending,
         };
         self.recorder.queue.push(item).await;
+    }
+
+    /// The namespace for which a Revision of a workload is made.
+    fn origin(&self, workload: Uuid, namespace: &str) -> Origin {
+        let tracked = self.workloads.get(&workload);
+        let created = tracked.and_then(|tracked| tracked.created);
+        self.recorder.lives.origin(namespace, created)
     }
 
     /// The entries of a write in the ledger. A generation that is an exception stays one: that stands for the place

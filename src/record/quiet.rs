@@ -4,6 +4,7 @@
 //! written some seconds later and only the last one; the checkpoint waits for that.
 
 use super::ledger::Ledger;
+use super::lives::Origin;
 use super::queue::{Item, Pending, Queue, StatusPatch, Write};
 use crate::mutant::{self, Mutant};
 use crate::revision::ObservedThrough;
@@ -116,6 +117,7 @@ impl Waiting {
         Item {
             write: Write::Status(self.patch),
             workload,
+            origin: Origin::default(),
             seen: Instant::now(),
             ledger: self.ledger,
             pending: Pending::At(self.first, None),

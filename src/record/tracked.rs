@@ -6,12 +6,15 @@ use crate::revision::identity::{self, ContentDigest};
 use crate::snapshot::{Packed, unpack};
 use crate::watch::Lost;
 use crate::workload::{Change, Head, Version};
+use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
 /// The last recorded state of a workload.
 #[derive(Debug)]
 pub(super) struct Tracked {
     pub(super) namespace: String,
+    /// When it was created, once a state of it was seen.
+    pub(super) created: Option<DateTime<Utc>>,
     /// The last generation that the watch has shown, whatever became of it, and where.
     pub(super) last: Version,
     /// The name of the newest Revision.
@@ -33,6 +36,11 @@ pub(super) struct Predecessor {
 }
 
 impl Predecessor {
+    /// The Revision of a generation with this content.
+    pub(super) fn of(generation: i64, digest: ContentDigest) -> Self {
+        Self { generation, digest }
+    }
+
     /// Itself where it is older than `generation`.
     pub(super) fn older_than(self, generation: i64) -> Option<Self> {
         (self.generation < generation).then_some(self)
@@ -97,6 +105,7 @@ impl Tracked {
         };
         Self {
             namespace: head.namespace,
+            created: None,
             last,
             revision: head.revision,
             only_gap: head.only_gap,
@@ -110,6 +119,7 @@ impl Tracked {
     pub(super) fn decided(change: &Change, packed: &Packed) -> Self {
         Self {
             namespace: change.namespace.clone(),
+            created: change.created,
             last: change.version(),
             revision: identity::name(&change.name, change.uid, change.generation),
             only_gap: false,
@@ -126,6 +136,7 @@ impl Tracked {
     pub(super) fn closed(lost: &Lost, revision: String, only_gap: bool) -> Self {
         Self {
             namespace: lost.namespace.clone(),
+            created: None,
             last: Version {
                 generation: *lost.generations.end(),
                 at: lost.at,

@@ -9,6 +9,7 @@ mod patch;
 mod request;
 
 use super::fault::FaultReason;
+use super::lives::{Lives, Origin};
 use super::queue::lanes::Given;
 use super::queue::{Cause, HoldScope, Proof, Queue, Queued, Scope, StatusPatch, Write};
 use super::report::{Reporter, reference};
@@ -37,6 +38,8 @@ pub struct Writer {
     metrics: Metrics,
     /// Secrets of these names are hidden in messages.
     names: Arc<Names>,
+    /// The namespaces that there are.
+    lives: Lives,
     /// Namespaces that are gone, to log each once.
     gone: Arc<Mutex<HashSet<String>>>,
     /// The names of Revisions that are stored under the long form, because another workload's Revision has the short one.
@@ -97,6 +100,7 @@ impl Writer {
             reporter,
             metrics: metrics.clone(),
             names: Arc::default(),
+            lives: Lives::default(),
             gone: Arc::default(),
             long_names: Arc::default(),
         }
@@ -111,6 +115,15 @@ impl Writer {
         }
     }
 
+    /// Leaves out whatever was made for an earlier life of its namespace.
+    #[must_use]
+    pub fn knowing(self, lives: &Lives) -> Self {
+        Self {
+            lives: lives.clone(),
+            ..self
+        }
+    }
+
     /// The message of a failure, without secrets.
     fn message(&self, answer: &ApiAnswer) -> String {
         answer.message(&self.names)
@@ -120,7 +133,7 @@ impl Writer {
     pub async fn run(self) {
         while let Some(mut given) = self.queue.next().await {
             let item = &mut given.item.item;
-            match self.attempt(&mut item.write).await {
+            match self.attempt(&mut item.write, item.origin).await {
                 WriteResult::Settled(proof) => {
                     self.metrics.record_seconds.observe(item.seen.elapsed());
                     self.queue.done(given, proof);
@@ -130,8 +143,10 @@ impl Writer {
         }
     }
 
-    async fn attempt(&self, write: &mut Write) -> WriteResult {
+    async fn attempt(&self, write: &mut Write, origin: Origin) -> WriteResult {
+        let is_of_another = self.lives.is_of_another(write.namespace(), origin);
         match write {
+            Write::Create(revision, _) if is_of_another => self.leave(revision),
             Write::Create(revision, viewing) => {
                 if let Some(viewing) = viewing.take()
                     && let Ok(view) = viewing.await

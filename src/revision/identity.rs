@@ -1,5 +1,6 @@
 //! Names, ids and digests of Revisions. These formats never change: stored history depends on them.
 
+use super::{Gap, Revision};
 use crate::text::prefix;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -72,6 +73,22 @@ pub fn is_name_of_gap(
 ) -> bool {
     revision == gap_name(workload_name, workload, from, to)
         || revision == long_gap_name(workload_name, workload, from, to)
+}
+
+/// Whether name and id follow from the workload and the generation; otherwise it is none of the workload's Revisions.
+pub fn is_named_after_workload(revision: &Revision) -> bool {
+    let spec = &revision.spec;
+    let uid = spec.workload.uid;
+    let workload = spec.workload.name.as_str();
+    let name = revision.metadata.name.as_deref().unwrap_or_default();
+    match spec.gap {
+        Some(Gap { from, to, .. }) => {
+            spec.id == gap_id(uid, from, to) && is_name_of_gap(name, workload, uid, (from, to))
+        }
+        None => {
+            spec.id == id(uid, spec.generation) && is_name_of(name, workload, uid, spec.generation)
+        }
+    }
 }
 
 fn base(workload_name: &str, workload: Uuid, bytes: usize) -> String {

@@ -116,6 +116,7 @@ fn recorder(
         catalogue: Arc::new(config.catalogue),
         settings: Arc::new(config.settings),
         archive: Arc::new(cache.clone()),
+        lives: cache.lives(),
         quiet: Quiet::new(queue.clone()),
         queue,
         reporter,

@@ -58,7 +58,8 @@ impl Replica {
             deps.recorder.reporter.clone(),
             &deps.metrics,
         )
-        .hiding(&deps.recorder.settings.names);
+        .hiding(&deps.recorder.settings.names)
+        .knowing(&deps.recorder.lives);
         for _ in 0..u32::from(writers) * SLOW_NAMESPACES {
             self.writing.spawn("writer", writer.clone().run());
         }

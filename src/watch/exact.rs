@@ -4,11 +4,13 @@
 
 use super::edge::PartialObject;
 use super::join::ObjectName;
+use super::stored::Stored;
 use super::walk::State;
 use crate::client::backoff::{Waits, backoff};
-use crate::client::page::{Page, page, uri};
+use crate::client::page::{Page, has_status, page, uri};
 use crate::client::path::segment;
 use crate::json::without_value;
+use crate::revision::{GROUP, PLURAL, VERSION};
 use crate::workload::{Resource, ResourceVersion};
 use kube::Client;
 use serde_json::value::RawValue;
@@ -17,6 +19,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 const PAGE: usize = 500;
+/// Revisions are read whole, with their snapshots.
+const STORED: usize = 50;
 const WAITS: Waits = (Duration::from_millis(100), Duration::from_secs(5));
 /// Metadata is all that tells objects apart; the API server leaves the rest out.
 const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
@@ -203,6 +207,46 @@ impl Exact {
     ) -> anyhow::Result<Page> {
         let uri = uri(&resource.path(None), limit, token);
         page(&self.client, &uri, metadata.then_some(METADATA)).await
+    }
+
+    /// Adds everything that is stored of a workload now. Asks until there is an answer, unless the definition of Revisions
+    /// is not there.
+    pub(super) async fn stored(&self, of: &ObjectName, stored: &mut Stored) {
+        if segment(&of.namespace).is_none() {
+            return;
+        }
+        let namespace = &of.namespace;
+        let collection = format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}");
+        let selector = format!("&fieldSelector=spec.workload.uid%3D{}", of.uid);
+        let mut token = String::new();
+        let mut failures = 0;
+        loop {
+            let uri = uri(&collection, STORED, &token) + &selector;
+            match page(&self.client, &uri, None).await {
+                Ok(page) => {
+                    let revisions = page.items.iter();
+                    revisions
+                        .filter_map(|raw| serde_json::from_str(raw.get()).ok())
+                        .for_each(|revision| stored.add(&revision));
+                    token = page.token;
+                    if token.is_empty() {
+                        return;
+                    }
+                }
+                Err(error) if has_status(&error, 404) || has_status(&error, 400) => return,
+                Err(error) => {
+                    // The place of a token may be compacted: what was added before counts all the same.
+                    token.clear();
+                    failures += 1;
+                    tracing::warn!(
+                        error = without_value(&format!("{error:#}")),
+                        failures,
+                        "the Revisions of a workload could not be read; trying again"
+                    );
+                    sleep(backoff(WAITS, failures)).await;
+                }
+            }
+        }
     }
 
     /// Asks until there is an answer: most failures say nothing about the past. `nobody` is a question about nothing

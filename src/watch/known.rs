@@ -323,11 +323,7 @@ impl Known {
     /// selected, everything since then counts as that.
     pub fn lose(&mut self, mut lost: Lost) -> Option<Lost> {
         let workload = self.workloads.get(&lost.uid);
-        let ended = self.ended.get(&lost.uid);
-        let known = match workload {
-            Some(workload) => workload.last.generation,
-            None => ended.map_or(0, |ended| ended.last.generation),
-        };
+        let known = self.seen_last(lost.uid);
         let (from, to) = lost.generations.into_inner();
         if to <= known {
             return None;
@@ -344,6 +340,13 @@ impl Known {
         lost.generations = unselected.unwrap_or(first)..=to;
         self.close(&lost);
         Some(lost)
+    }
+
+    /// The last known generation of a workload that exists, or existed; 0 where none is.
+    pub fn seen_last(&self, uid: Uuid) -> i64 {
+        let ended = || self.ended.get(&uid).map(|ended| ended.last);
+        let last = self.last(uid).or_else(ended);
+        last.map_or(0, |last| last.generation)
     }
 
     /// The generations of `lost` count as seen.

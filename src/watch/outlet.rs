@@ -3,13 +3,13 @@
 use super::checkpoint::Exception;
 use super::join::Listed;
 use super::known::{Known, Need, Postponed, Sight};
-use super::{Fact, Heads, Lost, News, Recorded, Room, Sink};
+use super::{Fact, Heads, Lost, News, Recorded, Removal, Room, Sink};
 use crate::json::{Document, ParseError};
 use crate::kinds::select::{Selection, select};
 use crate::kinds::{Catalogue, Kind};
 use crate::metrics::{Metrics, kind, kind_reason};
 use crate::revision::Observed;
-use crate::workload::{Change, ResourceVersion};
+use crate::workload::{Change, Head, RemovedHead, ResourceVersion, Version};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -227,6 +227,59 @@ impl<S: Sink> Outlet<S> {
         if let Some(lost) = self.known.lose(lost) {
             self.sink.take(Fact::Lost(lost)).await;
         }
+    }
+
+    /// The heads that were removed since this was last called.
+    pub fn removed(&self) -> Vec<(Uuid, RemovedHead)> {
+        self.heads.removed(&self.kind.group, &self.kind.kind)
+    }
+
+    /// Whether a namespace is being deleted: nothing can be recorded there any more.
+    pub fn is_going(&self, namespace: &str) -> bool {
+        self.heads.is_going(namespace)
+    }
+
+    /// The newest Revision of a workload now.
+    pub fn stored(&self, uid: Uuid) -> Option<Head> {
+        self.heads.stored(uid)
+    }
+
+    /// The head of a live workload was removed.
+    pub async fn removal(&mut self, removal: Removal) {
+        self.sink.take(Fact::Removed(Box::new(removal))).await;
+    }
+
+    /// Whether generations up to that one were seen before: then none of them is lost.
+    pub fn has_seen(&self, uid: Uuid, generation: i64) -> bool {
+        self.known.seen_last(uid) >= generation
+    }
+
+    /// Another replica has recorded, or compared, generations that cannot be had here, up to the last one.
+    pub async fn recorded(&mut self, lost: &Lost, head: Option<Head>) {
+        self.known.close(lost);
+        let uid = lost.uid;
+        let through = Version {
+            generation: *lost.generations.end(),
+            at: lost.at,
+        };
+        let fact = Fact::Recorded { uid, head, through };
+        self.sink.take(fact).await;
+    }
+
+    /// Another replica has seen the last state of a workload, and recorded its end.
+    pub async fn ended(&mut self, recorded: &Recorded, head: Option<Head>) {
+        let Recorded { uid, version, .. } = *recorded;
+        self.known.end(uid, version.at, false);
+        let head = head.map(|head| Head {
+            deleted: true,
+            ..head
+        });
+        let fact = Fact::Recorded {
+            uid,
+            head,
+            through: version,
+        };
+        self.sink.take(fact).await;
     }
 
     /// A workload is gone, and its last state with it.

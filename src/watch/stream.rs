@@ -2,9 +2,11 @@
 
 mod audit;
 mod begin;
+mod believed;
 mod events;
 mod list;
 mod read_back;
+mod removed;
 mod resume;
 
 use super::checkpoint::{Exception, Start, Unusable};
@@ -18,10 +20,12 @@ use crate::kinds::{Catalogue, Kind};
 use crate::metrics::{self, Metrics};
 use crate::revision::Observed;
 use crate::workload::{Change, Op, Resource, ResourceVersion};
+use believed::Checkpointed;
 use chrono::TimeDelta;
 use events::{End, Replay};
 use kube::Client;
 use list::NoList;
+use removed::Removals;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -82,8 +86,12 @@ pub struct Stream<S> {
     was_recorded: bool,
     /// Generations that an earlier process could not store.
     exceptions: Vec<Exception>,
+    /// Up to where an earlier process had recorded everything, until the first list is joined.
+    checkpointed: Option<Checkpointed>,
     /// Changes when there is room again.
     freed: watch::Receiver<BTreeSet<String>>,
+    /// Heads that were removed.
+    removals: Removals,
     /// The newest list, and a time before which it cannot have been.
     newest_list: Option<Position>,
     /// The place after which the watch has shown everything: whatever was created since, it should have shown.
@@ -115,7 +123,9 @@ impl<S: Sink> Stream<S> {
             Start::Resume(entry) => (Some(entry.position), entry.exceptions, None),
             Start::Begin(unusable) => (None, Vec::new(), Some(unusable)),
         };
+        let checkpointed = since.map(|since| Checkpointed::new(since.at, &exceptions));
         let freed = room.subscribe();
+        let removals = Removals::new(heads.removals());
         Self {
             client: watch,
             exact: Exact { client: call },
@@ -127,7 +137,9 @@ impl<S: Sink> Stream<S> {
             unusable,
             was_recorded: false,
             exceptions,
+            checkpointed,
             freed,
+            removals,
             newest_list: None,
             origin: None,
             resumed: false,
@@ -253,6 +265,7 @@ impl<S: Sink> Stream<S> {
     /// Everything since the beginning was passed on, if recording has begun.
     async fn begun(&mut self) {
         self.unusable = None;
+        self.checkpointed = None;
         self.was_recorded = false;
         self.outlet.has_begun();
         self.outlet.tell(Fact::Joined).await;
@@ -342,6 +355,7 @@ impl<S: Sink> Stream<S> {
 
     /// The position is of another history than the present one.
     async fn forget(&mut self, now: ResourceVersion) {
+        self.checkpointed = None;
         if let Some(last) = self.dates.forget() {
             self.outlet.tell(Fact::Rewound { last, now }).await;
         }

@@ -6,6 +6,7 @@
     reason = "tests and benchmarks measure real time"
 )]
 
+mod believed;
 mod continuity;
 mod crd;
 mod definitions;

@@ -20,3 +20,7 @@ mod shapes;
 mod stage;
 mod unreadable;
 pub mod webhooks;
+
+pub use history::History;
+pub use quotas::limit;
+pub use stage::until;

@@ -1,7 +1,7 @@
 //! A watch that loses events without a word: the audit finds what is missing and reads it back.
 
 use crate::facts::stream;
-use crate::script::{Answer, client};
+use crate::script::{Answer, client, nothing_stored};
 use revisor::metrics::{Metrics, kind};
 use revisor::watch::Fact;
 use serde_json::{Value, json};
@@ -72,6 +72,9 @@ fn answer(line: &str, started: &Mutex<bool>) -> Answer {
     if line == "GET /apis/apps/v1" {
         let resource = json!({"name": "deployments", "kind": "Deployment", "namespaced": true, "verbs": ["list", "watch"]});
         return Answer::Body(200, json!({"resources": [resource]}).to_string());
+    }
+    if let Some(nothing) = nothing_stored(line) {
+        return nothing;
     }
     let from: Option<u64> = parameter(line, "resourceVersion").and_then(|v| v.parse().ok());
     if line.contains("watch=true") {

@@ -5,7 +5,7 @@ use revisor::kinds::Catalogue;
 use revisor::metrics::Metrics;
 use revisor::watch::checkpoint::{CheckpointEntry, Start, Unusable};
 use revisor::watch::{Fact, Heads, Position, Room, Sink, Stream, StreamDeps};
-use revisor::workload::Head;
+use revisor::workload::{Head, RemovedHead};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -35,6 +35,22 @@ struct Stored(Vec<(Uuid, Head)>);
 impl Heads for Stored {
     fn hand_over(&self, _: &str, _: &str) -> Vec<(Uuid, Head)> {
         self.0.clone()
+    }
+
+    fn stored(&self, _: Uuid) -> Option<Head> {
+        None
+    }
+
+    fn is_going(&self, _: &str) -> bool {
+        false
+    }
+
+    fn removals(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+
+    fn removed(&self, _: &str, _: &str) -> Vec<(Uuid, RemovedHead)> {
+        Vec::new()
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::script::{Answer, client};
 use revisor::metrics::Metrics;
 use revisor::record::ledger::Ledger;
+use revisor::record::lives::Origin;
 use revisor::record::queue::{Item, Pending, Queue, Write};
 use revisor::record::report::Reporter;
 use revisor::record::writer::Writer;
@@ -86,6 +87,7 @@ async fn said(code: u16, reason: &'static str, begins: &'static str) -> [String;
     let item = Item {
         write: Write::Create(Box::new(revision()), None),
         workload: Uuid::nil(),
+        origin: Origin::default(),
         seen: Instant::now(),
         ledger: Ledger::new(&metrics, "Deployment"),
         pending: Pending::At("7".parse().expect("a number"), None),

@@ -1,7 +1,7 @@
 //! Reading etcd's past from an API server that is old, forgetful, broken or down.
 
 use crate::facts::stream;
-use crate::script::{Answer, client};
+use crate::script::{Answer, client, nothing_stored};
 use chrono::DateTime;
 use revisor::metrics::Metrics;
 use revisor::watch::{Fact, Position};
@@ -74,6 +74,9 @@ async fn follow(
         if line == "GET /apis/apps/v1" {
             let resource = json!({"name": "deployments", "kind": "Deployment", "namespaced": true, "verbs": ["list", "watch"]});
             return Answer::Body(200, json!({"resources": [resource]}).to_string());
+        }
+        if let Some(nothing) = nothing_stored(line) {
+            return nothing;
         }
         let asked = Asked {
             place: parameter(line, "resourceVersion").and_then(|place| place.parse().ok()),

@@ -33,6 +33,13 @@ impl Answer {
     }
 }
 
+/// The answer to a question about the Revisions of one workload: there are none.
+pub fn nothing_stored(line: &str) -> Option<Answer> {
+    let nothing = r#"{"metadata":{"resourceVersion":"1"},"items":[]}"#.to_owned();
+    line.contains("fieldSelector=spec.workload.uid")
+        .then_some(Answer::Body(200, nothing))
+}
+
 /// What was asked: `METHOD path?query`, and the body.
 pub type Log = Arc<Mutex<Vec<(String, String)>>>;
 

@@ -1,7 +1,7 @@
 //! Reading under faults.
 
 use crate::facts::{Facts, stream};
-use crate::script::{Answer, client};
+use crate::script::{Answer, client, nothing_stored};
 use chrono::{DateTime, Utc};
 use revisor::metrics::{Metrics, kind};
 use revisor::watch::{Fact, Position, STALENESS};
@@ -21,6 +21,8 @@ fn note(fact: &Fact) -> Option<String> {
             change.generation, change.resource_version, change.seen, change.op
         ),
         Fact::Lost(lost) => format!("lost {:?} {:?}", lost.generations, lost.reason),
+        Fact::Removed(removal) => format!("removed {}", removal.removed.head.generation),
+        Fact::Recorded { through, .. } => format!("recorded {}", through.generation),
         Fact::Gone(recorded) => format!("gone {}", recorded.version.generation),
         Fact::Blind { from, to } => format!("blind {from} to {to}"),
         Fact::Unordered { namespace, name } => format!("unordered {namespace}/{name}"),
@@ -102,6 +104,9 @@ async fn follow_from(
         if line == "GET /apis/apps/v1" {
             let resource = json!({"name": "deployments", "kind": "Deployment", "namespaced": true, "verbs": ["list", "watch"]});
             return Answer::Body(200, json!({"resources": [resource]}).to_string());
+        }
+        if let Some(nothing) = nothing_stored(line) {
+            return nothing;
         }
         // The present, between two watches, and the past.
         if line.contains("limit=1&") || line.ends_with("limit=1") {

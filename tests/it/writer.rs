@@ -3,6 +3,7 @@
 use crate::script::{Answer, Log, client};
 use revisor::metrics::{Metrics, ReasonLabels, kind, kind_reason};
 use revisor::record::ledger::Ledger;
+use revisor::record::lives::Origin;
 use revisor::record::queue::{Item, Pending, Queue, StatusPatch, Write};
 use revisor::record::report::Reporter;
 use revisor::record::writer::Writer;
@@ -119,6 +120,7 @@ async fn push_write(queue: &Queue, ledger: &Ledger, workload: Uuid, write: Write
     let item = Item {
         write,
         workload,
+        origin: Origin::default(),
         seen: Instant::now(),
         ledger: ledger.clone(),
         pending: Pending::At(at, None),

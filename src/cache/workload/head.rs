@@ -3,9 +3,8 @@
 
 use super::CachedWorkload;
 use crate::revision::identity::{self, ContentDigest};
-use crate::revision::{Gap, ObservedThrough, Revision};
-use crate::snapshot;
-use crate::workload::{Head, Version};
+use crate::revision::{Gap, ObservedThrough, Previous, Revision};
+use crate::workload::{Head, RemovedHead, Version};
 use serde::Deserialize;
 use std::cmp::Reverse;
 
@@ -44,7 +43,7 @@ impl CachedWorkload {
     pub(super) fn follow(&mut self, revision: &Revision, keep_snapshot: bool) {
         let recorded = Recorded::of(revision);
         if self.newest_recorded() == Some(recorded) {
-            self.head = head(revision, recorded.last(), keep_snapshot);
+            self.head = Head::of(revision, keep_snapshot);
         }
     }
 
@@ -79,6 +78,44 @@ impl CachedWorkload {
                 .or_else(|| self.head.observed_through.clone()),
             ..self.head.clone()
         }
+    }
+
+    /// The head, if it is a Revision of a workload that is not deleted, and `of` is it where that is given.
+    pub(in crate::cache) fn live_head(&self, of: Option<&Revision>) -> Option<RemovedHead> {
+        let is_it =
+            |revision: &Revision| revision.metadata.name.as_ref() == Some(&self.head.revision);
+        if !of.is_none_or(is_it) || self.deleted_at().is_some() {
+            return None;
+        }
+        let (row, _) = self.rows.get(self.head.generation)?;
+        let named = row.previous.map(|generation| Previous {
+            generation: generation.get(),
+            digest: String::new(),
+        });
+        let whole = of.and_then(|revision| revision.spec.previous.clone());
+        Some(RemovedHead {
+            head: self.stored(),
+            previous: whole.or(named),
+        })
+    }
+
+    /// The head without its snapshot.
+    pub(in crate::cache) fn stored(&self) -> Head {
+        Head {
+            snapshot: None,
+            ..self.head.clone()
+        }
+    }
+
+    /// The generation of the head; of a Gap the last one.
+    pub(in crate::cache) fn last_recorded(&self) -> i64 {
+        self.head.generation
+    }
+
+    /// Whether this generation or a later one is there, or in a Gap.
+    pub(in crate::cache) fn reaches(&self, generation: i64) -> bool {
+        let newest = self.newest_recorded().map(Recorded::last);
+        newest.is_some_and(|newest| newest >= generation)
     }
 
     fn newest_recorded(&self) -> Option<Recorded> {
@@ -165,30 +202,5 @@ fn through(version: &Version) -> ObservedThrough {
     ObservedThrough {
         generation: version.generation,
         resource_version: version.at.to_string(),
-    }
-}
-
-/// The head of a workload whose newest Revision is `revision`.
-fn head(revision: &Revision, generation: i64, keep_snapshot: bool) -> Head {
-    let spec = &revision.spec;
-    let stored = spec.snapshot.as_ref().filter(|_| keep_snapshot);
-    let status = revision.status.as_ref();
-    Head {
-        namespace: revision.metadata.namespace.clone().unwrap_or_default(),
-        name: spec.workload.name.clone(),
-        revision: revision.metadata.name.clone().unwrap_or_default(),
-        generation,
-        // Written by Revisor; anything else would be walked back to the beginning, which is safe.
-        resource_version: spec.resource_version.parse().unwrap_or_default(),
-        api_version: spec.workload.api_version.clone(),
-        deleted: status.is_some_and(|status| status.workload_deletion_time.is_some()),
-        only_gap: spec.gap.as_ref().is_some_and(|gap| gap.from == 1),
-        observed_through: status.and_then(|status| status.observed_through.clone()),
-        digest: spec
-            .content_digest
-            .as_deref()
-            .and_then(ContentDigest::parse),
-        // A damaged snapshot is as good as none: the next change is recorded without a list of changes.
-        snapshot: stored.and_then(|stored| snapshot::compressed(stored).ok().flatten()),
     }
 }

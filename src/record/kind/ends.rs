@@ -117,7 +117,11 @@ impl KindRecorder {
         let before = self.workloads.get(&lost.uid);
         let only_gap = before.is_none_or(|tracked| tracked.only_gap);
         let name = revision.metadata.name.clone().unwrap_or_default();
-        let tracked = Tracked::closed(&lost, name, only_gap);
+        let created = before.and_then(|tracked| tracked.created);
+        let tracked = Tracked {
+            created,
+            ..Tracked::closed(&lost, name, only_gap)
+        };
         self.workloads.insert(lost.uid, Box::new(tracked));
         let quiet = self.recorder.quiet.overtaken(lost.uid);
         let write = Write::Create(Box::new(revision), None);

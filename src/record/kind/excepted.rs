@@ -67,9 +67,12 @@ impl KindRecorder {
             )
             .map(|(view, unviewed)| self.recorder.extractor.begin(view, unviewed));
         self.ledger.writes(uid, generation);
+        let namespace = revision.metadata.namespace.as_deref().unwrap_or_default();
+        let origin = self.origin(uid, namespace);
         let item = Item {
             write: Write::Create(Box::new(revision), viewing),
             workload: uid,
+            origin,
             seen: Instant::now(),
             ledger: self.ledger.clone(),
             pending: Pending::Excepted(generation),

@@ -5,6 +5,7 @@ use crate::kinds::Catalogue;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::record::extract::Extractor;
+use crate::record::lives::Lives;
 use crate::record::queue::{Proof, Queue};
 use crate::record::quiet::Quiet;
 use crate::record::report::Reporter;
@@ -13,8 +14,8 @@ use crate::revision::identity::ContentDigest;
 use crate::revision::{Observed, ObservedThrough, Previous};
 use crate::watch::Room;
 use crate::watch::known::Need;
-use crate::watch::{Heads, Lost, Outlet, Reason};
-use crate::workload::{Head, Resource};
+use crate::watch::{Heads, Lost, Outlet, Reason, Removal};
+use crate::workload::{Head, RemovedHead, Resource};
 use http::{Request, Response};
 use kube::client::Body;
 use serde_json::value::RawValue;
@@ -22,6 +23,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+use tokio::sync::watch;
 
 const W: Uuid = Uuid::from_u128(7);
 
@@ -30,6 +32,22 @@ struct Stored(Vec<(Uuid, Head)>);
 impl Heads for Stored {
     fn hand_over(&self, _: &str, _: &str) -> Vec<(Uuid, Head)> {
         self.0.clone()
+    }
+
+    fn stored(&self, _: Uuid) -> Option<Head> {
+        None
+    }
+
+    fn is_going(&self, _: &str) -> bool {
+        false
+    }
+
+    fn removals(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+
+    fn removed(&self, _: &str, _: &str) -> Vec<(Uuid, RemovedHead)> {
+        Vec::new()
     }
 }
 
@@ -51,6 +69,7 @@ async fn recorder(heads: Vec<(Uuid, Head)>) -> (Outlet<KindRecorder>, Queue) {
         catalogue: Arc::new(Catalogue::built_in()),
         settings: Arc::new(Settings::default()),
         archive: Arc::new(Stored(Vec::new())),
+        lives: Lives::default(),
         queue: queue.clone(),
         quiet: Quiet::new(queue.clone()),
         extractor: Extractor::new(Settings::default().names, &metrics),
@@ -295,6 +314,82 @@ async fn what_is_lost_after_a_workload_was_not_selected_counts_from_there() {
         written(&queue).await,
         ["Baseline 1", "Gap 2-5 NotSelected", "Change 6"]
     );
+}
+
+/// The head of a generation as it is stored.
+fn head(generation: i64) -> Head {
+    Head {
+        digest: Some(digest(generation)),
+        ..stored(generation, None, false)
+    }
+}
+
+/// The Revision of generation 3, which names 2, is removed; the workload is read in another generation perhaps.
+fn removal(change: Change, older: Option<Head>) -> Removal {
+    let at = change.resource_version;
+    let removed = RemovedHead {
+        head: head(3),
+        previous: Some(previous(2)),
+    };
+    Removal {
+        change,
+        removed,
+        older,
+        at,
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_was_removed_is_recorded_again() {
+    let (mut recorder, queue) = recorder(Vec::new()).await;
+    for generation in 1..4 {
+        let at = u32::try_from(generation).expect("small") * 10;
+        recorder.change(watched(generation, at)).await;
+    }
+    let first = ["Baseline 1", "Change 2", "Change 3"];
+    assert_eq!(written(&queue).await, first);
+    recorder
+        .removal(removal(watched(3, 30), Some(head(2))))
+        .await;
+    assert_eq!(named(&queue).await, [(3, Some(previous(2)))]);
+    // The one before it is gone too: then it is named all the same, as it was removed and changed something.
+    recorder
+        .removal(removal(watched(3, 30), Some(head(1))))
+        .await;
+    assert_eq!(named(&queue).await, [(3, Some(previous(2)))]);
+    recorder.removal(removal(watched(3, 30), None)).await;
+    assert_eq!(written(&queue).await, ["Baseline 3"]);
+    recorder.change(watched(4, 40)).await;
+    assert_eq!(named(&queue).await, [(4, Some(previous(3)))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_is_recorded_under_its_own_name_while_the_content_is_the_same() {
+    let (mut recorder, queue) = recorder(vec![(W, stored(3, Some(5), false))]).await;
+    let same = Change {
+        generation: 5,
+        resource_version: "50".parse().expect("a number"),
+        ..watched(3, 30)
+    };
+    recorder.removal(removal(same, Some(head(2)))).await;
+    assert_eq!(written(&queue).await, ["Change 3"]);
+    recorder
+        .removal(removal(watched(5, 50), Some(head(2))))
+        .await;
+    assert_eq!(named(&queue).await, [(5, None)], "it has changed quietly");
+}
+
+#[tokio::test]
+async fn what_another_replica_has_recorded_is_known() {
+    let (mut recorder, queue) = recorder(Vec::new()).await;
+    recorder.change(watched(1, 10)).await;
+    let explained = lost(2..=8);
+    recorder.recorded(&explained, Some(head(6))).await;
+    recorder.lost(lost(3..=8)).await;
+    recorder.change(watched(9, 90)).await;
+    assert_eq!(written(&queue).await, ["Baseline 1", "Change 9"]);
+    recorder.change(watched(10, 100)).await;
+    assert_eq!(named(&queue).await, [(10, Some(previous(9)))]);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A write on its way, and its entries in the ledger.
 
 use super::super::ledger::Ledger;
+use super::super::lives::Origin;
 use super::super::write::Write;
 use super::lane::LaneItem;
 use crate::mutant::{self, Mutant};
@@ -16,6 +17,8 @@ pub struct Item {
     pub write: Write,
     /// metadata.uid of its workload.
     pub workload: Uuid,
+    /// The namespace for which it was made.
+    pub origin: Origin,
     /// The time at which its change was seen.
     pub seen: Instant,
     /// The ledger in which it is pending.

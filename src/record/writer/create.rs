@@ -135,7 +135,7 @@ impl Writer {
     }
 
     /// The history of a workload goes with its namespace; that is counted, and logged once for each namespace.
-    fn leave(&self, revision: &Revision) -> WriteResult {
+    pub(super) fn leave(&self, revision: &Revision) -> WriteResult {
         self.count_refused(revision, FaultReason::NamespaceGone);
         let namespace = namespace(revision);
         let mut gone = self.gone.lock();

@@ -96,12 +96,12 @@ impl<S: Sink> Stream<S> {
         let lasting = Duration::from_secs(seconds.into());
         let mut silent = true;
         while !self.is_reached(replay.as_deref(), *last) {
-            if self.outlet.has_postponed() && self.resume(resource).await.is_err() {
+            if self.catch_up(resource).await.is_err() {
                 return Ok(End::Absent);
             }
             let next = tokio::select! {
                 biased;
-                Ok(()) = self.freed.changed() => continue,
+                () = self.woken() => continue,
                 next = timeout(lasting + GRACE, events.next()) => next,
             };
             let event = match next {
@@ -125,6 +125,28 @@ impl<S: Sink> Stream<S> {
             }
         }
         Ok(End::Replayed)
+    }
+
+    /// Passes on what is due besides events: changes for which there is room now, and workloads whose heads were removed.
+    async fn catch_up(&mut self, resource: &Arc<Resource>) -> Result<(), Unserved> {
+        if self.outlet.has_postponed() {
+            self.resume(resource).await?;
+        }
+        self.record_again(resource).await
+    }
+
+    /// Waits until there may be something due besides events.
+    async fn woken(&mut self) {
+        let freed = async {
+            if self.freed.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = freed => {}
+            () = self.removals.woken() => {}
+        }
     }
 
     fn is_reached(&self, replay: Option<&Replay>, last: ResourceVersion) -> bool {

@@ -56,7 +56,7 @@ impl<S: Sink> Stream<S> {
                     let behind = Behind::new(&last, recorded.version, true, None);
                     self.ended_before(resource, behind, last, by).await?;
                 }
-                LastState::Compacted => self.outlet.gone(recorded).await,
+                LastState::Compacted => self.gone(resource, recorded).await?,
             }
         }
         Ok(())
@@ -76,7 +76,7 @@ impl<S: Sink> Stream<S> {
         let is_end_known = last.op == Op::Deleted;
         self.outlet.change(last).await;
         if !self.outlet.ends_later(recorded.uid, by) && !is_end_known {
-            self.outlet.gone(recorded).await;
+            self.gone(resource, recorded).await?;
         }
         Ok(())
     }
@@ -90,7 +90,7 @@ impl<S: Sink> Stream<S> {
     ) -> Result<(), Unserved> {
         for piece in history.pieces(behind) {
             match piece {
-                Piece::Hole(hole, at) => self.lost(resource, behind, hole, at).await,
+                Piece::Hole(hole, at) => self.lost(resource, behind, hole, at).await?,
                 Piece::State(generation, state) => {
                     self.found(resource, behind, generation, state).await?;
                 }
@@ -129,7 +129,7 @@ impl<S: Sink> Stream<S> {
                 generations,
                 unreadable,
             };
-            self.lost(resource, behind, hole, at).await;
+            self.lost(resource, behind, hole, at).await?;
         }
         Ok(())
     }
@@ -140,11 +140,15 @@ impl<S: Sink> Stream<S> {
         behind: &Behind,
         hole: Hole,
         at: ResourceVersion,
-    ) {
+    ) -> Result<(), Unserved> {
         let (from, to) = hole.generations.into_inner();
         let first = behind.first_of_ours(self.origin.map(|origin| origin.time));
         if to < first {
-            return;
+            return Ok(());
+        }
+        let first = first.max(self.accounted(resource, behind).await? + 1);
+        if to < first {
+            return Ok(());
         }
         let reason = match (hole.unreadable, self.resumed) {
             (true, _) => Reason::Undecodable,
@@ -166,7 +170,7 @@ impl<S: Sink> Stream<S> {
             at,
             api_version: resource.api_version(),
         };
-        self.outlet.lost(lost).await;
+        self.lose(resource, lost).await
     }
 
     /// The states of objects of the past.

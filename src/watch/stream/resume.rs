@@ -63,9 +63,9 @@ impl<S: Sink> Stream<S> {
                 self.ended_before(resource, behind, last, by).await
             }
             Past::Gone(LastState::Compacted, _) => {
-                self.outlet.lost(lost(resource, uid, from, postponed)).await;
-                self.outlet.gone(gone(uid, postponed)).await;
-                Ok(())
+                self.lose(resource, lost(resource, uid, from, postponed))
+                    .await?;
+                self.gone(resource, gone(uid, postponed)).await
             }
         }
     }

@@ -6,6 +6,7 @@ use revisor::kinds::{Catalogue, Kind};
 use revisor::metrics::Metrics;
 use revisor::observe::Observer;
 use revisor::record::extract::Extractor;
+use revisor::record::lives::Lives;
 use revisor::record::queue::Queue;
 use revisor::record::quiet::Quiet;
 use revisor::record::report::Reporter;
@@ -65,6 +66,7 @@ pub async fn record_by(
             ..Settings::default()
         }),
         archive: Arc::new(Nothing),
+        lives: Lives::default(),
         queue: queue.clone(),
         quiet: Quiet::new(queue.clone()),
         extractor: Extractor::new(names.clone(), &metrics),

@@ -1,9 +1,10 @@
 //! Damage to stored objects: the checkpoint is deleted, cut or made that of another cluster, and
 //! Revisions are deleted or forged.
 
-use crate::etcd::{Key, Revision};
+use crate::etcd::{Entry, Key, Revision};
 use crate::fault::{Fault, Injection};
 use crate::kinds::REVISION;
+use crate::server::Servers;
 use crate::world::{World, checkpoint_key};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -118,12 +119,40 @@ fn move_away(data: &mut Map<String, Value>, now: Revision, lots: &mut fastrand::
 /// A Revision is deleted.
 pub fn delete_revision(world: &World, injection: &Injection) {
     world.write(false, |servers| {
-        let now = servers.etcd.revision();
-        let all: Vec<_> = servers.etcd.range(&REVISION, None, now).cloned().collect();
+        let all = revisions(servers);
         if let Some(chosen) = all.get(injection.size as usize * all.len() / 1000) {
             servers.remove(&chosen.key, chosen);
         }
     });
+}
+
+/// All Revisions of a workload are deleted, or all there are.
+pub fn delete_revisions(world: &World, injection: &Injection) {
+    if injection.size.is_multiple_of(3) {
+        return delete_all(world);
+    }
+    let of = |revision: &Entry| revision.object.value["spec"]["workload"]["uid"].clone();
+    world.write(false, |servers| {
+        let all = revisions(servers);
+        let chosen = all.get(injection.size as usize * all.len() / 1000).map(of);
+        for revision in all.iter().filter(|one| Some(of(one)) == chosen) {
+            servers.remove(&revision.key, revision);
+        }
+    });
+}
+
+/// All Revisions are deleted.
+pub fn delete_all(world: &World) {
+    world.write(false, |servers| {
+        for revision in revisions(servers) {
+            servers.remove(&revision.key, &revision);
+        }
+    });
+}
+
+fn revisions(servers: &Servers) -> Vec<Entry> {
+    let now = servers.etcd.revision();
+    servers.etcd.range(&REVISION, None, now).cloned().collect()
 }
 
 /// Another writer stores a Revision under the name of the next generation of a workload, with a

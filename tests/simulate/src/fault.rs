@@ -121,11 +121,16 @@ pub enum Fault {
     EtcdRestoredBumped,
     /// A Revision is deleted.
     RevisionDeleted,
+    /// All Revisions of a workload are deleted, or all there are.
+    RevisionsDeleted,
+    /// The definition of Revisions is deleted, and all Revisions with it, and comes back after a while.
+    DefinitionGone,
     /// Another writer stores a Revision under the name of the next generation.
     RevisionForged,
 }
 
-/// The faults that Revisor stands.
+/// The faults that Revisor stands, in whatever company. Those that remove Revisions have histories of their own: where the
+/// checkpoint is lost too, nothing tells that any were there.
 pub const STOOD: &[Fault] = &[
     Fault::Slow,
     Fault::RequestLost,
@@ -194,19 +199,6 @@ pub enum Strikes {
 }
 
 impl Fault {
-    /// Whether it cuts one replica off while another goes on, or its watches.
-    pub fn cuts_off(self) -> bool {
-        matches!(
-            self,
-            Self::Partition
-                | Self::Freeze
-                | Self::WatchStalls
-                | Self::EventsLate
-                | Self::CacheStale
-                | Self::AwayOverCompaction
-        )
-    }
-
     pub fn strikes(self) -> Strikes {
         match self {
             Self::Slow

@@ -209,11 +209,24 @@ fn strike_world(world: &Arc<World>, injection: &Injection) {
             world.state.lock().stand(injection);
             world.kill(replica, injection.millis(3_000));
         }
+        Fault::FirstStart => kill_before_checkpoint(world, injection),
+        Fault::DefinitionGone => {
+            world.state.lock().servers.undefine(long);
+            damage::delete_all(world);
+            restart(world, 0);
+            restart(world, 1);
+        }
+        _ => damage_objects(world, injection),
+    }
+}
+
+fn damage_objects(world: &Arc<World>, injection: &Injection) {
+    match injection.fault {
         Fault::CheckpointDeleted | Fault::CheckpointTruncated | Fault::CheckpointForeign => {
             damage::checkpoint(world, injection);
         }
-        Fault::FirstStart => kill_before_checkpoint(world, injection),
         Fault::RevisionDeleted => damage::delete_revision(world, injection),
+        Fault::RevisionsDeleted => damage::delete_revisions(world, injection),
         Fault::RevisionForged => damage::forge(world, injection),
         _ => {}
     }

@@ -158,7 +158,11 @@ impl Oracle {
             );
         };
         match entry.op {
-            Op::Deleted => {}
+            Op::Deleted => {
+                let generation = object["spec"]["generation"].as_i64();
+                let generation = generation.unwrap_or_default();
+                self.stored.removed(workload, generation);
+            }
             Op::Updated => self.status(workload, object),
             Op::Created if object["spec"]["type"] == "Gap" => self.gap(workload, object, etcd),
             Op::Created => self.created(workload, entry, etcd),
@@ -213,6 +217,8 @@ impl Oracle {
         let Some(life) = self.truth.lives.get(&workload) else {
             return self.violated(Promise::NoneWrong, format!("no such workload: {workload}"));
         };
+        // What was removed while nobody looked, of a workload that has changed since then, cannot be told from what was lost.
+        let is_unknown = self.is_killed && self.stored.was_removed(workload);
         let mut wrong = Vec::new();
         for generation in from..=to {
             let told = life.describe(generation);
@@ -223,7 +229,7 @@ impl Oracle {
             if state.is_readable(etcd.compacted()) {
                 wrong.push(format!("{told} can be read, and is in a Gap"));
             }
-            if self.replicas == 1 && self.stored.was_known(workload, generation, (from, to)) {
+            if !is_unknown && self.stored.was_known(workload, generation, (from, to)) {
                 wrong.push(format!("{told} is known, or in another Gap, and in a Gap"));
             }
         }
@@ -276,14 +282,27 @@ impl Oracle {
                 **generation >= life.since && !self.is_settled(*workload, life, **generation)
             });
             missing.extend(unsettled.map(|generation| life.describe(*generation)));
+            missing.extend(self.headless(*workload, life));
             let has_end = life.deleted.is_none()
                 || self.stored.is_ended(*workload)
+                || self.stored.was_removed(*workload)
                 || !self.stored.has_any(*workload);
             if !has_end {
                 missing.push(life.end());
             }
         }
         missing
+    }
+
+    /// A live workload whose newest Revision was removed, and is not stored again.
+    fn headless(&self, workload: Uuid, life: &Life) -> Option<String> {
+        let mut states = life.states.range(life.since..).rev();
+        let (head, _) = states.find(|(_, state)| !state.quiet)?;
+        let is_gone = life.deleted.is_none()
+            && self.stored.was_removed(workload)
+            && self.stored.is_stored(workload, *head)
+            && !self.stored.reaches(workload, *head);
+        is_gone.then(|| format!("{}, which was removed,", life.describe(*head)))
     }
 
     /// Workloads whose end is unknown, and of which no Event says so.
@@ -313,6 +332,8 @@ impl Oracle {
         self.stored.is_stored(workload, generation)
             || self.stored.is_lost(workload, generation)
             || (is_quiet && self.stored.knows(workload, generation))
+            // Whatever said so was removed. A restart finds by the checkpoint that nothing is lost.
+            || (is_quiet && self.stored.was_removed(workload))
             || self.said.is_unknown(workload, generation)
             || self.is_before_loss(workload, life, generation)
             || self.checkpoints.is_forgotten(workload, generation)

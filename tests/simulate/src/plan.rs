@@ -109,13 +109,7 @@ impl Plan {
             1..=5 => 2,
             _ => 1,
         };
-        // A replica that was cut off does not believe what another has recorded meanwhile.
-        let faults: Vec<Fault> = faults
-            .iter()
-            .copied()
-            .filter(|fault| replicas == 1 || !fault.cuts_off())
-            .collect();
-        let drawn = subset(&mut rng, &faults);
+        let drawn = subset(&mut rng, faults);
         let skew = if drawn.contains(&Fault::ClockSkew) {
             rng.i64(-60..=60)
         } else {

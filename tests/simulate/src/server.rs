@@ -17,12 +17,13 @@ pub use read::Opened;
 
 use crate::call::{Call, Target};
 use crate::etcd::{Entry, Etcd, Key, Kind, Op, Revision};
-use crate::kinds::{KINDS, NAMESPACE};
+use crate::kinds::{KINDS, NAMESPACE, REVISION};
 use crate::os::EPOCH;
 use admission::Admission;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::Method;
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -45,6 +46,8 @@ pub struct Servers {
     pub skew: TimeDelta,
     pub rng: fastrand::Rng,
     admission: Admission,
+    /// Until then the definition of Revisions is gone.
+    undefined: Option<Instant>,
     start: Instant,
     objects: u64,
     /// Every write since it was last taken.
@@ -66,6 +69,7 @@ impl Servers {
             skew: TimeDelta::zero(),
             rng: fastrand::Rng::with_seed(seed),
             admission: Admission::default(),
+            undefined: None,
             start: Instant::now(),
             objects: 0,
             written: Vec::new(),
@@ -100,8 +104,22 @@ impl Servers {
         std::mem::take(&mut self.written)
     }
 
+    /// The definition of Revisions is gone for a while.
+    pub fn undefine(&mut self, lasts: Duration) {
+        self.undefined = Some(Instant::now() + lasts);
+    }
+
+    fn is_undefined(&self, kind: &Kind) -> bool {
+        *kind == REVISION && self.undefined.is_some_and(|until| Instant::now() < until)
+    }
+
     /// Answers a request that reaches `server`.
     pub fn answer(&mut self, server: usize, call: &Call) -> Answer {
+        if let Target::Collection { kind, .. } | Target::Object { kind, .. } = &call.target
+            && self.is_undefined(kind)
+        {
+            return Answer::text(404, "404 page not found\n".to_owned());
+        }
         match (&call.target, call.method.clone()) {
             (Target::Discovery(api_version), Method::GET) => discovery(api_version),
             (Target::Collection { kind, namespace }, Method::GET) if call.is_watch() => {

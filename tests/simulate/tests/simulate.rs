@@ -70,6 +70,13 @@ fn a_checkpoint_that_is_lost_or_hidden_leaves_nothing_unsaid() {
 }
 
 #[test]
+fn heads_that_are_removed_are_stored_again() {
+    let faults = "RevisionDeleted,RevisionsDeleted,DefinitionGone,Kill,KillAfterCreate,WatchExpires,\
+        Partition,ServerRestarts";
+    with_faults(faults, "6400");
+}
+
+#[test]
 fn recording_begins_before_the_first_start() {
     with_faults("FirstStart,Compaction,CompactionAtRead", "6300");
 }

@@ -108,6 +108,8 @@ fn aimed_at(mutant: Mutant) -> &'static [Fault] {
         Mutant::PostponedFromFirstShown => &[Fault::QuotaExceeded, Fault::EventLost],
         Mutant::ExceptionsUncompared => &[Fault::QuotaExceeded, Fault::Kill],
         Mutant::NoBeginning => &[Fault::FirstStart],
+        Mutant::HeadFromMemory => &[Fault::EtcdRestoredBumped],
+        Mutant::RemovedHeadBelieved => &[Fault::RevisionDeleted],
         _ => STOOD,
     }
 }

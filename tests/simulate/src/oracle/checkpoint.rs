@@ -114,6 +114,7 @@ impl Oracle {
             }
             let has_ended = life.deleted.is_some_and(|deleted| deleted <= part.place);
             let is_named = self.stored.is_ended(*workload)
+                || self.stored.was_removed(*workload)
                 || !self.stored.has_any(*workload)
                 || part.exceptions(*workload).next().is_some();
             if has_ended && !is_named {

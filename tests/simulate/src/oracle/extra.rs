@@ -25,6 +25,7 @@ impl Oracle {
             || self.said.ends.contains_key(&workload)
             || self.is_oldest(workload, life, generation, etcd)
             || self.replicas > 1 && is_baseline
+            || self.stored.was_removed(workload)
             || self.stored.is_passed(workload, generation)
             || self.checkpoints.is_behind_loss(workload, life);
         state.quiet && !after_hole

@@ -20,6 +20,10 @@ pub struct Stored {
 struct Workload {
     /// Generations that are recorded, and where each was stored.
     revisions: BTreeMap<i64, Revision>,
+    /// Those of them that are stored now.
+    present: BTreeSet<i64>,
+    /// Whether any Revision was removed.
+    was_removed: bool,
     gaps: Vec<(i64, i64)>,
     /// The generations in a Gap that were known when a replica first asked for it.
     asked: BTreeMap<(i64, i64), BTreeSet<i64>>,
@@ -32,6 +36,27 @@ impl Stored {
     pub fn revision(&mut self, workload: Uuid, generation: i64, at: Revision) {
         let workload = self.workloads.entry(workload).or_default();
         workload.revisions.insert(generation, at);
+        workload.present.insert(generation);
+    }
+
+    /// A Revision was removed, by somebody else than Revisor.
+    pub fn removed(&mut self, workload: Uuid, generation: i64) {
+        let workload = self.workloads.entry(workload).or_default();
+        workload.present.remove(&generation);
+        workload.was_removed = true;
+    }
+
+    pub fn was_removed(&self, workload: Uuid) -> bool {
+        self.of(workload)
+            .is_some_and(|workload| workload.was_removed)
+    }
+
+    /// Whether this generation or a later one is stored now.
+    pub fn reaches(&self, workload: Uuid, generation: i64) -> bool {
+        let newest = self
+            .of(workload)
+            .and_then(|workload| workload.present.last());
+        newest.is_some_and(|newest| *newest >= generation)
     }
 
     /// A replica asks for a Gap, of which these generations are known.

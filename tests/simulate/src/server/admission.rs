@@ -142,6 +142,7 @@ impl Servers {
     /// Nothing stands in the way any more.
     pub fn admit_all(&mut self) {
         self.admission.standing.clear();
+        self.undefined = None;
     }
 
     /// The Revision that the last request would have created, where it was refused.

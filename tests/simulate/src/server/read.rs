@@ -88,13 +88,19 @@ impl Servers {
                 None => return status(400, "BadRequest", "continue key is not valid"),
             }
         };
-        let name = call.query("fieldSelector").strip_prefix("metadata.name=");
+        let selector = call.query("fieldSelector");
+        let name = selector.strip_prefix("metadata.name=");
+        let workload = selector.strip_prefix("spec.workload.uid=");
         let labels = Labels::read(call.query("labelSelector"));
         let limit = call.query("limit").parse().unwrap_or(usize::MAX);
         let mut entries: Vec<&Entry> = self
             .etcd
             .range(kind, namespace, at)
             .filter(|entry| name.is_none_or(|name| entry.key.name == name))
+            .filter(|entry| {
+                let of = &entry.object.value["spec"]["workload"]["uid"];
+                workload.is_none_or(|workload| of == workload)
+            })
             .filter(|entry| labels.select(&entry.object.value))
             .filter(|entry| {
                 after
