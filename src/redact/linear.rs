@@ -13,6 +13,8 @@ const LONG: usize = 10 * SHORT;
 const TARGET: u32 = 20;
 /// Other programs run on the machine that the tests run on.
 const SLACK: u32 = 4;
+/// They may take all of it for a while.
+const TRIES: usize = 4;
 /// A shorter time cannot be measured.
 const LEAST: Duration = Duration::from_millis(2);
 
@@ -29,8 +31,12 @@ fn time(text: &str) -> Duration {
 #[test]
 fn ten_times_the_text_takes_about_ten_times_as_long() {
     for unit in units::UNITS {
-        let [short, long] = [SHORT, LONG].map(|length| time(&unit.repeat(length / unit.len())));
-        let most = short.max(LEAST) * TARGET * SLACK;
-        assert!(long <= most, "{unit:?}: {short:?}, {long:?}");
+        let mut seen = Vec::new();
+        let is_linear = (0..TRIES).any(|_| {
+            let [short, long] = [SHORT, LONG].map(|length| time(&unit.repeat(length / unit.len())));
+            seen.push((short, long));
+            long <= short.max(LEAST) * TARGET * SLACK
+        });
+        assert!(is_linear, "{unit:?}: {seen:?}");
     }
 }
