@@ -121,6 +121,8 @@ pub struct HistoryItem {
     pub generation: i64,
     /// Its id.
     pub id: Uuid,
+    /// When the change was made, or the generations of a Gap were given up.
+    pub changed: DateTime<Utc>,
     /// As the contract has it; of a Gap what it has of that.
     pub json: Bytes,
 }
@@ -134,6 +136,8 @@ pub struct Summary {
     pub revisions: usize,
     /// The phase of the newest.
     pub phase: Option<Phase>,
+    /// When the newest of them was made.
+    pub changed: Option<DateTime<Utc>>,
 }
 
 /// How to find a workload.
@@ -396,6 +400,10 @@ impl Heads for Cache {
 
     fn removed(&self, group: &str, kind: &str) -> Vec<(Uuid, RemovedHead)> {
         self.update(|index| index.take_removed_heads(group, kind))
+    }
+
+    fn is_refused(&self, namespace: &str) -> bool {
+        self.read().is_refused(namespace)
     }
 }
 

@@ -6,7 +6,8 @@ pub use args::{ClusterArgs, Output};
 
 use crate::cache::ProjectLabels;
 use crate::kinds::runner::Runner;
-use crate::kinds::{Catalogue, KindError, KindFile};
+use crate::kinds::select::Scope;
+use crate::kinds::{Catalogue, Hardware, KindError, KindFile, is_label_key};
 use crate::metrics::Metrics;
 use crate::record::Settings;
 use crate::redact::{Names, Pattern, PlainPaths};
@@ -62,6 +63,17 @@ struct File {
     /// Field managers that scale through the subresource `scale` and are no people: what they do to replicas is no change.
     #[schemars(example = json!(["kube-controller-manager", "keda-operator"]))]
     autoscalers: Vec<String>,
+    /// Names of resources that are accelerators beside those that are known by their vendor or by a word such as `gpu`; a
+    /// trailing `*` stands for any ending. What asks for one is recorded by kinds with `select.gpu`.
+    #[schemars(example = json!(["chips.example.com/*"]))]
+    accelerators: Vec<String>,
+    /// Labels of nodes whose value is the name of a node pool, by preference. They take the place of those that are built in.
+    #[schemars(example = json!(["kai.scheduler/node-pool", "example.com/pool"]))]
+    node_pool_labels: Vec<String>,
+    /// Whether kinds with `select.gpu` are recorded because they ask for an accelerator; without it only by their labels.
+    #[schemars(example = json!(false))]
+    select_by_gpu: bool,
+    namespaces: NamespacesFile,
     snapshot: SnapshotFile,
     redaction: RedactionFile,
     rest: RestFile,
@@ -73,10 +85,53 @@ impl Default for File {
             kinds: Vec::new(),
             disabled_kinds: Vec::new(),
             autoscalers: Settings::default().autoscalers,
+            accelerators: Vec::new(),
+            node_pool_labels: Hardware::default().node_pool_labels.to_vec(),
+            select_by_gpu: true,
+            namespaces: NamespacesFile::default(),
             snapshot: SnapshotFile::default(),
             redaction: RedactionFile::default(),
             rest: RestFile::default(),
         }
+    }
+}
+
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+struct NamespacesFile {
+    /// Namespaces of which nothing is recorded but what has the label `revisor.dev/record=true`; a trailing `*` stands for
+    /// any ending. The label `revisor.dev/record=false` of a namespace says the same.
+    #[schemars(example = json!(["kube-*", "sandbox"]))]
+    exclude: Vec<String>,
+}
+
+impl File {
+    fn scope(&self) -> Scope {
+        Scope {
+            by_gpu: self.select_by_gpu,
+            excluded_namespaces: self.namespaces.exclude.as_slice().into(),
+        }
+    }
+
+    fn hardware(&self) -> Result<Hardware, String> {
+        let is_name =
+            |name: &str| is_label_key(name.strip_suffix('*').unwrap_or(name).trim_end_matches('/'));
+        if let Some(name) = self.accelerators.iter().find(|name| !is_name(name)) {
+            return Err(format!(
+                "accelerators: {name:?} is not a resource name, or the beginning of one and `*`"
+            ));
+        }
+        if let Some(label) = self
+            .node_pool_labels
+            .iter()
+            .find(|label| !is_label_key(label))
+        {
+            return Err(format!("nodePoolLabels: {label:?} is not a label key"));
+        }
+        Ok(Hardware {
+            accelerators: self.accelerators.as_slice().into(),
+            node_pool_labels: self.node_pool_labels.as_slice().into(),
+        })
     }
 }
 
@@ -214,7 +269,9 @@ impl Config {
             serde_saphyr::from_str(text).map_err(|e| malformed(file, e.to_string()))?
         };
         let names = parsed.redaction.names().map_err(|e| malformed(file, e))?;
+        let hardware = parsed.hardware().map_err(|e| malformed(file, e))?;
         let catalogue = Catalogue::with(file, &parsed.kinds, &parsed.disabled_kinds)?;
+        let catalogue = catalogue.knowing(&hardware).within(parsed.scope());
         Ok(Self::new(parsed, catalogue, names))
     }
 
@@ -264,6 +321,20 @@ mod tests {
     }
 
     #[test]
+    fn accelerators_and_node_pools_reach_every_kind() {
+        let text = "accelerators: [chips.example.com/*]\nnodePoolLabels: [example.com/pool]\n";
+        let config = Config::parse(text).expect("valid");
+        for kind in config.catalogue.kinds() {
+            assert!(kind.hardware.is_accelerator("chips.example.com/a"));
+            let view = kind.view.as_ref().expect("a view");
+            assert_eq!(
+                *view.hardware.node_pool_labels,
+                ["example.com/pool".to_owned()]
+            );
+        }
+    }
+
+    #[test]
     fn a_file_is_read_and_unknown_fields_are_refused_by_name() {
         let text = "autoscalers: [x]\nsnapshot: {encoding: json}\nrest: {tenantId: 7}\ndisabledKinds: [Deployment.apps]\n";
         let config = Config::read("c.yaml", text).expect("valid");
@@ -293,6 +364,8 @@ mod tests {
                 "redaction.plainPaths: \"env[0]\"",
             ),
             ("snapshot: {encoding: zip}", "zip"),
+            ("accelerators: [\"a b\"]", "accelerators: \"a b\""),
+            ("nodePoolLabels: [\"a/b/c\"]", "nodePoolLabels: \"a/b/c\""),
             ("rest: {tenantId: seven}", "seven"),
             (
                 "kinds: [{kind: Thing, versions: [v1], plural: things, select: never}]",

@@ -6,6 +6,7 @@
 mod catalogue;
 mod code;
 mod file;
+mod hardware;
 mod jq;
 mod live;
 mod names;
@@ -17,7 +18,9 @@ pub use catalogue::Catalogue;
 pub use code::Code;
 pub use file::KindError;
 pub(crate) use file::KindFile;
+pub use hardware::{GPU_MEMORY, GpuResource, Hardware};
 pub use jq::{JqFailure, JqObject, Program, Shape};
+pub(crate) use names::is_label_key;
 pub use path::Path;
 
 /// How one kind of workload is found, selected, compared and shown. Validated; see the file format in `file.rs`.
@@ -54,6 +57,8 @@ pub struct Kind {
     pub observed_generation: Option<Path>,
     /// What the workload's status says that its pods cannot; the first that matches counts.
     pub phases: Vec<PhaseRule>,
+    /// The accelerators and node pools that are known.
+    pub hardware: Hardware,
 }
 
 /// Which pods are a workload's, and how those of its generations are told apart.
@@ -110,14 +115,17 @@ pub struct PhaseRule {
 /// How the components of a workload are found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ViewFile {
-    /// Gives one object per component: name, pod (a template), pods, replicas, min, max, nodePools, unresolved.
+    /// Gives one object per component: name, group, pod (a template), replicas, size, min, max, pods, model, nodePools,
+    /// unresolved.
     pub components: Program,
-    /// Name of the main component; the first when not given.
+    /// Name of the main component; the first when not given. One that asks for accelerators goes before one that does not.
     pub main: Option<String>,
     /// Names of the main container, by preference; the first when none is there.
     pub container: Vec<String>,
     /// What is done to the object first.
     pub code: Option<Code>,
+    /// The accelerators and node pools that are known.
+    pub hardware: Hardware,
 }
 
 impl ViewFile {
@@ -161,6 +169,8 @@ pub enum Select {
         labels: Vec<(String, Option<String>)>,
         /// A container that asks for a GPU.
         gpu: bool,
+        /// Fields that are there.
+        present: Vec<Path>,
     },
 }
 

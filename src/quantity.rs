@@ -97,6 +97,15 @@ impl Quantity {
         whole + nano / 1e9
     }
 
+    /// The amount in one notation, whatever it was written in.
+    pub fn canonical(self) -> String {
+        let plain = Self {
+            binary: false,
+            ..self
+        };
+        plain.to_string()
+    }
+
     /// Whether it is nothing.
     pub fn is_zero(self) -> bool {
         self.nano == 0
@@ -224,6 +233,20 @@ mod tests {
         ] {
             assert_eq!(Quantity::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn the_same_amount_has_one_notation() {
+        let canonical = |text: &str| Quantity::parse(text).map(Quantity::canonical);
+        for (a, b) in [
+            ("1Gi", "1073741824"),
+            ("1000m", "1"),
+            ("0.5", "500m"),
+            ("1024Ki", "1Mi"),
+        ] {
+            assert_eq!(canonical(a), canonical(b), "{a} {b}");
+        }
+        assert_ne!(canonical("1G"), canonical("1Gi"));
     }
 
     #[test]

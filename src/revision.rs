@@ -10,15 +10,17 @@ mod outcome;
 mod phase;
 pub mod resource;
 pub mod schema;
+mod view;
 pub mod words;
 
 pub use outcome::Outcome;
 pub use phase::Phase;
 pub use resource::{
-    Allocated, Condition, Expunged, FieldChange, Gap, Observed, ObservedThrough, Pods, Previous,
-    Revision, RevisionSpec, RevisionStatus, RevisionType, Snapshot, SnapshotEncoding, Source,
-    TimeSource, Via, View, Workload,
+    Allocated, Condition, Expunged, Gap, Observed, ObservedThrough, Previous, Revision,
+    RevisionSpec, RevisionStatus, RevisionType, Snapshot, SnapshotEncoding, Source, TimeSource,
+    Via, Workload,
 };
+pub use view::{FieldChange, Pods, View};
 
 /// The API group of [`Revision`].
 pub const GROUP: &str = "revisor.dev";

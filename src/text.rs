@@ -18,6 +18,28 @@ pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}…", prefix(text, max.saturating_sub(1))))
 }
 
+/// A text in at most `max` characters: where it is longer, an ellipsis stands for its middle, and twice as much is left of
+/// its end as of its beginning.
+pub fn cut_middle(text: &str, max: usize) -> Cow<'_, str> {
+    if text.char_indices().nth(max).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let kept = max.saturating_sub(1);
+    let start = prefix(text, kept / 3);
+    Cow::Owned(format!("{start}…{}", suffix(text, kept - kept / 3)))
+}
+
+/// The last `max` characters of a text.
+pub fn suffix(text: &str, max: usize) -> &str {
+    let Some(last) = max.checked_sub(1) else {
+        return "";
+    };
+    match text.char_indices().nth_back(last) {
+        None => text,
+        Some((start, _)) => &text[start..],
+    }
+}
+
 /// A text in which control characters, and those that change the direction of writing, are written as `\u{202e}`, so that
 /// people read what is there. Lines and tabs stay.
 pub fn visible(text: &str) -> Cow<'_, str> {
@@ -98,6 +120,23 @@ mod tests {
         assert_eq!(visible_json(json), "\"a\\u202eb\"");
         let same: String = serde_json::from_str(&visible_json(json)).expect("JSON");
         assert_eq!(same, "a\u{202e}b");
+    }
+
+    #[test]
+    fn the_end_of_a_long_text_stays() {
+        for (text, max, short) in [
+            ("abcdef", 6, "abcdef"),
+            ("abcdefgh", 7, "ab…efgh"),
+            ("éüöäab", 4, "é…ab"),
+            ("abc", 1, "…"),
+            ("", 0, ""),
+        ] {
+            assert_eq!(cut_middle(text, max), short, "{text} in {max}");
+        }
+        assert_eq!(
+            (suffix("éü", 1), suffix("éü", 9), suffix("é", 0)),
+            ("ü", "éü", "")
+        );
     }
 
     #[test]

@@ -6,33 +6,44 @@ pub mod absent;
 mod again;
 mod components;
 pub mod diff;
+mod excerpt;
+mod keep;
+mod model;
+pub mod normal;
 mod pod;
+mod resources;
 mod show;
 mod stored;
 mod summary;
 
 pub use again::again;
 pub use components::SHAPE;
-pub use pod::POOL_LABELS;
 pub use stored::{judged, older_view};
 
 pub use crate::revision::limits::{MAX_IMAGES, MAX_VIEW as MAX_BYTES};
 
 use crate::content;
 use crate::json::{Document, Value};
-use crate::kinds::{Kind, ViewFile, select};
+use crate::kinds::{Hardware, Kind, ViewFile, select};
 use crate::quantity::Quantity;
 use crate::redact::Names;
 use crate::revision::limits::{MAX_CHANGES, MAX_IMAGE, MAX_PATH, MAX_VALUE};
 use crate::revision::{FieldChange, View};
 use crate::text::{cut, visible, visible_line};
-use diff::{Delta, Deltas, display};
+use diff::{Delta, Deltas, Meaning, display};
+use excerpt::excerpts;
 use show::ChangeRenderer;
 use std::collections::BTreeMap;
 use std::mem::take;
+use summary::ShownDelta;
+
+pub use summary::NO_EFFECT;
+
+/// One text is shown by so many of its differences.
+const MAX_EXCERPTS: usize = 4;
 
 /// Version of this extractor, kept in every view.
-pub const VERSION: i32 = 6;
+pub const VERSION: i32 = 7;
 
 /// What a view says of the history before it.
 #[derive(Clone, Copy, Debug)]
@@ -54,22 +65,19 @@ pub fn view(kind: &Kind, object: Value<'_>, history: History<'_>, names: &Names)
     if !is_viewed(object, history) {
         return None;
     }
-    let (changes, objects) = match history {
-        History::Changed(deltas) => (deltas.list.as_slice(), deltas.objects),
-        _ => (&[][..], [None, None]),
-    };
-    let mut renderer = ChangeRenderer::new(names, objects);
+    let Told {
+        summary,
+        changes,
+        truncated,
+    } = told_by(history, names);
     let (images, all_images) = images(kind, object, names);
     let mut view = View {
         version: VERSION,
-        summary: visible_line(&summary::summary(history, names)).into_owned(),
-        changes: changes
-            .iter()
-            .take(MAX_CHANGES)
-            .map(|delta| change(delta, &mut renderer))
-            .collect(),
+        summary,
+        changes,
         images,
-        truncated: changes.len() > MAX_CHANGES || !all_images,
+        normal_digest: normal::normal(Some(kind), object).text(),
+        truncated: truncated || !all_images,
         ..View::default()
     };
     view.fit();
@@ -89,6 +97,8 @@ pub fn complete(view: &mut View, file: &ViewFile, outputs: &[serde_json::Value],
         version: VERSION,
         summary: take(&mut view.summary),
         changes: take(&mut view.changes),
+        normal_digest: take(&mut view.normal_digest),
+        same_as: view.same_as,
         truncated: view.truncated,
         ..View::default()
     };
@@ -113,35 +123,74 @@ pub fn told(objects: [&str; 2], names: &Names) -> Option<Told> {
     let from = from.ok()?;
     let to = to.ok()?;
     let deltas = diff::objects(from.root(), to.root());
-    let mut renderer = ChangeRenderer::new(names, deltas.objects);
-    let summary = summary::summary(History::Changed(&deltas), names);
-    let changes = deltas.list.iter().take(MAX_CHANGES);
+    let told = told_by(History::Changed(&deltas), names);
     Some(Told {
-        summary: visible_line(&summary).into_owned(),
-        changes: changes.map(|delta| change(delta, &mut renderer)).collect(),
-        truncated: deltas.truncated || deltas.list.len() > MAX_CHANGES,
+        truncated: told.truncated || deltas.truncated,
+        ..told
     })
+}
+
+/// The differences in words: first those that have an effect, then those that have none.
+fn told_by(history: History<'_>, names: &Names) -> Told {
+    let (deltas, objects) = match history {
+        History::Changed(deltas) => (deltas.list.as_slice(), deltas.objects),
+        _ => (&[][..], [None, None]),
+    };
+    let mut ordered: Vec<_> = deltas.iter().collect();
+    ordered.sort_by_key(|delta| delta.meaning == Meaning::Nothing);
+    let mut renderer = ChangeRenderer::new(names, objects);
+    let mut changes = Vec::new();
+    let mut shown = Vec::with_capacity(ordered.len());
+    for delta in ordered {
+        let sides = (changes.len() < MAX_CHANGES).then(|| {
+            let sides = renderer.sides(delta);
+            sides.map(|side| side.map(|text| visible(&text).into_owned()))
+        });
+        if let Some(sides) = &sides {
+            changes.extend(field_changes(delta, sides));
+        }
+        shown.push(ShownDelta { delta, sides });
+    }
+    let truncated = changes.len() > MAX_CHANGES || shown.iter().any(|delta| delta.sides.is_none());
+    changes.truncate(MAX_CHANGES);
+    let summary = summary::summary(history, &shown, objects);
+    Told {
+        summary: visible_line(&summary).into_owned(),
+        changes,
+        truncated,
+    }
+}
+
+/// One difference; of a long text each part that differs is one.
+fn field_changes(delta: &Delta<'_>, sides: &[Option<String>; 2]) -> Vec<FieldChange> {
+    let parts = match sides {
+        [Some(old), Some(new)] => excerpts([old, new], MAX_VALUE, MAX_EXCERPTS)
+            .into_iter()
+            .map(|sides| sides.map(Some))
+            .collect(),
+        sides => vec![sides.clone()],
+    };
+    let path = cut(&visible_line(&display(&delta.path)), MAX_PATH).into_owned();
+    let change = |[from, to]: [Option<String>; 2]| {
+        let [from, to] = [from, to].map(|side| Some(cut(&side?, MAX_VALUE).into_owned()));
+        FieldChange {
+            path: path.clone(),
+            from,
+            to,
+            no_effect: delta.meaning == Meaning::Nothing,
+        }
+    };
+    parts.into_iter().map(change).collect()
 }
 
 /// What the scheduler reserves for a pod of this template, by resource name; parts of GPUs by annotation included.
 pub fn requests(template: &serde_json::Value) -> BTreeMap<String, Quantity> {
-    pod::PodTemplate::new(template).requests()
+    pod::PodTemplate::new(template, &Hardware::default()).requests()
 }
 
 /// How many pods a component has at least; none when any number is right.
 pub fn pods(component: &serde_json::Value) -> Option<i64> {
     components::pods(component)
-}
-
-fn change<'d>(delta: &Delta<'d>, renderer: &mut ChangeRenderer<'_, 'd>) -> FieldChange {
-    let sides = renderer.sides(delta);
-    let [from, to] =
-        sides.map(|side| side.map(|text| cut(&visible(&text), MAX_VALUE).into_owned()));
-    FieldChange {
-        path: cut(&visible_line(&display(&delta.path)), MAX_PATH).into_owned(),
-        from,
-        to,
-    }
 }
 
 /// Images of all containers, each once; and whether they are all there, at full length.
@@ -230,7 +279,7 @@ mod tests {
             )
         };
         let (summary, changes) = changes(&env("hf_old", "1"), &env("hf_new", "2"));
-        assert_eq!(summary, "env HF_TOKEN, env MAX_TOKENS");
+        assert_eq!(summary, "env HF_TOKEN, env MAX_TOKENS 1→2");
         let path = "spec.template.spec.containers[a].env";
         assert_eq!(
             changes[0],
@@ -293,14 +342,17 @@ mod tests {
             r#""args":["--hf-token","old","--p","1"]"#,
             r#""args":["--hf-token","new","--p","2"]"#,
         );
-        assert_eq!(summary, "args");
+        assert_eq!(summary, "args --hf-token, args --p 1→2");
         assert_eq!(changes[0].1, "[redacted]");
         assert_eq!(changes.last().expect("changes").2, "2");
     }
 
     #[test]
     fn summaries_are_short() {
-        assert_eq!(changes(r#""image":"i:1""#, r#""image":"i:2""#).0, "image");
+        assert_eq!(
+            changes(r#""image":"i:1""#, r#""image":"i:2""#).0,
+            "image i:1→i:2"
+        );
         assert_eq!(
             changes(r#""args":["a"]"#, r#""args":["a","b","c"]"#).0,
             "args +2"

@@ -58,6 +58,11 @@ pub trait Heads: Send + Sync {
 
     /// Those of a kind that were removed and were not asked for yet.
     fn removed(&self, group: &str, kind: &str) -> Vec<(Uuid, RemovedHead)>;
+
+    /// Whether the label of a namespace says that nothing in it is recorded. While the labels are not known, everything is.
+    fn is_refused(&self, _namespace: &str) -> bool {
+        false
+    }
 }
 
 /// One thing that the watch of a kind has found out.

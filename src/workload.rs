@@ -3,6 +3,7 @@
 use crate::revision::identity::ContentDigest;
 use crate::revision::{Observed, ObservedThrough, Previous, Revision};
 use crate::snapshot;
+use crate::view::normal::NormalKey;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -202,6 +203,8 @@ pub struct Head {
     pub digest: Option<ContentDigest>,
     /// Its snapshot, decoded from base64 but still compressed; none when oversize or a Gap.
     pub snapshot: Option<Arc<[u8]>>,
+    /// The generations that are recorded, each with the beginning of the digest of its normal form.
+    pub normals: Vec<(i64, NormalKey)>,
 }
 
 /// A head that is not stored any more.
@@ -236,6 +239,7 @@ impl Head {
                 .and_then(ContentDigest::parse),
             // A damaged snapshot is as good as none: the next change is recorded without a list of changes.
             snapshot: stored.and_then(|stored| snapshot::compressed(stored).ok().flatten()),
+            normals: Vec::new(),
         }
     }
 

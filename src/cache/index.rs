@@ -46,6 +46,13 @@ impl Index {
         self.removed
     }
 
+    /// Whether the label of a namespace says that nothing in it is recorded.
+    pub(super) fn is_refused(&self, namespace: &str) -> bool {
+        self.projects
+            .get(namespace)
+            .is_some_and(|project| project.is_refused)
+    }
+
     pub(super) fn projects(&self) -> Projects {
         self.projects.clone()
     }
@@ -592,6 +599,7 @@ mod tests {
     fn labels_of_the_namespace_reach_every_revision_of_it() {
         let mut index = index(&[1]);
         let project = Project {
+            is_refused: false,
             department: Some("research".into()),
             project: None,
         };

@@ -1,6 +1,7 @@
-//! `departmentId` and `projectId`, from the labels of namespaces, and the lives of these.
+//! `departmentId` and `projectId`, and whether anything is recorded, from the labels of namespaces; and the lives of these.
 
 use crate::record::lives::Life;
+use crate::revision::LABEL_RECORD;
 use chrono::DateTime;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// `departmentId` and `projectId` by namespace.
+/// What the labels say, by namespace.
 pub(super) type Projects = HashMap<String, Project>;
 
 /// The values of a namespace's labels; none where it has no such label.
@@ -19,6 +20,8 @@ pub(super) type Projects = HashMap<String, Project>;
 pub(super) struct Project {
     pub(super) department: Option<String>,
     pub(super) project: Option<String>,
+    /// Whether nothing in the namespace is recorded.
+    pub(super) is_refused: bool,
 }
 
 /// The labels of namespaces that hold the values, by preference.
@@ -35,6 +38,9 @@ impl ProjectLabels {
         Project {
             department: first_value(labels, &self.department),
             project: first_value(labels, &self.project),
+            is_refused: labels
+                .get(LABEL_RECORD)
+                .is_some_and(|record| record == "false"),
         }
     }
 }

@@ -5,12 +5,12 @@
 
 use super::wire::{
     AdditionalFields, AllocatedResources, Amount, ExtendedResource, MemoryAmount, Missing, Phase,
-    Removed, RequestedPods, Resources, Wire, WireCondition, rfc3339,
+    Removed, RequestedPods, Resources, Wire, WireChange, WireCondition, rfc3339,
 };
-use crate::kinds::select::{GpuResource, gpu_resource};
+use crate::kinds::{GpuResource, Hardware};
 use crate::quantity::Quantity;
 use crate::revision::{
-    Allocated, Condition, Outcome, Pods, Revision, RevisionStatus, RevisionType, words,
+    Allocated, Condition, Outcome, Pods, Revision, RevisionStatus, RevisionType, View, words,
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -27,6 +27,8 @@ pub struct Identity {
     pub tenant: i32,
     /// Value of `clusterId`.
     pub cluster: Uuid,
+    /// Which resources are accelerators.
+    pub hardware: Hardware,
 }
 
 /// The values in the JSON of a Revision that depend on its siblings and its namespace.
@@ -133,12 +135,20 @@ fn wire<'a>(revision: &'a Revision, identity: &'a Identity, siblings: &Siblings<
         phase: phase(status),
         phase_message: status.message.as_deref(),
         phase_updated_at: status.phase_time,
-        revision_requested_resources: view.and_then(|view| resources(&view.requests_total)),
-        pods_requested_resources: view.and_then(|view| resources(&view.requests_per_pod)),
+        revision_requested_resources: view.and_then(|view| {
+            resources(&view.requests_total, &view.limits_total, &identity.hardware)
+        }),
+        pods_requested_resources: view.and_then(|view| {
+            resources(
+                &view.requests_per_pod,
+                &view.limits_per_pod,
+                &identity.hardware,
+            )
+        }),
         requested_pods: view.and_then(|view| view.pods).map(requested_pods),
         requested_node_pools: view.map_or(&[], |view| view.node_pools.as_slice()),
         current_node_pools: &status.node_pools,
-        allocated_resources: allocated(&status.allocated),
+        allocated_resources: allocated(&status.allocated, &identity.hardware),
         running_pods: status.running_pods,
         images: images(revision, status),
         environment_variables: view.map_or_else(BTreeMap::new, |view| {
@@ -199,6 +209,13 @@ fn additional_fields<'a>(
         api_version: &spec.workload.api_version,
         namespace: revision.metadata.namespace.as_deref().unwrap_or_default(),
         summary: spec.view.as_ref().map(|view| view.summary.as_str()),
+        model: spec
+            .view
+            .as_ref()
+            .map(|view| view.model.as_str())
+            .filter(|model| !model.is_empty()),
+        changes: changes(spec.view.as_ref()),
+        same_as: spec.view.as_ref().and_then(|view| view.same_as),
         via: spec.via.as_ref().map(|via| via.manager.as_str()),
         change_cause: spec.change_cause.as_deref(),
         revision_type: type_name(spec.r#type),
@@ -213,6 +230,17 @@ fn additional_fields<'a>(
         missing: siblings.missing,
         removed: siblings.removed.into_iter().collect(),
     }
+}
+
+fn changes(view: Option<&View>) -> Vec<WireChange<'_>> {
+    let changes = view.into_iter().flat_map(|view| &view.changes);
+    let wire = changes.map(|change| WireChange {
+        path: &change.path,
+        from: change.from.as_deref(),
+        to: change.to.as_deref(),
+        no_effect: change.no_effect,
+    });
+    wire.collect()
 }
 
 /// As in the custom resource.
@@ -260,14 +288,14 @@ struct Sorted {
     extended: Vec<ExtendedResource>,
 }
 
-fn sorted(amounts: &BTreeMap<String, String>) -> Sorted {
+fn sorted(amounts: &BTreeMap<String, String>, hardware: &Hardware) -> Sorted {
     let mut all = Sorted::default();
     for (name, text) in amounts {
         // Written by Revisor; a status that somebody else wrote may hold anything.
         let Some(amount) = Quantity::parse(text) else {
             continue;
         };
-        match (gpu_resource(name), name.as_str()) {
+        match (hardware.gpu_resource(name), name.as_str()) {
             (Some(GpuResource::Devices), _) => all.gpu = Some(all.gpu.unwrap_or_default() + amount),
             (Some(GpuResource::Memory), _) => all.gpu_memory = Some(amount.to_string()),
             (None, "cpu") => all.cpu = Some(amount),
@@ -282,15 +310,14 @@ fn sorted(amounts: &BTreeMap<String, String>) -> Sorted {
     all
 }
 
-fn resources(amounts: &BTreeMap<String, String>) -> Option<Resources> {
-    let Sorted {
-        gpu,
-        gpu_memory,
-        cpu,
-        cpu_memory,
-        extended,
-    } = sorted(amounts);
-    let gpu_request_type = match (&gpu, &gpu_memory) {
+fn resources(
+    requests: &BTreeMap<String, String>,
+    limits: &BTreeMap<String, String>,
+    hardware: &Hardware,
+) -> Option<Resources> {
+    let requested = sorted(requests, hardware);
+    let limited = sorted(limits, hardware);
+    let gpu_request_type = match (&requested.gpu, &requested.gpu_memory) {
         (Some(_), _) => Some("portion"),
         (None, Some(_)) => Some("memory"),
         (None, None) => None,
@@ -298,36 +325,35 @@ fn resources(amounts: &BTreeMap<String, String>) -> Option<Resources> {
     let resources = Resources {
         gpu_request_type,
         // The API server demands that limit and request of a device are equal.
-        gpu: gpu.map(|gpu| Amount {
-            limit: Some(gpu.as_f64()),
-            request: Some(gpu.as_f64()),
-        }),
-        gpu_memory: gpu_memory.map(requested),
-        cpu: cpu.map(|cpu| Amount {
-            limit: None,
-            request: Some(cpu.as_f64()),
-        }),
-        cpu_memory: cpu_memory.map(requested),
-        extended_resources: extended,
+        gpu: amount(requested.gpu, requested.gpu),
+        gpu_memory: memory(requested.gpu_memory, limited.gpu_memory),
+        cpu: amount(requested.cpu, limited.cpu),
+        cpu_memory: memory(requested.cpu_memory, limited.cpu_memory),
+        extended_resources: requested.extended,
     };
     (resources != Resources::default()).then_some(resources)
 }
 
-fn requested(text: String) -> MemoryAmount {
-    MemoryAmount {
-        limit: None,
-        request: Some(text),
-    }
+fn amount(request: Option<Quantity>, limit: Option<Quantity>) -> Option<Amount> {
+    let amount = Amount {
+        limit: limit.map(Quantity::as_f64),
+        request: request.map(Quantity::as_f64),
+    };
+    (request.is_some() || limit.is_some()).then_some(amount)
 }
 
-fn allocated(amounts: &Allocated) -> Option<AllocatedResources> {
+fn memory(request: Option<String>, limit: Option<String>) -> Option<MemoryAmount> {
+    (request.is_some() || limit.is_some()).then_some(MemoryAmount { limit, request })
+}
+
+fn allocated(amounts: &Allocated, hardware: &Hardware) -> Option<AllocatedResources> {
     let Sorted {
         gpu,
         gpu_memory,
         cpu,
         cpu_memory,
         extended,
-    } = sorted(amounts);
+    } = sorted(amounts, hardware);
     let resources = AllocatedResources {
         gpu: gpu.map(Quantity::as_f64),
         gpu_memory,
@@ -356,6 +382,7 @@ pub(super) mod tests {
             r#type: "runai-revision".into(),
             tenant: 1001,
             cluster: Uuid::from_u128(9),
+            hardware: Hardware::default(),
         }
     }
 
@@ -373,10 +400,11 @@ pub(super) mod tests {
                 "contentDigest": format!("sha256:{}", "ab".repeat(32)),
                 "snapshot": {"encoding": "json", "size": 2, "data": "{}"},
                 "view": {
-                    "version": 1, "summary": "image", "images": ["a", "b"], "command": "sh -c", "args": "'a b' c",
+                    "version": 1, "summary": "image", "changes": [{"path": "spec.a", "to": "1", "noEffect": true}], "images": ["a", "b"], "command": "sh -c", "args": "'a b' c",
                     "env": "HF_TOKEN=[redacted]",
                     "nodePools": "h100", "pods": "1..3", "requestsPerPod": "cpu=1500m,memory=4Gi,nvidia.com/gpu=500m",
                     "requestsTotal": "cpu=3,gpu-memory=4Gi,nvidia.com/mig-1g.5gb=2,rdma/ib=1",
+                    "limitsPerPod": "memory=8Gi,nvidia.com/gpu=500m", "limitsTotal": "cpu=6,gpu-memory=4Gi", "model": "org/m", "sameAs": 1,
                 },
             },
             "status": {
@@ -416,7 +444,8 @@ pub(super) mod tests {
             serde_json::from_slice(&render(&revision(3), &identity(), &siblings).json)
                 .expect("json");
         let additional = json!({
-            "generation": 3, "kind": "Deployment", "apiVersion": "apps/v1", "namespace": "team-a", "summary": "image",
+            "generation": 3, "kind": "Deployment", "apiVersion": "apps/v1", "namespace": "team-a", "summary": "image", "model": "org/m", "sameAs": 1,
+            "changes": [{"path": "spec.a", "to": "1", "noEffect": true}],
             "via": "kubectl", "revisionType": "Change", "contentDigest": format!("sha256:{}", "ab".repeat(32)),
             "firstReadyTime": "2026-01-02T03:04:09.000Z", "timeToReadySeconds": 4,
             "serving": true, "latest": true, "missing": [{"from": 1, "to": 2, "reason": "Compacted"}],
@@ -431,10 +460,10 @@ pub(super) mod tests {
             "requestedNodePools": ["h100"], "currentNodePools": ["default"], "requestedPods": {"min": 1, "max": 3}, "runningPods": 2,
             "podsRequestedResources": {
                 "gpuRequestType": "portion", "gpu": {"limit": 0.5, "request": 0.5}, "cpu": {"request": 1.5},
-                "cpuMemory": {"request": "4Gi"},
+                "cpuMemory": {"limit": "8Gi", "request": "4Gi"},
             },
             "revisionRequestedResources": {
-                "gpuRequestType": "memory", "gpuMemory": {"request": "4Gi"}, "cpu": {"request": 3.0},
+                "gpuRequestType": "memory", "gpuMemory": {"limit": "4Gi", "request": "4Gi"}, "cpu": {"limit": 6.0, "request": 3.0},
                 "extendedResources": [
                     {"resource": "nvidia.com/mig-1g.5gb", "quantity": "2", "exclude": false},
                     {"resource": "rdma/ib", "quantity": "1", "exclude": false},

@@ -7,7 +7,9 @@
 use super::Pieces;
 use super::render::{Etag, Rendered, Siblings, etag, rewrite_tail};
 use crate::revision::Phase;
+use crate::view::normal::NormalKey;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
 use std::num::NonZeroI64;
@@ -46,11 +48,15 @@ pub(super) struct Row {
     pub(super) generation: i64,
     pub(super) id: Uuid,
     pub(super) phase: Phase,
+    /// When the change was made.
+    pub(super) changed: DateTime<Utc>,
     pub(super) etag: Etag,
     /// The generation of the Revision that it names as the one before it.
     pub(super) previous: Option<NonZeroI64>,
     /// Whether it is stored under the long form of its name.
     pub(super) has_long_name: bool,
+    /// The beginning of the digest of its normal form.
+    pub(super) normal: Option<NormalKey>,
     /// Where its JSON is in that of the run, and where the part of it begins that depends on its siblings.
     start: u32,
     tail: u32,
@@ -64,14 +70,16 @@ struct RowJson<'a> {
 }
 
 impl Row {
-    pub(super) fn new(generation: i64, id: Uuid, phase: Phase) -> Self {
+    pub(super) fn new(generation: i64, id: Uuid, phase: Phase, changed: DateTime<Utc>) -> Self {
         Self {
             generation,
             id,
             phase,
+            changed,
             etag: Etag::default(),
             previous: None,
             has_long_name: false,
+            normal: None,
             start: 0,
             tail: 0,
             end: 0,

@@ -44,7 +44,7 @@ pub struct Wire<'a> {
     /// What one pod of the main component asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pods_requested_resources: Option<Resources>,
-    /// How many pods of the main component are asked for.
+    /// How many pods of the main component are asked for, with those that scale together with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requested_pods: Option<RequestedPods>,
     /// Node pools that are asked for, the preferred one first.
@@ -245,6 +245,16 @@ pub struct AdditionalFields<'a> {
     /// The change in a few words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<&'a str>,
+    /// The model that is served, as the workload names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<&'a str>,
+    /// What changed against the generation before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub changes: Vec<WireChange<'a>>,
+    /// The newest older generation that held the same, apart from replicas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<i64>,
     /// The field manager that made the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub via: Option<&'a str>,
@@ -279,6 +289,25 @@ pub struct AdditionalFields<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub removed: Vec<Removed>,
+}
+
+/// One field that changed. Values that look secret are redacted.
+#[derive(Serialize, ToSchema, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = FieldChange)]
+pub struct WireChange<'a> {
+    /// The field, with list items named by their name or number.
+    pub path: &'a str,
+    /// The value before, or of a long text the part that changed; absent when the field was added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<&'a str>,
+    /// The value after, in the same way; absent when the field was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<&'a str>,
+    /// Whether both mean the same.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub no_effect: bool,
 }
 
 /// Generations that existed and are not recorded.

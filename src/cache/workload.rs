@@ -16,6 +16,7 @@ use super::wire::Removed;
 use super::{HistoryItem, ServedRevision, Summary, WorkloadRef};
 use crate::kinds::GroupKind;
 use crate::revision::{Gap, Revision};
+use crate::view::normal;
 use crate::workload::{Head, Version};
 use chrono::{DateTime, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -146,6 +147,7 @@ impl CachedWorkload {
             deleted_at: self.deleted_at(),
             revisions: self.rows.len(),
             phase: self.rows.newest().map(|row| row.phase),
+            changed: self.rows.newest().map(|row| row.changed),
         }
     }
 
@@ -163,11 +165,13 @@ impl CachedWorkload {
         let revisions = self.rows.with_json().map(|(row, json)| HistoryItem {
             generation: row.generation,
             id: row.id,
+            changed: row.changed,
             json,
         });
         let gaps = self.gaps.iter().map(|((from, to), gap)| HistoryItem {
             generation: *to,
             id: gap.id,
+            changed: gap.time,
             json: gap.render(&self.reference, *from, *to),
         });
         let mut all: Vec<_> = revisions
@@ -207,9 +211,16 @@ impl CachedWorkload {
                 ..self.siblings(projects)
             };
             let rendered = render(revision, identity, &siblings);
-            let mut row = Row::new(spec.generation, spec.id, phase_of(revision));
+            let mut row = Row::new(
+                spec.generation,
+                spec.id,
+                phase_of(revision),
+                spec.change_time,
+            );
             row.previous = previous(revision);
             row.has_long_name = has_long_name(revision);
+            let view = revision.spec.view.as_ref();
+            row.normal = view.and_then(|view| normal::key(&view.normal_digest));
             self.rows.put(row, rendered)
         };
         self.follow(revision, keep_snapshot);

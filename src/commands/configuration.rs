@@ -57,6 +57,10 @@ const EXAMPLE: &str = r#"kinds:
   phases: [{phase: Stopped, when: .spec.stopped == true}]
 disabledKinds: [Deployment.apps]
 autoscalers: [kube-controller-manager, keda-operator]
+accelerators: [chips.example.com/*]
+nodePoolLabels: [kai.scheduler/node-pool, example.com/pool]
+selectByGpu: false
+namespaces: {exclude: [kube-*, sandbox]}
 snapshot: {encoding: json}
 redaction: {secretNames: [ACME_*_LICENCE], plainNames: [TOKENIZER_PATH], plainPaths: ["containers[main].args"]}
 rest:

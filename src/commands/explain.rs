@@ -1,6 +1,9 @@
 //! `revisor kinds explain`: the recording and the view of manifests, without a cluster.
 
+mod documents;
+
 use crate::config::Config;
+use crate::history::delta::{Change, changes};
 use crate::json::Document;
 use crate::kinds::runner::Runner;
 use crate::kinds::select::{Selection, select};
@@ -13,19 +16,23 @@ use crate::snapshot;
 use crate::text::visible;
 use crate::view::{History, complete, view};
 use crate::workload::Resource;
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::{Args, ValueEnum};
+use documents::{Found, documents};
 use serde::Serialize;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Flags of `revisor kinds explain`.
 #[derive(Args, Debug, Clone)]
 pub struct ExplainArgs {
-    /// File with manifests; - for standard input
-    #[arg(short, long, value_name = "FILE")]
-    pub filename: PathBuf,
+    /// File with manifests, such as the output of `helm template`, or a folder of them; - for standard input
+    #[arg(short, long, value_name = "FILE", required = true)]
+    pub filename: Vec<PathBuf>,
+    /// Read the folders below a folder too
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
     /// Configuration file to take kinds and redaction from
     #[arg(
         long,
@@ -49,13 +56,20 @@ pub enum ExplainOutput {
 }
 
 /// The result for one manifest.
-#[derive(Serialize)]
+#[derive(Serialize, Default)]
 #[serde(rename_all = "camelCase")]
 struct Explained {
+    /// The file, and the number of the document in it.
+    document: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     workload: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     kind_file: String,
     recorded: bool,
     why: String,
+    /// The fields whose values are hidden wherever they are shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hidden: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_digest: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -96,45 +110,44 @@ impl Explained {
     }
 }
 
-/// Explains every document of a file.
+/// Explains every document of files and folders.
 ///
 /// # Errors
-/// When the file cannot be read, holds something that is no manifest, or nothing of a known kind; and, after all is
-/// printed, when a program of a kind file failed.
+/// When a file cannot be read, or holds nothing of a known kind; and, after all is printed, when a document is not YAML or
+/// a program of a kind file failed.
 pub(super) async fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     let config = Config::load(args.config.as_deref())?;
     let runner = Runner::new(&Metrics::new());
-    let file = args.filename.display().to_string();
-    let manifests = manifests(&file, &read(&args.filename)?)?;
     let mut all = Vec::new();
-    for (i, manifest) in manifests.iter().enumerate() {
-        let explained = explain_manifest(&config, &runner, manifest).await;
-        all.push(explained.with_context(|| format!("{file}: document {}", i + 1))?);
+    let mut failed = Vec::new();
+    for Found { place, manifest } in documents(&args.filename, args.recursive)? {
+        let is_manifest = manifest.is_ok();
+        let explained = match manifest {
+            Ok(manifest) => explain_manifest(&config, &runner, &manifest).await,
+            Err(error) => Err(anyhow!(error)),
+        };
+        let explained = explained.unwrap_or_else(|error| Explained {
+            why: format!("{error:#}"),
+            ..Explained::default()
+        });
+        if !is_manifest {
+            failed.push(format!("{place}: {}", explained.why));
+        }
+        all.push(Explained {
+            document: place,
+            ..explained
+        });
+    }
+    if all.iter().all(|one| one.kind_file.is_empty()) {
+        let why = all
+            .iter()
+            .map(|one| format!("{}: {}", one.document, one.why));
+        bail!("{}", why.collect::<Vec<_>>().join("\n"));
     }
     super::print(&visible(&render(&all, args.output)?))?;
-    let failed: Vec<_> = all.iter().filter_map(Explained::failure).collect();
-    ensure!(failed.is_empty(), "{file}: {}", failed.join("; "));
+    failed.extend(all.iter().filter_map(Explained::failure));
+    ensure!(failed.is_empty(), "{}", failed.join("; "));
     Ok(())
-}
-
-/// Reads a file; `-` is standard input.
-fn read(file: &Path) -> anyhow::Result<String> {
-    if file == Path::new("-") {
-        std::io::read_to_string(std::io::stdin()).context("standard input")
-    } else {
-        std::fs::read_to_string(file).with_context(|| file.display().to_string())
-    }
-}
-
-/// The documents of a YAML text; there is at least one.
-fn manifests(file: &str, text: &str) -> anyhow::Result<Vec<Value>> {
-    // Lines of a manifest may hold secrets, so the error does not show them.
-    let options = serde_saphyr::options! { with_snippet: false };
-    let mut documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
-        .with_context(|| format!("{file}: is not YAML"))?;
-    documents.retain(|document| !document.is_null());
-    ensure!(!documents.is_empty(), "{file}: holds no manifest");
-    Ok(documents)
 }
 
 fn render(all: &[Explained], output: ExplainOutput) -> anyhow::Result<String> {
@@ -159,13 +172,15 @@ async fn explain_manifest(
     let kind = find_kind(catalogue, api_version, field(manifest, "kind")?)?;
     let json = manifest.to_string();
     let document = Document::parse(&json)?;
-    let selection = select(catalogue, kind, document.root());
+    let selection = select(catalogue, kind, document.root(), |_| false);
     let first = History::First { generation: 1 };
     let mut explained = Explained {
+        document: String::new(),
         workload: workload_name(kind, manifest),
         kind_file: kind.group_kind().to_string(),
         recorded: selection == Selection::Selected,
         why: why(catalogue, kind, &selection),
+        hidden: hidden(manifest, names),
         content_digest: Some(content_digest(kind, api_version, &document)?),
         components: Vec::new(),
         view_error: None,
@@ -173,6 +188,14 @@ async fn explain_manifest(
     };
     explained.add_components(kind, runner, &json, names).await;
     Ok(explained)
+}
+
+/// The fields of a manifest whose values are hidden.
+fn hidden(manifest: &Value, names: &Names) -> Vec<String> {
+    let mut shown = manifest.clone();
+    names.object(&mut shown);
+    let changes = changes(manifest, &shown);
+    changes.iter().map(Change::place).collect()
 }
 
 fn field<'m>(manifest: &'m Value, name: &str) -> anyhow::Result<&'m str> {
@@ -254,9 +277,15 @@ fn why(catalogue: &Catalogue, kind: &Kind, selection: &Selection) -> String {
     match selection {
         Selection::Selected => "selected".to_owned(),
         Selection::Refused => "label revisor.dev/record=false".to_owned(),
-        Selection::Unmatched => "it has none of the labels and asks for no GPU; \
+        Selection::Excluded(namespace) => format!(
+            "namespaces.exclude of the configuration has its namespace {namespace}; label \
+             revisor.dev/record=true selects it"
+        ),
+        Selection::Unmatched => {
+            "it has none of the labels, and asks for no GPU by which it would be selected; \
              label revisor.dev/record=true selects it"
-            .to_owned(),
+                .to_owned()
+        }
         Selection::Owned(owner) => why_owned(catalogue, kind, owner),
     }
 }
@@ -297,21 +326,10 @@ mod tests {
         assert!(!explained.components.is_empty());
         let text = render(&[explained], ExplainOutput::Json).expect("JSON");
         assert!(text.contains("fast") && !text.contains("hunter2"), "{text}");
-    }
-
-    #[test]
-    fn an_error_shows_no_line_of_a_manifest() {
-        for text in [
-            "env:\n  DB_PASSWORD: \"hunter2",
-            "a: 1\n DB_PASSWORD: hunter2\n",
-            "DB_PASSWORD: hunter2: x",
-            "DB_PASSWORD: *hunter2",
-        ] {
-            let error = manifests("m.yaml", text).expect_err(text);
-            let shown = format!("{error:#}");
-            assert!(shown.starts_with("m.yaml: is not YAML"), "{shown}");
-            assert!(!shown.contains("DB_PASSWORD"), "{shown}");
-        }
+        assert!(
+            text.contains("containers[vllm].env[DB_PASSWORD].value"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -145,10 +145,15 @@ pub(super) async fn kinds(args: &KindsArgs) -> anyhow::Result<String> {
 fn rule(select: &Select) -> String {
     match select {
         Select::Always => "always".to_owned(),
-        Select::Any { labels, gpu } => labels
+        Select::Any {
+            labels,
+            gpu,
+            present,
+        } => labels
             .iter()
             .map(|(key, value)| label_rule(key, value.as_deref()))
             .chain(gpu.then(|| "requests a GPU".to_owned()))
+            .chain(present.iter().map(|path| format!("has {path}")))
             .collect::<Vec<_>>()
             .join(", or "),
     }
@@ -175,7 +180,7 @@ async fn count(client: &Client, catalogue: &Catalogue, kind: &Kind) -> anyhow::R
         count.objects += page.items.len();
         for item in &page.items {
             let object = Document::parse(item.get())?;
-            let selection = select(catalogue, kind, object.root());
+            let selection = select(catalogue, kind, object.root(), |_| false);
             count.selected += usize::from(selection == Selection::Selected);
         }
         token = page.token;
@@ -208,6 +213,7 @@ mod tests {
             selected: rule(&Select::Any {
                 labels: vec![("a".into(), Some("b".into()))],
                 gpu: true,
+                present: Vec::new(),
             }),
             found,
         };

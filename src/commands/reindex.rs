@@ -10,11 +10,13 @@ mod rewrite;
 use crate::client::Clients;
 use crate::clock;
 use crate::config::{ClusterArgs, Config};
-use crate::kinds::Catalogue;
+use crate::history::same::normal_of;
+use crate::kinds::{Catalogue, Kind};
 use crate::metrics::Metrics;
 use crate::record::extract::Extractor;
 use crate::redact::Names;
-use crate::revision::Revision;
+use crate::revision::{Revision, View};
+use crate::view::normal::NewestSame;
 use anyhow::Context;
 use clap::Args;
 use kube::{Api, Client};
@@ -24,6 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::{JoinError, JoinSet};
+use uuid::Uuid;
 
 /// So many Revisions are under way at the same time.
 const CONCURRENCY: usize = 16;
@@ -132,6 +135,40 @@ struct Reindex {
     dry_run: bool,
 }
 
+/// Which Revisions of a workload hold the same, as they come by name: those of one workload follow each other.
+#[derive(Default)]
+struct SameContents {
+    workload: Uuid,
+    newest: NewestSame,
+}
+
+impl SameContents {
+    /// The newest older generation with the same content; none where the content is not stored.
+    fn note(&mut self, catalogue: &Catalogue, revision: &Revision) -> Option<i64> {
+        let spec = &revision.spec;
+        if self.workload != spec.workload.uid {
+            *self = Self {
+                workload: spec.workload.uid,
+                newest: NewestSame::default(),
+            };
+        }
+        let kind = kind_of(catalogue, revision);
+        let normal = normal_of(kind.as_deref(), revision)?;
+        let view = View {
+            normal_digest: normal.text(),
+            ..View::default()
+        };
+        self.newest.note(spec.generation, &view)
+    }
+}
+
+/// The kind file of the workload of a Revision.
+fn kind_of(catalogue: &Catalogue, revision: &Revision) -> Option<Arc<Kind>> {
+    let workload = &revision.spec.workload;
+    let is_of = |kind: &&Arc<Kind>| kind.kind == workload.kind && kind.group == workload.group();
+    catalogue.kinds().iter().find(is_of).cloned()
+}
+
 /// The runs for single Revisions that are under way.
 type Rewriting = JoinSet<anyhow::Result<ReindexResult>>;
 
@@ -167,6 +204,7 @@ impl Reindex {
         let mut rewriting = Rewriting::new();
         // By name, so that the generation before a Revision mostly comes right before it.
         let mut last: Option<Arc<Revision>> = None;
+        let mut same = SameContents::default();
         let read = loop {
             let page = match pages.next().await {
                 Ok(Some(page)) => page,
@@ -181,7 +219,10 @@ impl Reindex {
                 }
                 let this = self.clone();
                 let before = last.replace(revision.clone());
-                rewriting.spawn(async move { this.rewrite_or_explain(&revision, before).await });
+                let same_as = same.note(&self.catalogue, &revision);
+                rewriting.spawn(async move {
+                    this.rewrite_or_explain(&revision, before, same_as).await
+                });
             }
         };
         while let Some(done) = rewriting.join_next().await {
@@ -197,8 +238,9 @@ impl Reindex {
         &self,
         revision: &Arc<Revision>,
         last: Option<Arc<Revision>>,
+        same_as: Option<i64>,
     ) -> anyhow::Result<ReindexResult> {
-        let result = self.rewrite(revision, last.as_deref()).await;
+        let result = self.rewrite(revision, last.as_deref(), same_as).await;
         if let Err(error) = &result {
             let namespace = revision.metadata.namespace.as_deref().unwrap_or_default();
             let name = revision.metadata.name.as_deref().unwrap_or_default();

@@ -1,7 +1,8 @@
 //! All kinds that are recorded: the built-in files and the user's own. Pure.
 
 use super::file::KindFile;
-use super::{GroupKind, Kind, KindError};
+use super::select::Scope;
+use super::{GroupKind, Hardware, Kind, KindError};
 use std::sync::{Arc, OnceLock};
 
 /// The built-in kind files, most used first.
@@ -35,12 +36,28 @@ const FILES: &[(&str, &str)] = &[
         "inferenceworkload.yaml",
         include_str!("catalogue/inferenceworkload.yaml"),
     ),
+    ("daemonset.yaml", include_str!("catalogue/daemonset.yaml")),
+    (
+        "disaggregatedset.yaml",
+        include_str!("catalogue/disaggregatedset.yaml"),
+    ),
+    ("raycluster.yaml", include_str!("catalogue/raycluster.yaml")),
+    (
+        "stormservice.yaml",
+        include_str!("catalogue/stormservice.yaml"),
+    ),
+    ("workspace.yaml", include_str!("catalogue/workspace.yaml")),
+    (
+        "inferenceset.yaml",
+        include_str!("catalogue/inferenceset.yaml"),
+    ),
 ];
 
 /// The kinds that are recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Catalogue {
     kinds: Vec<Arc<Kind>>,
+    scope: Scope,
 }
 
 impl Catalogue {
@@ -58,6 +75,7 @@ impl Catalogue {
                     .map(|(file, yaml)| Kind::parse(file, yaml))
                     .map(|kind| Arc::new(kind.expect("built-in kind files are tested")))
                     .collect(),
+                scope: Scope::default(),
             })
             .clone()
     }
@@ -86,6 +104,38 @@ impl Catalogue {
         }
         catalogue.forget(disabled);
         Ok(catalogue)
+    }
+
+    /// The same kinds, with this knowledge of accelerators and node pools.
+    #[must_use]
+    pub fn knowing(mut self, hardware: &Hardware) -> Self {
+        for kind in &mut self.kinds {
+            if kind.hardware != *hardware {
+                let kind = Arc::make_mut(kind);
+                kind.hardware = hardware.clone();
+                if let Some(view) = &mut kind.view {
+                    view.hardware = hardware.clone();
+                }
+            }
+        }
+        self
+    }
+
+    /// The same kinds, of which fewer objects may be recorded.
+    #[must_use]
+    pub fn within(self, scope: Scope) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// Which objects are recorded, beside what the files of their kinds say.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The knowledge of accelerators and node pools that all kinds share.
+    pub fn hardware(&self) -> Hardware {
+        let first = self.kinds.first();
+        first.map_or_else(Hardware::default, |kind| kind.hardware.clone())
     }
 
     fn disable(&mut self, name: &str) -> Result<(), String> {
@@ -244,7 +294,7 @@ mod tests {
         (
             "LeaderWorkerSet.leaderworkerset.x-k8s.io",
             "DisaggregatedSet.disaggregatedset.x-k8s.io",
-            false,
+            true,
         ),
         (
             "LeaderWorkerSet.leaderworkerset.x-k8s.io",
@@ -286,6 +336,9 @@ mod tests {
         ("StatefulSet.apps", "Pod", true),
     ];
 
+    /// What this owns serves nothing.
+    const BATCH: &str = "RayJob.ray.io";
+
     #[test]
     fn an_owner_is_recorded_or_stands_below_what_is() {
         let catalogue = Catalogue::built_in();
@@ -296,7 +349,10 @@ mod tests {
                     .iter()
                     .find(|(part, _)| part == owner)
                     .map(|(_, root)| root);
-                let root = root.expect("a recorded kind above it");
+                let Some(root) = root else {
+                    assert_eq!(owner.to_string(), BATCH, "nothing recorded above it");
+                    continue;
+                };
                 let pair = (owner.to_string(), root.to_string());
                 let listed = INTERMEDIATES
                     .iter()

@@ -26,6 +26,9 @@ impl Code {
             Self::RunAi => {
                 if let Some(spec) = object.get_mut("spec") {
                     *spec = unwrapped(spec.take(), DEPTH);
+                    for field in ["command", "arguments"] {
+                        spec.get_mut(field).into_iter().for_each(split);
+                    }
                     let variables = spec.get_mut("environment").and_then(Value::as_object_mut);
                     variables
                         .into_iter()
@@ -59,6 +62,16 @@ fn unwrapped(value: Value, depth: usize) -> Value {
     )
 }
 
+/// A command line in one text is what a shell reads; one that a shell could not read is one word.
+fn split(value: &mut Value) {
+    let words = value
+        .as_str()
+        .and_then(|line| shell_words::split(line).ok());
+    if let Some(words) = words {
+        *value = words.into();
+    }
+}
+
 /// `SECRET:name,key` says where the value is; as Kubernetes has it, that is a `valueFrom`.
 fn refer(value: &mut Value) {
     let Some(reference) = value.as_str().and_then(|text| text.strip_prefix("SECRET:")) else {
@@ -83,6 +96,13 @@ mod tests {
             "image": "i", "environment": {"A": "1", "B": 2}, "nodePools": ["a", "b"], "plain": 3}});
         assert_eq!(Code::RunAi.prepare(object), expected);
         assert_eq!(Code::RunAi.prepare(json!({"spec": 1})), json!({"spec": 1}));
+    }
+
+    #[test]
+    fn a_command_line_is_words() {
+        let object = json!({"spec": {"command": {"value": "sh -c 'a b'"}, "arguments": "it's"}});
+        let expected = json!({"spec": {"command": ["sh", "-c", "a b"], "arguments": "it's"}});
+        assert_eq!(Code::RunAi.prepare(object), expected);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::live::{PhaseYaml, PodsYaml};
 use super::names::{is_dns_label, is_dns_name, is_kind, is_label_key};
-use super::{Absent, Code, GroupKind, Kind, Path, Program, Select, ViewFile};
+use super::{Absent, Code, GroupKind, Hardware, Kind, Path, Program, Select, ViewFile};
 use crate::json::Document;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -39,7 +39,7 @@ pub(crate) struct KindFile {
     #[serde(default)]
     #[schemars(example = json!(["NIMService.apps.nvidia.com"]))]
     owned_by: Vec<Value>,
-    /// Which objects are recorded: `always`, or any of labels and GPUs.
+    /// Which objects are recorded: `always`, or any of labels, GPUs and fields that are there.
     #[schemars(example = json!({"gpu": true, "labels": ["team=ml"]}))]
     select: Value,
     /// Paths to which autoscalers write.
@@ -87,7 +87,7 @@ struct ViewYaml {
 #[derive(Deserialize, JsonSchema, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 struct AbsentFile {
-    /// Path of a field whose value may mean nothing.
+    /// Path of a field whose value may mean nothing; `[]` behind the key of a list stands for every item of it.
     #[schemars(example = json!("spec.scale.hpa"))]
     path: String,
     /// The value that means the same as no value.
@@ -109,6 +109,8 @@ struct AnyFile {
     labels: Vec<String>,
     #[serde(default)]
     gpu: bool,
+    #[serde(default)]
+    present: Vec<String>,
 }
 
 impl KindError {
@@ -184,6 +186,7 @@ impl KindFile {
                 .iter()
                 .map(PhaseYaml::validate)
                 .collect::<Result<_, _>>()?,
+            hardware: Hardware::default(),
         })
     }
 }
@@ -211,6 +214,7 @@ impl KindFile {
             main: view.main.clone(),
             container: view.container.clone(),
             code,
+            hardware: Hardware::default(),
         }))
     }
 }
@@ -247,7 +251,14 @@ fn owner(value: &Value) -> Result<(GroupKind, Option<GroupKind>), String> {
 }
 
 fn paths(field: &str, texts: &[String]) -> Result<Vec<Path>, String> {
-    texts.iter().map(|text| path(field, text)).collect()
+    let plain = |text: &String| {
+        let path = path(field, text)?;
+        if path.is_of_items() {
+            return Err(format!("{field}: {text:?} leads through a list"));
+        }
+        Ok(path)
+    };
+    texts.iter().map(plain).collect()
 }
 
 fn path(field: &str, text: &str) -> Result<Path, String> {
@@ -281,7 +292,7 @@ fn select(value: &Value) -> Result<Select, String> {
         Value::Object(_) => {
             let any: AnyFile =
                 serde_json::from_value(value.clone()).map_err(|e| format!("select: {e}"))?;
-            if any.labels.is_empty() && !any.gpu {
+            if any.labels.is_empty() && !any.gpu && any.present.is_empty() {
                 return Err("select: names no label and no gpu, so it would never match; write `select: {gpu: true}`, \
                             a list of labels, or `always`"
                     .to_owned());
@@ -294,6 +305,7 @@ fn select(value: &Value) -> Result<Select, String> {
             Ok(Select::Any {
                 labels,
                 gpu: any.gpu,
+                present: paths("select.present", &any.present)?,
             })
         }
         other => Err(format!(
@@ -338,63 +350,77 @@ mod tests {
             ("a.b/c".to_owned(), Some("d".to_owned())),
             ("e".to_owned(), None),
         ];
-        assert_eq!(kind.select, Select::Any { labels, gpu: true });
+        let present = Vec::new();
+        let expected = Select::Any {
+            labels,
+            gpu: true,
+            present,
+        };
+        assert_eq!(kind.select, expected);
     }
+
+    /// A part of a good file, another one in its place, and the error.
+    const ERRORS: &[(&str, &str, &str)] = &[
+        ("kind: Thing", "kind: thing", "kind: \"thing\""),
+        ("kind: Thing\n", "", "kind"),
+        ("group: a.b", "group: A_b", "group: \"A_b\""),
+        ("versions: [v1]", "versions: []", "versions: needs"),
+        ("versions: [v1]", "versions: [V1]", "versions: \"V1\""),
+        ("plural: things", "plural: Things", "plural: \"Things\""),
+        ("select: always", "select: never", "select: \"never\""),
+        ("select: always", "select: {}", "select: names no label"),
+        (
+            "select: always",
+            "select: {labels: ['a b']}",
+            "select.labels: \"a b\"",
+        ),
+        ("select: always", "select: {colour: red}", "colour"),
+        (
+            "select: always",
+            "select: always\nreplicas: [status.replicas]",
+            "replicas: \"status.replicas\"",
+        ),
+        (
+            "select: always",
+            "select: always\nreplicas: ['spec..a']",
+            "replicas: \"spec..a\"",
+        ),
+        (
+            "select: always",
+            "select: always\nreplicas: ['spec.a[].b']",
+            "replicas: \"spec.a[].b\" leads through a list",
+        ),
+        (
+            "select: always",
+            "select: always\nabsent: [{path: spec, when: {}}]",
+            "absent.path: \"spec\"",
+        ),
+        (
+            "select: always",
+            "select: always\nownedBy: [thing.a]",
+            "ownedBy: \"thing.a\"",
+        ),
+        (
+            "select: always",
+            "select: always\nownedBy: [{kind: Pod, partOf: a.b}]",
+            "ownedBy: \"a.b\"",
+        ),
+        (
+            "select: always",
+            "select: always\nownedBy: [{kind: Pod}]",
+            "ownedBy",
+        ),
+        (
+            "select: always",
+            "select: always\nreplica: [spec.replicas]",
+            "replica",
+        ),
+        ("select: always", "select: [", "select"),
+    ];
 
     #[test]
     fn every_error_names_the_file_the_field_and_the_value() {
-        for (find, replace, expected) in [
-            ("kind: Thing", "kind: thing", "kind: \"thing\""),
-            ("kind: Thing\n", "", "kind"),
-            ("group: a.b", "group: A_b", "group: \"A_b\""),
-            ("versions: [v1]", "versions: []", "versions: needs"),
-            ("versions: [v1]", "versions: [V1]", "versions: \"V1\""),
-            ("plural: things", "plural: Things", "plural: \"Things\""),
-            ("select: always", "select: never", "select: \"never\""),
-            ("select: always", "select: {}", "select: names no label"),
-            (
-                "select: always",
-                "select: {labels: ['a b']}",
-                "select.labels: \"a b\"",
-            ),
-            ("select: always", "select: {colour: red}", "colour"),
-            (
-                "select: always",
-                "select: always\nreplicas: [status.replicas]",
-                "replicas: \"status.replicas\"",
-            ),
-            (
-                "select: always",
-                "select: always\nreplicas: ['spec..a']",
-                "replicas: \"spec..a\"",
-            ),
-            (
-                "select: always",
-                "select: always\nabsent: [{path: spec, when: {}}]",
-                "absent.path: \"spec\"",
-            ),
-            (
-                "select: always",
-                "select: always\nownedBy: [thing.a]",
-                "ownedBy: \"thing.a\"",
-            ),
-            (
-                "select: always",
-                "select: always\nownedBy: [{kind: Pod, partOf: a.b}]",
-                "ownedBy: \"a.b\"",
-            ),
-            (
-                "select: always",
-                "select: always\nownedBy: [{kind: Pod}]",
-                "ownedBy",
-            ),
-            (
-                "select: always",
-                "select: always\nreplica: [spec.replicas]",
-                "replica",
-            ),
-            ("select: always", "select: [", "select"),
-        ] {
+        for (find, replace, expected) in ERRORS {
             let error = Kind::parse("thing.yaml", &GOOD.replace(find, replace))
                 .expect_err(replace)
                 .to_string();

@@ -15,7 +15,7 @@ use std::panic::catch_unwind;
 use std::sync::{Arc, OnceLock};
 
 /// Longer programs are refused: the compiler recurses.
-const MAX_PROGRAM: usize = 4 << 10;
+const MAX_PROGRAM: usize = 8 << 10;
 /// What a program may give.
 const MAX_OUTPUTS: usize = 64;
 /// What all outputs of one run may be long together.
@@ -405,9 +405,9 @@ mod tests {
             assert!(error.contains(expected), "{source}: {error}");
         }
         assert!(
-            Program::compile(&" ".repeat(5000))
+            Program::compile(&" ".repeat(9000))
                 .expect_err("long")
-                .contains("5000 bytes")
+                .contains("9000 bytes")
         );
         assert!(Program::compile(&"[".repeat(4000)).is_err());
     }

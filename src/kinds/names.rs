@@ -22,7 +22,7 @@ pub(super) fn is_dns_name(text: &str) -> bool {
 }
 
 /// The key of a label: a name, with or without the DNS name of its owner and a slash before it.
-pub(super) fn is_label_key(key: &str) -> bool {
+pub(crate) fn is_label_key(key: &str) -> bool {
     let (prefix, name) = match key.rsplit_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),

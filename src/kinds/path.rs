@@ -1,8 +1,12 @@
-//! Plain paths of a kind file: `spec.template.spec`, with quotes around a key that has a dot in it. Pure.
+//! Plain paths of a kind file: `spec.template.spec`, with quotes around a key that has a dot in it, and `[]` behind the key
+//! of a list for every item of it. Pure.
 
 use crate::json::Value;
 
-/// A chain of keys from the root of an object.
+/// The step to every item of a list.
+const ITEMS: &str = "[]";
+
+/// A chain of keys from the root of an object; `[]` behind a key stands for every item of the list there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Path(Vec<String>);
 
@@ -15,9 +19,12 @@ impl Path {
         let mut keys = Vec::new();
         let mut rest = text;
         loop {
-            let (key, after) = match rest.strip_prefix('"') {
-                Some(quoted) => quoted.split_once('"').ok_or("a quote is not closed")?,
-                None => rest.split_at(rest.find('.').unwrap_or(rest.len())),
+            let (key, after) = if let Some(quoted) = rest.strip_prefix('"') {
+                quoted.split_once('"').ok_or("a quote is not closed")?
+            } else {
+                let end = rest.find('.').unwrap_or(rest.len());
+                let key = &rest[..end];
+                rest.split_at(key.strip_suffix(ITEMS).unwrap_or(key).len())
             };
             if key.is_empty() {
                 return Err("a key is empty".to_owned());
@@ -28,6 +35,13 @@ impl Path {
                 ));
             }
             keys.push(key.to_owned());
+            let after = match after.strip_prefix(ITEMS) {
+                Some(after) => {
+                    keys.push(ITEMS.to_owned());
+                    after
+                }
+                None => after,
+            };
             match after.strip_prefix('.') {
                 Some(more) => rest = more,
                 None if after.is_empty() => return Ok(Self(keys)),
@@ -41,7 +55,12 @@ impl Path {
         &self.0
     }
 
-    /// The value at this path below `object`.
+    /// Whether it leads through a list.
+    pub fn is_of_items(&self) -> bool {
+        self.0.iter().any(|key| key == ITEMS)
+    }
+
+    /// The value at this path below `object`; none where it leads through a list.
     pub fn find<'d>(&self, object: Value<'d>) -> Option<Value<'d>> {
         object.at(&self.0)
     }
@@ -50,7 +69,7 @@ impl Path {
 impl std::fmt::Display for Path {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (i, key) in self.0.iter().enumerate() {
-            let dot = if i == 0 { "" } else { "." };
+            let dot = if i == 0 || key == ITEMS { "" } else { "." };
             if key.contains('.') {
                 write!(f, "{dot}\"{key}\"")?;
             } else {
@@ -67,7 +86,12 @@ mod tests {
 
     #[test]
     fn paths_read_back() {
-        for text in ["spec", "spec.replicas", "metadata.annotations.\"a.b/c\".d"] {
+        for text in [
+            "spec",
+            "spec.replicas",
+            "metadata.annotations.\"a.b/c\".d",
+            "spec.groups[].\"a.b\"[].c",
+        ] {
             assert_eq!(Path::parse(text).expect(text).to_string(), text);
         }
     }

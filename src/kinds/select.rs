@@ -1,8 +1,9 @@
 //! Which objects are recorded: a function of the object alone. Pure.
 
-use super::{Catalogue, GroupKind, Kind, Select};
+use super::{Catalogue, GroupKind, Kind, Path, Select};
 use crate::json::Value;
 use crate::revision::LABEL_RECORD;
+use std::sync::Arc;
 
 /// Whether an object is recorded, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,28 +14,50 @@ pub enum Selection {
     Refused,
     /// It is a part of something else that is recorded.
     Owned(GroupKind),
+    /// The configuration or a label of its namespace, which this is, keeps it out.
+    Excluded(String),
     /// No rule of its kind matches.
     Unmatched,
 }
 
-/// Resource names that mean a GPU or another accelerator; a trailing `*` stands for any ending.
-const GPUS: &[&str] = &[
-    "nvidia.com/gpu",
-    "nvidia.com/gpu.shared",
-    "nvidia.com/mig-*",
-    "amd.com/gpu",
-    "intel.com/gpu",
-    "gpu.intel.com/i915",
-    "gpu.intel.com/xe",
-    "habana.ai/gaudi",
-    "rebellions.ai/*",
-    "google.com/tpu",
-    "aws.amazon.com/neuron*",
-    "huawei.com/Ascend*",
-];
+/// Annotations of a pod template that ask for a part of a GPU (KAI scheduler, Run:ai).
+pub(crate) const GPU_FRACTIONS: [&str; 2] = ["gpu-fraction", "gpu-memory"];
 
-/// Decides for one whole object of `kind`.
-pub fn select(catalogue: &Catalogue, kind: &Kind, object: Value<'_>) -> Selection {
+/// Which objects are recorded, beside what the files of their kinds say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Whether an accelerator is enough, where the kind file says so.
+    pub by_gpu: bool,
+    /// Namespaces of which only objects are recorded that say so themselves; a trailing `*` stands for any ending.
+    pub excluded_namespaces: Arc<[String]>,
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self {
+            by_gpu: true,
+            excluded_namespaces: Arc::default(),
+        }
+    }
+}
+
+impl Scope {
+    fn excludes(&self, namespace: &str) -> bool {
+        let is_named = |name: &String| match name.strip_suffix('*') {
+            Some(beginning) => namespace.starts_with(beginning),
+            None => namespace == name,
+        };
+        self.excluded_namespaces.iter().any(is_named)
+    }
+}
+
+/// Decides for one whole object of `kind`. `is_refused` says of its namespace whether its label refuses recording.
+pub fn select(
+    catalogue: &Catalogue,
+    kind: &Kind,
+    object: Value<'_>,
+    is_refused: impl Fn(&str) -> bool,
+) -> Selection {
     let labels = object.at(&["metadata", "labels"]);
     let record = text_of(labels, LABEL_RECORD);
     if record == Some("false") {
@@ -43,15 +66,28 @@ pub fn select(catalogue: &Catalogue, kind: &Kind, object: Value<'_>) -> Selectio
     if let Some(owner) = recorded_owner(catalogue, kind, object) {
         return Selection::Owned(owner);
     }
+    if record == Some("true") {
+        return Selection::Selected;
+    }
+    let namespace = object.at(&["metadata", "namespace"]);
+    let namespace = namespace.and_then(Value::as_str).unwrap_or_default();
+    if catalogue.scope().excludes(namespace) || is_refused(namespace) {
+        return Selection::Excluded(namespace.to_owned());
+    }
     let matched = match &kind.select {
         Select::Always => true,
         Select::Any {
             labels: wanted,
             gpu,
+            present,
         } => {
-            record == Some("true")
-                || wanted.iter().any(|label| has_label(labels, label))
-                || (*gpu && wants_gpu(kind, object))
+            let is_wanted = |labels| wanted.iter().any(|label| has_label(Some(labels), label));
+            labels.is_some_and(is_wanted)
+                || templates(kind, object)
+                    .filter_map(|template| template.at(&["metadata", "labels"]))
+                    .any(is_wanted)
+                || (*gpu && catalogue.scope().by_gpu && wants_gpu(kind, object))
+                || present.iter().any(|path| path.find(object).is_some())
         }
     };
     if matched {
@@ -59,6 +95,15 @@ pub fn select(catalogue: &Catalogue, kind: &Kind, object: Value<'_>) -> Selectio
     } else {
         Selection::Unmatched
     }
+}
+
+/// The pod templates that the kind file points at: those whose pod spec is one's `spec`.
+fn templates<'d>(kind: &'d Kind, object: Value<'d>) -> impl Iterator<Item = Value<'d>> {
+    let above = move |path: &'d Path| match path.keys() {
+        [above @ .., last] if last == "spec" => object.at(above),
+        _ => None,
+    };
+    kind.pod_specs.iter().filter_map(above)
 }
 
 fn text_of<'d>(labels: Option<Value<'d>>, key: &str) -> Option<&'d str> {
@@ -91,42 +136,32 @@ fn recorded_owner(catalogue: &Catalogue, kind: &Kind, object: Value<'_>) -> Opti
     (kind.owned_by.contains(&owner) || catalogue.has(&owner)).then_some(owner)
 }
 
+/// Whether an object asks for accelerators: by resource, by claim, or for a part of one by annotation.
 fn wants_gpu(kind: &Kind, object: Value<'_>) -> bool {
+    let has_items =
+        |list: Option<Value<'_>>| list.is_some_and(|it| it.is_array() && !it.is_empty());
+    let claims = |pod: Value<'_>| has_items(pod.get("resourceClaims"));
+    let is_shared = |template: Value<'_>| {
+        let annotations = template.at(&["metadata", "annotations"]);
+        annotations.is_some_and(|all| GPU_FRACTIONS.iter().any(|key| all.get(key).is_some()))
+    };
+    let mut pods = kind.pod_specs.iter().filter_map(|path| path.find(object));
     containers(kind, object).any(|container| {
-        ["requests", "limits"]
-            .iter()
-            .filter_map(|part| container.at(&["resources", part]))
-            .any(|resources| {
-                resources.entries().any(|(name, amount)| {
-                    is_gpu(name) && amount.as_str() != Some("0") && amount.as_number() != Some("0")
-                })
-            })
+        has_items(container.at(&["resources", "claims"])) || is_accelerated(kind, container)
+    }) || pods.any(claims)
+        || templates(kind, object).any(is_shared)
+}
+
+fn is_accelerated(kind: &Kind, container: Value<'_>) -> bool {
+    let parts = ["requests", "limits"].into_iter();
+    let mut amounts = parts
+        .filter_map(|part| container.at(&["resources", part]))
+        .flat_map(Value::entries);
+    amounts.any(|(name, amount)| {
+        kind.hardware.is_accelerator(name)
+            && amount.as_str() != Some("0")
+            && amount.as_number() != Some("0")
     })
-}
-
-fn is_gpu(name: &str) -> bool {
-    GPUS.iter().any(|gpu| match gpu.strip_suffix('*') {
-        Some(prefix) => name.starts_with(prefix),
-        None => name == *gpu,
-    })
-}
-
-/// What a resource name of a view or a status counts, when it is of GPUs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GpuResource {
-    /// Whole devices, or parts of them.
-    Devices,
-    /// Their memory.
-    Memory,
-}
-
-/// Which resource names count as GPUs: those of whole devices. Slices of them are extended resources (contract).
-pub fn gpu_resource(name: &str) -> Option<GpuResource> {
-    match name {
-        "gpu-memory" => Some(GpuResource::Memory),
-        _ if name.starts_with("nvidia.com/mig-") => None,
-        _ => is_gpu(name).then_some(GpuResource::Devices),
-    }
 }
 
 /// All containers that the kind file points at, main ones before init containers.
@@ -164,6 +199,7 @@ mod tests {
             &catalogue,
             kind,
             Document::parse(json).expect("valid").root(),
+            |namespace| namespace == "refused",
         )
     }
 
@@ -260,38 +296,101 @@ mod tests {
     }
 
     #[test]
-    fn the_devices_of_every_vendor_are_known() {
-        use GpuResource::{Devices, Memory};
-        for (name, wanted, counted) in [
-            ("nvidia.com/gpu", true, Some(Devices)),
-            ("nvidia.com/gpu.shared", true, Some(Devices)),
-            ("nvidia.com/mig-1g.5gb", true, None),
-            ("amd.com/gpu", true, Some(Devices)),
-            ("intel.com/gpu", true, Some(Devices)),
-            ("gpu.intel.com/i915", true, Some(Devices)),
-            ("gpu.intel.com/xe", true, Some(Devices)),
-            ("gpu.intel.com/i915_monitoring", false, None),
-            ("gpu.intel.com/xe_monitoring", false, None),
-            ("gpu.intel.com/millicores", false, None),
-            ("gpu.intel.com/memory.max", false, None),
-            ("habana.ai/gaudi", true, Some(Devices)),
-            ("rebellions.ai/ATOM", true, Some(Devices)),
-            ("google.com/tpu", true, Some(Devices)),
-            ("aws.amazon.com/neuroncore", true, Some(Devices)),
-            ("huawei.com/Ascend910", true, Some(Devices)),
-            ("gpu-memory", false, Some(Memory)),
-            ("nvidia.com/gpu.memory", false, None),
-            ("rdma/hca", false, None),
-            ("cpu", false, None),
+    fn templates_with_a_label_a_claim_or_a_part_of_a_gpu_are_selected() {
+        for (template, expected) in [
+            (
+                r#""metadata":{"labels":{"llm-d.ai/inference-serving":"true"}},"spec":{}"#,
+                true,
+            ),
+            (
+                r#""metadata":{"labels":{"llm-d.ai/role":"decode"}},"spec":{}"#,
+                false,
+            ),
+            (r#""metadata":{"annotations":{"gpu-fraction":"0.5"}}"#, true),
+            (r#""metadata":{"annotations":{"gpu-memory":"2048"}}"#, true),
+            (r#""metadata":{"annotations":{"other":"1"}}"#, false),
+            (r#""spec":{"resourceClaims":[{"name":"gpus"}]}"#, true),
+            (r#""spec":{"resourceClaims":[]}"#, false),
+            (
+                r#""spec":{"containers":[{"resources":{"claims":[{"name":"g"}]}}]}"#,
+                true,
+            ),
+            (
+                r#""spec":{"containers":[{"resources":{"limits":{"cambricon.com/vmlu":"1"}}}]}"#,
+                true,
+            ),
+            (
+                r#""spec":{"containers":[{"resources":{"limits":{"nvidia.com/gpumem":"1"}}}]}"#,
+                false,
+            ),
         ] {
-            let limits = format!(r#"{{"limits":{{"{name}":1}}}}"#);
-            let expected = if wanted {
-                Selection::Selected
-            } else {
-                Selection::Unmatched
-            };
-            assert_eq!(deployment(r#""labels":{}"#, &limits), expected, "{name}");
-            assert_eq!(gpu_resource(name), counted, "{name}");
+            for kind in ["Deployment", "StatefulSet"] {
+                let json = format!(r#"{{"metadata":{{}},"spec":{{"template":{{{template}}}}}}}"#);
+                assert_eq!(
+                    decide(kind, &json) == Selection::Selected,
+                    expected,
+                    "{template}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn less_is_recorded_where_somebody_wants_less() {
+        let scope = Scope {
+            by_gpu: false,
+            excluded_namespaces: Arc::new(["kube-*".to_owned(), "sandbox".to_owned()]),
+        };
+        let catalogue = Catalogue::built_in().within(scope);
+        let selection = |kind: &str, namespace: &str, labels: &str| {
+            let kinds = catalogue.kinds();
+            let kind = kinds.iter().find(|it| it.kind == kind).expect("built in");
+            let json = format!(
+                r#"{{"metadata":{{"namespace":"{namespace}","labels":{{{labels}}}}},"spec":{{"template":{{"spec":{{"containers":[{{"resources":{{"limits":{{"nvidia.com/gpu":1}}}}}}]}}}}}}}}"#
+            );
+            let document = Document::parse(&json).expect("valid");
+            select(&catalogue, kind, document.root(), |namespace| {
+                namespace == "refused"
+            })
+        };
+        let excluded = |namespace: &str| Selection::Excluded(namespace.to_owned());
+        for (kind, namespace, labels, expected) in [
+            ("Deployment", "team", "", Selection::Unmatched),
+            (
+                "Deployment",
+                "team",
+                r#""llm-d.ai/inference-serving":"true""#,
+                Selection::Selected,
+            ),
+            ("Service", "team", "", Selection::Selected),
+            ("Service", "kube-system", "", excluded("kube-system")),
+            ("Service", "sandbox", "", excluded("sandbox")),
+            ("Service", "sandbox-2", "", Selection::Selected),
+            ("Service", "refused", "", excluded("refused")),
+            (
+                "Service",
+                "refused",
+                r#""revisor.dev/record":"true""#,
+                Selection::Selected,
+            ),
+            (
+                "Service",
+                "sandbox",
+                r#""revisor.dev/record":"true""#,
+                Selection::Selected,
+            ),
+            (
+                "Service",
+                "team",
+                r#""revisor.dev/record":"false""#,
+                Selection::Refused,
+            ),
+        ] {
+            assert_eq!(
+                selection(kind, namespace, labels),
+                expected,
+                "{kind} {namespace} {labels}"
+            );
         }
     }
 

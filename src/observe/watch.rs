@@ -6,7 +6,6 @@ use super::subjects::OwnerLookup;
 use super::{ObserverDeps, ObserverState};
 use crate::json::without_value;
 use crate::kinds::{Kind, PodLabel};
-use crate::view::POOL_LABELS;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Node;
@@ -176,18 +175,20 @@ async fn nodes(shared: &ObserverState, deps: &ObserverDeps) {
     let api = Api::<PartialObjectMeta<Node>>::all(deps.watch.clone());
     let events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();
     pin_mut!(events);
+    let kinds = deps.kinds.first();
+    let labels = kinds.map_or_else(Arc::default, |kind| kind.hardware.node_pool_labels.clone());
     let mut listed = HashSet::new();
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(node)) => {
-                listed.insert(tell(shared, &node));
+                listed.insert(tell(shared, &node, &labels));
             }
             Ok(Event::InitDone) => {
                 shared.subjects.lock().nodes_listed(&listed);
             }
             Ok(Event::Apply(node)) => {
-                tell(shared, &node);
+                tell(shared, &node, &labels);
             }
             Ok(Event::Delete(node)) => shared.subjects.lock().pool(node.name_any().into(), None),
             Err(error) => tracing::warn!(%error, "watching nodes failed; node pools may be old"),
@@ -195,12 +196,16 @@ async fn nodes(shared: &ObserverState, deps: &ObserverDeps) {
     }
 }
 
-fn tell(shared: &ObserverState, node: &PartialObjectMeta<Node>) -> Arc<str> {
+fn tell(
+    shared: &ObserverState,
+    node: &PartialObjectMeta<Node>,
+    pool_labels: &[String],
+) -> Arc<str> {
     let name: Arc<str> = node.name_any().into();
-    let pool = POOL_LABELS
+    let pool = pool_labels
         .iter()
-        .find_map(|label| node.labels().get(*label))
-        .filter(|pool| !pool.is_empty());
+        .filter_map(|label| node.labels().get(label))
+        .find(|pool| !pool.is_empty());
     shared
         .subjects
         .lock()

@@ -24,9 +24,11 @@ use crate::metrics::kind;
 use crate::revision::{Observed, Revision};
 use crate::snapshot::{self, Packed};
 use crate::view::diff::{self, Deltas};
+use crate::view::normal::NewestSame;
 use crate::watch::{Fact, News, Sink};
 use crate::workload::{Change, Head, Op, ResourceVersion};
 use std::collections::HashMap;
+use std::mem::take;
 use std::sync::Arc;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -170,8 +172,14 @@ impl KindRecorder {
     fn decided(&mut self, change: &Change, object: Value<'_>) -> std::io::Result<Option<Revision>> {
         let packed = snapshot::pack(&change.resource, object)?;
         let entries = managed::entries(object);
-        let previous = self.workloads.remove(&change.uid);
-        let revision = self.judged(change, object, previous.as_deref(), &packed, &entries)?;
+        let mut previous = self.workloads.remove(&change.uid);
+        let mut revision = self.judged(change, object, previous.as_deref(), &packed, &entries)?;
+        let mut same = previous
+            .as_mut()
+            .map_or_else(NewestSame::default, |previous| take(&mut previous.same));
+        if let Some(view) = revision.as_mut().and_then(|it| it.spec.view.as_mut()) {
+            view.same_as = same.note(change.generation, view);
+        }
         let fresh = Tracked::decided(change, &packed);
         let mut tracked = match (&revision, previous) {
             (None, Some(previous)) => {
@@ -191,6 +199,7 @@ impl KindRecorder {
             _ => fresh,
         };
         tracked.fingerprints = managed::fingerprints(&entries);
+        tracked.same = same;
         self.workloads.insert(change.uid, Box::new(tracked));
         if change.seen == Observed::Repair {
             self.recorder

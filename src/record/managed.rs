@@ -156,7 +156,7 @@ impl<'d> ManagedFieldsEntry<'d> {
             at = match segment {
                 Segment::Key(key) => at.get(&format!("f:{key}")),
                 Segment::Name(name) => item_named(at, name),
-                Segment::Index(_) => at
+                Segment::Index(_) | Segment::Moved { .. } => at
                     .entries()
                     .find(|(key, _)| is_item(key))
                     .map(|(_, item)| item),
@@ -184,11 +184,21 @@ fn item_named<'d>(items: Value<'d>, name: &str) -> Option<Value<'d>> {
         .map(|(_, item)| item)
 }
 
-/// Whether `key` selects the list item called `name`.
+/// Whether `key` selects the list item that one of its keys calls `name`.
 fn names(key: &str, name: &str) -> bool {
     key.strip_prefix("k:")
         .and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok())
-        .is_some_and(|keys| keys.get("name").and_then(serde_json::Value::as_str) == Some(name))
+        .as_ref()
+        .and_then(serde_json::Value::as_object)
+        .is_some_and(|keys| keys.values().any(|key| is_name(key, name)))
+}
+
+fn is_name(key: &serde_json::Value, name: &str) -> bool {
+    match key {
+        serde_json::Value::String(text) => text == name,
+        serde_json::Value::Number(number) => number.to_string() == name,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

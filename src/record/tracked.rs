@@ -4,6 +4,7 @@ use super::managed::Fingerprint;
 use crate::revision::Previous;
 use crate::revision::identity::{self, ContentDigest};
 use crate::snapshot::{Packed, unpack};
+use crate::view::normal::NewestSame;
 use crate::watch::Lost;
 use crate::workload::{Change, Head, Version};
 use chrono::{DateTime, Utc};
@@ -25,6 +26,8 @@ pub(super) struct Tracked {
     pub(super) predecessor: Option<Predecessor>,
     pub(super) content: Content,
     pub(super) fingerprints: Vec<Fingerprint>,
+    /// Which generations hold the same.
+    pub(super) same: NewestSame,
 }
 
 /// The newest Revision of a workload, unless generations that were lost or not selected came after it. The known content
@@ -104,6 +107,7 @@ impl Tracked {
             api_version: head.api_version,
         };
         Self {
+            same: head.normals.into_iter().collect(),
             namespace: head.namespace,
             created: None,
             last,
@@ -129,6 +133,7 @@ impl Tracked {
             }),
             content: Content::of(change, packed),
             fingerprints: Vec::new(),
+            same: NewestSame::default(),
         }
     }
 
@@ -146,6 +151,7 @@ impl Tracked {
             predecessor: None,
             content: Content::default(),
             fingerprints: Vec::new(),
+            same: NewestSame::default(),
         }
     }
 

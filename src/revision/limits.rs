@@ -8,7 +8,7 @@
 mod tests;
 
 use super::{Revision, RevisionStatus, View};
-use crate::text::{cut, prefix};
+use crate::text::{cut, cut_middle, prefix};
 use std::collections::BTreeMap;
 
 /// Annotations may hold 256 KiB; the snapshot keeps them whole.
@@ -48,7 +48,7 @@ pub const MAX_IMAGE: usize = 512;
 pub const MAX_NAMES: usize = 32;
 /// The words of a command, the arguments, the variables or the resources of a view.
 pub const MAX_ITEMS: usize = 256;
-/// One of those.
+/// A name among those.
 pub const MAX_ITEM: usize = 512;
 /// The message of a status, and that of a condition.
 pub const MAX_MESSAGE: usize = 512;
@@ -58,8 +58,10 @@ pub const MAX_CONDITIONS: usize = 8;
 pub const MAX_POOLS: usize = 256;
 /// A quantity.
 pub const MAX_QUANTITY: usize = 64;
+/// A word, an argument or the value of a variable, which may be a script.
+pub const MAX_ARGUMENT: usize = 4096;
 /// A variable: its name, the sign and its value.
-pub const MAX_VARIABLE: usize = 2 * MAX_ITEM + 1;
+pub const MAX_VARIABLE: usize = MAX_ITEM + 1 + MAX_ARGUMENT;
 
 impl Revision {
     /// Cuts every part to its limit.
@@ -125,21 +127,45 @@ impl View {
             }
         }
         cutter.texts(&mut self.images, MAX_IMAGES, MAX_IMAGE);
-        cutter.texts(&mut self.command, MAX_ITEMS, MAX_ITEM);
-        cutter.texts(&mut self.args, MAX_ITEMS, MAX_ITEM);
+        cutter.texts(&mut self.command, MAX_ITEMS, MAX_ARGUMENT);
+        cutter.texts(&mut self.args, MAX_ITEMS, MAX_ARGUMENT);
         cutter.texts(&mut self.env, MAX_ITEMS, MAX_VARIABLE);
         cutter.texts(&mut self.node_pools, MAX_NAMES, MAX_ITEM);
         cutter.texts(&mut self.unresolved, MAX_NAMES, MAX_ITEM);
-        cutter.quantities(&mut self.requests_per_pod);
-        cutter.quantities(&mut self.requests_total);
+        cutter.text(&mut self.model, MAX_ITEM);
+        for quantities in self.quantities() {
+            cutter.quantities(quantities);
+        }
         self.truncated |= cutter.less;
         self.shrink();
     }
 
-    /// Leaves out the end of the longest parts until the view is small enough.
+    fn quantities(&mut self) -> [&mut BTreeMap<String, String>; 4] {
+        [
+            &mut self.requests_per_pod,
+            &mut self.requests_total,
+            &mut self.limits_per_pod,
+            &mut self.limits_total,
+        ]
+    }
+
+    fn is_small(&self) -> bool {
+        serde_json::to_vec(self).is_ok_and(|json| json.len() <= MAX_VIEW)
+    }
+
+    /// Leaves out the middle of long texts, then the end of the longest parts until the view is small enough.
     fn shrink(&mut self) {
+        if self.is_small() {
+            return;
+        }
+        for text in [&mut self.command, &mut self.args, &mut self.env]
+            .into_iter()
+            .flatten()
+        {
+            *text = cut_middle(text, 2 * MAX_ITEM).into_owned();
+        }
+        self.truncated = true;
         while serde_json::to_vec(self).is_ok_and(|json| json.len() > MAX_VIEW) {
-            self.truncated = true;
             let lengths = [
                 self.env.len(),
                 self.args.len(),
@@ -171,8 +197,9 @@ impl View {
         self.node_pools.clear();
         self.pods = None;
         self.unresolved.clear();
-        self.requests_per_pod.clear();
-        self.requests_total.clear();
+        for quantities in self.quantities() {
+            quantities.clear();
+        }
     }
 }
 

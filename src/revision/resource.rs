@@ -1,7 +1,7 @@
 //! The Rust types that the CustomResourceDefinition is generated from. Their docstrings are its descriptions.
 
 use super::schema::rules;
-use super::words;
+use super::view::View;
 use super::{Outcome, Phase};
 use chrono::{DateTime, Utc};
 use kube::{CustomResource, KubeSchema};
@@ -43,6 +43,18 @@ use uuid::Uuid;
         name = "Image",
         type_ = "string",
         json_path = ".spec.view.images[0]",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Pod-Image",
+        type_ = "string",
+        json_path = ".status.images[0]",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Model",
+        type_ = "string",
+        json_path = ".spec.view.model",
         priority = 1
     ),
     printcolumn(
@@ -239,94 +251,6 @@ pub enum SnapshotEncoding {
     /// Plain JSON.
     #[serde(rename = "json")]
     Json,
-}
-
-/// What people and the REST API see of a Revision. Values that look secret are redacted.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
-#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
-#[serde(rename_all = "camelCase")]
-pub struct View {
-    /// Version of the extractor that made this view.
-    pub version: i32,
-    /// The change in a few words.
-    pub summary: String,
-    /// What changed against the generation before; at most 32.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<FieldChange>,
-    /// Images of all containers that the workload names, the main one first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub images: Vec<String>,
-    /// Command of the main container, as a shell would read it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "words::line")]
-    #[schemars(with = "String")]
-    pub command: Vec<String>,
-    /// Arguments of the main container, as a shell would read them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "words::line")]
-    #[schemars(with = "String")]
-    pub args: Vec<String>,
-    /// Environment of the main container, each line one NAME=value as a shell would read it: the value is redacted when it looks secret, or a text that says where it comes from.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "words::lines")]
-    #[schemars(with = "String")]
-    pub env: Vec<String>,
-    /// Node pools that the workload asks for, the preferred one first, with spaces between.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "words::line")]
-    #[schemars(with = "String")]
-    pub node_pools: Vec<String>,
-    /// How many pods the main component asks for: a number, or MIN..MAX.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "words::range"
-    )]
-    #[schemars(with = "String")]
-    pub pods: Option<Pods>,
-    /// Resource requests of one pod of the main component: cpu=8,memory=128Gi,nvidia.com/gpu=4.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        with = "words::quantities"
-    )]
-    #[schemars(with = "String")]
-    pub requests_per_pod: BTreeMap<String, String>,
-    /// Resource requests of all pods, in the same notation.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        with = "words::quantities"
-    )]
-    #[schemars(with = "String")]
-    pub requests_total: BTreeMap<String, String>,
-    /// Parts of the view that the workload does not name itself, for example images, with spaces between.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "words::line")]
-    #[schemars(with = "String")]
-    pub unresolved: Vec<String>,
-    /// True when something was left out to keep the view small.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub truncated: bool,
-}
-
-/// One difference against the generation before.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Default)]
-pub struct FieldChange {
-    /// The field, with list items named by their name or number: spec.template.spec.containers[vllm].image.
-    pub path: String,
-    /// The value before, cut to 120 characters. Absent when the field was added.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    /// The value after, cut to 120 characters. Absent when the field was removed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-}
-
-/// How many pods a workload asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Pods {
-    /// Fixed number.
-    pub number: Option<i32>,
-    /// At least so many.
-    pub min: Option<i32>,
-    /// At most so many.
-    pub max: Option<i32>,
 }
 
 /// Resources that pods hold, as quantities by resource name.

@@ -133,6 +133,7 @@ async fn identity(config: &Config, client: &Client) -> Identity {
             Some(id) => id,
             None => cluster_id(client).await,
         },
+        hardware: config.catalogue.hardware(),
     }
 }
 

@@ -10,20 +10,26 @@ use crate::watch::checkpoint::{Checkpoint, Follower, Start, Unusable};
 use crate::watch::{Stream, StreamDeps};
 use futures::FutureExt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// A kind and what records it.
 type Recording = (Arc<Kind>, KindRecorder);
 
-/// Starts them. The cache is filled first, because a kind is read only when its recorded Revisions are known. The
-/// labels of namespaces matter to readers only: recording does not wait for them.
+/// For so long recording waits at the start for the labels of namespaces, of which one may say that nothing is recorded:
+/// recording too much is better than too little.
+const NAMESPACES_WAIT: Duration = Duration::from_secs(5);
+
+/// Starts them. The cache is filled first, because a kind is read only when its recorded Revisions are known.
 pub(super) fn start(replica: &mut Replica) {
     let deps = &replica.deps;
     let tasks = &mut replica.reading;
     let (filled, is_filled) = watch::channel(false);
-    open_gates(deps, &is_filled, tasks);
+    let is_named = follow_namespaces(deps, tasks);
+    open_gates(deps, &is_filled, &is_named, tasks);
     fill_cache(deps, filled, tasks);
-    let checkpoint = follow_kinds(deps, &is_filled, tasks);
+    let checkpoint = follow_kinds(deps, &is_filled, &is_named, tasks);
     tasks.spawn("quiet generations", deps.quiet.clone().run());
     let observer = deps.recorder.observer.clone();
     tasks.spawn("observer", observer.run(observer_deps(deps)));
@@ -33,10 +39,14 @@ pub(super) fn start(replica: &mut Replica) {
 
 /// Neither the replica nor what it serves is ready before the cache is filled, and before the labels of namespaces
 /// are known, so that nothing is served with the wrong project.
-fn open_gates(deps: &Deps, is_filled: &watch::Receiver<bool>, tasks: &mut Tasks) {
-    let is_named = follow_namespaces(deps, tasks);
+fn open_gates(
+    deps: &Deps,
+    is_filled: &watch::Receiver<bool>,
+    is_named: &watch::Receiver<bool>,
+    tasks: &mut Tasks,
+) {
     for readiness in [&deps.ready, &deps.filled] {
-        for (name, is_open) in [("Revisions", is_filled), ("namespaces", &is_named)] {
+        for (name, is_open) in [("Revisions", is_filled), ("namespaces", is_named)] {
             let gate = readiness.gate(name);
             let is_open = is_open.clone();
             tasks.spawn("gate", async move {
@@ -68,6 +78,7 @@ fn fill_cache(deps: &Deps, filled: watch::Sender<bool>, tasks: &mut Tasks) {
 fn follow_kinds(
     deps: &Deps,
     is_filled: &watch::Receiver<bool>,
+    is_named: &watch::Receiver<bool>,
     tasks: &mut Tasks,
 ) -> Arc<Checkpoint> {
     let recordings = recordings(deps);
@@ -84,9 +95,12 @@ fn follow_kinds(
         );
         let positions = positions.clone();
         let is_filled = is_filled.clone();
+        let is_named = is_named.clone();
         let deps = stream_deps(deps, &kind, listed);
         tasks.spawn("watch", async move {
             raised(is_filled).await;
+            // What is not known by then counts as soon as it is.
+            let _ = timeout(NAMESPACES_WAIT, raised(is_named)).await;
             let start = positions.await.remove(&key);
             let start = start.unwrap_or(Start::Begin(Unusable::Absent));
             Stream::new(deps, start, recorder).run().await;

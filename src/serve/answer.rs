@@ -106,7 +106,7 @@ pub fn failure(error: &ApiError) -> Response<Payload> {
         ApiError::WrongMethod { allowed, .. } => {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
-        ApiError::Unavailable(_) => {
+        ApiError::Unavailable(_) | ApiError::TooMany => {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
         }
         _ => {}

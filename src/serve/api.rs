@@ -335,6 +335,26 @@ impl Api {
         }
     }
 
+    /// Whether the caller may list revisions in a namespace; without a name in all.
+    pub(super) async fn may_read(
+        &self,
+        caller: Option<&Caller>,
+        namespace: &str,
+    ) -> Result<bool, ApiError> {
+        let (Some(authenticator), Some(caller)) = (&self.authenticator, caller) else {
+            return Ok(true);
+        };
+        let request = AccessRequest {
+            verb: "list",
+            target: Target::Revisions(namespace.into()),
+        };
+        match authenticator.authorize(caller, request).await {
+            Ok(()) => Ok(true),
+            Err(ApiError::Forbidden(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What the caller may have with respect to one more revision, that of a comparison.
     pub(super) async fn permit_revision(
         &self,
@@ -358,6 +378,7 @@ impl Api {
             Route::Count(id) => revisions::count(&*self.cache, scope, id, query),
             Route::Get(id) => revisions::get(&*self.cache, scope, id),
             Route::Workloads => own::workloads(self, query, caller).await,
+            Route::Namespaces => own::namespaces(self, query, caller).await,
             Route::History(id) => own::history(&*self.cache, scope, id, query),
             Route::Snapshot(id) => whole::snapshot(self, scope, id, parts).await,
             Route::Diff(id) => whole::diff(self, scope, id, query, caller, parts).await,

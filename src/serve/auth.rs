@@ -160,9 +160,7 @@ impl Authenticator {
         for_oneself(headers)?;
         let caller = self.holder(token(headers)?).await?;
         match &self.rates {
-            Some(rates) if !rates.admits(caller.identity) => Err(ApiError::Unavailable(
-                "more requests a second than one caller may make",
-            )),
+            Some(rates) if !rates.admits(caller.identity) => Err(ApiError::TooMany),
             _ => Ok(caller),
         }
     }

@@ -47,6 +47,9 @@ pub enum ApiError {
     /// The head of a request is no HTTP/1.1 that can be read, or is too long.
     #[error("the head of the request cannot be read: {0}")]
     Unread(StatusCode),
+    /// The caller asks more often than one may.
+    #[error("more requests a second than one caller may make")]
+    TooMany,
     /// It cannot be answered now.
     #[error("{0}")]
     Unavailable(&'static str),
@@ -79,6 +82,7 @@ impl ApiError {
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unread(status) => *status,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -88,7 +92,9 @@ impl ApiError {
     pub fn body(&self) -> ErrorBody {
         let details = match self {
             Self::Unauthorized(_) => Some("send `Authorization: Bearer TOKEN`".to_owned()),
-            Self::Unavailable(_) => Some("ask again after the time in Retry-After".to_owned()),
+            Self::Unavailable(_) | Self::TooMany => {
+                Some("ask again after the time in Retry-After".to_owned())
+            }
             _ => None,
         };
         ErrorBody {

@@ -1,7 +1,9 @@
 //! The API described for machines: OpenAPI 3.1, made from the types that are sent.
 
+mod complete;
+
 use super::error::ErrorBody;
-use super::own::{HistoryPage, WorkloadRow, Workloads};
+use super::own::{HistoryPage, Namespaces, WorkloadRow, Workloads};
 use super::token::{TokenRequest, TokenResponse};
 use crate::cache::wire;
 use bytes::Bytes;
@@ -42,9 +44,17 @@ impl Modify for Bearer {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Revisor", description = "Every change of every inference workload on Kubernetes.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
-    paths(list, count, get, workloads, history, snapshot, diff, token, openapi),
+    paths(list, count, get, workloads, namespaces, history, snapshot, diff, token, openapi),
     components(schemas(ErrorBody, wire::Wire<'static>, wire::Phase, wire::GpuRequestType, WorkloadRow)),
     security(("bearer" = [])),
+    servers(
+        (url = "https://revisor.revisor.svc", description = "In the cluster"),
+        (url = "https://localhost:8443", description = "After kubectl -n revisor port-forward service/revisor 8443:443")
+    ),
+    tags(
+        (name = "Revisions", description = "The published contract: the chapter Revisions of the NVIDIA Run:ai REST API"),
+        (name = "Revisor", description = "Revisor's own endpoints")
+    ),
     modifiers(&Bearer),
 )]
 struct Described;
@@ -52,10 +62,11 @@ struct Described;
 /// The description as JSON.
 pub fn json() -> Bytes {
     static JSON: LazyLock<Bytes> = LazyLock::new(|| {
-        Described::openapi()
-            .to_pretty_json()
-            .map(Bytes::from)
-            .unwrap_or_default()
+        let described = serde_json::to_value(Described::openapi()).map(|mut api| {
+            complete::complete(&mut api);
+            serde_json::to_vec_pretty(&api).unwrap_or_default()
+        });
+        described.map(Bytes::from).unwrap_or_default()
     });
     JSON.clone()
 }
@@ -121,8 +132,12 @@ path!(
     workloads, get, path = "/api/revisor/v1/workloads", tag = "Revisor",
     params(
         ("namespace" = Option<String>, Query, pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length = 63, description = "Only of this namespace; without it the caller needs rights in all"),
-        ("kind" = Option<String>, Query, description = "Only of this kind"),
+        ("kind" = Option<String>, Query, description = "Only of this kind: `Kind`, or `Kind.group` where several groups have it"),
         ("name" = Option<String>, Query, description = "Only of this name"),
+        ("deleted" = Option<bool>, Query, description = "Only deleted workloads, or only those that are not"),
+        ("phase" = Option<wire::Phase>, Query, description = "Only those whose newest revision is in this phase"),
+        ("since" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "Only those that changed then or later"),
+        ("until" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "Only those whose last change was before"),
         ("limit" = Option<i32>, Query, minimum = 1, maximum = 1000, description = "At most so many; 100 without it"),
         ("cursor" = Option<String>, Query, description = "Where to go on, from the answer before")
     ),
@@ -134,10 +149,28 @@ path!(
     )
 );
 path!(
+    /// Namespaces with revisions that the caller may list, by name
+    ///
+    /// A page names those of at most 64 namespaces that were reviewed; it may be shorter than `limit`, or empty, and still
+    /// have a cursor.
+    namespaces, get, path = "/api/revisor/v1/namespaces", tag = "Revisor",
+    params(
+        ("limit" = Option<i32>, Query, minimum = 1, maximum = 1000, description = "At most so many; 100 without it"),
+        ("cursor" = Option<String>, Query, description = "Where to go on, from the answer before")
+    ),
+    responses(
+        (status = 200, body = Namespaces), (status = 304, description = "As If-None-Match has it"),
+        (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 500, body = ErrorBody), (status = 503, body = ErrorBody)
+    )
+);
+path!(
     /// Everything of a workload, generations that are not recorded included
     history, get, path = "/api/revisor/v1/workloads/{workloadId}/revisions", tag = "Revisor",
     params(
         ("workloadId" = Uuid, Path, description = "Uid of the workload"),
+        ("since" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "Only what was made then or later"),
+        ("until" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "Only what was made before"),
         ("limit" = Option<i32>, Query, minimum = 1, maximum = 1000, description = "At most so many; 100 without it"),
         ("cursor" = Option<String>, Query, description = "Where to go on, from the answer before")
     ),

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -46,6 +46,9 @@ pub struct WorkloadRow {
     /// The phase of the newest of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
+    /// When the newest of them was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<String>,
 }
 
 /// A page of workloads.
@@ -59,6 +62,64 @@ pub struct Workloads {
     pub cursor: Option<String>,
 }
 
+/// A namespace with workloads that have revisions.
+#[derive(Serialize, ToSchema, Debug)]
+#[schema(as = Namespace)]
+pub struct NamespaceRow {
+    /// Its name.
+    pub name: String,
+    /// How many workloads in it have revisions.
+    pub workloads: usize,
+}
+
+/// A page of namespaces.
+#[derive(Serialize, ToSchema, Debug)]
+#[schema(as = NamespaceList)]
+pub struct Namespaces {
+    /// Those whose revisions the caller may list, by name.
+    pub namespaces: Vec<NamespaceRow>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// `GET /api/revisor/v1/namespaces`.
+pub(super) async fn namespaces(
+    api: &Api,
+    query: &Query,
+    caller: Option<&Caller>,
+) -> Result<Answer, ApiError> {
+    let after: Option<String> = cursor(query)?;
+    let mut all: BTreeMap<String, usize> = BTreeMap::new();
+    for workload in api.cache.workloads(&|_| true) {
+        let namespace = &*workload.namespace;
+        if after.as_deref().is_none_or(|after| namespace > after) {
+            *all.entry(namespace.to_owned()).or_default() += 1;
+        }
+    }
+    let may_read_all = api.may_read(caller, "").await?;
+    let mut page = Namespaces {
+        namespaces: Vec::new(),
+        cursor: None,
+    };
+    let mut last: Option<String> = None;
+    for (reviewed, (name, workloads)) in all.into_iter().enumerate() {
+        let is_full = page.namespaces.len() == query.limit;
+        if is_full || (!may_read_all && reviewed == MAX_REVIEWS) {
+            page.cursor = last.map(|last| encode(&last));
+            break;
+        }
+        if may_read_all || api.may_read(caller, &name).await? {
+            page.namespaces.push(NamespaceRow {
+                name: name.clone(),
+                workloads,
+            });
+        }
+        last = Some(name);
+    }
+    Ok(Answer::new(JSON, plain(&page)))
+}
+
 /// `GET /api/revisor/v1/workloads`.
 pub(super) async fn workloads(
     api: &Api,
@@ -69,12 +130,18 @@ pub(super) async fn workloads(
     let after: Option<(String, String, Uuid)> = cursor(query)?;
     let mut selected = cache.workloads(&|workload| {
         accepts(query.namespace.as_deref(), &workload.namespace)
-            && accepts(query.kind.as_deref(), &workload.kind)
+            && query
+                .kind
+                .as_deref()
+                .is_none_or(|kind| is_of(workload, kind))
             && accepts(query.name.as_deref(), &workload.name)
             && after
                 .as_ref()
                 .is_none_or(|after| key(workload) > (&after.0, &after.1, after.2))
     });
+    if query.looks_inside() {
+        selected.retain(|workload| is_wanted(cache, workload, query));
+    }
     selected.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
     let (visible, next) = page(api, caller, &selected, query.limit).await?;
     let rows = visible
@@ -88,6 +155,27 @@ pub(super) async fn workloads(
             cursor: next,
         }),
     ))
+}
+
+/// Whether a workload is of a kind: `Kind`, or `Kind.group`.
+fn is_of(workload: &WorkloadRef, kind: &str) -> bool {
+    match kind.split_once('.') {
+        Some((kind, group)) => workload.kind == kind && workload.group() == group,
+        None => workload.kind == kind,
+    }
+}
+
+/// Whether what became of a workload is wanted.
+fn is_wanted(cache: &dyn RevisionLister, workload: &WorkloadRef, query: &Query) -> bool {
+    let scope = Scope::Namespace(workload.namespace.clone());
+    let Some(summary) = cache.summary(&scope, workload.uid) else {
+        return false;
+    };
+    query
+        .deleted
+        .is_none_or(|deleted| summary.deleted_at.is_some() == deleted)
+        && query.phase.is_none_or(|phase| summary.phase == Some(phase))
+        && query.is_within(summary.changed)
 }
 
 /// Whether a filter of the query accepts a value; a filter that is not set accepts every value.
@@ -148,6 +236,7 @@ fn row(cache: &dyn RevisionLister, workload: &WorkloadRef) -> Option<WorkloadRow
         deleted_at: summary.deleted_at.map(rfc3339),
         revisions: summary.revisions,
         phase: summary.phase,
+        changed_at: summary.changed.map(rfc3339),
     })
 }
 
@@ -161,6 +250,7 @@ pub(super) fn history(
     let mut all = cache
         .history(scope, workload, cursor(query)?)
         .ok_or_else(|| ApiError::NotFound(format!("workload {workload}")))?;
+    all.retain(|item| query.is_within(Some(item.changed)));
     let more = all.len() > query.limit;
     all.truncate(query.limit);
     let next = all

@@ -13,7 +13,7 @@ pub(super) fn list(
     workload: Uuid,
     query: &Query,
 ) -> Result<Answer, ApiError> {
-    let found = cache.list(scope, workload, query.deleted);
+    let found = cache.list(scope, workload, query.deleted.unwrap_or_default());
     let ServedList { pieces, etag } =
         found.ok_or_else(|| ApiError::NotFound(format!("workload {workload}")))?;
     Ok(Answer {
@@ -31,7 +31,10 @@ pub(super) fn count(
     workload: Uuid,
     query: &Query,
 ) -> Result<Answer, ApiError> {
-    let count = match (cache.count(scope, workload, query.deleted), scope) {
+    let count = match (
+        cache.count(scope, workload, query.deleted.unwrap_or_default()),
+        scope,
+    ) {
         (Some(count), _) => count,
         // The contract has a count for workloads that are not known.
         (None, Scope::All) => 0,

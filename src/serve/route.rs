@@ -3,6 +3,8 @@
 //! A route says what it needs in [`Route::access`], which the compiler demands of each, so that none can be forgotten.
 
 use super::error::{ApiError, shown};
+use crate::revision::Phase;
+use chrono::{DateTime, Utc};
 use http::Method;
 use std::borrow::Cow;
 use uuid::Uuid;
@@ -39,6 +41,8 @@ routes! {
     Get(Uuid) = "get", "/api/v1/workloads/inferences/revisions/{revisionId}";
     /// All workloads.
     Workloads = "workloads", "/api/revisor/v1/workloads";
+    /// The namespaces that the caller may read.
+    Namespaces = "namespaces", "/api/revisor/v1/namespaces";
     /// Everything of a workload, Gaps included.
     History(Uuid) = "history", "/api/revisor/v1/workloads/{workloadId}/revisions";
     /// The workload as it was.
@@ -101,6 +105,7 @@ impl Route {
             ] => Self::Count(uuid("workloadId", id)?),
             ["api", "v1", "token"] => Self::Token,
             ["api", "revisor", "v1", "workloads"] => Self::Workloads,
+            ["api", "revisor", "v1", "namespaces"] => Self::Namespaces,
             ["api", "revisor", "v1", "workloads", id, "revisions"] => {
                 Self::History(uuid("workloadId", id)?)
             }
@@ -119,7 +124,8 @@ impl Route {
     pub fn access(&self) -> Access {
         match *self {
             Self::Token => Access::Open,
-            Self::OpenApi => Access::Authenticated,
+            // The namespaces that an answer names are reviewed one by one.
+            Self::OpenApi | Self::Namespaces => Access::Authenticated,
             Self::List(id) | Self::Count(id) | Self::History(id) => Access::Workload("list", id),
             Self::Get(id) | Self::Snapshot(id) | Self::Diff(id) => Access::Revision("get", id),
             Self::Workloads => Access::Namespace("list"),
@@ -165,12 +171,18 @@ fn uuid(name: &'static str, text: &str) -> Result<Uuid, ApiError> {
 /// The parameters of a query. Unknown ones are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Deleted revisions instead of those that are there.
-    pub deleted: bool,
+    /// Only what is deleted, or only what is there.
+    pub deleted: Option<bool>,
     /// Only workloads of this namespace.
     pub namespace: Option<String>,
-    /// Only workloads of this kind.
+    /// Only workloads of this kind: `Kind`, or `Kind.group` where several groups have it.
     pub kind: Option<String>,
+    /// Only workloads whose newest revision is in this phase.
+    pub phase: Option<Phase>,
+    /// Only what changed then or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Only what changed before.
+    pub until: Option<DateTime<Utc>>,
     /// Only workloads of this name.
     pub name: Option<String>,
     /// At most so many.
@@ -179,6 +191,23 @@ pub struct Query {
     pub cursor: Option<String>,
     /// The revision to compare with.
     pub from: Option<Uuid>,
+}
+
+impl Query {
+    /// Whether a filter is about what became of a workload, not about its names.
+    pub fn looks_inside(&self) -> bool {
+        self.deleted.is_some()
+            || self.phase.is_some()
+            || self.since.is_some()
+            || self.until.is_some()
+    }
+
+    /// Whether a change of that time is wanted.
+    pub fn is_within(&self, changed: Option<DateTime<Utc>>) -> bool {
+        let is_since = |since: DateTime<Utc>| changed.is_some_and(|changed| changed >= since);
+        let is_until = |until: DateTime<Utc>| changed.is_some_and(|changed| changed < until);
+        self.since.is_none_or(is_since) && self.until.is_none_or(is_until)
+    }
 }
 
 const LIMIT: usize = 100;
@@ -196,7 +225,10 @@ impl Query {
         };
         for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
             match &*name {
-                "deleted" => query.deleted = boolean("deleted", &value)?,
+                "deleted" => query.deleted = Some(boolean("deleted", &value)?),
+                "phase" => query.phase = Some(phase(&value)?),
+                "since" => query.since = Some(time("since", &value)?),
+                "until" => query.until = Some(time("until", &value)?),
                 "namespace" => query.namespace = Some(label("namespace", value)?),
                 "kind" => query.kind = given(value),
                 "name" => query.name = given(value),
@@ -242,6 +274,24 @@ fn boolean(name: &'static str, value: &str) -> Result<bool, ApiError> {
         name,
         value: shown(value),
         expected: "true or false",
+    })
+}
+
+fn phase(value: &str) -> Result<Phase, ApiError> {
+    let mut all = Phase::ALL.into_iter();
+    all.find(|phase| phase.as_str() == value)
+        .ok_or_else(|| ApiError::BadParameter {
+            name: "phase",
+            value: shown(value),
+            expected: "a phase, such as Running",
+        })
+}
+
+fn time(name: &'static str, value: &str) -> Result<DateTime<Utc>, ApiError> {
+    value.parse().map_err(|_| ApiError::BadParameter {
+        name,
+        value: shown(value),
+        expected: "a time such as 2026-01-31T00:00:00Z",
     })
 }
 
@@ -323,6 +373,9 @@ mod tests {
     fn a_query_that_cannot_be_read_is_named() {
         for (query, text) in [
             ("deleted=1", "deleted: \"1\" is not true or false"),
+            ("phase=running", "phase: \"running\" is not a phase"),
+            ("since=yesterday", "since: \"yesterday\" is not a time"),
+            ("until=", "until: \"\" is not a time"),
             ("deleted=", "deleted: \"\" is not true or false"),
             ("limit=0", "limit: \"0\" is not a number from 1 to 1000"),
             ("limit=1001", "limit"),
@@ -361,7 +414,7 @@ mod tests {
                 query.kind,
                 query.limit
             ),
-            (true, Some("a-1"), None, 7)
+            (Some(true), Some("a-1"), None, 7)
         );
     }
 

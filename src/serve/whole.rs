@@ -60,6 +60,7 @@ pub(super) async fn snapshot(
     let names = api.names.clone();
     aside(permit, move || {
         let mut workload = stored.manifest()?;
+        workload.remove_notes();
         workload.hide(&names);
         let (media, body) = if as_yaml {
             (YAML, workload.yaml())
@@ -102,6 +103,8 @@ pub(super) async fn diff(
     aside(permit, move || {
         let mut before = old.manifest()?;
         let mut after = new.manifest()?;
+        before.remove_notes();
+        after.remove_notes();
         Manifest::hide_both(&mut before, &mut after, &names);
         let (media, body) = if as_text {
             let titles = [old.title.as_str(), new.title.as_str()];

@@ -1,6 +1,6 @@
 //! Differences that are none, because the kind file says that a value means the same as no value. Pure.
 
-use super::diff::{Delta, Deltas, keys};
+use super::diff::{Delta, Deltas, pattern};
 use crate::json::{Document, Value};
 use crate::kinds::Absent;
 
@@ -20,7 +20,7 @@ fn means_nothing(rules: &[Absent], delta: &Delta<'_>) -> bool {
         (Some(from), Some(to)) if to.is_object() && to.is_empty() => from,
         _ => return false,
     };
-    keys(&delta.path).is_some_and(|path| is_absent(rules, &path, value))
+    is_absent(rules, &pattern(&delta.path), value)
 }
 
 /// Recursion ends with the paths of the rules.

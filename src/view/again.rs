@@ -29,10 +29,15 @@ pub fn again(
         let mut deltas = diff::objects(before, object);
         absent::ignore(&kind.absent, &mut deltas);
         if !deltas.list.is_empty() {
-            return view(kind, object, History::Changed(&deltas), names);
+            let view = view(kind, object, History::Changed(&deltas), names)?;
+            return Some(View {
+                same_as: old.same_as,
+                ..view
+            });
         }
     }
     let mut view = view(kind, object, History::Unknown, names)?;
+    view.same_as = old.same_as;
     view.changes = ChangeRedactor::new(object, &old.changes, names).changes();
     view.summary = summary(old, names);
     // Changes that were left out then cannot be had back.
@@ -86,12 +91,14 @@ impl<'n, 'd> ChangeRedactor<'n, 'd> {
             path: change.path.clone(),
             from: from.map(|side| side.text),
             to,
+            no_effect: change.no_effect,
         }
     }
 
     /// The new side, which is read in the object.
     fn shown_after(&mut self, text: &str, path: &str, before: &[String]) -> String {
-        let Some((path, value)) = find(self.object, path) else {
+        let found = find(self.object, path).filter(|(_, value)| !is_part(text, *value));
+        let Some((path, value)) = found else {
             return self.shown_alone(text, path, new_side).text;
         };
         let shown = self.renderer.side(1, &path, value, before).text;
@@ -178,6 +185,11 @@ impl<'n, 'd> ChangeRedactor<'n, 'd> {
     }
 }
 
+/// Whether a side is a part of the value only: an excerpt of a long text, or the names of the items of a list.
+fn is_part(text: &str, value: Value<'_>) -> bool {
+    text.starts_with('…') || (value.is_array() && !text.starts_with('['))
+}
+
 fn is_number(item: &str) -> bool {
     item.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -257,15 +269,12 @@ fn find<'d>(object: Value<'d>, path: &str) -> Option<(Vec<Segment<'d>>, Value<'d
     let mut rest = path;
     while !rest.is_empty() {
         if let Some((item, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            let named = at.items().find_map(|value| {
-                let name = value.get("name")?.as_str().filter(|name| *name == item)?;
-                Some((Segment::Name(name), value))
-            });
-            let numbered = || {
-                let place = item.parse().ok()?;
-                Some((Segment::Index(place), at.items().nth(place)?))
-            };
-            let (segment, value) = named.or_else(numbered)?;
+            let numbered = || item.parse().ok();
+            let place = diff::position(at, item).or_else(numbered)?;
+            let value = at.items().nth(place)?;
+            let name = value.get("name").and_then(Value::as_str);
+            let name = name.filter(|name| *name == item);
+            let segment = name.map_or(Segment::Index(place), Segment::Name);
             segments.push(segment);
             at = value;
             rest = after;

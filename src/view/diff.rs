@@ -1,7 +1,13 @@
 //! The differences between two contents, field by field. Pure, and bounded in depth and number.
 
+mod list;
+mod words;
+
+pub(crate) use list::{find, place, position};
+
 use crate::content;
 use crate::json::Value;
+use list::{in_another_order, key_of, named, placed};
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -15,10 +21,17 @@ const MAX_DELTAS: usize = 2048;
 pub enum Segment<'d> {
     /// A key of an object.
     Key(&'d str),
-    /// A list item by its `name`.
+    /// A list item by the field that tells the items apart, mostly its `name`.
     Name(&'d str),
     /// A list item by its place.
     Index(usize),
+    /// A list item by its place before and after.
+    Moved {
+        /// In the list before.
+        from: usize,
+        /// In the list after.
+        to: usize,
+    },
 }
 
 impl<'d> Segment<'d> {
@@ -26,9 +39,21 @@ impl<'d> Segment<'d> {
     pub fn key(self) -> Option<&'d str> {
         match self {
             Self::Key(key) => Some(key),
-            Self::Name(_) | Self::Index(_) => None,
+            Self::Name(_) | Self::Index(_) | Self::Moved { .. } => None,
         }
     }
+}
+
+/// What a difference means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Meaning {
+    /// Another value.
+    #[default]
+    Value,
+    /// The items of a list in another order.
+    Order,
+    /// Nothing: other words for the same, or a default of the API that is written out.
+    Nothing,
 }
 
 /// One difference.
@@ -40,6 +65,8 @@ pub struct Delta<'d> {
     pub from: Option<Value<'d>>,
     /// The value after; none when it was removed.
     pub to: Option<Value<'d>>,
+    /// What it means.
+    pub meaning: Meaning,
 }
 
 /// All differences, in the order of the fields.
@@ -102,6 +129,10 @@ fn differences(mut open: Vec<Delta<'_>>) -> Deltas<'_> {
             deltas.list.push(delta);
             continue;
         };
+        if delta.meaning == Meaning::Order {
+            deltas.list.push(delta);
+            continue;
+        }
         if from.same(to) {
             continue;
         }
@@ -126,9 +157,10 @@ fn children<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Del
     if !(from.is_array() && to.is_array()) || from.is_empty() || to.is_empty() {
         return Vec::new();
     }
-    match (names(from), names(to)) {
-        (Some(before), Some(after)) => named(path, &before, &after),
-        _ => placed(path, from, to),
+    match key_of(from).filter(|key| key_of(to) == Some(*key)) {
+        Some(key) => items(path, key, from, to),
+        None if in_another_order(from, to) => vec![order(path, from, to)],
+        None => placed(path, from, to),
     }
 }
 
@@ -145,6 +177,16 @@ fn child<'d>(
         path: longer,
         from,
         to,
+        meaning: Meaning::Value,
+    }
+}
+
+fn order<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Delta<'d> {
+    Delta {
+        path: path.to_vec(),
+        from: Some(from),
+        to: Some(to),
+        meaning: Meaning::Order,
     }
 }
 
@@ -163,76 +205,53 @@ fn fields<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Delta
         .collect();
     keys.sort_unstable();
     keys.dedup();
+    let above = path.iter().rev().find_map(|segment| segment.key());
     keys.into_iter()
         .filter_map(|key| {
             let old = from.get(key);
             let new = to.get(key);
-            changed(old, new).then(|| child(path, Segment::Key(key), old, new))
+            changed(old, new).then(|| Delta {
+                meaning: words::meaning(above, [from, to], key, [old, new]),
+                ..child(path, Segment::Key(key), old, new)
+            })
         })
         .collect()
 }
 
-/// The items of a list by name, when every one has a name of its own.
-fn names(list: Value<'_>) -> Option<Vec<(&str, Value<'_>)>> {
-    let named: Option<Vec<_>> = list
-        .items()
-        .map(|item| Some((item.get("name")?.as_str()?, item)))
-        .collect();
-    let named = named?;
-    let mut unique: Vec<_> = named.iter().map(|(name, _)| *name).collect();
-    unique.sort_unstable();
-    unique.dedup();
-    (unique.len() == named.len()).then_some(named)
-}
-
-/// Items matched by name. Empty when only their order changed, so that the list is shown as a whole.
-fn named<'d>(
-    path: &[Segment<'d>],
-    from: &[(&'d str, Value<'d>)],
-    to: &[(&'d str, Value<'d>)],
-) -> Vec<Delta<'d>> {
-    let before: HashMap<_, _> = from.iter().copied().collect();
-    let after: HashMap<_, _> = to.iter().copied().collect();
-    let gone = from
+/// Items matched by name, and their order.
+fn items<'d>(path: &[Segment<'d>], key: &str, from: Value<'d>, to: Value<'d>) -> Vec<Delta<'d>> {
+    let [before, after] = [from, to].map(|list| {
+        let named = list
+            .items()
+            .filter_map(|item| Some((named(item, key)?, item)));
+        named.collect::<Vec<_>>()
+    });
+    let old: HashMap<_, _> = before.iter().copied().collect();
+    let new: HashMap<_, _> = after.iter().copied().collect();
+    let gone = before
         .iter()
-        .filter(|(name, _)| !after.contains_key(name))
+        .filter(|(name, _)| !new.contains_key(name))
         .map(|(name, item)| child(path, Segment::Name(name), Some(*item), None));
-    let stayed_or_came = to.iter().filter_map(|(name, item)| {
-        let old = before.get(name).copied();
+    let stayed_or_came = after.iter().filter_map(|(name, item)| {
+        let old = old.get(name).copied();
         changed(old, Some(*item)).then(|| child(path, Segment::Name(name), old, Some(*item)))
     });
-    gone.chain(stayed_or_came).collect()
-}
-
-/// Items matched by place, after what is equal at both ends.
-fn placed<'d>(path: &[Segment<'d>], from: Value<'d>, to: Value<'d>) -> Vec<Delta<'d>> {
-    let old: Vec<_> = from.items().collect();
-    let new: Vec<_> = to.items().collect();
-    let start = old
-        .iter()
-        .zip(&new)
-        .take_while(|(a, b)| a.same(**b))
-        .count();
-    let end = old[start..]
-        .iter()
-        .rev()
-        .zip(new[start..].iter().rev())
-        .take_while(|(a, b)| a.same(**b))
-        .count();
-    let old = &old[..old.len() - end];
-    let new = &new[..new.len() - end];
-    (start..old.len().max(new.len()))
-        .map(|at| {
-            let [old, new] = [old, new].map(|list| list.get(at).copied());
-            child(path, Segment::Index(at), old, new)
-        })
-        .filter(|d| changed(d.from, d.to))
-        .collect()
+    let stayed = before.iter().filter(|(name, _)| new.contains_key(name));
+    let stays = after.iter().filter(|(name, _)| old.contains_key(name));
+    let is_moved = stayed.zip(stays).any(|((a, _), (b, _))| a != b);
+    let order = is_moved.then(|| order(path, from, to));
+    gone.chain(stayed_or_came).chain(order).collect()
 }
 
 /// The keys of a path through objects; none when it leads through a list.
 pub fn keys<'d>(path: &[Segment<'d>]) -> Option<Vec<&'d str>> {
     path.iter().map(|segment| segment.key()).collect()
+}
+
+/// The keys of a path, with `[]` for the items of lists.
+pub fn pattern<'d>(path: &[Segment<'d>]) -> Vec<&'d str> {
+    let step = |segment: &Segment<'d>| segment.key().unwrap_or("[]");
+    path.iter().map(step).collect()
 }
 
 /// `spec.template.spec.containers[vllm].args[2]`.
@@ -249,7 +268,7 @@ pub fn display(path: &[Segment<'_>]) -> String {
                 // Writing to a String cannot fail.
                 let _ = write!(text, "[{name}]");
             }
-            Segment::Index(at) => {
+            Segment::Index(at) | Segment::Moved { to: at, .. } => {
                 let _ = write!(text, "[{at}]");
             }
         }
@@ -311,9 +330,119 @@ mod tests {
             (r#"{"a":{}}"#, r#"{"a":{"b":1}}"#, vec!["spec.a"]),
             (r#"{"a":[]}"#, r#"{"a":{}}"#, vec!["spec.a"]),
             ("1", "\"x\"", vec!["spec"]),
+            (
+                r#"["--a","1","--b=2"]"#,
+                r#"["--c","--a","3","--b=4"]"#,
+                vec!["+spec[0]", "spec[2]", "spec[3]"],
+            ),
+            (
+                r#"[{"groupName":"g","replicas":1},{"groupName":"h"}]"#,
+                r#"[{"groupName":"h"},{"groupName":"g","replicas":2}]"#,
+                vec!["spec[g].replicas", "spec"],
+            ),
+            (
+                r#"[{"containerPort":1},{"containerPort":2,"name":"x"}]"#,
+                r#"[{"containerPort":1,"hostPort":1},{"containerPort":2,"name":"x"}]"#,
+                vec!["+spec[1].hostPort"],
+            ),
         ] {
             assert_eq!(paths(from, to), expected, "{from} {to}");
         }
+    }
+
+    fn meanings(from: &str, to: &str) -> Vec<Meaning> {
+        let from = Document::parse(from).expect("valid");
+        let to = Document::parse(to).expect("valid");
+        let deltas = diff("spec", from.root(), to.root());
+        deltas.list.iter().map(|delta| delta.meaning).collect()
+    }
+
+    /// Two values, and what the one difference between them means.
+    const MEANINGS: &[(&str, &str, Meaning)] = &[
+        ("[1,2,3]", "[3,2,1]", Meaning::Order),
+        (
+            r#"["--a","1","--b","2"]"#,
+            r#"["--b","2","--a","1"]"#,
+            Meaning::Order,
+        ),
+        (
+            r#"[{"x":1},{"y":1}]"#,
+            r#"[{"y":1},{"x":1}]"#,
+            Meaning::Order,
+        ),
+        (
+            r#"[{"name":"x"},{"name":"y"}]"#,
+            r#"[{"name":"y"},{"name":"x"}]"#,
+            Meaning::Order,
+        ),
+        (
+            r#"{"limits":{"cpu":"1000m"}}"#,
+            r#"{"limits":{"cpu":1}}"#,
+            Meaning::Nothing,
+        ),
+        (
+            r#"{"limits":{"memory":"1Gi"}}"#,
+            r#"{"limits":{"memory":"1073741824"}}"#,
+            Meaning::Nothing,
+        ),
+        (
+            r#"{"limits":{"cpu":"1000m"}}"#,
+            r#"{"limits":{"cpu":2}}"#,
+            Meaning::Value,
+        ),
+        (
+            r#"{"other":{"cpu":"1000m"}}"#,
+            r#"{"other":{"cpu":"1"}}"#,
+            Meaning::Value,
+        ),
+        (
+            r#"{"a":1}"#,
+            r#"{"a":1,"b":{"c":null,"d":[]}}"#,
+            Meaning::Nothing,
+        ),
+        (r#"{"a":1,"b":null}"#, r#"{"a":1,"b":{}}"#, Meaning::Nothing),
+        (r#"{"a":1}"#, r#"{"a":1,"b":false}"#, Meaning::Value),
+        (
+            r#"{"a":1}"#,
+            r#"{"a":1,"imagePullPolicy":"IfNotPresent"}"#,
+            Meaning::Value,
+        ),
+        (
+            r#"{"image":"i:1"}"#,
+            r#"{"image":"i:1","imagePullPolicy":"IfNotPresent"}"#,
+            Meaning::Nothing,
+        ),
+        (
+            r#"{"image":"i:1"}"#,
+            r#"{"image":"i:1","imagePullPolicy":"Always"}"#,
+            Meaning::Value,
+        ),
+        (
+            r#"{"image":"h:5/i"}"#,
+            r#"{"image":"h:5/i","imagePullPolicy":"Always"}"#,
+            Meaning::Nothing,
+        ),
+        (
+            r#"{"containers":[]}"#,
+            r#"{"containers":[],"dnsPolicy":"ClusterFirst"}"#,
+            Meaning::Nothing,
+        ),
+        (
+            r#"{"name":"init"}"#,
+            r#"{"name":"init","restartPolicy":"Always"}"#,
+            Meaning::Value,
+        ),
+    ];
+
+    #[test]
+    fn order_and_other_words_are_told_from_other_values() {
+        for (from, to, expected) in MEANINGS {
+            assert_eq!(meanings(from, to), [*expected], "{from} {to}");
+        }
+        assert_eq!(
+            meanings(r#"["--a","1","--b","2"]"#, r#"["--a","2","--b","1"]"#).len(),
+            2
+        );
     }
 
     #[test]

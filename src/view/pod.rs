@@ -1,15 +1,20 @@
 //! What a pod template says: containers, environment, resources, node pools. Pure; odd shapes count as absent.
 
-use crate::kinds::Shape;
+use super::resources::{self, Amounts, Bound};
+use crate::kinds::select::GPU_FRACTIONS;
+use crate::kinds::{GPU_MEMORY, Hardware, Shape};
 use crate::quantity::Quantity;
 use crate::redact::Names;
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 /// All that is read of a pod template.
 pub(super) const SHAPE: Shape = Shape::Fields(&[
-    ("metadata", Shape::Fields(&[("annotations", Shape::Whole)])),
+    (
+        "metadata",
+        Shape::Fields(&[("annotations", Shape::Whole), ("labels", Shape::Whole)]),
+    ),
     (
         "spec",
         Shape::Fields(&[
@@ -18,7 +23,12 @@ pub(super) const SHAPE: Shape = Shape::Fields(&[
             ("nodeSelector", Shape::Whole),
             ("affinity", Shape::Fields(&[("nodeAffinity", Shape::Whole)])),
             ("overhead", Shape::Whole),
+            ("resources", Shape::Whole),
             ("resourceClaims", Shape::Whole),
+            (
+                "volumes",
+                Shape::Fields(&[("image", Shape::Fields(&[("reference", Shape::Whole)]))]),
+            ),
         ]),
     ),
 ]);
@@ -34,15 +44,6 @@ const CONTAINER: Shape = Shape::Fields(&[
     ("restartPolicy", Shape::Whole),
 ]);
 
-/// Amounts by resource name.
-pub(super) type Amounts = BTreeMap<String, Quantity>;
-
-/// Labels of nodes and pods that name a node pool: KAI's, and Run:ai's older ones.
-pub const POOL_LABELS: &[&str] = &[
-    "kai.scheduler/node-pool",
-    "runai/node-pool",
-    "run.ai/node-pool",
-];
 /// Annotation with an ordered, space-separated list of pools.
 const POOLS: &str = "kai.scheduler/node-pools";
 /// What a fraction of a GPU is counted as.
@@ -52,11 +53,12 @@ const GPU: &str = "nvidia.com/gpu";
 #[derive(Clone, Copy)]
 pub(super) struct PodTemplate<'a> {
     template: &'a Value,
+    hardware: &'a Hardware,
 }
 
 impl<'a> PodTemplate<'a> {
-    pub(super) fn new(template: &'a Value) -> Self {
-        Self { template }
+    pub(super) fn new(template: &'a Value, hardware: &'a Hardware) -> Self {
+        Self { template, hardware }
     }
 
     fn spec(self) -> &'a Value {
@@ -68,19 +70,23 @@ impl<'a> PodTemplate<'a> {
     }
 
     fn listed(self, list: &str) -> impl Iterator<Item = &'a Value> {
-        self.spec()[list].as_array().into_iter().flatten()
+        let items = self.spec()[list].as_array().into_iter().flatten();
+        items.filter(|item| item.is_object())
     }
 
-    /// All containers, the main one first: that of one of `names`, else the one that kubectl would take.
+    /// All containers, the main one first: that of one of `names`, else the one that kubectl is told to take, else the
+    /// first that asks for an accelerator.
     pub(super) fn containers(self, names: &[String]) -> Vec<&'a Value> {
-        let mut all: Vec<_> = self
-            .listed("containers")
-            .filter(|container| container.is_object())
-            .collect();
+        let mut all: Vec<_> = self.listed("containers").collect();
         let default = self.annotation("kubectl.kubernetes.io/default-container");
         let mut wanted = names.iter().map(String::as_str).chain(default);
-        let main =
+        let named =
             wanted.find_map(|name| all.iter().position(|container| container["name"] == name));
+        let shared = self.annotation("gpu-fraction-container-name");
+        let accelerated = |container: &&Value| {
+            shared.is_some_and(|name| container["name"] == name) || self.is_accelerated(container)
+        };
+        let main = named.or_else(|| all.iter().position(accelerated));
         if let Some(main) = main {
             all[..=main].rotate_right(1);
         }
@@ -89,43 +95,72 @@ impl<'a> PodTemplate<'a> {
 
     pub(super) fn init_containers(self) -> impl Iterator<Item = &'a Value> {
         self.listed("initContainers")
-            .filter(|container| container.is_object())
     }
 
-    /// Whether it asks for devices by claims (dynamic resource allocation): how many those are stands elsewhere.
-    pub(super) fn has_claims(self) -> bool {
-        has_items(&self.spec()["resourceClaims"])
-            || self
-                .listed("containers")
-                .any(|container| has_items(&container["resources"]["claims"]))
+    /// Images that are mounted as volumes.
+    pub(super) fn image_volumes(self) -> impl Iterator<Item = &'a str> {
+        self.listed("volumes")
+            .filter_map(|volume| volume["image"]["reference"].as_str())
     }
 
-    /// What the scheduler reserves for one pod: containers and sidecars together, or the largest init container; limits
-    /// stand for requests that are not given (`k8s.io/component-helpers/resource`).
-    pub(super) fn requests(self) -> Amounts {
-        let mut running = Amounts::new();
-        for container in self.listed("containers") {
-            add(&mut running, &requests(container));
+    /// Whether it asks for accelerators: by resource, by claim or by annotation.
+    pub(super) fn has_accelerators(self) -> bool {
+        self.listed("containers")
+            .any(|container| self.is_accelerated(container))
+            || has_items(&self.spec()["resourceClaims"])
+            || GPU_FRACTIONS
+                .iter()
+                .any(|key| self.annotation(key).is_some())
+    }
+
+    fn is_accelerated(self, container: &Value) -> bool {
+        let asks = resources::of_container(container, Bound::Requests);
+        let mut asks = asks.iter();
+        asks.any(|(name, amount)| !amount.is_zero() && self.hardware.is_accelerator(name))
+            || has_items(&container["resources"]["claims"])
+    }
+
+    /// The claims by which it asks for devices (dynamic resource allocation): how many those are stands elsewhere. Each
+    /// by the name of its template, of itself, or the one that it has in the pod.
+    pub(super) fn claims(self) -> Vec<&'a str> {
+        let mut named: Vec<(&str, &str)> = Vec::new();
+        for claim in self.listed("resourceClaims") {
+            let own = claim["name"].as_str().unwrap_or_default();
+            let elsewhere = ["resourceClaimTemplateName", "resourceClaimName"]
+                .iter()
+                .find_map(|field| claim[*field].as_str());
+            named.push((own, elsewhere.unwrap_or(own)));
         }
-        let mut sidecars = Amounts::new();
-        let mut starting = Amounts::new();
-        for container in self.init_containers() {
-            let own = requests(container);
-            if container["restartPolicy"] == "Always" {
-                add(&mut sidecars, &own);
-                most(&mut starting, &sidecars);
-            } else {
-                let mut now = sidecars.clone();
-                add(&mut now, &own);
-                most(&mut starting, &now);
+        for container in self.listed("containers") {
+            let claims = container["resources"]["claims"].as_array();
+            for claim in claims.into_iter().flatten() {
+                let own = claim["name"].as_str().unwrap_or_default();
+                if !named.iter().any(|(name, _)| *name == own) {
+                    named.push((own, own));
+                }
             }
         }
-        add(&mut running, &sidecars);
-        most(&mut running, &starting);
-        add(&mut running, &amounts(&self.spec()["overhead"]));
-        self.fractions(&mut running);
-        running.retain(|_, amount| !amount.is_zero());
-        running
+        let mut names: Vec<_> = named.into_iter().map(|(_, name)| name).collect();
+        let mut seen = HashSet::new();
+        names.retain(|name| seen.insert(*name));
+        names
+    }
+
+    /// What the scheduler reserves for one pod.
+    pub(super) fn requests(self) -> Amounts {
+        self.amounts(Bound::Requests)
+    }
+
+    /// What one pod may not exceed.
+    pub(super) fn limits(self) -> Amounts {
+        self.amounts(Bound::Limits)
+    }
+
+    fn amounts(self, bound: Bound) -> Amounts {
+        let mut all = resources::of_pod(self.spec(), bound);
+        self.fractions(&mut all);
+        all.retain(|_, amount| !amount.is_zero());
+        all
     }
 
     /// Parts of GPUs are asked for by annotation (KAI scheduler, Run:ai).
@@ -145,12 +180,12 @@ impl<'a> PodTemplate<'a> {
                 .map(Quantity::mebibytes)
                 .or_else(|| Quantity::parse(memory));
             if let Some(amount) = amount {
-                amounts.insert("gpu-memory".to_owned(), amount * devices);
+                amounts.insert(GPU_MEMORY.to_owned(), amount * devices);
             }
         }
     }
 
-    /// Node pools by annotation, else required affinity, else selector.
+    /// Node pools by annotation, else required affinity, else selector, else label.
     pub(super) fn node_pools(self) -> Vec<String> {
         if let Some(listed) = self.annotation(POOLS) {
             return listed.split_whitespace().map(str::to_owned).collect();
@@ -162,7 +197,7 @@ impl<'a> PodTemplate<'a> {
             .flatten()
             .filter_map(|term| term["matchExpressions"].as_array())
             .flatten()
-            .filter(|expression| names_pools(expression))
+            .filter(|expression| self.names_pools(expression))
             .filter_map(|expression| expression["values"].as_array())
             .flatten()
             .filter_map(Value::as_str)
@@ -174,62 +209,34 @@ impl<'a> PodTemplate<'a> {
             }
         }
         if pools.is_empty() {
-            let selector = POOL_LABELS
-                .iter()
-                .filter_map(|label| self.spec()["nodeSelector"][*label].as_str());
-            pools.extend(selector.take(1).map(str::to_owned));
+            let selected = self.labelled(&self.spec()["nodeSelector"]);
+            let labelled = || self.labelled(&self.template["metadata"]["labels"]);
+            pools.extend(selected.or_else(labelled));
         }
         pools
     }
-}
 
-/// Whether a node selector's expression asks for node pools.
-fn names_pools(expression: &Value) -> bool {
-    let key = expression["key"].as_str();
-    expression["operator"] == "In" && key.is_some_and(|key| POOL_LABELS.contains(&key))
+    fn labelled(self, labels: &Value) -> Option<String> {
+        let keys = self.hardware.node_pool_labels.iter();
+        let mut pools = keys.filter_map(|key| labels[key.as_str()].as_str());
+        pools.find(|pool| !pool.is_empty()).map(str::to_owned)
+    }
+
+    /// Whether a node selector's expression asks for node pools.
+    fn names_pools(self, expression: &Value) -> bool {
+        let key = expression["key"].as_str();
+        let is_pool = |key: &str| {
+            self.hardware
+                .node_pool_labels
+                .iter()
+                .any(|label| label == key)
+        };
+        expression["operator"] == "In" && key.is_some_and(is_pool)
+    }
 }
 
 fn has_items(list: &Value) -> bool {
     list.as_array().is_some_and(|items| !items.is_empty())
-}
-
-fn add(to: &mut Amounts, more: &Amounts) {
-    for (name, amount) in more {
-        let sum = to.get(name).copied().unwrap_or_default() + *amount;
-        to.insert(name.clone(), sum);
-    }
-}
-
-fn most(of: &mut Amounts, and: &Amounts) {
-    for (name, amount) in and {
-        let largest = of
-            .get(name)
-            .copied()
-            .map_or(*amount, |present| present.max(*amount));
-        of.insert(name.clone(), largest);
-    }
-}
-
-fn requests(container: &Value) -> Amounts {
-    let mut all = amounts(&container["resources"]["limits"]);
-    all.extend(amounts(&container["resources"]["requests"]));
-    all
-}
-
-/// A map of quantities; what is none is left out.
-fn amounts(map: &Value) -> Amounts {
-    let entries = map.as_object().into_iter().flatten();
-    entries
-        .filter_map(|(name, value)| Some((name.clone(), amount(value)?)))
-        .collect()
-}
-
-fn amount(value: &Value) -> Option<Quantity> {
-    match value {
-        Value::String(text) => Quantity::parse(text),
-        Value::Number(number) => Quantity::parse(&number.to_string()),
-        _ => None,
-    }
 }
 
 /// One environment variable, fit to be seen.
@@ -309,7 +316,7 @@ mod tests {
     use serde_json::json;
 
     fn shown(template: &Value) -> Vec<(String, String)> {
-        PodTemplate::new(template)
+        PodTemplate::new(template, &Hardware::default())
             .requests()
             .into_iter()
             .map(|(name, amount)| (name, amount.to_string()))
@@ -369,7 +376,8 @@ mod tests {
             {"matchExpressions": [{"key": "kai.scheduler/node-pool", "operator": "In", "values": ["h100", "a100", "h100"]},
                                   {"key": "kai.scheduler/node-pool", "operator": "NotIn", "values": ["t4"]}]}]}}});
         let selector = json!({"runai/node-pool": "l40"});
-        let pools = |template: Value| PodTemplate::new(&template).node_pools();
+        let pools =
+            |template: Value| PodTemplate::new(&template, &Hardware::default()).node_pools();
         assert_eq!(
             pools(
                 json!({"metadata": {"annotations": {"kai.scheduler/node-pools": "a  b"}}, "spec": {"affinity": affinity}})

@@ -3,7 +3,7 @@
 //! Each side is judged in the object that it stands in: the flag before an argument, the name beside a value and the names
 //! above it are those of its own side.
 
-use super::diff::{Delta, Segment};
+use super::diff::{Delta, Meaning, Segment, place};
 use crate::json::{Value, write_string};
 use crate::redact::{
     Hidden, NameContext, Names, Scalar, Siblings, Structure, arguments, scalar_hidden,
@@ -15,6 +15,8 @@ use std::borrow::Cow;
 const ENOUGH: usize = 512;
 /// So many bytes of a text are judged: far more than are shown, and a text of megabytes costs no more.
 const JUDGED: usize = 4 * ENOUGH;
+/// The same of a text that changed, as the change may be anywhere in it.
+const COMPARED: usize = 64 << 10;
 const MAX_DEPTH: usize = 16;
 
 /// Shows changes between two objects.
@@ -23,6 +25,8 @@ pub(super) struct ChangeRenderer<'n, 'd> {
     objects: [Option<Value<'d>>; 2],
     /// The list on each side that was judged last: a list that changes has many changes in it.
     lists: [Option<JudgedList<'d>>; 2],
+    /// How much of a text is judged.
+    judged: usize,
 }
 
 /// The secrets in a list, which stands at a path.
@@ -55,11 +59,20 @@ impl<'n, 'd> ChangeRenderer<'n, 'd> {
             names,
             objects,
             lists: [None, None],
+            judged: JUDGED,
         }
     }
 
     /// Both sides of a change, as far as they are there.
     pub(super) fn sides(&mut self, delta: &Delta<'d>) -> [Option<String>; 2] {
+        if delta.meaning == Meaning::Order {
+            let names = [delta.from, delta.to].map(|list| list.and_then(item_names));
+            if names.iter().all(Option::is_some) {
+                return names;
+            }
+        }
+        let is_changed = delta.from.is_some() && delta.to.is_some();
+        self.judged = if is_changed { COMPARED } else { JUDGED };
         let from = delta
             .from
             .map(|value| self.side(0, &delta.path, value, &[]));
@@ -67,6 +80,7 @@ impl<'n, 'd> ChangeRenderer<'n, 'd> {
         let to = delta
             .to
             .map(|value| self.side(1, &delta.path, value, before));
+        self.judged = JUDGED;
         [from, to].map(|side| side.map(|side| side.text))
     }
 
@@ -88,9 +102,9 @@ impl<'n, 'd> ChangeRenderer<'n, 'd> {
         match (value.scalar(), value_context.argument) {
             (Some(_), Some(hidden)) => writer.bare(&whole(value), &hidden),
             (Some(scalar), None) => {
-                let scalar = beginning(scalar);
+                let scalar = beginning(scalar, self.judged);
                 let hidden = scalar_hidden(self.names, scalar, value_context.context, 0);
-                writer.bare(&judged(value), &hidden);
+                writer.bare(&judged(value, self.judged), &hidden);
             }
             (None, _) => writer.value(value, value_context.context, &value_context.before, 0),
         }
@@ -114,9 +128,9 @@ impl<'n, 'd> ChangeRenderer<'n, 'd> {
                     found.before = siblings.before(key).to_vec();
                     object = object.and_then(|object| object.get(key));
                 }
-                Segment::Name(_) | Segment::Index(_) => {
+                Segment::Name(_) | Segment::Index(_) | Segment::Moved { .. } => {
                     let list = object;
-                    let place = list.and_then(|list| place(list, *segment));
+                    let place = list.and_then(|list| place(list, *segment, side));
                     object = place.and_then(|place| list?.items().nth(place));
                     if let (true, Some(list), Some(place)) = (is_last, list, place) {
                         found.argument = self.argument(side, &path[..at], list, place, &found);
@@ -167,15 +181,11 @@ fn siblings<'d>(
     }
 }
 
-/// The number of an item.
-fn place(list: Value<'_>, segment: Segment<'_>) -> Option<usize> {
-    match segment {
-        Segment::Index(place) => Some(place),
-        Segment::Name(name) => list
-            .items()
-            .position(|item| item.get("name").and_then(Value::as_str) == Some(name)),
-        Segment::Key(_) => None,
-    }
+/// The names of the items of a list, in their order; none where they have none.
+fn item_names(list: Value<'_>) -> Option<String> {
+    let name = |item: Value<'_>| Some(item.get("name")?.as_str()?.to_owned());
+    let names: Option<Vec<_>> = list.items().map(name).collect();
+    names.map(|names| names.join(", "))
 }
 
 /// Writes a value: a text as it is, anything else as JSON.
@@ -206,8 +216,8 @@ impl Writer<'_> {
         } else if value.is_array() {
             self.list(value, context, before, depth);
         } else if let Some(scalar) = value.scalar() {
-            let hidden = scalar_hidden(self.names, beginning(scalar), context, 0);
-            self.scalar(value, &judged(value), &hidden);
+            let hidden = scalar_hidden(self.names, beginning(scalar, JUDGED), context, 0);
+            self.scalar(value, &judged(value, JUDGED), &hidden);
         }
     }
 
@@ -252,18 +262,19 @@ impl Writer<'_> {
         self.out.push(b']');
     }
 }
+
 /// The part of a scalar that is judged.
-fn beginning(scalar: Scalar<'_>) -> Scalar<'_> {
+fn beginning(scalar: Scalar<'_>, most: usize) -> Scalar<'_> {
     match scalar {
-        Scalar::Text(text) => Scalar::Text(prefix(text, JUDGED)),
+        Scalar::Text(text) => Scalar::Text(prefix(text, most)),
         other => other,
     }
 }
 
 /// The judged part of a value without parts, without quotes.
-fn judged(value: Value<'_>) -> Cow<'_, str> {
+fn judged(value: Value<'_>, most: usize) -> Cow<'_, str> {
     match value.as_str() {
-        Some(text) => Cow::Borrowed(prefix(text, JUDGED)),
+        Some(text) => Cow::Borrowed(prefix(text, most)),
         None => Cow::Owned(value.canonical()),
     }
 }

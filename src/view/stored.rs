@@ -104,6 +104,7 @@ pub fn older_view(spec: &RevisionSpec, names: &Names) -> Option<View> {
         env: old.env.iter().map(|line| variable(line, names)).collect(),
         node_pools: texts(&old.node_pools, names),
         unresolved: texts(&old.unresolved, names),
+        model: visible(&names.text(&old.model)).into_owned(),
         ..old.clone()
     };
     view.fit();
@@ -177,7 +178,7 @@ mod tests {
         old.changes = vec![FieldChange {
             path: "spec.template.spec.containers[a].args".to_owned(),
             from: Some(r#"["svc:hunter2x"]"#.to_owned()),
-            to: None,
+            ..FieldChange::default()
         }];
         let shown = judged(&stored, &Names::default());
         let shown = view(&shown);
@@ -205,7 +206,7 @@ mod tests {
         let change = |field: &str, from: &str| FieldChange {
             path: path(field),
             from: Some(from.to_owned()),
-            to: None,
+            ..FieldChange::default()
         };
         let args = r#"["-a","hunter2x","ping"]"#;
         for (command, expected) in [

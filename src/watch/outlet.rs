@@ -95,7 +95,9 @@ impl<S: Sink> Outlet<S> {
 
     fn selects(&self, change: &Change) -> Result<bool, ParseError> {
         let document = Document::parse(change.raw.get())?;
-        Ok(select(&self.catalogue, &self.kind, document.root()) == Selection::Selected)
+        let is_refused = |namespace: &str| self.heads.is_refused(namespace);
+        let selection = select(&self.catalogue, &self.kind, document.root(), is_refused);
+        Ok(selection == Selection::Selected)
     }
 
     /// Passes on one change, unless it is of an object that is not recorded or known to be gone.

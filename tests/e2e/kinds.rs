@@ -111,7 +111,7 @@ async fn only_the_topmost_of_nested_kinds_is_recorded() {
     let view = &newest["spec"]["view"];
     assert_eq!(
         (&view["summary"], &view["images"]),
-        (&json!("image.tag"), &json!(["nvcr.io/nim/llama:2"]))
+        (&json!("image.tag 1→2"), &json!(["nvcr.io/nim/llama:2"]))
     );
     assert_eq!(view["requestsTotal"], "nvidia.com/gpu=2");
 }

@@ -180,6 +180,31 @@ async fn what_is_not_selected_is_not_recorded_until_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn in_a_namespace_that_refuses_only_what_asks_for_it_is_recorded() {
+    let client = world().client().await;
+    revisor();
+    let namespace = world().namespace("refuses").await;
+    world().kubectl(&["label", "namespace", &namespace, "revisor.dev/record=false"]);
+    // Nothing shows that the label was seen.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let path = deployment(&client, &namespace).await;
+    let edited = patch(&client, &path, &json!({"spec": {"minReadySeconds": 5}})).await;
+    revisor().wait_recorded(DEPLOYMENT, edited.version());
+    assert_eq!(revisions(&client, &namespace).await.len(), 0);
+    let labelled = patch(
+        &client,
+        &path,
+        &json!({"metadata": {"labels": {"revisor.dev/record": "true"}}}),
+    )
+    .await;
+    revisor().wait_recorded(DEPLOYMENT, labelled.version());
+    assert_eq!(
+        summaries(&revisions(&client, &namespace).await),
+        [format!("first seen at generation {}", labelled.generation)]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_part_of_a_recorded_workload_is_not_recorded() {
     let client = world().client().await;
     revisor();

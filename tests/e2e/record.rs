@@ -180,7 +180,7 @@ fn assert_second(second: &Value, last: &Meta) {
     assert_eq!(second["resourceVersion"], last.resource_version.as_str());
     assert_eq!(
         second["view"]["summary"],
-        "env HF_TOKEN, env MAX_TOKENS, image"
+        "env HF_TOKEN, env MAX_TOKENS 4096→8192, image v0.11.0→v0.12.0"
     );
     assert_eq!(
         second["view"]["images"],

@@ -6,8 +6,10 @@
 )]
 
 mod audit;
+mod cases;
 mod compare;
 mod demo;
+mod explain;
 mod facts;
 mod first_release;
 mod generated;

@@ -73,6 +73,12 @@ impl CachedWorkload {
         Head {
             deleted,
             snapshot: snapshot.filter(|_| !deleted),
+            normals: self
+                .rows
+                .iter()
+                .filter(|_| !deleted)
+                .filter_map(|row| Some((row.generation, row.normal?)))
+                .collect(),
             observed_through: accounted
                 .map(|accounted| through(accounted))
                 .or_else(|| self.head.observed_through.clone()),

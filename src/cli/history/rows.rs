@@ -9,6 +9,7 @@ use crate::history::same::{Relation, relations};
 use crate::history::{missing, removed, rfc3339, serves};
 use crate::redact::Names;
 use crate::revision::{Revision, RevisionSpec, RevisionType};
+use crate::view::NO_EFFECT;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -36,7 +37,7 @@ const COLUMNS: [&str; 8] = [
     "READY-AFTER",
     "AGE",
 ];
-const WIDE: [&str; 6] = ["TYPE", "CAUSE", "OWNER", "IMAGE", "TIME", "ID"];
+const WIDE: [&str; 7] = ["TYPE", "CAUSE", "OWNER", "IMAGE", "MODEL", "TIME", "ID"];
 
 impl Table<'_> {
     /// The header, then the rows of all workloads of the name, each of the earlier ones above a divider.
@@ -104,7 +105,7 @@ impl Table<'_> {
         let mut row = vec![
             number,
             printable(&change(spec, relation)),
-            printable(spec.via.as_ref().map_or("", |via| &via.manager)),
+            printable(via(spec)),
             text(status.and_then(|it| it.phase).map(|it| it.to_string())),
             text(status.and_then(|it| it.outcome).map(|it| it.to_string())),
             text(
@@ -120,7 +121,10 @@ impl Table<'_> {
             between(spec.change_time, self.now),
         ];
         if self.is_wide {
-            let image = spec.view.as_ref().and_then(|view| view.images.first());
+            let named = spec.view.as_ref().and_then(|view| view.images.first());
+            // A runtime or a preset may name it, and then the pods know it.
+            let image = named.or_else(|| status?.images.first());
+            let model = spec.view.as_ref().map_or("", |view| &view.model);
             let owner = spec
                 .source
                 .as_ref()
@@ -130,11 +134,21 @@ impl Table<'_> {
                 printable(spec.change_cause.as_deref().unwrap_or_default()),
                 printable(&owner.unwrap_or_default()),
                 printable(image.map_or("", String::as_str)),
+                printable(model),
                 rfc3339(spec.change_time),
                 spec.id.to_string(),
             ]);
         }
         Some(row)
+    }
+}
+
+/// The field manager that made the change. Kubernetes tells none for most removals.
+fn via(spec: &RevisionSpec) -> &str {
+    match &spec.via {
+        Some(via) => &via.manager,
+        None if spec.r#type == RevisionType::Change => "unknown",
+        None => "",
     }
 }
 
@@ -176,7 +190,7 @@ fn change(spec: &RevisionSpec, relation: Relation) -> String {
     match relation {
         Relation {
             no_effect: true, ..
-        } => format!("{summary} (no effect)"),
+        } if !summary.starts_with(NO_EFFECT) => format!("{summary} (no effect)"),
         Relation {
             same_as: Some(older),
             ..

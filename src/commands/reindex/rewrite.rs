@@ -1,6 +1,6 @@
 //! One Revision: its view as it would be recorded now, and the write of it.
 
-use super::{Reindex, ReindexResult};
+use super::{Reindex, ReindexResult, kind_of};
 use crate::client::backoff::{Waits, backoff};
 use crate::json::Document;
 use crate::kinds::Catalogue;
@@ -36,13 +36,14 @@ impl Reindex {
         &self,
         revision: &Revision,
         last: Option<&Revision>,
+        same_as: Option<i64>,
     ) -> anyhow::Result<ReindexResult> {
         let name = revision.metadata.name.clone().unwrap_or_default();
         let namespace = revision.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Revision> = Api::namespaced(self.client.clone(), &namespace);
         let mut stored = revision.clone();
         for failures in 1..=TRIES {
-            let Some(view) = self.rebuild_view(&api, &stored, last).await? else {
+            let Some(view) = self.rebuild_view(&api, &stored, last, same_as).await? else {
                 return Ok(ReindexResult::Without);
             };
             if stored.spec.view.as_ref() == Some(&view) {
@@ -90,6 +91,7 @@ impl Reindex {
         api: &Api<Revision>,
         revision: &Revision,
         last: Option<&Revision>,
+        same_as: Option<i64>,
     ) -> anyhow::Result<Option<View>> {
         let Some(old) = &revision.spec.view else {
             return Ok(None);
@@ -118,6 +120,7 @@ impl Reindex {
         ) else {
             return Ok(None);
         };
+        view.same_as = same_as;
         self.extractor
             .complete(&mut view, &unviewed)
             .await
@@ -168,12 +171,7 @@ fn is_before(other: &Revision, revision: &Revision) -> bool {
 }
 
 fn unviewed(catalogue: &Catalogue, revision: &Revision) -> Option<Unviewed> {
-    let workload = &revision.spec.workload;
-    let kind = catalogue
-        .kinds()
-        .iter()
-        .find(|kind| kind.kind == workload.kind && kind.group == workload.group())?
-        .clone();
+    let kind = kind_of(catalogue, revision)?;
     let gzip = snapshot::compressed(revision.spec.snapshot.as_ref()?).ok()??;
     Some(Unviewed { kind, gzip })
 }

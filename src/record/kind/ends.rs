@@ -11,6 +11,7 @@ use crate::kinds::GroupKind;
 use crate::metrics::{kind, kind_reason};
 use crate::mutant::{self, Mutant};
 use crate::revision::Revision;
+use crate::view::normal::NewestSame;
 use crate::watch::checkpoint::Unusable;
 use crate::watch::{Lost, Reason, Recorded};
 use crate::workload::{Change, ResourceVersion};
@@ -114,12 +115,14 @@ impl KindRecorder {
         if lost.reason != Reason::NotSelected {
             self.report_lost(&lost, &revision);
         }
-        let before = self.workloads.get(&lost.uid);
-        let only_gap = before.is_none_or(|tracked| tracked.only_gap);
+        let before = self.workloads.remove(&lost.uid);
+        let only_gap = before.as_ref().is_none_or(|tracked| tracked.only_gap);
         let name = revision.metadata.name.clone().unwrap_or_default();
-        let created = before.and_then(|tracked| tracked.created);
+        let created = before.as_ref().and_then(|tracked| tracked.created);
+        let same = before.map_or_else(NewestSame::default, |before| before.same);
         let tracked = Tracked {
             created,
+            same,
             ..Tracked::closed(&lost, name, only_gap)
         };
         self.workloads.insert(lost.uid, Box::new(tracked));

@@ -471,3 +471,100 @@ async fn a_workload_without_a_spec_is_recorded_by_its_other_fields() {
         ["Baseline 1", "Change 2", "Change 4"]
     );
 }
+
+/// A content of number `which`, in one of several words for it.
+fn worded(which: u32, words: usize) -> serde_json::Value {
+    let cpu = [
+        serde_json::json!(format!("{which}")),
+        serde_json::json!(which),
+        serde_json::json!(format!("{}m", u64::from(which) * 1000)),
+    ];
+    let mut spec = serde_json::json!({"predictor": {"model": {"resources": {"requests": {"cpu": cpu[words % 3]}}}}});
+    match words % 4 {
+        1 => spec["predictor"]["nodeSelector"] = serde_json::json!({}),
+        2 => spec["predictor"]["volumes"] = serde_json::Value::Null,
+        _ => {}
+    }
+    spec
+}
+
+/// Whatever is edited and in whatever words, the newest older Revision with the same content is named, as a comparison of
+/// each with all older ones finds it.
+#[tokio::test]
+async fn the_newest_older_revision_with_the_same_content_is_named() {
+    for seed in 0..24 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut outlet, queue) = recorder(Vec::new()).await;
+        let mut all: Vec<(i64, u32, Option<i64>)> = Vec::new();
+        let mut last = None;
+        let mut generation = 0;
+        while generation < 24 {
+            let which = random.u32(1..4);
+            let spec = worded(which, random.usize(0..12));
+            if last.replace(spec.clone()) == Some(spec.clone()) {
+                continue;
+            }
+            generation += 1;
+            let at = u32::try_from(generation * 10).expect("few");
+            let object = serde_json::json!({
+                "metadata": {"name": "w", "namespace": "n", "uid": W, "labels": {"revisor.dev/record": "true"}},
+                "spec": spec,
+            });
+            let raw = RawValue::from_string(object.to_string()).expect("JSON");
+            outlet
+                .change(Change {
+                    raw,
+                    ..watched(generation, at)
+                })
+                .await;
+            all.push((generation, which, None));
+        }
+        while let Ok(Some(queued)) =
+            tokio::time::timeout(Duration::from_millis(50), queue.next()).await
+        {
+            if let Write::Create(revision, _) = &queued.item.item.write {
+                let generation = revision.spec.generation;
+                let view = revision.spec.view.as_ref().expect("a view");
+                let known = all.iter_mut().find(|known| known.0 == generation);
+                known.expect("handed in").2 = view.same_as;
+            }
+            queue.done(queued, Proof::Created);
+        }
+        for (at, (generation, which, same_as)) in all.iter().enumerate() {
+            let older = all[..at].iter().rev().find(|older| older.1 == *which);
+            assert_eq!(
+                *same_as,
+                older.map(|older| older.0),
+                "seed {seed}, generation {generation}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_restart_contents_of_the_process_before_are_known() {
+    let (mut before, queue) = recorder(Vec::new()).await;
+    before.change(watched(1, 10)).await;
+    let queued = queue.next().await.expect("a write");
+    let Write::Create(revision, _) = &queued.item.item.write else {
+        panic!("a Revision");
+    };
+    let digest = &revision.spec.view.as_ref().expect("a view").normal_digest;
+    let key = crate::view::normal::key(digest).expect("a digest");
+    let head = Head {
+        normals: vec![(1, key)],
+        ..stored(2, None, false)
+    };
+    let (mut after, queue) = recorder(vec![(W, head)]).await;
+    let again = Change {
+        raw: watched(1, 10).raw,
+        ..watched(3, 30)
+    };
+    after.change(again).await;
+    let queued = queue.next().await.expect("a write");
+    let Write::Create(revision, _) = &queued.item.item.write else {
+        panic!("a Revision");
+    };
+    let view = revision.spec.view.as_ref().expect("a view");
+    assert_eq!((revision.spec.generation, view.same_as), (3, Some(1)));
+}

@@ -12,7 +12,7 @@ fn schema_of(part: &str) -> Value {
 }
 
 /// The texts and lists of spec that are cut, all of which [`overfull`] has too long. Identity and content are not cut.
-const CUT: usize = 21;
+const CUT: usize = 24;
 
 /// Every place at which `value` is not of `schema`.
 fn violations(path: &str, schema: &Value, value: &Value) -> Vec<String> {
@@ -103,9 +103,11 @@ fn overfull() -> Revision {
         path: long.clone(),
         from: Some(long.clone()),
         to: Some(long.clone()),
+        ..FieldChange::default()
     };
     spec.view = Some(View {
         version: 1,
+        model: long.clone(),
         summary: long,
         changes: vec![change; 33],
         images: words.clone(),
@@ -115,7 +117,9 @@ fn overfull() -> Revision {
         node_pools: words.clone(),
         unresolved: words,
         requests_per_pod: quantities.clone(),
-        requests_total: quantities,
+        requests_total: quantities.clone(),
+        limits_per_pod: quantities.clone(),
+        limits_total: quantities,
         ..View::default()
     });
     revision

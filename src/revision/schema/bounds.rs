@@ -5,8 +5,8 @@
 
 use crate::revision::limits::{
     MAX_API_VERSION, MAX_CHANGES, MAX_CONDITIONS, MAX_DATA, MAX_DIGEST, MAX_IMAGE, MAX_IMAGES,
-    MAX_ITEMS, MAX_LABEL, MAX_MANAGER, MAX_MESSAGE, MAX_NAME, MAX_PATH, MAX_POOLS, MAX_QUANTITY,
-    MAX_SUMMARY, MAX_TEXT, MAX_USER, MAX_VALUE, MAX_VIEW, MAX_WORD,
+    MAX_ITEM, MAX_ITEMS, MAX_LABEL, MAX_MANAGER, MAX_MESSAGE, MAX_NAME, MAX_PATH, MAX_POOLS,
+    MAX_QUANTITY, MAX_SUMMARY, MAX_TEXT, MAX_USER, MAX_VALUE, MAX_VIEW, MAX_WORD,
 };
 use serde_json::{Value, json};
 
@@ -66,7 +66,12 @@ pub(in crate::revision) const SPEC: &[Bound] = &[
     ("/view/properties/pods", "maxLength", MAX_WORD),
     ("/view/properties/requestsPerPod", "maxLength", MAX_VIEW),
     ("/view/properties/requestsTotal", "maxLength", MAX_VIEW),
+    ("/view/properties/limitsPerPod", "maxLength", MAX_VIEW),
+    ("/view/properties/limitsTotal", "maxLength", MAX_VIEW),
+    ("/view/properties/model", "maxLength", MAX_ITEM),
     ("/view/properties/unresolved", "maxLength", MAX_VIEW),
+    ("/view/properties/normalDigest", "maxLength", MAX_DIGEST),
+    ("/view/properties/sameAs", "minimum", 1),
 ];
 
 /// The bounds of status.

@@ -75,6 +75,7 @@ impl RevisionLister for Fixed {
             deleted_at: None,
             revisions: 1,
             phase: None,
+            changed: None,
         })
     }
     fn history(&self, _: &Scope, _: Uuid, _: Option<(i64, Uuid)>) -> Option<Vec<HistoryItem>> {

@@ -46,7 +46,10 @@ fn further_secrets_go_with_and_without_the_generation_before() {
     let none = Names::default();
     let before = deployment("1234");
     let shown = made_anew(None, &none, &none);
-    assert_eq!(shown.summary, "scale_code 1234→5678, args, env DOOR_CODE");
+    assert_eq!(
+        shown.summary,
+        "scale_code 1234→5678, args --door_code 1234→5678, env DOOR_CODE 1234→5678"
+    );
     assert!(
         shown
             .changes
@@ -56,7 +59,7 @@ fn further_secrets_go_with_and_without_the_generation_before() {
     );
     for from in [None, Some(&*before)] {
         let view = made_anew(from, &none, &names());
-        assert_eq!(view.summary, "scale_code, args, env DOOR_CODE");
+        assert_eq!(view.summary, "scale_code, args --door_code, env DOOR_CODE");
         let all = serde_json::to_string(&view).expect("JSON");
         assert!(!all.contains("1234") && !all.contains("5678"), "{all}");
         assert_eq!(view.changes.len(), 3);

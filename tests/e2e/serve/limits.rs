@@ -29,7 +29,7 @@ async fn callers_may_be_held_to_a_rate() {
         }
     }
     let refused: Answer = refused.expect("20 requests at once are more than 2 a second");
-    refused.assert_error(503, "more requests a second");
+    refused.assert_error(429, "more requests a second");
     assert_eq!(
         Rest::tls(server.rest)
             .with(&people.reader)

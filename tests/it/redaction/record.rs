@@ -181,6 +181,7 @@ fn bare_changes(before: &Value, after: &Value) -> Vec<FieldChange> {
         path: display(&delta.path),
         from: side(delta.from),
         to: side(delta.to),
+        ..FieldChange::default()
     });
     changes.collect()
 }

@@ -36,6 +36,7 @@ impl Served {
             r#type: "inference".to_owned(),
             tenant: 1,
             cluster: Uuid::nil(),
+            hardware: catalogue.hardware(),
         };
         let cache = Cache::new(identity, Observer::none(), Arc::default(), &metrics);
         let ready = Readiness::default();

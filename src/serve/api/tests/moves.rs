@@ -52,6 +52,7 @@ impl RevisionLister for Moving {
             deleted_at: None,
             revisions: 7,
             phase: None,
+            changed: None,
         })
     }
     fn history(&self, scope: &Scope, _: Uuid, _: Option<(i64, Uuid)>) -> Option<Vec<HistoryItem>> {
@@ -72,7 +73,7 @@ fn moving(namespaces: &'static [&'static str]) -> (Api, watch::Sender<bool>) {
 /// The paths that answer with the content of one workload or Revision.
 fn of_one() -> impl Iterator<Item = String> {
     paths()
-        .filter(|(name, ..)| !["token", "openapi", "workloads"].contains(name))
+        .filter(|(name, ..)| !["token", "openapi", "workloads", "namespaces"].contains(name))
         .map(|(_, _, path)| path)
 }
 
