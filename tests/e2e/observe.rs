@@ -2,6 +2,7 @@
 //! operators are not here, with the pods and statuses that those would write.
 
 pub mod life;
+mod restarts;
 mod scripted;
 
 pub(crate) use scripted::{Script, definitions, scripts};
