@@ -55,7 +55,7 @@ pub(super) fn phase(facts: &Facts<'_>) -> Finding {
     let ruled = ruling(facts);
     let found = match from_pods(facts, &pods) {
         Some(found) => with_pods(facts, found, ruled),
-        None => without_pods(facts, ruled),
+        None => still_going(without_pods(facts, ruled), &pods),
     };
     with_cause(facts, overdue(facts, found))
 }
@@ -96,6 +96,19 @@ fn without_pods(facts: &Facts<'_>, ruled: Option<Finding>) -> Finding {
         _ if stopped => Finding::new(Phase::Stopped, "ScaledToZero"),
         (Some(ruled), _) if ruled.phase != Phase::Running || !facts.is_said_of_others() => ruled,
         _ => no_pods(facts),
+    }
+}
+
+/// What is stopped and still has pods that are going is stopping: they hold what they held.
+fn still_going(found: Finding, pods: &Counts<'_>) -> Finding {
+    let is_going = found.phase == Phase::Stopped && pods.present > 0;
+    Finding {
+        phase: if is_going {
+            Phase::Stopping
+        } else {
+            found.phase
+        },
+        ..found
     }
 }
 

@@ -241,7 +241,11 @@ fn zero_replicas_are_stopped() {
         decide(&case, ""),
         Finding::new(Phase::Stopped, "ScaledToZero")
     );
-    assert_eq!(decide(&case, "gg").phase, Phase::Stopped, "those are going");
+    assert_eq!(
+        decide(&case, "gg").phase,
+        Phase::Stopping,
+        "those are going"
+    );
     assert_eq!(decide(&case, "rr").phase, Phase::Stopping);
 }
 
