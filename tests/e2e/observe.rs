@@ -1,6 +1,7 @@
 //! The status of Revisions, with real controllers, a real scheduler and fake nodes of two pools; and, for kinds whose
 //! operators are not here, with the pods and statuses that those would write.
 
+mod gone;
 pub mod life;
 mod restarts;
 mod scripted;
