@@ -23,6 +23,9 @@ pub use jq::{JqFailure, JqObject, Program, Shape};
 pub(crate) use names::is_label_key;
 pub use path::Path;
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 /// How one kind of workload is found, selected, compared and shown. Validated; see the file format in `file.rs`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kind {
@@ -59,6 +62,8 @@ pub struct Kind {
     pub phases: Vec<PhaseRule>,
     /// The accelerators and node pools that are known.
     pub hardware: Hardware,
+    /// A rollout without progress for so long has failed; none where the workload's own controller judges that.
+    pub progress_deadline: Option<Duration>,
 }
 
 /// Which pods are a workload's, and how those of its generations are told apart.
@@ -70,8 +75,12 @@ pub struct PodsFile {
     pub revision_key: Vec<String>,
     /// Label that names the component.
     pub component: Option<String>,
+    /// Names of components, by values of that label which are no names of components themselves.
+    pub component_names: BTreeMap<String, String>,
     /// Gives the key of the pods of the newest generation, once the workload's controller has seen that.
     pub current: Option<Program>,
+    /// Gives the keys of the pods that serve, whatever is newer.
+    pub serving: Option<Program>,
 }
 
 /// What a label of a pod has to be.

@@ -13,26 +13,26 @@ mod live;
 mod owners;
 mod phase;
 mod pod;
+mod round;
 mod status;
 mod subjects;
 mod watch;
 mod writer;
 
-use crate::kinds::Kind;
 use crate::kinds::runner::Runner;
+use crate::kinds::{GroupKind, Kind};
 use crate::metrics::Metrics;
 use crate::record::queue::Queue;
 use crate::redact::Names;
 use crate::revision::Revision;
-use crate::workload::Change;
+use crate::workload::{Change, Op};
 use kube::Client;
 use owners::Owners;
 use parking_lot::Mutex;
 use pod::Pruner;
-use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use subjects::Subjects;
+use subjects::{Subjects, Written};
 use tokio::sync::{Notify, watch as channel};
 use uuid::Uuid;
 
@@ -46,7 +46,9 @@ pub struct Observer {
 struct ObserverState {
     subjects: Mutex<Subjects>,
     /// The newest state of workloads that were written since it was last looked at.
-    written: Mutex<BTreeMap<Uuid, Box<RawValue>>>,
+    written: Mutex<BTreeMap<Uuid, Written>>,
+    /// Kinds all of whose workloads were passed on before what is written now.
+    joined: Mutex<Vec<GroupKind>>,
     news: Notify,
 }
 
@@ -78,6 +80,7 @@ impl Observer {
             shared: Some(Arc::new(ObserverState {
                 subjects,
                 written: Mutex::default(),
+                joined: Mutex::default(),
                 news: Notify::new(),
             })),
         }
@@ -99,6 +102,7 @@ impl Observer {
         if let Some(shared) = &self.shared {
             shared.subjects.lock().clear();
             shared.written.lock().clear();
+            shared.joined.lock().clear();
         }
     }
 
@@ -129,7 +133,31 @@ impl Observer {
     /// A recorded workload was written. Only its newest state counts: what nobody has looked at yet is replaced.
     pub fn workload(&self, change: &Change) {
         if let Some(shared) = &self.shared {
-            shared.written.lock().insert(change.uid, change.raw.clone());
+            let written = Written {
+                group: change.resource.group.clone(),
+                kind: change.resource.kind.clone(),
+                gone: change.op == Op::Deleted,
+                raw: change.raw.clone(),
+            };
+            shared.written.lock().insert(change.uid, written);
+            shared.news.notify_one();
+        }
+    }
+
+    /// Whether the API server serves a kind.
+    pub fn serves(&self, kind: &Kind, is_served: bool) {
+        self.with(|subjects| subjects.serves(&kind.group, &kind.kind, is_served));
+    }
+
+    /// A kind was listed, or is not served.
+    pub fn tried(&self, kind: &Kind) {
+        self.with(|subjects| subjects.tried(&kind.group, &kind.kind));
+    }
+
+    /// All workloads of a kind that a list has shown were passed on.
+    pub fn joined(&self, kind: &Kind) {
+        if let Some(shared) = &self.shared {
+            shared.joined.lock().push(kind.group_kind());
             shared.news.notify_one();
         }
     }
@@ -151,11 +179,17 @@ impl Observer {
 async fn read_workloads(shared: &ObserverState) {
     loop {
         shared.news.notified().await;
+        // In this order: what was passed on before is among what is written.
+        let joined = std::mem::take(&mut *shared.joined.lock());
         let written = std::mem::take(&mut *shared.written.lock());
-        for (uid, raw) in written {
-            shared.subjects.lock().live(uid, raw.get());
+        for (uid, written) in written {
+            shared.subjects.lock().live(uid, &written);
             // Parsing whole objects must not keep others from running.
             tokio::task::yield_now().await;
+        }
+        let mut subjects = shared.subjects.lock();
+        for GroupKind { kind, group } in joined {
+            subjects.joined(&group, &kind);
         }
     }
 }
@@ -166,14 +200,16 @@ async fn lead(shared: &Arc<ObserverState>, mut deps: ObserverDeps) {
         return std::future::pending().await;
     };
     let owners = Owners::new(deps.call.clone(), &deps.kinds, &deps.metrics);
+    let watches = watch::selectors(&deps.kinds);
+    let kinds: Vec<_> = watches.values().cloned().collect();
     loop {
         if deps.leads.wait_for(|leads| *leads).await.is_err() {
             return std::future::pending().await;
         }
-        shared.subjects.lock().lead();
+        shared.subjects.lock().lead(&kinds);
         deps.metrics.leader.set(1);
         tokio::select! {
-            () = watch::run(shared, &deps, &pruner, &owners) => {}
+            () = watch::run(shared, &deps, &watches, &pruner, &owners) => {}
             () = writer::run(shared.clone(), &deps) => {}
             () = deposed(deps.leads.clone()) => {}
         }

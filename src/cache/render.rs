@@ -180,6 +180,7 @@ const fn empty_status() -> RevisionStatus {
         node_pools: Vec::new(),
         allocated: BTreeMap::new(),
         images: Vec::new(),
+        pod_keys: Vec::new(),
         conditions: Vec::new(),
         observed_through: None,
         workload_deletion_time: None,

@@ -52,8 +52,11 @@ const EXAMPLE: &str = r#"kinds:
     labels: {serving.example.com/server: "{name}"}
     revisionKey: [pod-template-hash]
     component: serving.example.com/role
+    componentNames: {role-server: server}
     current: .status.currentHash
+    serving: .status.traffic[]?.hash
   observedGeneration: status.observedGeneration
+  progressDeadlineSeconds: 600
   phases: [{phase: Stopped, when: .spec.stopped == true}]
 disabledKinds: [Deployment.apps]
 autoscalers: [kube-controller-manager, keda-operator]

@@ -7,6 +7,7 @@ use crate::json::Document;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// What is wrong with a kind file.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -67,6 +68,10 @@ pub(crate) struct KindFile {
     observed_generation: Option<String>,
     #[serde(default)]
     phases: Vec<PhaseYaml>,
+    /// A rollout whose pods make no progress for so many seconds has failed; for kinds whose controller has no such
+    /// deadline of its own.
+    #[schemars(example = json!(600))]
+    progress_deadline_seconds: Option<u32>,
 }
 
 #[derive(Deserialize, JsonSchema, Clone, Debug)]
@@ -187,6 +192,9 @@ impl KindFile {
                 .map(PhaseYaml::validate)
                 .collect::<Result<_, _>>()?,
             hardware: Hardware::default(),
+            progress_deadline: self
+                .progress_deadline_seconds
+                .map(|seconds| Duration::from_secs(seconds.into())),
         })
     }
 }

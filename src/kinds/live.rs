@@ -35,9 +35,15 @@ pub(super) struct PodsYaml {
     /// Label that names the component of a pod.
     #[schemars(example = json!("serving.example.com/role"))]
     component: Option<String>,
+    /// Names of components, by values of that label which are no names of components themselves.
+    #[schemars(example = json!({"role-server": "server"}))]
+    component_names: BTreeMap<String, String>,
     /// A jq program over the whole object: the value of `revisionKey` that the newest generation has.
     #[schemars(example = json!(".status.currentHash"))]
     current: Option<String>,
+    /// A jq program over the whole object: the values of `revisionKey` whose pods serve, whatever is newer.
+    #[schemars(example = json!(".status.traffic[]?.hash"))]
+    serving: Option<String>,
 }
 
 /// One of `phases` as it is written.
@@ -75,14 +81,17 @@ impl PodsYaml {
                 .as_deref()
                 .map(|key| label_key("pods.component", key))
                 .transpose()?,
-            current: self
-                .current
-                .as_deref()
-                .map(Program::compile)
-                .transpose()
-                .map_err(|error| format!("pods.current: {error}"))?,
+            component_names: self.component_names.clone(),
+            current: program("pods.current", self.current.as_deref())?,
+            serving: program("pods.serving", self.serving.as_deref())?,
         })
     }
+}
+
+fn program(field: &str, text: Option<&str>) -> Result<Option<Program>, String> {
+    text.map(Program::compile)
+        .transpose()
+        .map_err(|error| format!("{field}: {error}"))
 }
 
 fn pod_label(value: &str) -> Result<PodLabel, String> {
@@ -131,7 +140,8 @@ mod tests {
     fn pods_and_phases_are_read() {
         let kind = parse(
             "pods:\n  labels: {a.b/name: \"{name}\", a.b/part: thing, hash: \"*\"}\n  revisionKey: [a.b/hash]\n  \
-             component: a.b/component\n  current: .status.hash\nobservedGeneration: status.observedGeneration\n\
+             component: a.b/component\n  componentNames: {x: y}\n  current: .status.hash\n  serving: .status.old\n\
+             progressDeadlineSeconds: 60\nobservedGeneration: status.observedGeneration\n\
              phases:\n- {phase: Running, when: '.status.ready == true'}\n",
         )
         .expect("valid");
@@ -141,6 +151,8 @@ mod tests {
             (kind.phases.len(), kind.phases[0].phase),
             (1, Phase::Running)
         );
+        assert!(kind.pods.serving.is_some() && kind.pods.component_names["x"] == "y");
+        assert_eq!(kind.progress_deadline.map(|it| it.as_secs()), Some(60));
         assert_eq!(
             parse("").expect("valid").pods.revision_key.len(),
             REVISION_KEYS.len()
@@ -158,6 +170,8 @@ mod tests {
             ("pods: {revisionKey: ['/']}", "pods.revisionKey: \"/\""),
             ("pods: {component: ''}", "pods.component: \"\""),
             ("pods: {current: '.a['}", "pods.current: 1:"),
+            ("pods: {serving: '.a['}", "pods.serving: 1:"),
+            ("progressDeadlineSeconds: -1", "progressDeadlineSeconds"),
             ("pods: {label: {}}", "label"),
             (
                 "observedGeneration: spec.x",

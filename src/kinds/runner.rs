@@ -220,8 +220,14 @@ mod tests {
         };
         all.push(runner.run(kind, "view.components", components).await);
         let phases = kind.phases.iter().map(|rule| (&rule.when, "phases"));
-        let current = kind.pods.current.iter().map(|when| (when, "pods.current"));
-        for (program, part) in phases.chain(current) {
+        let pods = [
+            (&kind.pods.current, "pods.current"),
+            (&kind.pods.serving, "pods.serving"),
+        ];
+        let keys = pods
+            .into_iter()
+            .filter_map(|(program, part)| Some((program.as_ref()?, part)));
+        for (program, part) in phases.chain(keys) {
             let object = text.to_owned();
             let program = program.clone();
             let work = move || program.run(&JqObject::parse(&object)?, &Shape::Whole);

@@ -2,8 +2,8 @@
 //!
 //! Pods that share a key (pod-template-hash and the like) are of the same generation. A kind's status may name the key of
 //! the newest one. Else likeness decides: of the Revisions that are not younger than the pods, that whose view looks most
-//! like them, and of equals the newest. Revisions that ask for the same pods share them, and then they count for the
-//! newest of those.
+//! like them; of equals one that had pods of that key before, and of those the newest. Revisions that ask for the same
+//! pods share them, and then they count for the newest of those. Every pod is of some Revision.
 
 use super::pod::ViewHashes;
 use chrono::{DateTime, Utc};
@@ -35,6 +35,16 @@ impl Templates {
         }
     }
 
+    /// Whether there are pods of `component`.
+    pub(super) fn has(&self, component: &str) -> bool {
+        self.components.contains_key(component)
+    }
+
+    /// Whether both make the same pods of all components.
+    pub(super) fn makes_equal_pods(&self, other: &Self) -> bool {
+        !self.components.is_empty() && self.components == other.components
+    }
+
     /// Whether both make the same pods of `component`, or of all components where that one is not known.
     fn makes_the_same(&self, other: &Self, component: Option<&str>) -> bool {
         match (self.hash_of(component), other.hash_of(component)) {
@@ -57,6 +67,8 @@ pub(super) struct Candidate<'a> {
     pub(super) hashes: &'a ViewHashes,
     /// None when its content is not known.
     pub(super) templates: Option<&'a Templates>,
+    /// The keys of the pods that it had.
+    pub(super) keys: &'a [String],
 }
 
 /// Pods with the same key and component.
@@ -80,6 +92,12 @@ impl Candidate<'_> {
     fn likeness(&self, group: &PodGroup<'_>) -> usize {
         self.hashes.likeness(group.hashes)
     }
+
+    fn had(&self, group: &PodGroup<'_>) -> bool {
+        group
+            .key
+            .is_some_and(|key| self.keys.iter().any(|own| own == key))
+    }
 }
 
 /// The generation that a group is of. `all` are in ascending order; `current` is the key of the newest one's pods, where
@@ -99,7 +117,10 @@ pub(super) fn generation(
         .iter()
         .filter(|one| named.is_none() || one.generation != newest.generation)
         .collect();
-    let best = most_alike(group, &possible)?;
+    let Some(best) = most_alike(group, &possible) else {
+        // The Revision that they are of is not known: they are the workload's all the same.
+        return Some(newest.generation);
+    };
     possible
         .iter()
         .filter(|one| one.shares(best, group.component))
@@ -108,7 +129,8 @@ pub(super) fn generation(
         .max()
 }
 
-/// Of the candidates that are not younger than the group the one that looks most like it, and of equals the newest.
+/// Of the candidates that are not younger than the group, or had its pods before, the one that looks most like it; of
+/// equals one that had its pods, and of those the newest.
 ///
 /// A group that is older than all candidates is one that a controller took up again, or has not deleted yet: of those
 /// that look most like it, it is of the oldest.
@@ -118,8 +140,8 @@ fn most_alike<'a>(
 ) -> Option<&'a Candidate<'a>> {
     possible
         .iter()
-        .filter(|one| one.changed <= group.born)
-        .max_by_key(|one| (one.likeness(group), one.generation))
+        .filter(|one| one.changed <= group.born || one.had(group))
+        .max_by_key(|one| (one.likeness(group), one.had(group), one.generation))
         .or_else(|| {
             let newest_first = possible.iter().rev();
             newest_first.max_by_key(|one| one.likeness(group))
@@ -172,6 +194,7 @@ mod tests {
                 changed: at(*second),
                 hashes,
                 templates: Some(templates),
+                keys: &[],
             })
             .collect();
         let (key, born, image) = group;
@@ -243,9 +266,41 @@ mod tests {
         );
         assert_eq!(
             decide(&rows[1..], (Some("old"), 1, "a"), Some("k")),
-            None,
-            "of something that is over"
+            Some(2),
+            "of something that is not known any more: there is nothing else that they could be of"
         );
+    }
+
+    #[test]
+    fn a_key_is_known_again() {
+        let alike = hashes("a");
+        let other = hashes("b");
+        let key = ["k".to_owned()];
+        let row = |generation, second, hashes, keys| Candidate {
+            generation,
+            changed: at(second),
+            hashes,
+            templates: None,
+            keys,
+        };
+        let of = |all: &[Candidate<'_>]| {
+            generation(
+                &PodGroup {
+                    key: Some("k"),
+                    component: None,
+                    born: at(20),
+                    hashes: &alike,
+                },
+                all,
+                None,
+            )
+        };
+        let replaced = [row(1, 0, &alike, &key), row(2, 10, &alike, &[])];
+        assert_eq!(of(&replaced), Some(1), "its pods are younger than a change");
+        let scaled = [row(1, 0, &alike, &key), row(2, 30, &alike, &key)];
+        assert_eq!(of(&scaled), Some(2), "a younger one has taken them over");
+        let misled = [row(1, 0, &other, &key), row(2, 10, &alike, &[])];
+        assert_eq!(of(&misled), Some(2), "likeness counts more");
     }
 
     #[test]
@@ -260,12 +315,14 @@ mod tests {
                 changed: at(0),
                 hashes: &one,
                 templates: Some(&a),
+                keys: &[],
             },
             Candidate {
                 generation: 2,
                 changed: at(10),
                 hashes: &two,
                 templates: Some(&b),
+                keys: &[],
             },
         ];
         let of = |component, image: &str| {

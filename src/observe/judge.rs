@@ -1,12 +1,13 @@
-//! Runs the programs of a kind file on a workload: its templates, its phase, the key of its newest pods.
+//! Runs the programs of a kind file on a workload: its templates, its phase, the keys of its newest pods and of those
+//! that serve.
 
 use super::attribute::Templates;
 use super::live::Live;
-use super::phase::Ruling;
+use super::phase::{Ruling, Words};
 use super::pod::{hashed, one_line};
-use crate::json::Document;
-use crate::kinds::runner::Runner;
-use crate::kinds::{JqFailure, JqObject, Kind, PhaseRule, Program, Shape, ViewFile};
+use crate::json::{Document, Value as Json};
+use crate::kinds::runner::{Part, Runner};
+use crate::kinds::{JqFailure, JqObject, Kind, PhaseRule, PodsFile, Program, Shape, ViewFile};
 use crate::redact::Names;
 use crate::revision::Phase;
 use crate::snapshot::unpack;
@@ -64,18 +65,76 @@ fn replicas(kind: &Kind, text: &str) -> Option<i64> {
         .reduce(i64::saturating_add)
 }
 
-/// The phase that a workload's status says of its newest generation, and the key of that generation's pods.
+/// What the programs of a kind file say of a workload.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    /// The phase of its newest generation.
+    pub(super) ruling: Ruling,
+    /// Why it is not ready, in its own words.
+    pub(super) words: Option<Words>,
+    /// The key of the newest generation's pods.
+    pub(super) current: Option<String>,
+    /// The keys of the pods that serve, whatever is newer.
+    pub(super) serving: Vec<String>,
+}
+
+impl Judgement {
+    /// Of a workload of which nothing is known.
+    pub(super) fn silent() -> Self {
+        Self {
+            ruling: Ruling::Silent,
+            words: None,
+            current: None,
+            serving: Vec::new(),
+        }
+    }
+}
+
+/// What a workload's status says.
 pub(super) async fn judge(
     runner: &Runner,
     kind: &Arc<Kind>,
     live: &Live,
     names: &Names,
-) -> (Ruling, Option<String>) {
+) -> Judgement {
     if let Some(odd) = live.odd {
-        return (Ruling::Unreadable(odd.to_owned()), None);
+        return Judgement {
+            ruling: Ruling::Unreadable(odd.to_owned()),
+            ..Judgement::silent()
+        };
     }
-    let ruling = shown(ruling(runner, kind, live).await, names);
-    (ruling, current(runner, kind, live).await)
+    let PodsFile {
+        current, serving, ..
+    } = &kind.pods;
+    let current = keys(runner, kind, "pods.current", current.as_ref(), live).await;
+    Judgement {
+        ruling: shown(ruling(runner, kind, live).await, names),
+        words: words(live, names),
+        current: current.into_iter().next(),
+        serving: keys(runner, kind, "pods.serving", serving.as_ref(), live).await,
+    }
+}
+
+/// What the condition Ready says when it is False.
+fn words(live: &Live, names: &Names) -> Option<Words> {
+    if !live.is_current() {
+        return None;
+    }
+    let document = Document::parse(&live.text).ok()?;
+    let conditions = document.root().get("status")?.get("conditions")?;
+    let says = |condition: Json<'_>, field: &str, value: &str| {
+        condition.get(field).and_then(Json::as_str) == Some(value)
+    };
+    let condition = conditions
+        .items()
+        .find(|it| says(*it, "type", "Ready") && says(*it, "status", "False"))?;
+    let field = |name| condition.get(name).and_then(Json::as_str);
+    let shown = |text: &str| one_line(text, names).into_string();
+    Some(Words {
+        reason: field("reason").filter(|it| !it.is_empty()).map(shown)?,
+        message: field("message").filter(|it| !it.is_empty()).map(shown),
+        since: field("lastTransitionTime").and_then(|time| time.parse().ok()),
+    })
 }
 
 async fn ruling(runner: &Runner, kind: &Arc<Kind>, live: &Live) -> Ruling {
@@ -97,16 +156,24 @@ async fn ruling(runner: &Runner, kind: &Arc<Kind>, live: &Live) -> Ruling {
     }
 }
 
-async fn current(runner: &Runner, kind: &Arc<Kind>, live: &Live) -> Option<String> {
-    let program = kind.pods.current.clone()?;
+/// The texts that a program gives.
+async fn keys(
+    runner: &Runner,
+    kind: &Arc<Kind>,
+    part: Part,
+    program: Option<&Program>,
+    live: &Live,
+) -> Vec<String> {
+    let Some(program) = program.cloned() else {
+        return Vec::new();
+    };
     let text = live.text.clone();
     runner
-        .run(kind, "pods.current", move || {
-            Ok(key(&program, &JqObject::parse(&text)?))
+        .run(kind, part, move || {
+            Ok(texts(&program, &JqObject::parse(&text)?))
         })
         .await
-        .ok()
-        .flatten()
+        .unwrap_or_default()
 }
 
 /// The ruling of the first rule that matches. A rule that fails says that the status is not what was expected: that is
@@ -161,13 +228,13 @@ fn shown(ruling: Ruling, names: &Names) -> Ruling {
     }
 }
 
-fn key(program: &Program, object: &JqObject) -> Option<String> {
-    let outputs = program.run(object, &Shape::Whole).ok()?;
-    outputs
-        .iter()
-        .find_map(Value::as_str)
-        .filter(|key| !key.is_empty())
+fn texts(program: &Program, object: &JqObject) -> Vec<String> {
+    let outputs = program.run(object, &Shape::Whole).unwrap_or_default();
+    let texts = outputs.iter().filter_map(Value::as_str);
+    texts
+        .filter(|text| !text.is_empty())
         .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::metrics::Metrics;
 use crate::observe::pod::tests::kind;
 use serde_json::json;
 
-async fn judged(name: &str, object: &Value) -> (Ruling, Option<String>) {
+async fn judged(name: &str, object: &Value) -> Judgement {
     let kind = kind(name);
     let mut object = object.clone();
     if object["metadata"].is_null() {
@@ -62,7 +62,7 @@ async fn rules_of_every_kind() {
         }
         let metadata =
             json!({"name": "w", "namespace": "n", "generation": 2, "annotations": annotations});
-        let (ruling, _) = judged(
+        let Judgement { ruling, .. } = judged(
             &kind,
             &json!({"metadata": metadata, "spec": spec, "status": status}),
         )
@@ -84,7 +84,7 @@ async fn rules_of_every_kind() {
 #[tokio::test]
 async fn a_match_carries_reason_message_and_time() {
     let failed = condition("Progressing", "False", "ProgressDeadlineExceeded");
-    let (ruling, _) = judged(
+    let Judgement { ruling, .. } = judged(
         "Deployment",
         &json!({"status": {"observedGeneration": 2, "conditions": [failed]}}),
     )
@@ -102,7 +102,7 @@ async fn a_match_carries_reason_message_and_time() {
 async fn a_status_of_the_generation_before_says_nothing() {
     let failed = condition("Progressing", "False", "ProgressDeadlineExceeded");
     let object = json!({"status": {"observedGeneration": 1, "conditions": [failed]}});
-    assert_eq!(judged("Deployment", &object).await.0, Ruling::Silent);
+    assert_eq!(judged("Deployment", &object).await.ruling, Ruling::Silent);
 }
 
 #[tokio::test]
@@ -151,11 +151,60 @@ async fn the_key_of_the_newest_pods_is_read_where_the_status_names_it() {
         ("Deployment", json!({"observedGeneration": 2}), None),
     ] {
         assert_eq!(
-            judged(name, &json!({"status": status})).await.1.as_deref(),
+            judged(name, &json!({"status": status}))
+                .await
+                .current
+                .as_deref(),
             expected,
             "{name} {status}"
         );
     }
+}
+
+#[tokio::test]
+async fn the_keys_that_serve_are_those_that_the_status_names() {
+    let traffic = json!([{"revisionName": "w-1", "percent": 90}, {"revisionName": "w-2", "percent": 10}, {"revisionName": "w-3", "percent": 0, "tag": "t"}]);
+    for (name, status, expected) in [
+        ("Service", json!({"traffic": traffic}), vec!["w-1", "w-2"]),
+        (
+            "InferenceService",
+            json!({"components": {"predictor": {"traffic": traffic}}}),
+            vec!["w-1", "w-2"],
+        ),
+        ("Rollout", json!({"stableRS": "a"}), vec!["a"]),
+        (
+            "Rollout",
+            json!({"stableRS": "a", "blueGreen": {"activeSelector": "b"}}),
+            vec!["b"],
+        ),
+        (
+            "RayService",
+            json!({"activeServiceStatus": {"rayClusterName": "a"}, "pendingServiceStatus": {"rayClusterName": "b"}}),
+            vec!["a"],
+        ),
+        ("Deployment", json!({}), vec![]),
+        ("Rollout", json!({}), vec![]),
+    ] {
+        let judgement = judged(name, &json!({"status": status})).await;
+        assert_eq!(judgement.serving, expected, "{name} {status}");
+    }
+}
+
+#[tokio::test]
+async fn a_workload_says_in_its_own_words_why_it_is_not_ready() {
+    let words = async |observed: i64, status: &str| {
+        let ready = condition("Ready", status, "ReconcileError");
+        let object = json!({"status": {"observedGeneration": observed, "conditions": [ready]}});
+        judged("LLMInferenceService", &object).await.words
+    };
+    let expected = Words {
+        reason: "ReconcileError".into(),
+        message: Some("because".into()),
+        since: "2026-01-02T03:04:05Z".parse().ok(),
+    };
+    assert_eq!(words(2, "False").await, Some(expected));
+    assert_eq!(words(2, "True").await, None);
+    assert_eq!(words(1, "False").await, None, "of the generation before");
 }
 
 #[tokio::test]
@@ -170,7 +219,9 @@ async fn hostile_statuses_are_unreadable_and_never_stop_anything() {
         ] {
             let object = json!({"metadata": {"generation": 2}, "status": status});
             let live = Live::read(kind, &object.to_string()).expect("an object");
-            let (ruling, current) = judge(
+            let Judgement {
+                ruling, current, ..
+            } = judge(
                 &Runner::new(&Metrics::new()),
                 kind,
                 &live,

@@ -2,85 +2,15 @@
 //!
 //! Pods come first. The workload's own status says what they cannot: that it is stopped, that there is nothing to come,
 //! that a rollout was given up or is paused. What is superseded is Running as long as it serves, then Terminating, then
-//! Stopped; a failure stays.
+//! Stopped; a failure stays while it has no ready pods.
 
-use super::pod::{Pod, PodState};
+mod counts;
+mod facts;
+
 use crate::revision::Phase;
 use chrono::{DateTime, TimeDelta, Utc};
-
-/// How far a workload is with its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lifecycle {
-    /// It is there.
-    Live,
-    /// Its deletion was asked for.
-    Deleting,
-    /// It is gone.
-    Deleted,
-}
-
-/// What the workload's status says of its newest generation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ruling {
-    /// Nothing that a rule of its kind file knows.
-    Silent,
-    /// A rule matched.
-    Match {
-        /// Its phase.
-        phase: Phase,
-        /// In one CamelCase word.
-        reason: Option<String>,
-        /// For people.
-        message: Option<String>,
-        /// Since when, where it says that.
-        since: Option<DateTime<Utc>>,
-    },
-    /// It cannot be read, and why.
-    Unreadable(String),
-}
-
-/// Where a Revision stands among those of its workload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// It is the newest.
-    Newest,
-    /// There is a newer one, and none of those was ready yet.
-    Superseded,
-    /// A newer one runs.
-    Replaced,
-}
-
-/// What is known of a Revision.
-#[derive(Clone, Debug)]
-pub(super) struct Facts<'a> {
-    /// Where it stands.
-    pub(super) standing: Standing,
-    /// How far the workload is.
-    pub(super) lifecycle: Lifecycle,
-    /// Its pods.
-    pub(super) pods: &'a [&'a Pod],
-    /// How many it should have; none when any number is right.
-    pub(super) expected: Option<i64>,
-    /// What the workload's status says; of the newest only.
-    pub(super) ruling: &'a Ruling,
-    /// Whether the status is known to speak of this generation.
-    pub(super) trusted: bool,
-    /// When the change was made.
-    pub(super) changed: DateTime<Utc>,
-    /// Whether all of its pods were ready once.
-    pub(super) was_ready: bool,
-    /// Its phase, reason and message up to now.
-    pub(super) before: Option<Finding>,
-    /// What the clock says.
-    pub(super) now: DateTime<Utc>,
-}
-
-impl Facts<'_> {
-    /// Whether it is the newest of its workload.
-    pub(super) fn is_newest(&self) -> bool {
-        self.standing == Standing::Newest
-    }
-}
+use counts::Counts;
+pub(super) use facts::{Facts, Lifecycle, Others, Ruling, Standing, Words};
 
 /// A phase, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,48 +52,131 @@ pub(super) fn phase(facts: &Facts<'_>) -> Finding {
     if facts.lifecycle == Lifecycle::Deleting {
         return Finding::new(Phase::Deleting, "WorkloadDeleting");
     }
+    let ruled = ruling(facts);
+    let found = match from_pods(facts, &pods) {
+        Some(found) => with_pods(facts, found, ruled),
+        None => still_going(without_pods(facts, ruled), &pods),
+    };
+    with_cause(facts, overdue(facts, found))
+}
+
+fn with_pods(facts: &Facts<'_>, found: Finding, ruled: Option<Finding>) -> Finding {
     let stopped = facts.expected == Some(0);
-    let found = from_pods(facts, &pods);
-    match (found, ruling(facts)) {
-        (Some(found), _) if found.phase == Phase::Failed => found,
-        (
-            Some(_),
-            Some(Finding {
-                phase: Phase::Stopped | Phase::Stopping,
-                reason,
-                message,
-            }),
-        ) => Finding {
+    match ruled {
+        _ if found.phase == Phase::Failed => found,
+        Some(ruled) if matches!(ruled.phase, Phase::Stopped | Phase::Stopping) => Finding {
             phase: Phase::Stopping,
-            reason,
-            message,
+            ..ruled
         },
-        (Some(_), Some(ruled)) if ruled.phase == Phase::Failed => ruled,
-        (Some(_), None) if stopped => Finding::new(Phase::Stopping, "ScaledToZero"),
-        (Some(found), Some(ruled)) if overrules(ruled.phase, found.phase) => ruled,
-        (Some(found), _) => found,
-        (None, Some(ruled)) => ruled,
-        (None, None) => without_pods(facts, stopped),
+        _ if stopped => Finding::new(Phase::Stopping, "ScaledToZero"),
+        Some(ruled) if ruled.phase == Phase::Failed => ruled,
+        Some(ruled) if overrules(facts, ruled.phase, found.phase) => ruled,
+        _ => found,
     }
 }
 
-/// A rollout that is paused is not on its way; one that runs with troubles does not just run.
-fn overrules(ruled: Phase, found: Phase) -> bool {
+/// A rollout that is paused is not on its way, nor through while others serve; one that runs with troubles does not
+/// just run.
+fn overrules(facts: &Facts<'_>, ruled: Phase, found: Phase) -> bool {
     match ruled {
-        Phase::Updating => found != Phase::Running,
+        Phase::Updating => found != Phase::Running || facts.others.serve,
         Phase::Degraded => found == Phase::Running,
         _ => false,
     }
 }
 
-fn without_pods(facts: &Facts<'_>, stopped: bool) -> Finding {
-    match facts.ruling {
-        Ruling::Unreadable(why) => {
+fn without_pods(facts: &Facts<'_>, ruled: Option<Finding>) -> Finding {
+    let by_user = |ruled: &Finding| matches!(ruled.phase, Phase::Stopped | Phase::Stopping);
+    let stopped = facts.expected == Some(0);
+    match (ruled, facts.ruling) {
+        (Some(ruled), _) if by_user(&ruled) => ruled,
+        (_, Ruling::Unreadable(why)) => {
             Finding::new(Phase::Unknown, "StatusUnreadable").because(why.clone())
         }
         _ if stopped => Finding::new(Phase::Stopped, "ScaledToZero"),
-        _ => Finding::new(Phase::Creating, "NoPods").because("no pods yet"),
+        (Some(ruled), _) if ruled.phase != Phase::Running || !facts.is_said_of_others() => ruled,
+        _ => no_pods(facts),
     }
+}
+
+/// What is stopped and still has pods that are going is stopping: they hold what they held.
+fn still_going(found: Finding, pods: &Counts<'_>) -> Finding {
+    let is_going = found.phase == Phase::Stopped && pods.present > 0;
+    Finding {
+        phase: if is_going {
+            Phase::Stopping
+        } else {
+            found.phase
+        },
+        ..found
+    }
+}
+
+/// There are no pods, and there should be some.
+fn no_pods(facts: &Facts<'_>) -> Finding {
+    let missing = facts.expected.filter(|_| facts.was_ready);
+    let phase = match missing {
+        Some(_) if facts.resumes() => Phase::Resuming,
+        Some(_) => Phase::Degraded,
+        None => Phase::Creating,
+    };
+    match facts.words.filter(|words| believed(facts, words.since)) {
+        Some(words) => Finding {
+            phase,
+            reason: Some(words.reason.clone()),
+            message: words.message.clone(),
+        },
+        None => Finding::new(phase, "NoPods").because(missing.map_or_else(
+            || "no pods yet".to_owned(),
+            |pods| format!("0/{pods} pods made"),
+        )),
+    }
+}
+
+/// A rollout that makes no progress for too long has failed.
+fn overdue(facts: &Facts<'_>, found: Finding) -> Finding {
+    let is_under_way = matches!(
+        found.phase,
+        Phase::Creating | Phase::Pending | Phase::Initializing
+    );
+    let waited = facts.now - facts.progressed();
+    match facts.deadline {
+        Some(deadline) if is_under_way && !facts.was_ready && waited >= deadline => {
+            let minutes = deadline.num_minutes();
+            let told = found.message.unwrap_or_else(|| "not ready".to_owned());
+            Finding::new(Phase::Failed, "ProgressDeadlineExceeded")
+                .because(format!("{told}; no progress for {minutes} minutes"))
+        }
+        _ => found,
+    }
+}
+
+/// Stands between the cause of a failure and what came of it.
+const AFTERWARDS: &str = " (afterwards: ";
+
+/// A rollout that was given up says so, and nothing of why: what its pods said before is the cause.
+fn with_cause(facts: &Facts<'_>, found: Finding) -> Finding {
+    let is_cause = |before: &&Finding| {
+        before.phase == Phase::Failed && before.reason.as_deref().is_some_and(is_of_pods)
+    };
+    let Some(before) = facts.before.as_ref().filter(is_cause) else {
+        return found;
+    };
+    if found.phase != Phase::Failed || found.reason.as_deref().is_some_and(is_of_pods) {
+        return found;
+    }
+    let told = before.message.as_deref().unwrap_or_default();
+    let cause = told.split(AFTERWARDS).next().unwrap_or_default();
+    let then = found.message.or(found.reason).unwrap_or_default();
+    Finding {
+        message: Some(format!("{cause}{AFTERWARDS}{then})")),
+        ..before.clone()
+    }
+}
+
+/// Whether pods have given this reason for a failure.
+fn is_of_pods(reason: &str) -> bool {
+    [counts::CONTAINERS_FAILING, counts::PODS_FAILED].contains(&reason)
 }
 
 /// What the workload's status says, unless that may be of the generation before.
@@ -177,9 +190,9 @@ fn ruling(facts: &Facts<'_>) -> Option<Finding> {
     else {
         return None;
     };
-    let believed = facts.trusted
-        || since.is_some_and(|since| since >= facts.changed)
-        || (since.is_none() || *phase != Phase::Failed) && facts.now - facts.changed >= SETTLED;
+    let settled = facts.now - facts.changed >= SETTLED;
+    let believed =
+        believed(facts, *since) || settled && (since.is_none() || *phase != Phase::Failed);
     // What its user does needs no generation.
     let by_user = matches!(phase, Phase::Stopped | Phase::Stopping);
     let reason = reason
@@ -193,16 +206,17 @@ fn ruling(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
+/// Whether what is said since then is of this generation.
+fn believed(facts: &Facts<'_>, since: Option<DateTime<Utc>>) -> bool {
+    facts.trusted || since.is_some_and(|since| since >= facts.changed)
+}
+
 /// Superseded, or its workload is gone.
 fn ended(facts: &Facts<'_>, pods: &Counts<'_>) -> Finding {
-    if let Some(failed) = facts
-        .before
-        .as_ref()
-        .filter(|before| before.phase == Phase::Failed)
-    {
-        return failed.clone();
-    }
     let deleted = facts.lifecycle == Lifecycle::Deleted;
+    if facts.has_failed && (deleted || pods.ready == 0) {
+        return failed_before(facts);
+    }
     let reason = if deleted && facts.is_newest() {
         "WorkloadDeleted"
     } else {
@@ -210,11 +224,12 @@ fn ended(facts: &Facts<'_>, pods: &Counts<'_>) -> Finding {
     };
     match (pods.present, pods.ready) {
         (0, _) => Finding::new(Phase::Stopped, reason),
-        (_, 1..) if !deleted && facts.standing != Standing::Replaced => {
-            Finding::new(Phase::Running, "ServesUntilReplaced").because(format!(
-                "{} pods serve until its successor is ready",
-                pods.ready
-            ))
+        (_, ready @ 1..) if !deleted && facts.standing == Standing::Serving => {
+            Finding::new(Phase::Running, "ServesTraffic").because(format!("{ready} pods serve"))
+        }
+        (_, ready @ 1..) if !deleted && facts.standing != Standing::Replaced => {
+            Finding::new(Phase::Running, "ServesUntilReplaced")
+                .because(format!("{ready} pods serve until its successor is ready"))
         }
         (present, _) => {
             Finding::new(Phase::Terminating, reason).because(format!("{present} pods are going"))
@@ -222,128 +237,61 @@ fn ended(facts: &Facts<'_>, pods: &Counts<'_>) -> Finding {
     }
 }
 
-/// Pods by how far they are.
-#[derive(Default)]
-struct Counts<'a> {
-    /// All that are not over.
-    present: i64,
-    /// Those of them that stay.
-    staying: i64,
-    ready: i64,
-    scheduled: i64,
-    succeeded: usize,
-    failing: Option<&'a str>,
-    unscheduled: Option<&'a str>,
-    over: Option<&'a str>,
-}
-
-impl<'a> Counts<'a> {
-    fn of(pods: &[&'a Pod]) -> Self {
-        let mut counts = Self::default();
-        for pod in pods {
-            counts.present += i64::from(!pod.state.is_over());
-            match &pod.state {
-                PodState::Succeeded => counts.succeeded += 1,
-                PodState::Ended(why) => counts.over = counts.over.or(Some(why)),
-                _ if pod.deleting => {}
-                PodState::Unscheduled(why) => {
-                    counts.staying += 1;
-                    counts.unscheduled = counts.unscheduled.or(why.as_deref());
-                }
-                state => {
-                    counts.staying += 1;
-                    counts.scheduled += 1;
-                    match state {
-                        PodState::Ready(_) => counts.ready += 1,
-                        PodState::Failing { why, .. } => {
-                            counts.failing = counts.failing.or(Some(why));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-        }
-        counts
-    }
+/// A failure stays.
+fn failed_before(facts: &Facts<'_>) -> Finding {
+    let before = facts.before.as_ref();
+    before
+        .filter(|before| before.phase == Phase::Failed)
+        .cloned()
+        .unwrap_or_else(|| {
+            Finding::new(Phase::Failed, "FailedBefore").because("it had failed before its end")
+        })
 }
 
 /// The phase that the pods tell; none when there are none that tell any.
 fn from_pods(facts: &Facts<'_>, pods: &Counts<'_>) -> Option<Finding> {
     if pods.staying == 0 {
-        return pods.ended();
+        return pods.ended().map(|found| replaced(facts, found));
     }
     let wanted = facts.expected.unwrap_or(0).max(1);
     let complete = match facts.expected {
         Some(_) => pods.ready >= wanted,
         None => pods.ready == pods.staying,
     };
-    let serves = pods.ready > 0;
-    if complete && serves {
-        let message = format!("{}/{wanted} pods ready", pods.ready);
-        return Some(Finding::new(Phase::Running, "PodsReady").because(message));
+    if complete && pods.ready > 0 {
+        return Some(pods.complete(wanted));
     }
     let found = pods.failed().unwrap_or_else(|| pods.on_their_way(wanted));
-    // A Revision that serves, and whose pods fail or were all ready before, serves with less than it should.
-    let is_degraded = serves && (facts.was_ready || pods.failing.is_some());
-    let phase = if is_degraded {
-        Phase::Degraded
-    } else {
-        found.phase
-    };
-    Some(Finding { phase, ..found })
+    Some(Finding {
+        phase: incomplete(facts, pods, found.phase),
+        ..found
+    })
 }
 
-impl Counts<'_> {
-    /// The finding where all pods have ended.
-    fn ended(&self) -> Option<Finding> {
-        match self.over {
-            Some(why) => Some(Finding::new(Phase::Failed, "PodsFailed").because(why)),
-            None if self.succeeded > 0 => Some(Finding::new(Phase::Completed, "PodsSucceeded")),
-            None => None,
-        }
-    }
-
-    /// The finding where a pod fails.
-    fn failed(&self) -> Option<Finding> {
-        let why = self.failing?;
-        Some(Finding::new(Phase::Failed, "ContainersFailing").because(why))
-    }
-
-    /// The finding where pods are missing, not scheduled or not ready.
-    fn on_their_way(&self, wanted: i64) -> Finding {
-        let all = wanted.max(self.staying);
-        if self.scheduled < self.staying {
-            let why = self
-                .unscheduled
-                .map_or_else(|| "waiting for the scheduler".to_owned(), scheduling);
-            return Finding::new(Phase::Pending, "Unscheduled")
-                .because(format!("{}/{all} pods scheduled: {why}", self.scheduled));
-        }
-        if self.staying < wanted {
-            return Finding::new(Phase::Pending, "PodsMissing")
-                .because(format!("{}/{wanted} pods made", self.staying));
-        }
-        Finding::new(Phase::Initializing, "PodsNotReady")
-            .because(format!("{}/{all} pods ready", self.ready))
+/// What is wrong where pods are missing or not ready. A Revision that serves and whose pods fail, or that had more pods
+/// ready before, serves with less than it should.
+fn incomplete(facts: &Facts<'_>, pods: &Counts<'_>, found: Phase) -> Phase {
+    let serves = pods.ready > 0;
+    match found {
+        Phase::Failed if serves => Phase::Degraded,
+        Phase::Failed => Phase::Failed,
+        _ if facts.resumes() => Phase::Resuming,
+        _ if facts.was_ready && serves || facts.has_lost_pods() => Phase::Degraded,
+        found => found,
     }
 }
 
-/// The scheduler's message in the words that say what to do: what is insufficient, or its first sentence.
-fn scheduling(message: &str) -> String {
-    let mut lacking: Vec<&str> = Vec::new();
-    for (at, word) in message.match_indices("Insufficient ") {
-        let rest = &message[at + word.len()..];
-        let end = rest.find([',', ' ']).unwrap_or(rest.len());
-        let name = rest[..end].trim_end_matches('.');
-        if !lacking.contains(&name) {
-            lacking.push(name);
-        }
+/// Pods that were lost are made again: that is a failure only where none was ready before.
+fn replaced(facts: &Facts<'_>, found: Finding) -> Finding {
+    let is_lost = found.phase == Phase::Failed && facts.was_ready && !facts.has_failed;
+    Finding {
+        phase: if is_lost {
+            Phase::Degraded
+        } else {
+            found.phase
+        },
+        ..found
     }
-    if lacking.is_empty() {
-        let end = message.find(". ").unwrap_or(message.len());
-        return message[..end].to_owned();
-    }
-    format!("insufficient {}", lacking.join(", "))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Phases by table: pods, what the workload says, what supersedes.
 
 use super::*;
+use crate::observe::pod::Pod;
 use crate::observe::pod::tests::pruned;
 use serde_json::{Value, json};
 
@@ -57,6 +58,9 @@ struct Case {
     lifecycle: Lifecycle,
     expected: Option<i64>,
     ruling: Ruling,
+    words: Option<Words>,
+    others: Others,
+    deadline: Option<i64>,
     trusted: bool,
     age: i64,
     was_ready: bool,
@@ -70,6 +74,9 @@ impl Default for Case {
             lifecycle: Lifecycle::Live,
             expected: Some(3),
             ruling: Ruling::Silent,
+            words: None,
+            others: Others::default(),
+            deadline: None,
             trusted: true,
             age: 5,
             was_ready: false,
@@ -87,9 +94,14 @@ fn decide(case: &Case, letters: &str) -> Finding {
         pods: &all,
         expected: case.expected,
         ruling: &case.ruling,
+        words: case.words.as_ref(),
+        others: case.others,
+        deadline: case.deadline.map(TimeDelta::minutes),
         trusted: case.trusted,
         changed: now() - TimeDelta::seconds(case.age),
         was_ready: case.was_ready,
+        ready_before: i32::from(case.was_ready),
+        has_failed: case.before == Some(Phase::Failed),
         before: case.before.map(|phase| Finding::new(phase, "Before")),
         now: now(),
     })
@@ -135,7 +147,23 @@ const NEWEST: &[(&str, Option<i64>, bool, Phase, &str)] = &[
         Phase::Degraded,
         "2/3 pods scheduled: insufficient nvidia.com/gpu",
     ),
-    ("sss", Some(3), true, Phase::Initializing, "0/3 pods ready"),
+    ("sss", Some(3), true, Phase::Degraded, "0/3 pods ready"),
+    ("ss", None, true, Phase::Degraded, "0/2 pods ready"),
+    ("", Some(3), true, Phase::Degraded, "0/3 pods made"),
+    (
+        "E",
+        Some(1),
+        true,
+        Phase::Degraded,
+        "node was low on memory",
+    ),
+    (
+        "rrrf",
+        Some(3),
+        true,
+        Phase::Running,
+        "3/3 pods ready; another one fails: container c: CrashLoopBackOff",
+    ),
     (
         "fss",
         Some(3),
@@ -213,7 +241,11 @@ fn zero_replicas_are_stopped() {
         decide(&case, ""),
         Finding::new(Phase::Stopped, "ScaledToZero")
     );
-    assert_eq!(decide(&case, "gg").phase, Phase::Stopped, "those are going");
+    assert_eq!(
+        decide(&case, "gg").phase,
+        Phase::Stopping,
+        "those are going"
+    );
     assert_eq!(decide(&case, "rr").phase, Phase::Stopping);
 }
 
@@ -294,6 +326,9 @@ fn what_is_superseded_serves_then_goes_and_a_failure_stays() {
         ("", None, false, Phase::Stopped),
         ("ff", Some(Phase::Failed), false, Phase::Failed),
         ("", Some(Phase::Failed), true, Phase::Failed),
+        ("s", Some(Phase::Failed), true, Phase::Failed),
+        ("rr", Some(Phase::Failed), false, Phase::Running),
+        ("rr", Some(Phase::Failed), true, Phase::Terminating),
     ] {
         let found = decide(&case(before, replaced), letters);
         assert_eq!(found.phase, expected, "{letters} {before:?} {replaced}");
@@ -330,22 +365,176 @@ fn deletion_has_its_own_phases() {
 }
 
 #[test]
-fn the_schedulers_words_are_cut_to_what_to_do() {
-    for (message, expected) in [
-        (
-            "0/4 nodes are available: 4 Insufficient nvidia.com/gpu. preemption: x",
-            "insufficient nvidia.com/gpu",
-        ),
-        (
-            "0/4 nodes are available: 1 Insufficient cpu, 3 Insufficient memory, 1 Insufficient cpu.",
-            "insufficient cpu, memory",
-        ),
-        (
-            "0/4 nodes are available: 4 node(s) didn't match Pod's node affinity/selector. preemption: 0/4",
-            "0/4 nodes are available: 4 node(s) didn't match Pod's node affinity/selector",
-        ),
-        ("", ""),
-    ] {
-        assert_eq!(scheduling(message), expected);
+fn what_serves_runs_whatever_is_newer() {
+    let case = || Case {
+        standing: Standing::Serving,
+        expected: None,
+        ..Case::default()
+    };
+    let found = decide(&case(), "rr");
+    assert_eq!(
+        (found.phase, found.reason.as_deref()),
+        (Phase::Running, Some("ServesTraffic"))
+    );
+    assert_eq!(decide(&case(), "gg").phase, Phase::Terminating);
+    let paused = |serve| Case {
+        ruling: rule(Phase::Updating),
+        others: Others {
+            are_there: true,
+            serve,
+        },
+        ..Case::default()
+    };
+    assert_eq!(decide(&paused(true), "rrr").phase, Phase::Updating);
+    assert_eq!(decide(&paused(false), "rrr").phase, Phase::Running);
+}
+
+#[test]
+fn zero_replicas_are_stopped_whatever_the_workload_says() {
+    for ruled in [Phase::Running, Phase::Failed, Phase::Updating] {
+        let case = Case {
+            expected: Some(0),
+            ruling: rule(ruled),
+            ..Case::default()
+        };
+        assert_eq!(decide(&case, "").phase, Phase::Stopped, "{ruled}");
+        assert_eq!(decide(&case, "rr").phase, Phase::Stopping, "{ruled}");
     }
+    let elastic = Case {
+        expected: None,
+        ruling: rule(Phase::Running),
+        ..Case::default()
+    };
+    assert_eq!(decide(&elastic, "").phase, Phase::Running);
+}
+
+#[test]
+fn readiness_is_not_that_of_other_pods() {
+    let case = |expected| Case {
+        expected,
+        ruling: rule(Phase::Running),
+        others: Others {
+            are_there: true,
+            serve: false,
+        },
+        ..Case::default()
+    };
+    assert_eq!(decide(&case(Some(3)), "").phase, Phase::Creating);
+    assert_eq!(decide(&case(None), "").phase, Phase::Running);
+}
+
+#[test]
+fn a_rollout_without_progress_fails_and_may_still_come_through() {
+    let case = |age, was_ready| Case {
+        deadline: Some(10),
+        age,
+        was_ready,
+        ..Case::default()
+    };
+    assert_eq!(decide(&case(599, false), "uuu").phase, Phase::Pending);
+    let failed = decide(&case(600, false), "uuu");
+    assert_eq!(
+        (failed.phase, failed.reason.as_deref()),
+        (Phase::Failed, Some("ProgressDeadlineExceeded"))
+    );
+    assert_eq!(
+        failed.message.as_deref(),
+        Some("0/3 pods scheduled: insufficient nvidia.com/gpu; no progress for 10 minutes")
+    );
+    assert_eq!(decide(&case(9_000, false), "rrr").phase, Phase::Running);
+    assert_eq!(decide(&case(9_000, true), "sss").phase, Phase::Degraded);
+    let paused = Case {
+        ruling: rule(Phase::Updating),
+        ..case(9_000, false)
+    };
+    assert_eq!(decide(&paused, "s").phase, Phase::Updating);
+    let unlimited = Case {
+        age: 9_000,
+        ..Case::default()
+    };
+    assert_eq!(decide(&unlimited, "uuu").phase, Phase::Pending);
+}
+
+#[test]
+fn what_comes_back_resumes() {
+    let case = |before| Case {
+        was_ready: true,
+        before: Some(before),
+        ..Case::default()
+    };
+    for letters in ["", "uuu", "rss"] {
+        assert_eq!(
+            decide(&case(Phase::Stopped), letters).phase,
+            Phase::Resuming,
+            "{letters}"
+        );
+        assert_eq!(
+            decide(&case(Phase::Running), letters).phase,
+            Phase::Degraded,
+            "{letters}"
+        );
+    }
+}
+
+#[test]
+fn where_there_are_no_pods_the_workload_has_the_word() {
+    let case = |trusted| Case {
+        words: Some(Words {
+            reason: "ReconcileError".into(),
+            message: Some("field is immutable".into()),
+            since: None,
+        }),
+        trusted,
+        ..Case::default()
+    };
+    let found = decide(&case(true), "");
+    assert_eq!(
+        (
+            found.phase,
+            found.reason.as_deref(),
+            found.message.as_deref()
+        ),
+        (
+            Phase::Creating,
+            Some("ReconcileError"),
+            Some("field is immutable")
+        )
+    );
+    assert_eq!(decide(&case(false), "").reason.as_deref(), Some("NoPods"));
+    assert_eq!(decide(&case(true), "uuu").phase, Phase::Pending);
+}
+
+#[test]
+fn an_abort_keeps_the_cause_that_came_before_it() {
+    let cause = Finding::new(Phase::Failed, counts::CONTAINERS_FAILING).because("ErrImagePull");
+    let all: Vec<Pod> = Vec::new();
+    let all: Vec<_> = all.iter().collect();
+    let ruling = rule(Phase::Failed);
+    let facts = |before: &Finding| {
+        let before = Some(before.clone());
+        phase(&Facts {
+            standing: Standing::Newest,
+            lifecycle: Lifecycle::Live,
+            pods: &all,
+            expected: Some(3),
+            ruling: &ruling,
+            words: None,
+            others: Others::default(),
+            deadline: None,
+            trusted: true,
+            changed: now(),
+            was_ready: false,
+            ready_before: 0,
+            has_failed: true,
+            before,
+            now: now(),
+        })
+    };
+    let aborted = facts(&cause);
+    assert_eq!(aborted.reason.as_deref(), Some("ContainersFailing"));
+    assert_eq!(
+        aborted.message.as_deref(),
+        Some("ErrImagePull (afterwards: the workload says so)")
+    );
+    assert_eq!(facts(&aborted), aborted, "it is said once");
 }

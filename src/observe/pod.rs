@@ -234,8 +234,13 @@ impl Pod {
     }
 
     /// The component that it is of.
-    pub(super) fn component(&self, file: &PodsFile) -> Option<&str> {
-        file.component.as_ref().and_then(|key| self.label(key))
+    pub(super) fn component<'a>(&'a self, file: &'a PodsFile) -> Option<&'a str> {
+        let value = file.component.as_ref().and_then(|key| self.label(key))?;
+        Some(
+            file.component_names
+                .get(value)
+                .map_or(value, String::as_str),
+        )
     }
 }
 

@@ -3,8 +3,8 @@
 use super::phase::{Facts, Finding, phase};
 use super::pod::{Pod, PodState};
 use crate::quantity::Quantity;
+use crate::revision::limits::{MAX_IMAGES, MAX_KEYS};
 use crate::revision::{Condition, Outcome, Phase, RevisionStatus};
-use crate::view::MAX_IMAGES;
 use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,12 +16,28 @@ pub(super) const DEFAULT_POOL: &str = "default";
 /// The pool of each node, by name.
 pub(super) type Pools = HashMap<Arc<str>, Arc<str>>;
 
+/// The outcome of the change that completes this one: the next Revision, where it makes the same pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Completion {
+    /// The next Revision makes other pods, or there is none.
+    #[default]
+    None,
+    /// It is not decided yet.
+    Open,
+    /// It is decided, and its pods were all ready at this time.
+    Ended(Outcome, Option<DateTime<Utc>>),
+}
+
 /// What the status is made from beside the facts of the phase.
 pub(super) struct Surroundings<'a> {
     /// Pools by node.
     pub(super) pools: &'a Pools,
     /// Whether the object does not name its images.
     pub(super) images_unknown: bool,
+    /// The keys of its pods, where they are known to be its own.
+    pub(super) keys: Vec<&'a str>,
+    /// The change that completes this one.
+    pub(super) completion: Completion,
 }
 
 /// The fields of `status` that observing owns; those of recording stay empty.
@@ -43,13 +59,22 @@ pub(super) fn finding(status: &RevisionStatus) -> Option<Finding> {
     })
 }
 
-/// Whether nothing can change this status any more, of a Revision that is superseded or whose workload is deleted.
-pub(super) fn is_final(status: &RevisionStatus, deleted: bool) -> bool {
+/// Whether nothing but pods can change this status, of a Revision that is superseded or whose workload is deleted.
+pub(super) fn is_settled(status: &RevisionStatus, deleted: bool) -> bool {
     let over = matches!(status.phase, Some(Phase::Stopped | Phase::Failed));
     let superseded = find(status, "Superseded", "True").is_some();
+    let pods = [status.running_pods, status.ready_pods];
     over && status.outcome.is_some()
-        && status.running_pods.unwrap_or(0) == 0
+        && pods.into_iter().all(|pods| pods.unwrap_or(0) == 0)
+        && status.node_pools.is_empty()
+        && status.allocated.is_empty()
         && (deleted || superseded)
+}
+
+/// Whether pods count for it.
+pub(super) fn counts_pods(status: &RevisionStatus) -> bool {
+    let pods = [status.running_pods, status.ready_pods];
+    pods.into_iter().flatten().any(|pods| pods > 0) || !status.allocated.is_empty()
 }
 
 /// The status that follows.
@@ -67,14 +92,19 @@ pub(super) fn next(
     let same = before.phase == Some(phase);
     let first_ready_time = before
         .first_ready_time
-        .or_else(|| first_ready(facts, phase));
+        .or_else(|| first_ready(facts, phase))
+        .or(match around.completion {
+            Completion::Ended(_, ready) => ready,
+            _ => None,
+        });
     let mut status = RevisionStatus {
         phase: Some(phase),
         phase_time: before
             .phase_time
             .filter(|_| same)
             .or(Some(seconds(facts.now))),
-        outcome: outcome(facts, phase, first_ready_time.is_some()),
+        outcome: outcome(before, facts, phase, first_ready_time.is_some())
+            .or_else(|| over(facts, phase, around.completion)),
         first_ready_time,
         running_pods: Some(pods.running),
         ready_pods: Some(pods.ready),
@@ -89,6 +119,7 @@ pub(super) fn next(
         } else {
             pods.images
         },
+        pod_keys: pod_keys(&before.pod_keys, &around.keys),
         conditions: conditions(before, facts, phase, reason.as_deref(), message.as_deref()),
         reason,
         message,
@@ -120,17 +151,47 @@ fn first_ready(facts: &Facts<'_>, phase: Phase) -> Option<DateTime<Utc>> {
     )
 }
 
-/// None as long as it is open.
-fn outcome(facts: &Facts<'_>, phase: Phase, was_ready: bool) -> Option<Outcome> {
-    let over = !facts.is_newest() || facts.lifecycle == super::phase::Lifecycle::Deleted;
+/// None as long as it is open. Once a Revision is superseded, its outcome stays.
+fn outcome(
+    before: &RevisionStatus,
+    facts: &Facts<'_>,
+    phase: Phase,
+    was_ready: bool,
+) -> Option<Outcome> {
     match phase {
+        _ if !facts.is_newest() && before.outcome.is_some() => before.outcome,
         Phase::Failed => Some(Outcome::Failed),
         _ if was_ready => Some(Outcome::Succeeded),
         Phase::Completed => Some(Outcome::Succeeded),
-        // Pods that come up late may still be a success.
-        _ if over && phase == Phase::Stopped => Some(Outcome::NeverReady),
         _ => None,
     }
+}
+
+/// The outcome of a Revision without any whose time is over: that of the change that completes it. Pods that come up
+/// late may still be a success.
+fn over(facts: &Facts<'_>, phase: Phase, completion: Completion) -> Option<Outcome> {
+    let deleted = facts.lifecycle == super::phase::Lifecycle::Deleted;
+    if phase != Phase::Stopped || (facts.is_newest() && !deleted) {
+        return None;
+    }
+    match completion {
+        Completion::Ended(outcome, _) => Some(outcome),
+        Completion::Open if !deleted => None,
+        _ => Some(Outcome::NeverReady),
+    }
+}
+
+/// The keys that are stored, and those that are new; the newest ones, where there are many.
+fn pod_keys(stored: &[String], keys: &[&str]) -> Vec<String> {
+    let new = keys
+        .iter()
+        .filter(|key| !stored.iter().any(|known| known == *key));
+    let mut all: Vec<_> = stored
+        .iter()
+        .cloned()
+        .chain(new.map(|key| (*key).to_owned()))
+        .collect();
+    all.split_off(all.len().saturating_sub(MAX_KEYS))
 }
 
 fn conditions(
@@ -234,42 +295,6 @@ impl<'a> Held<'a> {
             let sum = self.allocated.entry(name).or_default();
             *sum = *sum + *amount;
         }
-    }
-}
-
-/// How soon a change of status should be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Urgency {
-    /// Somebody may wait for it.
-    Now,
-    /// When it lasts: rollouts pass through such phases.
-    IfItLasts,
-    /// Only messages and numbers differ.
-    Whenever,
-}
-
-/// How soon the step from one status to the other should be written.
-pub(super) fn urgency(before: &RevisionStatus, after: &RevisionStatus) -> Urgency {
-    let passes = matches!(
-        after.phase,
-        Some(
-            Phase::Creating
-                | Phase::Pending
-                | Phase::Initializing
-                | Phase::Resuming
-                | Phase::Terminating
-                | Phase::Stopping
-        )
-    );
-    match before.phase == after.phase {
-        _ if before.phase.is_none() => Urgency::Now,
-        false if passes => Urgency::IfItLasts,
-        true if before.outcome == after.outcome
-            && before.first_ready_time == after.first_ready_time =>
-        {
-            Urgency::Whenever
-        }
-        _ => Urgency::Now,
     }
 }
 

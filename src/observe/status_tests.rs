@@ -1,7 +1,7 @@
 //! The life of a status, and the patches that it takes.
 
 use super::*;
-use crate::observe::phase::{Lifecycle, Ruling, Standing};
+use crate::observe::phase::{Lifecycle, Others, Ruling, Standing};
 use crate::observe::pod::tests::pruned;
 
 fn at(second: i64) -> DateTime<Utc> {
@@ -30,9 +30,14 @@ fn facts<'a>(pods: &'a [&'a Pod], newest: bool, before: &RevisionStatus, now: i6
         pods,
         expected: newest.then_some(2),
         ruling: &Ruling::Silent,
+        words: None,
+        others: Others::default(),
+        deadline: None,
         trusted: true,
         changed: at(0),
         was_ready: before.first_ready_time.is_some(),
+        ready_before: before.ready_pods.unwrap_or(0),
+        has_failed: before.outcome == Some(Outcome::Failed),
         before: finding(before),
         now: at(now),
     }
@@ -47,6 +52,8 @@ fn step(before: &RevisionStatus, pods: &[Pod], newest: bool, now: i64) -> Revisi
         &Surroundings {
             pools: &pools,
             images_unknown: true,
+            keys: vec!["k"],
+            completion: Completion::None,
         },
     )
 }
@@ -131,7 +138,7 @@ fn a_life_ends_when_its_last_pod_is_gone() {
     );
     assert_eq!(over.images, ["i"], "what its pods were is not forgotten");
     assert_eq!(condition(&over, "Superseded"), ("True".into(), 120));
-    assert!(is_final(&over, false) && !is_final(&running, false));
+    assert!(is_settled(&over, false) && !is_settled(&running, false));
 }
 
 #[test]
@@ -166,9 +173,12 @@ fn a_failure_may_heal_until_it_is_superseded() {
         (Some(Phase::Failed), Some(Outcome::Failed))
     );
     assert_eq!(superseded.message, failed.message);
-    assert!(!is_final(&superseded, false), "its pods are still counted");
+    assert!(
+        !is_settled(&superseded, false),
+        "its pods are still counted"
+    );
     let over = step(&superseded, &[], false, 40);
-    assert!(is_final(&over, false) && over.phase_time == failed.phase_time);
+    assert!(is_settled(&over, false) && over.phase_time == failed.phase_time);
 }
 
 #[test]
@@ -178,7 +188,7 @@ fn what_never_had_pods_was_never_ready() {
         (over.phase, over.outcome),
         (Some(Phase::Stopped), Some(Outcome::NeverReady))
     );
-    assert!(is_final(&over, false));
+    assert!(is_settled(&over, false));
 }
 
 #[test]
@@ -251,48 +261,4 @@ proptest::proptest! {
         let status: RevisionStatus = serde_json::from_value(document["status"].clone()).expect("a status");
         proptest::prop_assert_eq!(status, after);
     }
-}
-
-#[test]
-fn what_settles_is_written_at_once_and_what_passes_is_not() {
-    let of = |phase: Option<Phase>, pods: i32| RevisionStatus {
-        phase,
-        running_pods: Some(pods),
-        ..RevisionStatus::default()
-    };
-    for (before, after, expected) in [
-        (of(None, 0), of(Some(Phase::Creating), 0), Urgency::Now),
-        (
-            of(Some(Phase::Creating), 0),
-            of(Some(Phase::Pending), 1),
-            Urgency::IfItLasts,
-        ),
-        (
-            of(Some(Phase::Running), 2),
-            of(Some(Phase::Terminating), 2),
-            Urgency::IfItLasts,
-        ),
-        (
-            of(Some(Phase::Initializing), 2),
-            of(Some(Phase::Running), 2),
-            Urgency::Now,
-        ),
-        (
-            of(Some(Phase::Initializing), 2),
-            of(Some(Phase::Failed), 2),
-            Urgency::Now,
-        ),
-        (
-            of(Some(Phase::Initializing), 2),
-            of(Some(Phase::Initializing), 3),
-            Urgency::Whenever,
-        ),
-    ] {
-        assert_eq!(urgency(&before, &after), expected, "{before:?} {after:?}");
-    }
-    let ready = RevisionStatus {
-        first_ready_time: Some(at(1)),
-        ..of(Some(Phase::Running), 2)
-    };
-    assert_eq!(urgency(&of(Some(Phase::Running), 2), &ready), Urgency::Now);
 }

@@ -2,7 +2,7 @@
 
 use super::owners::Owners;
 use super::pod::{PodObject, Pruner};
-use super::subjects::OwnerLookup;
+use super::subjects::{OwnerLookup, OwnerLookups};
 use super::{ObserverDeps, ObserverState};
 use crate::json::without_value;
 use crate::kinds::{Kind, PodLabel};
@@ -25,6 +25,8 @@ const PAGE: u32 = 100;
 const TICK: Duration = Duration::from_millis(500);
 /// After a failure it is waited for so long.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Owners that cannot be asked for so often in a row are not waited for any more.
+const PATIENCE: u32 = 12;
 /// So many pods' owners are asked for at the same time.
 const SIDE_BY_SIDE: usize = 8;
 
@@ -32,11 +34,12 @@ const SIDE_BY_SIDE: usize = 8;
 pub(super) async fn run(
     shared: &ObserverState,
     deps: &ObserverDeps,
+    watches: &BTreeMap<String, Vec<Arc<Kind>>>,
     pruner: &Pruner,
     owners: &Owners,
 ) {
     let mut tasks = FuturesUnordered::new();
-    for (source, (selector, kinds)) in (0..).zip(selectors(&deps.kinds)) {
+    for (source, (selector, kinds)) in (0..).zip(watches) {
         tasks.push(pods(shared, deps, pruner, source, selector, kinds));
     }
     tokio::select! {
@@ -47,7 +50,7 @@ pub(super) async fn run(
 }
 
 /// The label selectors of all kinds, each with the kinds whose pods it finds.
-fn selectors(kinds: &[Arc<Kind>]) -> BTreeMap<String, Vec<Arc<Kind>>> {
+pub(super) fn selectors(kinds: &[Arc<Kind>]) -> BTreeMap<String, Vec<Arc<Kind>>> {
     let mut selectors: BTreeMap<String, Vec<Arc<Kind>>> = BTreeMap::new();
     for kind in kinds {
         // A workload may be made of workloads of other kinds, and then its pods look like theirs.
@@ -73,14 +76,14 @@ async fn pods(
     deps: &ObserverDeps,
     pruner: &Pruner,
     source: u32,
-    selector: String,
-    kinds: Vec<Arc<Kind>>,
+    selector: &str,
+    kinds: &[Arc<Kind>],
 ) {
-    while !shared.subjects.lock().has_kind(&kinds) {
+    while !shared.subjects.lock().has_kind(kinds) {
         sleep(TICK).await;
     }
     tracing::debug!(selector, "watching pods");
-    let config = watcher::Config::default().labels(&selector).page_size(PAGE);
+    let config = watcher::Config::default().labels(selector).page_size(PAGE);
     let events = watcher(Api::<PodObject>::all(deps.watch.clone()), config).default_backoff();
     pin_mut!(events);
     let mut listed = HashSet::new();
@@ -103,6 +106,10 @@ async fn pods(
                 }
             }
             Err(error) => {
+                if is_forbidden(&error) {
+                    // Without this right nothing will be known of them: the rest decides.
+                    shared.subjects.lock().pods_complete(source);
+                }
                 let error = without_value(&error);
                 tracing::warn!(error, selector, "watching pods failed; statuses may be old");
             }
@@ -112,6 +119,11 @@ async fn pods(
             .observed_pods
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
+}
+
+/// Whether a list was refused for lack of a right.
+fn is_forbidden(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403)
 }
 
 fn uid(pod: &PodObject) -> Option<Uuid> {
@@ -126,10 +138,13 @@ fn put(shared: &ObserverState, pruner: &Pruner, source: u32, pod: PodObject) -> 
 }
 
 /// Asks for the owners of pods whose labels do not name their workload.
+///
+/// While some cannot be asked for, nothing is decided of workloads whose pods they may be; but not for ever.
 async fn find(shared: &ObserverState, owners: &Owners) {
+    let mut failures = 0;
     loop {
         sleep(TICK).await;
-        let lookups = shared.subjects.lock().take_lookups();
+        let OwnerLookups { lookups, watches } = shared.subjects.lock().take_lookups();
         let mut found = futures::stream::iter(lookups)
             .map(|lookup| find_one(shared, owners, lookup))
             .buffer_unordered(SIDE_BY_SIDE);
@@ -144,6 +159,10 @@ async fn find(shared: &ObserverState, owners: &Owners) {
                     shared.subjects.lock().look_up_again(uid);
                 }
             }
+        }
+        failures = if failed.is_some() { failures + 1 } else { 0 };
+        if failures == 0 || failures > PATIENCE {
+            shared.subjects.lock().looked_up(&watches);
         }
         if let Some(error) = failed {
             tracing::warn!(
@@ -191,7 +210,12 @@ async fn nodes(shared: &ObserverState, deps: &ObserverDeps) {
                 tell(shared, &node, &labels);
             }
             Ok(Event::Delete(node)) => shared.subjects.lock().pool(node.name_any().into(), None),
-            Err(error) => tracing::warn!(%error, "watching nodes failed; node pools may be old"),
+            Err(error) => {
+                if is_forbidden(&error) {
+                    shared.subjects.lock().nodes_complete();
+                }
+                tracing::warn!(%error, "watching nodes failed; node pools may be old");
+            }
         }
     }
 }

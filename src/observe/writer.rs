@@ -1,15 +1,15 @@
 //! Brings statuses up to date: a kube-rs `Controller` over workloads, and the only PATCH of what observing owns.
 //!
 //! It has the lowest priority there is: it waits while there is something to be recorded, writes little at a time, and
-//! merges whatever happens to a workload within a second. What rollouts only pass through, and numbers, wait longer.
+//! merges whatever happens to a workload within a second. What rollouts only pass through, and numbers, wait longer
+//! ([`super::round`]).
 
 mod schedule;
 
-use super::judge::{judge, templates};
+use super::judge::{Judgement, judge, templates};
 use super::live::Live;
-use super::phase::Ruling;
-use super::status::Urgency;
-use super::subjects::{Decision, Judgement, Unread};
+use super::round::{Plan, Rounds, Write};
+use super::subjects::{Decision, Unread};
 use super::{ObserverDeps, ObserverState};
 use crate::clock;
 use crate::json::without_value;
@@ -18,7 +18,7 @@ use crate::kinds::runner::Runner;
 use crate::metrics::{Metrics, kind as labels};
 use crate::record::queue::Queue;
 use crate::redact::Names;
-use crate::revision::{FIELD_MANAGER, Phase, Revision};
+use crate::revision::{FIELD_MANAGER, Revision};
 use crate::snapshot;
 use futures::channel::mpsc;
 use futures::{StreamExt, future};
@@ -29,7 +29,6 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use parking_lot::Mutex;
 use schedule::{WorkloadKey, due};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -37,12 +36,12 @@ use uuid::Uuid;
 
 /// So often it is looked whether recording is quiet.
 const QUIET_TICK: Duration = Duration::from_millis(25);
-/// Phases that rollouts pass through are written when they last so long.
-const LASTS: Duration = Duration::from_secs(5);
-/// Messages and numbers alone are written at most so often: of the newest Revision, and of others.
-const NUMBERS: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(30)];
-/// What may come true by time alone is looked at again.
-const AGAIN: Duration = Duration::from_secs(35);
+/// What time alone changes is looked at again after this at the earliest.
+const SOON: Duration = Duration::from_secs(1);
+/// One read may tell that another one is needed, so many times.
+const MAX_READS: usize = 8;
+/// Among so many workloads that wait for a write it is looked whether some went.
+const MANY: usize = 1_000;
 /// So many workloads are written at the same time.
 const CONCURRENCY: u16 = 2;
 /// How long recording is let go first.
@@ -65,12 +64,6 @@ enum Error {
     NoAnswer,
 }
 
-/// A phase that is not written yet, and since when it lasts.
-struct PassingPhase {
-    phase: Option<Phase>,
-    since: Instant,
-}
-
 struct Context {
     shared: Arc<ObserverState>,
     client: Client,
@@ -78,10 +71,8 @@ struct Context {
     queue: Queue,
     names: Names,
     metrics: Metrics,
-    /// When something was last written, by workload and generation.
-    written: Mutex<HashMap<(Uuid, i64), Instant>>,
-    /// Phases that are not written yet, by workload and generation.
-    passing: Mutex<HashMap<(Uuid, i64), PassingPhase>>,
+    /// What is not written yet.
+    rounds: Mutex<Rounds>,
     /// When a failure was last said.
     told: Mutex<Option<Instant>>,
 }
@@ -105,8 +96,7 @@ pub(super) async fn run(shared: Arc<ObserverState>, deps: &ObserverDeps) {
         queue: deps.queue.clone(),
         names: deps.names.clone(),
         metrics: deps.metrics.clone(),
-        written: Mutex::default(),
-        passing: Mutex::default(),
+        rounds: Mutex::default(),
         told: Mutex::default(),
     };
     Controller::for_stream(known, reader)
@@ -144,32 +134,18 @@ async fn reconcile(workload: Arc<WorkloadKey>, context: Arc<Context>) -> Result<
     let Some(state) = context.state(uid) else {
         return Ok(Action::await_change());
     };
-    for unread in state.unread {
-        context
-            .learn(uid, &state.kind, &state.namespace, unread)
-            .await?;
-    }
-    let (ruling, current) = match &state.live {
+    let judgement = match &state.live {
         Some(live) => judge(&context.runner, &state.kind, live, &context.names).await,
-        None => (Ruling::Silent, None),
+        None => Judgement::silent(),
     };
-    let decisions = context.decide(uid, &Judgement { ruling, current });
-    context.forget_passed(uid, &decisions);
-    let mut again: Option<Duration> = None;
-    let mut open = false;
-    for decision in decisions {
-        open |= decision.status.first_ready_time.is_none() && decision.status.outcome.is_none();
-        if let Some(wait) = context.must_wait(uid, &decision) {
-            again = Some(again.map_or(wait, |again| again.min(wait)));
-        } else {
-            context
-                .write(uid, &state.kind, &state.namespace, decision)
-                .await?;
-        }
+    context.learn_all(uid, &state, &judgement).await?;
+    let decisions = context.decide(uid, &judgement);
+    let plan = context.plan(uid, decisions);
+    for write in plan.writes {
+        context.write(uid, &state, write).await?;
     }
-    Ok(again
-        .or_else(|| open.then_some(AGAIN))
-        .map_or_else(Action::await_change, Action::requeue))
+    let again = plan.again.or_else(|| context.time_tells(uid));
+    Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// The part of a workload that is read before its statuses are decided.
@@ -177,18 +153,23 @@ struct SubjectState {
     kind: Arc<Kind>,
     namespace: String,
     live: Option<Live>,
-    unread: Vec<Unread>,
 }
 
 impl Context {
+    /// None where there is no such workload any more, or not everything is known of it: then it is looked at later.
     fn state(&self, uid: Uuid) -> Option<SubjectState> {
-        let subjects = self.shared.subjects.lock();
+        let mut subjects = self.shared.subjects.lock();
+        if !subjects.is_known(uid) {
+            if subjects.has(uid) {
+                subjects.dirty.insert(uid);
+            }
+            return None;
+        }
         let subject = subjects.get(uid)?;
         Some(SubjectState {
             kind: subject.kind.clone(),
             namespace: subject.namespace.clone(),
             live: subject.live.clone(),
-            unread: subject.unread(),
         })
     }
 
@@ -199,101 +180,92 @@ impl Context {
             .decide(uid, judgement, clock::now())
     }
 
-    /// Makes the templates of a Revision, from its content: what the watch has shown, or a read.
-    async fn learn(
+    /// When time alone may change what is decided.
+    fn time_tells(&self, uid: Uuid) -> Option<Duration> {
+        let subjects = self.shared.subjects.lock();
+        let at = subjects.get(uid)?.time_tells(clock::now())?;
+        let left = (at - clock::now()).to_std().unwrap_or_default();
+        Some(left.max(SOON))
+    }
+
+    /// What to write now. From time to time, workloads that went are forgotten.
+    fn plan(&self, uid: Uuid, decisions: Vec<Decision>) -> Plan {
+        let mut rounds = self.rounds.lock();
+        if rounds.len() >= MANY {
+            let subjects = self.shared.subjects.lock();
+            if rounds.len() > subjects.len() {
+                rounds.retain(|uid| subjects.has(uid));
+            }
+        }
+        rounds.plan(uid, decisions, Instant::now())
+    }
+
+    /// Reads what is needed to decide. What was read may tell of which Revisions more is needed.
+    async fn learn_all(
         &self,
         uid: Uuid,
-        kind: &Arc<Kind>,
-        namespace: &str,
-        unread: Unread,
+        state: &SubjectState,
+        judgement: &Judgement,
     ) -> Result<(), Error> {
-        let gzip = match unread.gzip {
-            Some(gzip) => Some(gzip),
-            None => self.content(namespace, &unread.name).await?,
-        };
-        let learned = match gzip {
-            Some(gzip) => templates(&self.runner, kind, gzip).await,
-            None => None,
-        };
-        // What cannot be told is not asked for again.
-        self.shared
-            .subjects
-            .lock()
-            .learned(uid, unread.generation, learned);
+        for _ in 0..MAX_READS {
+            let now = clock::now();
+            let unread = self.shared.subjects.lock().unread(uid, judgement, now);
+            if unread.is_empty() {
+                break;
+            }
+            for unread in unread {
+                self.learn(uid, state, unread).await?;
+            }
+        }
         Ok(())
     }
 
-    async fn content(&self, namespace: &str, name: &str) -> Result<Option<Arc<[u8]>>, Error> {
+    /// Makes the templates of a Revision, from its content: what the watch has shown, or a read.
+    async fn learn(&self, uid: Uuid, state: &SubjectState, unread: Unread) -> Result<(), Error> {
+        let Unread {
+            generation,
+            name,
+            gzip,
+        } = unread;
+        let mut stored = None;
+        let gzip = if gzip.is_some() {
+            gzip
+        } else if let Some(revision) = self.read(&state.namespace, &name).await? {
+            stored = Some(revision.status.unwrap_or_default());
+            let snapshot = revision.spec.snapshot;
+            snapshot.and_then(|snapshot| snapshot::compressed(&snapshot).ok().flatten())
+        } else {
+            self.shared.subjects.lock().missing(uid, generation);
+            return Ok(());
+        };
+        let learned = match gzip {
+            Some(gzip) => templates(&self.runner, &state.kind, gzip).await,
+            None => None,
+        };
+        // What cannot be told is not asked for again.
+        let mut subjects = self.shared.subjects.lock();
+        subjects.learned(uid, generation, learned, stored.as_ref());
+        Ok(())
+    }
+
+    async fn read(&self, namespace: &str, name: &str) -> Result<Option<Revision>, Error> {
         let api: Api<Revision> = Api::namespaced(self.client.clone(), namespace);
         self.metrics.observe_reads.inc();
         let revision = timeout(DEADLINE, api.get_opt(name))
             .await
             .map_err(|_| Error::NoAnswer)??;
-        let snapshot = revision.and_then(|revision| revision.spec.snapshot);
-        Ok(snapshot.and_then(|snapshot| snapshot::compressed(&snapshot).ok().flatten()))
+        Ok(revision)
     }
 
-    /// Forgets the phases of a workload that were passed through: nothing is to be written of them any more.
-    fn forget_passed(&self, uid: Uuid, decisions: &[Decision]) {
-        self.passing.lock().retain(|(workload, generation), _| {
-            *workload != uid
-                || decisions
-                    .iter()
-                    .any(|decision| decision.generation == *generation)
-        });
-    }
-
-    /// The time that a status which is not urgent still has to wait; none when it can be written now.
-    fn must_wait(&self, uid: Uuid, decision: &Decision) -> Option<Duration> {
-        let key = (uid, decision.generation);
-        let now = Instant::now();
-        let left = match decision.urgency {
-            Urgency::Now => Duration::ZERO,
-            Urgency::IfItLasts => LASTS.saturating_sub(self.lasts(key, decision.status.phase, now)),
-            Urgency::Whenever => {
-                let rest = NUMBERS[usize::from(!decision.newest)];
-                let last = self.written.lock().get(&key).copied();
-                last.map_or(Duration::ZERO, |at| {
-                    rest.saturating_sub(now.duration_since(at))
-                })
-            }
-        };
-        if decision.urgency != Urgency::IfItLasts || left.is_zero() {
-            self.passing.lock().remove(&key);
-        }
-        (!left.is_zero()).then_some(left)
-    }
-
-    /// The time that a phase which is not written yet has lasted.
-    fn lasts(&self, key: (Uuid, i64), phase: Option<Phase>, now: Instant) -> Duration {
-        let mut all = self.passing.lock();
-        let passing = all
-            .entry(key)
-            .and_modify(|passing| {
-                if passing.phase != phase {
-                    *passing = PassingPhase { phase, since: now };
-                }
-            })
-            .or_insert(PassingPhase { phase, since: now });
-        now.duration_since(passing.since)
-    }
-
-    async fn write(
-        &self,
-        uid: Uuid,
-        kind: &Kind,
-        namespace: &str,
-        decision: Decision,
-    ) -> Result<(), Error> {
+    async fn write(&self, uid: Uuid, state: &SubjectState, write: Write) -> Result<(), Error> {
         self.let_recording_go_first().await;
-        let Decision {
+        let Write {
             generation,
             name,
             status,
             patch,
-            ..
-        } = decision;
-        let api: Api<Revision> = Api::namespaced(self.client.clone(), namespace);
+        } = write;
+        let api: Api<Revision> = Api::namespaced(self.client.clone(), &state.namespace);
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
@@ -301,19 +273,13 @@ impl Context {
         let patch = Patch::Merge(patch);
         self.metrics
             .observe_patches
-            .get_or_create(&labels(&kind.kind))
+            .get_or_create(&labels(&state.kind.kind))
             .inc();
         match timeout(DEADLINE, api.patch_status(&name, &params, &patch))
             .await
             .map_err(|_| Error::NoAnswer)?
         {
-            Ok(_) => {
-                self.shared.subjects.lock().written(uid, generation, status);
-                let now = Instant::now();
-                let mut written = self.written.lock();
-                written.retain(|_, at| now.duration_since(*at) < NUMBERS[1]);
-                written.insert((uid, generation), now);
-            }
+            Ok(_) => self.shared.subjects.lock().written(uid, generation, status),
             // Deleted meanwhile: its watch will say so.
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(error) => return Err(error.into()),

@@ -21,6 +21,7 @@ use crate::clock;
 use crate::json::{Document, Value};
 use crate::kinds::Kind;
 use crate::metrics::kind;
+use crate::observe::Observer;
 use crate::revision::{Observed, Revision};
 use crate::snapshot::{self, Packed};
 use crate::view::diff::{self, Deltas};
@@ -58,9 +59,15 @@ impl Sink for KindRecorder {
             Fact::Postponed(exception) => self.postponed(exception),
             Fact::Resumed(exception) => self.resumed(&exception),
             Fact::Rewound { last, now } => self.rewound(last, now),
-            Fact::Joined => self.ledger.joined(),
+            Fact::Joined => {
+                self.ledger.joined();
+                self.recorder.observer.joined(&self.kind);
+            }
             Fact::Reached(position) => self.ledger.reached(position),
-            Fact::Heard { expected } => self.ledger.heard(expected),
+            Fact::Heard { expected } => {
+                self.ledger.heard(expected);
+                self.recorder.observer.serves(&self.kind, expected);
+            }
         }
     }
 }
@@ -75,6 +82,11 @@ impl KindRecorder {
             ledger,
             workloads: HashMap::new(),
         }
+    }
+
+    /// Is told of every workload.
+    pub fn observer(&self) -> Observer {
+        self.recorder.observer.clone()
     }
 
     /// The book of what is on its way.

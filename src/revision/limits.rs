@@ -56,6 +56,8 @@ pub const MAX_MESSAGE: usize = 512;
 pub const MAX_CONDITIONS: usize = 8;
 /// The node pools that a status names.
 pub const MAX_POOLS: usize = 256;
+/// The keys of pods that a status names.
+pub const MAX_KEYS: usize = 16;
 /// A quantity.
 pub const MAX_QUANTITY: usize = 64;
 /// A word, an argument or the value of a variable, which may be a script.
@@ -219,6 +221,7 @@ impl RevisionStatus {
         cutter.list(&mut self.conditions, MAX_CONDITIONS);
         cutter.texts(&mut self.node_pools, MAX_POOLS, MAX_LABEL);
         cutter.texts(&mut self.images, MAX_IMAGES, MAX_IMAGE);
+        cutter.texts(&mut self.pod_keys, MAX_KEYS, MAX_LABEL);
         self.allocated
             .retain(|_, amount| !is_longer(amount, MAX_QUANTITY));
         while self.allocated.len() > MAX_ITEMS {

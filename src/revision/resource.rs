@@ -296,6 +296,9 @@ pub struct RevisionStatus {
     /// Images that only its pods name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
+    /// Values of the labels by which its pods are known again, for example of pod-template-hash.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pod_keys: Vec<String>,
     /// Ready, Progressing and Superseded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

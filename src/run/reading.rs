@@ -91,8 +91,15 @@ fn follow_kinds(
         let gate = deps.ready.gate(key.clone());
         tasks.spawn(
             "gate",
-            open_when_begun(is_listed, checkpoint.clone(), key.clone(), gate),
+            open_when_begun(is_listed.clone(), checkpoint.clone(), key.clone(), gate),
         );
+        let observer = recorder.observer();
+        let tried = kind.clone();
+        tasks.spawn("list of workloads", async move {
+            raised(is_listed).await;
+            observer.tried(&tried);
+            std::future::pending::<()>().await;
+        });
         let positions = positions.clone();
         let is_filled = is_filled.clone();
         let is_named = is_named.clone();

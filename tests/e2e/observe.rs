@@ -1,7 +1,9 @@
 //! The status of Revisions, with real controllers, a real scheduler and fake nodes of two pools; and, for kinds whose
 //! operators are not here, with the pods and statuses that those would write.
 
+mod gone;
 pub mod life;
+mod restarts;
 mod scripted;
 
 pub(crate) use scripted::{Script, definitions, scripts};

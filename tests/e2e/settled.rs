@@ -14,7 +14,7 @@ mod history;
 mod holds;
 mod hook;
 mod https;
-mod proxy;
+pub mod proxy;
 pub mod quotas;
 mod shapes;
 mod stage;

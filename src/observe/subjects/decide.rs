@@ -1,44 +1,63 @@
 //! Decides the statuses of the Revisions of a workload, from all that is known of it. Pure.
 
-use super::super::attribute::{Candidate, PodGroup, generation};
-use super::super::phase::{Facts, Lifecycle, Ruling, SETTLED, Standing};
-use super::super::pod::Pod;
-use super::super::status::{Pools, Surroundings, Urgency, finding, next, patch, urgency};
+use super::super::judge::Judgement;
+use super::super::phase::{Facts, Lifecycle, Others, Ruling, SETTLED, Standing};
+use super::super::pod::{Pod, PodState};
+use super::super::round::{Urgency, urgency};
+use super::super::status::{Completion, Pools, Surroundings, finding, next};
 use super::Subjects;
-use super::subject::{Subject, TrackedRevision};
-use crate::revision::{Phase, RevisionStatus};
-use chrono::{DateTime, Utc};
-use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use super::attribution::Attribution;
+use super::subject::{Subject, TrackedRevision, Unread};
+use crate::revision::{Outcome, Phase, RevisionStatus};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeSet;
 use uuid::Uuid;
-
-/// What the programs of the kind file said.
-pub(in super::super) struct Judgement {
-    /// Of the newest generation.
-    pub(in super::super) ruling: Ruling,
-    /// The key of the newest generation's pods.
-    pub(in super::super) current: Option<String>,
-}
 
 /// A status that is not what it should be.
 #[derive(Debug)]
 pub(in super::super) struct Decision {
     pub(in super::super) generation: i64,
     pub(in super::super) name: String,
+    /// What is stored.
+    pub(in super::super) before: RevisionStatus,
     /// What it should be.
     pub(in super::super) status: RevisionStatus,
-    /// The merge patch that makes it so.
-    pub(in super::super) patch: Value,
     /// How soon that should be.
     pub(in super::super) urgency: Urgency,
-    /// Whether it is of the newest.
-    pub(in super::super) newest: bool,
 }
 
-/// The pods of each generation, in ascending order of their uids.
-type Attribution = BTreeMap<i64, Vec<Uuid>>;
+/// A look at one workload.
+struct Look<'a> {
+    judgement: &'a Judgement,
+    attribution: &'a Attribution,
+    pools: &'a Pools,
+    now: DateTime<Utc>,
+}
+
+/// The Revision after another one, as it was decided.
+struct Newer<'a> {
+    known: &'a TrackedRevision,
+    /// None where it is settled and not kept.
+    status: Option<RevisionStatus>,
+    is_newest: bool,
+}
 
 impl Subjects {
+    /// The Revisions of a workload that have to be read before its statuses are decided.
+    pub(in super::super) fn unread(
+        &self,
+        uid: Uuid,
+        judgement: &Judgement,
+        now: DateTime<Utc>,
+    ) -> Vec<Unread> {
+        let Some(subject) = self.all.get(&uid) else {
+            return Vec::new();
+        };
+        let attribution = subject.attribution(judgement, now);
+        let with_pods: BTreeSet<_> = attribution.keys().copied().collect();
+        subject.unread(&with_pods)
+    }
+
     /// The statuses of a workload that are not as they should be.
     pub(in super::super) fn decide(
         &mut self,
@@ -47,82 +66,185 @@ impl Subjects {
         now: DateTime<Utc>,
     ) -> Vec<Decision> {
         let Self { all, pools, .. } = self;
-        all.get_mut(&uid)
-            .map(|subject| subject.decide(judgement, pools, now))
-            .unwrap_or_default()
+        let Some(subject) = all.get_mut(&uid) else {
+            return Vec::new();
+        };
+        let attribution = subject.attribution(judgement, now);
+        for (generation, known) in &mut subject.revisions {
+            known.has_pods = attribution.contains_key(generation);
+        }
+        let decisions = subject.decide(&Look {
+            judgement,
+            attribution: &attribution,
+            pools,
+            now,
+        });
+        subject.settle();
+        self.drop_finished(uid);
+        decisions
     }
 }
 
 impl Subject {
-    fn decide(
-        &mut self,
-        judgement: &Judgement,
-        pools: &Pools,
-        now: DateTime<Utc>,
-    ) -> Vec<Decision> {
-        let mut by_generation = self.attributed(judgement);
-        self.share(&mut by_generation, &judgement.ruling, now);
-        for (generation, known) in &mut self.revisions {
-            known.has_pods = by_generation.contains_key(generation);
-        }
-        let Some((&newest, known)) = self.revisions.last_key_value() else {
-            return Vec::new();
-        };
-        let own = self.pods_of(&by_generation, newest);
-        let facts = self.facts(known, &own, judgement, now);
-        let first = decision(newest, known, &facts, pools);
-        let status = first
-            .as_ref()
-            .map(|decision| &decision.status)
-            .or(known.status.as_ref());
-        let runs = status.is_some_and(|status| status.phase == Some(Phase::Running));
-        let standing = if runs {
-            Standing::Replaced
-        } else {
-            Standing::Superseded
-        };
-        let mut all: Vec<_> = first.into_iter().collect();
-        for (&generation, known) in self.revisions.range(..newest) {
-            let own = self.pods_of(&by_generation, generation);
-            let facts = Facts {
-                standing,
-                expected: None,
-                ruling: &Ruling::Silent,
-                ..self.facts(known, &own, judgement, now)
+    /// From the newest to the oldest: how a newer one stands matters to the older ones.
+    fn decide(&self, look: &Look<'_>) -> Vec<Decision> {
+        let mut all = Vec::new();
+        let mut newer: Option<Newer<'_>> = None;
+        let mut replaced = false;
+        for (&generation, known) in self.revisions.iter().rev() {
+            let pods = self.pods_of(look.attribution, generation);
+            let is_newest = newer.is_none() && self.head.is_none();
+            let standing = match (is_newest, self.serves(look, &pods), replaced) {
+                (true, ..) => Standing::Newest,
+                (_, true, _) => Standing::Serving,
+                (_, _, true) => Standing::Replaced,
+                _ => Standing::Superseded,
             };
-            all.extend(decision(generation, known, &facts, pools));
+            let completion = completion(known, newer.as_ref());
+            let decision = self.decision(generation, known, standing, completion, &pods, look);
+            let status = decision
+                .as_ref()
+                .map(|decision| &decision.status)
+                .or(known.status.as_ref());
+            replaced |=
+                is_newest && status.is_some_and(|status| status.phase == Some(Phase::Running));
+            newer = Some(Newer {
+                known,
+                status: status.cloned(),
+                is_newest,
+            });
+            all.extend(decision);
         }
         all
     }
 
-    fn facts<'a>(
+    /// None when the stored status says it already, or is settled.
+    fn decision(
         &self,
+        generation: i64,
+        known: &TrackedRevision,
+        standing: Standing,
+        completion: Completion,
+        pods: &[&Pod],
+        look: &Look<'_>,
+    ) -> Option<Decision> {
+        let before = known.status.as_ref()?;
+        let facts = self.facts(known, before, standing, pods, look);
+        let status = next(
+            before,
+            &facts,
+            &Surroundings {
+                pools: look.pools,
+                images_unknown: known.images_unknown,
+                keys: self.keys_of(pods),
+                completion,
+            },
+        );
+        (*before != status).then(|| Decision {
+            generation,
+            name: known.name.clone(),
+            urgency: urgency(before, &status),
+            before: before.clone(),
+            status,
+        })
+    }
+
+    fn facts<'a>(
+        &'a self,
         known: &'a TrackedRevision,
+        before: &'a RevisionStatus,
+        standing: Standing,
         pods: &'a [&'a Pod],
-        judgement: &'a Judgement,
-        now: DateTime<Utc>,
+        look: &'a Look<'_>,
     ) -> Facts<'a> {
+        let newest = standing == Standing::Newest;
         let live = self.live.as_ref();
-        let lifecycle = match live {
-            _ if self.deleted => Lifecycle::Deleted,
-            Some(live) if live.deleting => Lifecycle::Deleting,
-            _ => Lifecycle::Live,
-        };
-        let templates = known.templates.as_ref();
-        let status = known.status.as_ref();
+        let templates = known.templates.as_ref().filter(|_| newest);
         Facts {
-            standing: Standing::Newest,
-            lifecycle,
+            standing,
+            lifecycle: self.lifecycle(),
             pods,
             expected: templates
                 .and_then(|templates| templates.expected(live.and_then(|live| live.replicas))),
-            ruling: &judgement.ruling,
+            ruling: if newest {
+                &look.judgement.ruling
+            } else {
+                &Ruling::Silent
+            },
+            words: look.judgement.words.as_ref().filter(|_| newest),
+            others: self.others(look),
+            deadline: self.deadline(newest),
             trusted: live.is_some_and(|live| live.observed.is_some()),
             changed: known.changed,
-            was_ready: status.is_some_and(|status| status.first_ready_time.is_some()),
-            before: status.and_then(finding),
-            now,
+            was_ready: before.first_ready_time.is_some(),
+            ready_before: before.ready_pods.unwrap_or(0),
+            has_failed: before.phase == Some(Phase::Failed)
+                || before.outcome == Some(Outcome::Failed),
+            before: finding(before),
+            now: look.now,
         }
+    }
+
+    fn lifecycle(&self) -> Lifecycle {
+        match &self.live {
+            _ if self.deleted => Lifecycle::Deleted,
+            Some(live) if live.deleting => Lifecycle::Deleting,
+            _ => Lifecycle::Live,
+        }
+    }
+
+    /// Only a rollout has a deadline: a workload that is new may wait for what it needs.
+    fn deadline(&self, newest: bool) -> Option<TimeDelta> {
+        let deadline = self.kind.progress_deadline?;
+        (newest && self.revisions.len() > 1)
+            .then(|| TimeDelta::from_std(deadline).ok())
+            .flatten()
+    }
+
+    /// When time alone may change what is decided: what says nothing of its generation is believed after a while, and a
+    /// rollout has a deadline. None once the newest Revision has come through or failed.
+    pub(in super::super) fn time_tells(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let known = self.revisions.values().next_back()?;
+        let status = known.status.as_ref()?;
+        if self.deleted || status.first_ready_time.is_some() || status.outcome.is_some() {
+            return None;
+        }
+        let pods = self.pods.values().filter_map(|pod| match pod.state {
+            PodState::Ready(since) => Some(since),
+            _ => None,
+        });
+        let progress = pods.fold(known.changed, DateTime::max);
+        let deadline = self.deadline(true).map(|deadline| progress + deadline);
+        [Some(known.changed + SETTLED), deadline]
+            .into_iter()
+            .flatten()
+            .map(|at| at + TimeDelta::seconds(1))
+            .filter(|at| *at > now)
+            .min()
+    }
+
+    /// The pods that are not of the newest Revision.
+    fn others(&self, look: &Look<'_>) -> Others {
+        let newest = self.newest();
+        let own = newest.and_then(|newest| look.attribution.get(&newest));
+        let current = look.judgement.current.as_deref();
+        let serves = |pod: &Pod| {
+            let key = pod.key(&self.kind.pods);
+            let is_ready = matches!(pod.state, PodState::Ready(_)) && !pod.deleting;
+            is_ready && key != current && key.is_some_and(|key| look.serving(key))
+        };
+        Others {
+            are_there: self.pods.len() > own.map_or(0, Vec::len),
+            serve: current.is_some() && self.pods.values().any(serves),
+        }
+    }
+
+    /// Whether the workload's status says that some of these pods serve.
+    fn serves(&self, look: &Look<'_>, pods: &[&Pod]) -> bool {
+        pods.iter().any(|pod| {
+            pod.key(&self.kind.pods)
+                .is_some_and(|key| look.serving(key))
+        })
     }
 
     fn pods_of(&self, attribution: &Attribution, generation: i64) -> Vec<&Pod> {
@@ -134,120 +256,48 @@ impl Subject {
             .collect()
     }
 
-    /// Pods by the generation that they are of.
-    fn attributed(&self, judgement: &Judgement) -> Attribution {
-        let newest = self
-            .revisions
-            .last_key_value()
-            .map(|(generation, _)| *generation);
-        let candidates: Vec<_> = self
-            .revisions
+    /// The keys of pods that are known to be those of a Revision: not while a generation is still to be recorded, of
+    /// which they may be.
+    fn keys_of<'a>(&'a self, pods: &[&'a Pod]) -> Vec<&'a str> {
+        if !self.is_recorded() {
+            return Vec::new();
+        }
+        let keys: BTreeSet<_> = pods
             .iter()
-            .map(|(generation, known)| known.candidate(*generation))
+            .filter_map(|pod| pod.key(&self.kind.pods))
             .collect();
-        // The status speaks of the workload's generation, and that may be newer than what is recorded of it.
-        let current = judgement
-            .current
-            .as_deref()
-            .filter(|_| self.is_recorded(newest));
-        let file = &self.kind.pods;
-        let mut decided: HashMap<(&str, &str), Option<i64>> = HashMap::new();
-        let mut attribution = Attribution::new();
-        for (uid, pod) in self.pods_in_order() {
-            let component = pod.component(file).unwrap_or_default();
-            let decide = || generation(&self.group(pod), &candidates, current);
-            let of = match pod.key(file) {
-                Some(key) => *decided.entry((component, key)).or_insert_with(decide),
-                // Without a key each pod stands for itself.
-                None => decide(),
-            };
-            if let Some(generation) = of {
-                attribution.entry(generation).or_default().push(uid);
-            }
-        }
-        attribution
-    }
-
-    /// Pods in ascending order of their uids, so that the same pods are always told in the same words.
-    fn pods_in_order(&self) -> Vec<(Uuid, &Pod)> {
-        let mut pods: Vec<_> = self.pods.iter().map(|(uid, pod)| (*uid, pod)).collect();
-        pods.sort_unstable_by_key(|(uid, _)| *uid);
-        pods
-    }
-
-    fn group<'a>(&'a self, pod: &'a Pod) -> PodGroup<'a> {
-        let key = pod.key(&self.kind.pods);
-        let born = key.and_then(|_| self.born.get(&self.group_name(pod)));
-        PodGroup {
-            key,
-            component: pod.component(&self.kind.pods),
-            born: born.copied().unwrap_or(pod.created),
-            hashes: &pod.template.hashes,
-        }
+        keys.into_iter().collect()
     }
 
     /// Whether the newest Revision is that of the workload as it is now. Generations that changed nothing have none.
-    fn is_recorded(&self, newest: Option<i64>) -> bool {
+    pub(super) fn is_recorded(&self) -> bool {
         let now = self.live.as_ref().map(|live| live.generation);
-        now.zip(newest).is_some_and(|(now, newest)| now == newest)
-    }
-
-    /// A change that brings no pods: the workload is content, and only its predecessor's are there.
-    fn share(&self, all: &mut Attribution, ruling: &Ruling, now: DateTime<Utc>) {
-        let Some((newest, known)) = self.revisions.last_key_value() else {
-            return;
-        };
-        let content = matches!(
-            ruling,
-            Ruling::Match {
-                phase: Phase::Running,
-                ..
-            }
-        );
-        if !content || all.contains_key(newest) || now - known.changed < SETTLED {
-            return;
-        }
-        if let Some((_predecessor, pods)) = all.pop_last() {
-            all.insert(*newest, pods);
-        }
+        now.zip(self.newest())
+            .is_some_and(|(now, newest)| now <= newest.max(self.through))
     }
 }
 
-impl TrackedRevision {
-    fn candidate(&self, generation: i64) -> Candidate<'_> {
-        Candidate {
-            generation,
-            changed: self.changed,
-            hashes: &self.hashes,
-            templates: self.templates.as_ref(),
-        }
+impl Look<'_> {
+    fn serving(&self, key: &str) -> bool {
+        self.judgement.serving.iter().any(|serving| serving == key)
     }
 }
 
-/// None when the stored status says it already, or is final.
-fn decision(
-    generation: i64,
-    known: &TrackedRevision,
-    facts: &Facts<'_>,
-    pools: &Pools,
-) -> Option<Decision> {
-    let before = known.status.as_ref()?;
-    let status = next(
-        before,
-        facts,
-        &Surroundings {
-            pools,
-            images_unknown: known.images_unknown,
-        },
-    );
-    let patch = patch(before, &status)?;
-    let urgency = urgency(before, &status);
-    Some(Decision {
-        generation,
-        name: known.name.clone(),
-        status,
-        patch,
-        urgency,
-        newest: facts.is_newest(),
-    })
+/// What completes a Revision: the next one, where that makes the same pods. The newest may still recover from a failure.
+fn completion(known: &TrackedRevision, newer: Option<&Newer<'_>>) -> Completion {
+    let makes_the_same = |newer: &&Newer<'_>| {
+        let both = known.templates.as_ref().zip(newer.known.templates.as_ref());
+        both.is_some_and(|(own, others)| own.makes_equal_pods(others))
+    };
+    let Some(newer) = newer.filter(makes_the_same) else {
+        return Completion::None;
+    };
+    let Some(status) = &newer.status else {
+        return Completion::None;
+    };
+    match status.outcome {
+        Some(Outcome::Failed) if newer.is_newest => Completion::Open,
+        Some(outcome) => Completion::Ended(outcome, status.first_ready_time),
+        None => Completion::Open,
+    }
 }

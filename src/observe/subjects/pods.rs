@@ -33,6 +33,12 @@ pub(in super::super) struct OwnerLookup {
     pub(in super::super) owner: OwnerReference,
 }
 
+/// What has to be asked, and the watches whose pods are all known when that is answered.
+pub(in super::super) struct OwnerLookups {
+    pub(in super::super) lookups: Vec<OwnerLookup>,
+    pub(in super::super) watches: BTreeSet<usize>,
+}
+
 impl TrackedPod {
     /// The workload that it is of, where that is known.
     fn workload(&self) -> Option<Uuid> {
@@ -133,11 +139,20 @@ impl Subjects {
     }
 
     /// The pods whose owners have to be read, since the last time.
-    pub(in super::super) fn take_lookups(&mut self) -> Vec<OwnerLookup> {
-        std::mem::take(&mut self.lookups)
+    pub(in super::super) fn take_lookups(&mut self) -> OwnerLookups {
+        let lookups = std::mem::take(&mut self.lookups)
             .into_iter()
             .filter_map(|uid| self.pods.get(&uid)?.unclaimed()?.lookup(uid))
-            .collect()
+            .collect();
+        OwnerLookups {
+            lookups,
+            watches: self.lists.listed(),
+        }
+    }
+
+    /// What was taken was asked for.
+    pub(in super::super) fn looked_up(&mut self, watches: &BTreeSet<usize>) {
+        self.lists.looked_up(watches);
     }
 
     /// The owners of a pod could not be read: they are asked for once more.
@@ -195,6 +210,7 @@ impl Subjects {
             subject.pods.remove(&uid);
             subject.forget_groups();
             self.dirty.insert(workload);
+            self.drop_finished(workload);
         }
     }
 
@@ -209,6 +225,14 @@ impl Subjects {
         for uid in gone {
             self.pod_gone(source, uid);
         }
+        self.pods_complete(source);
+    }
+
+    /// All pods of a watch are known, as far as they ever will be.
+    pub(in super::super) fn pods_complete(&mut self, source: u32) {
+        if let Ok(watch) = usize::try_from(source) {
+            self.lists.has_pods(watch);
+        }
     }
 
     pub(super) fn forget_pods(&mut self) {
@@ -218,6 +242,9 @@ impl Subjects {
         self.all
             .values_mut()
             .for_each(|subject| subject.pods.clear());
+        for uid in self.uids() {
+            self.drop_finished(uid);
+        }
     }
 
     /// The watch of nodes has shown all there are.
@@ -231,6 +258,12 @@ impl Subjects {
         for node in gone {
             self.pool(node, None);
         }
+        self.nodes_complete();
+    }
+
+    /// All nodes are known, as far as they ever will be.
+    pub(in super::super) fn nodes_complete(&mut self) {
+        self.lists.has_nodes = true;
     }
 
     /// The pool of a node; none when the node is gone.

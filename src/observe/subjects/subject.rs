@@ -3,17 +3,19 @@
 use super::super::attribute::Templates;
 use super::super::live::Live;
 use super::super::pod::{Pod, ViewHashes};
-use super::super::status::{is_final, own};
+use super::super::status::{counts_pods, is_settled, own};
 use crate::kinds::Kind;
 use crate::revision::{Revision, RevisionStatus};
 use crate::snapshot;
 use chrono::{DateTime, SubsecRound, Utc};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// How many Revisions that are over are remembered of a workload, to know again what a rollback brings back.
+/// How many settled Revisions that never had pods are remembered of a workload.
 pub(super) const REMEMBERED: usize = 16;
+/// How many settled Revisions that had pods are remembered of a workload: should those come back, they are known again.
+const REMEMBERED_BY_KEY: usize = 256;
 
 /// A workload.
 pub(in super::super) struct Subject {
@@ -24,6 +26,10 @@ pub(in super::super) struct Subject {
     pub(in super::super) live: Option<Live>,
     /// Whether its deletion is recorded.
     pub(super) deleted: bool,
+    /// Up to which generation it is known to have changed no further.
+    pub(super) through: i64,
+    /// A generation that is newer than all that are tracked, of a workload that was forgotten when it was over.
+    pub(super) head: Option<i64>,
     /// Boxed, because a map of one entry makes room for eleven.
     pub(super) revisions: BTreeMap<i64, Box<TrackedRevision>>,
     pub(super) pods: HashMap<Uuid, Pod>,
@@ -41,6 +47,10 @@ pub(super) struct WorkloadName {
 }
 
 /// A Revision as it is kept in memory.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is set by something else"
+)]
 pub(super) struct TrackedRevision {
     pub(super) name: String,
     pub(super) changed: DateTime<Utc>,
@@ -51,18 +61,23 @@ pub(super) struct TrackedRevision {
     pub(super) asked: bool,
     /// Its compressed snapshot, until the templates are made from it.
     pub(super) gzip: Option<Arc<[u8]>>,
-    /// The stored fields that observing owns; none when they are final.
+    /// The stored fields that observing owns; none when they are settled. They are read again when pods come.
     pub(super) status: Option<RevisionStatus>,
+    /// The keys of the pods that it had.
+    pub(super) keys: Box<[String]>,
+    /// Whether its status was written and the watch of Revisions has not shown that yet.
+    pub(super) is_unseen: bool,
     /// Whether it had pods when it was last looked at.
     pub(super) has_pods: bool,
     /// The number of the list that named it last.
     pub(super) list: u32,
 }
 
-/// A Revision whose templates are wanted.
+/// A Revision that has to be read: its templates are wanted, or its status.
 pub(in super::super) struct Unread {
     pub(in super::super) generation: i64,
     pub(in super::super) name: String,
+    /// Its content, where that is known.
     pub(in super::super) gzip: Option<Arc<[u8]>>,
 }
 
@@ -74,6 +89,8 @@ impl Subject {
             name,
             live: None,
             deleted: false,
+            through: 0,
+            head: None,
             revisions: BTreeMap::new(),
             pods: HashMap::new(),
             born: HashMap::new(),
@@ -95,14 +112,23 @@ impl Subject {
         let stored = revision.status.clone().unwrap_or_default();
         let deleted = stored.workload_deletion_time.is_some();
         let status = own(&stored);
+        let through = stored.observed_through.map_or(0, |it| it.generation);
+        let mut same = self.deleted >= deleted && self.through >= through;
         let known = self.revisions.remove(&generation);
-        let before = known.as_ref().and_then(|known| known.status.as_ref());
-        let same = before == Some(&status) && self.deleted >= deleted;
-        let mut known = known.unwrap_or_else(|| Box::new(TrackedRevision::new(revision, leads)));
+        let mut known = if let Some(mut known) = known {
+            let is_shown = known.has_status(&status, self.deleted || deleted);
+            known.is_unseen &= !is_shown;
+            same &= is_shown;
+            known
+        } else {
+            same = false;
+            Box::new(TrackedRevision::new(revision, leads))
+        };
         known.list = list;
-        known.status = Some(status);
+        known.set_status(status);
         self.revisions.insert(generation, known);
         self.deleted |= deleted;
+        self.through = self.through.max(through);
         self.settle();
         !same
     }
@@ -114,38 +140,63 @@ impl Subject {
             .is_none_or(|first| first.changed <= pod.created)
     }
 
-    /// Closes what is final, and forgets the oldest of that.
+    /// The newest generation that is tracked.
+    pub(super) fn newest(&self) -> Option<i64> {
+        self.revisions.keys().next_back().copied()
+    }
+
+    /// Closes what is settled, and forgets the oldest of that. The first Revision stays: nothing is older than its pods.
     pub(super) fn settle(&mut self) {
-        let newest = self.revisions.keys().next_back().copied();
+        let newest = self.newest();
+        let predecessor = self.revisions.keys().nth_back(1).copied();
         for (generation, known) in &mut self.revisions {
-            let is_superseded = Some(*generation) != newest;
-            if is_superseded && !known.has_pods {
+            let is_superseded = Some(*generation) != newest || self.head.is_some();
+            let is_undecided = Some(*generation) == predecessor && known.is_undecided();
+            if is_superseded && !known.has_pods && !is_undecided {
                 // Should it get pods, it is read again.
                 known.gzip = None;
             }
             if self.deleted || is_superseded {
-                known.close_if_final(self.deleted);
+                known.close_if_settled(self.deleted);
             }
         }
+        self.forget_oldest(REMEMBERED, |known| known.keys.is_empty());
+        self.forget_oldest(REMEMBERED_BY_KEY, |known| !known.keys.is_empty());
+    }
+
+    /// Forgets the oldest closed Revisions of a sort, beyond so many.
+    fn forget_oldest(&mut self, remembered: usize, of_sort: impl Fn(&TrackedRevision) -> bool) {
         let closed: Vec<_> = self
             .revisions
             .iter()
-            .filter(|(_, known)| known.status.is_none())
+            .skip(1)
+            .filter(|(_, known)| known.is_closed() && of_sort(known))
             .map(|(generation, _)| *generation)
             .collect();
-        let many = closed.len().saturating_sub(REMEMBERED);
+        let many = closed.len().saturating_sub(remembered);
         for generation in &closed[..many] {
             self.revisions.remove(generation);
         }
     }
 
-    /// The Revisions whose templates are of use and not known: the newest, and those that have pods.
-    pub(in super::super) fn unread(&self) -> Vec<Unread> {
-        let newest = self.revisions.keys().next_back().copied();
+    /// The Revisions that have to be read before statuses are decided: the templates of the newest, of those that have
+    /// pods or had some, and of the one before the newest as long as that may complete it; and the statuses of those
+    /// that are settled and have pods again.
+    pub(super) fn unread(&self, with_pods: &BTreeSet<i64>) -> Vec<Unread> {
+        let newest = self.newest();
+        let predecessor = self.revisions.keys().nth_back(1).copied();
         self.revisions
             .iter()
-            .filter(|(generation, known)| Some(**generation) == newest || known.has_pods)
-            .filter_map(|(generation, known)| known.unread(*generation))
+            .filter(|(generation, known)| {
+                let generation = **generation;
+                let is_of_use = Some(generation) == newest
+                    || with_pods.contains(&generation)
+                    || known.status.as_ref().is_some_and(counts_pods)
+                    || (Some(generation) == predecessor && known.is_undecided());
+                let is_closed = known.status.is_none() && with_pods.contains(&generation);
+                is_closed || is_of_use && !known.asked && known.status.is_some()
+            })
+            .map(|(generation, known)| known.unread(*generation))
             .collect()
     }
 }
@@ -169,26 +220,53 @@ impl TrackedRevision {
             asked: false,
             gzip: stored.and_then(|snapshot| snapshot::compressed(snapshot).ok().flatten()),
             status: None,
+            keys: Box::default(),
+            is_unseen: false,
             has_pods: false,
             list: 0,
         }
     }
 
-    fn close_if_final(&mut self, deleted: bool) {
-        let status = self.status.as_ref();
-        if status.is_some_and(|status| is_final(status, deleted)) {
-            self.status = None;
-            self.gzip = None;
-            self.has_pods = false;
+    pub(super) fn set_status(&mut self, status: RevisionStatus) {
+        if *self.keys != *status.pod_keys {
+            self.keys = status.pod_keys.clone().into();
+        }
+        self.status = Some(status);
+    }
+
+    /// Whether this is the status that it is known to have.
+    fn has_status(&self, status: &RevisionStatus, deleted: bool) -> bool {
+        match &self.status {
+            Some(known) => known == status,
+            None => is_settled(status, deleted) && *self.keys == *status.pod_keys,
         }
     }
 
-    /// The request for its templates, unless it was made before or its status is final.
-    fn unread(&self, generation: i64) -> Option<Unread> {
-        (!self.asked && self.status.is_some()).then(|| Unread {
+    /// Whether its status is settled and not kept.
+    fn is_closed(&self) -> bool {
+        self.status.is_none()
+    }
+
+    /// Whether it is still open how it ends.
+    fn is_undecided(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|status| status.outcome.is_none())
+    }
+
+    fn close_if_settled(&mut self, deleted: bool) {
+        let status = self.status.as_ref();
+        if !self.has_pods && status.is_some_and(|status| is_settled(status, deleted)) {
+            self.status = None;
+            self.gzip = None;
+        }
+    }
+
+    fn unread(&self, generation: i64) -> Unread {
+        Unread {
             generation,
             name: self.name.clone(),
-            gzip: self.gzip.clone(),
-        })
+            gzip: self.gzip.clone().filter(|_| self.status.is_some()),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What is kept in memory of Revisions, workloads and pods.
 
 use super::*;
-use crate::observe::phase::Ruling;
+use crate::observe::judge::Judgement;
 use crate::observe::pod::Pod;
 use crate::observe::pod::tests::pruned;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,13 +9,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-const WORKLOAD: Uuid = Uuid::from_u128(1);
+pub(super) const WORKLOAD: Uuid = Uuid::from_u128(1);
 
-fn at(second: i64) -> DateTime<Utc> {
+pub(super) fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_000_000 + second, 0).expect("a time")
 }
 
-fn revision(generation: i64, image: &str, status: &Value) -> Revision {
+pub(super) fn revision(generation: i64, image: &str, status: &Value) -> Revision {
     serde_json::from_value(json!({
         "apiVersion": "revisor.dev/v1alpha1", "kind": "Revision", "metadata": {"name": format!("w-{generation}"), "namespace": "n"},
         "spec": {
@@ -29,13 +29,13 @@ fn revision(generation: i64, image: &str, status: &Value) -> Revision {
     .expect("a Revision")
 }
 
-fn subjects() -> Subjects {
+pub(super) fn subjects() -> Subjects {
     let mut subjects = Subjects::new(crate::kinds::Catalogue::built_in().kinds());
     subjects.leads = true;
     subjects
 }
 
-fn pod(hash: &str, image: &str, second: i64) -> Pod {
+pub(super) fn pod(hash: &str, image: &str, second: i64) -> Pod {
     pruned(
         json!({"metadata": {"namespace": "n", "creationTimestamp": at(second), "labels": {"pod-template-hash": hash}},
         "spec": {"nodeName": "a", "containers": [{"name": "c", "image": image}]},
@@ -43,7 +43,7 @@ fn pod(hash: &str, image: &str, second: i64) -> Pod {
     )
 }
 
-fn owner() -> OwnerReference {
+pub(super) fn owner() -> OwnerReference {
     OwnerReference {
         kind: "ReplicaSet".into(),
         uid: Uuid::from_u128(7).to_string(),
@@ -51,12 +51,8 @@ fn owner() -> OwnerReference {
     }
 }
 
-fn decided(subjects: &mut Subjects, second: i64) -> Vec<(i64, String, Option<i32>)> {
-    let judgement = Judgement {
-        ruling: Ruling::Silent,
-        current: None,
-    };
-    let all = subjects.decide(WORKLOAD, &judgement, at(second));
+pub(super) fn decided(subjects: &mut Subjects, second: i64) -> Vec<(i64, String, Option<i32>)> {
+    let all = subjects.decide(WORKLOAD, &Judgement::silent(), at(second));
     let short = |decision: &Decision| {
         (
             decision.generation,
@@ -82,13 +78,16 @@ fn pods_may_come_before_their_workload_is_known() {
     let uid = Uuid::from_u128(100);
     subjects.pod(0, uid, pod("a", "i:1", 11), Some(owner()));
     assert!(
-        subjects.take_lookups().is_empty(),
+        subjects.take_lookups().lookups.is_empty(),
         "nothing is recorded in its namespace, so nobody is asked"
     );
     subjects.put(&revision(1, "i:1", &json!({})));
-    let lost = subjects.take_lookups();
+    let lost = subjects.take_lookups().lookups;
     assert_eq!((lost.len(), lost[0].uid), (1, uid));
-    assert!(subjects.take_lookups().is_empty(), "each is asked for once");
+    assert!(
+        subjects.take_lookups().lookups.is_empty(),
+        "each is asked for once"
+    );
     subjects.claim(uid, WORKLOAD);
     assert_eq!(decided(&mut subjects, 15), [(1, "Running".into(), Some(1))]);
     assert!(decided(&mut subjects, 16).is_empty(), "it is written");
@@ -174,11 +173,7 @@ fn the_order_in_which_pods_came_does_not_show() {
             subjects.pod(0, uid, failing(number), Some(owner()));
             subjects.claim(uid, WORKLOAD);
         }
-        let judgement = Judgement {
-            ruling: Ruling::Silent,
-            current: None,
-        };
-        let all = subjects.decide(WORKLOAD, &judgement, at(15));
+        let all = subjects.decide(WORKLOAD, &Judgement::silent(), at(15));
         assert_eq!(
             all[0].status.message.as_deref(),
             Some("container c: ErrImagePull: of pod 1"),
@@ -200,7 +195,7 @@ fn a_leader_looks_at_every_workload_in_one_order() {
     }
     assert!(subjects.moved.is_empty());
     subjects.dirty.clear();
-    subjects.lead();
+    subjects.lead(&[]);
     let sorted = [1, 2, 3, 4].map(Uuid::from_u128);
     assert_eq!(subjects.moved, sorted.map(|uid| (uid, true)));
     assert!(subjects.dirty.iter().eq(&sorted));
@@ -215,14 +210,14 @@ fn deleted_workloads_are_forgotten_when_all_is_said() {
         &json!({"workloadDeletionTime": at(50)}),
     ));
     assert_eq!(decided(&mut subjects, 60), [(1, "Stopped".into(), Some(0))]);
-    assert!(!subjects.has(WORKLOAD));
-    assert_eq!(subjects.moved, [(WORKLOAD, true), (WORKLOAD, false)]);
+    assert!(subjects.has(WORKLOAD), "the watch has not shown that yet");
     // A list after a restart shows it again, as it was stored.
     let stored = json!({"phase": "Stopped", "outcome": "NeverReady", "runningPods": 0, "workloadDeletionTime": at(50)});
     subjects.listing();
     subjects.put(&revision(1, "i:1", &stored));
     subjects.listed();
     assert!(!subjects.has(WORKLOAD));
+    assert_eq!(subjects.moved, [(WORKLOAD, true), (WORKLOAD, false)]);
 }
 
 #[test]
@@ -279,12 +274,22 @@ fn content_is_kept_of_the_newest_only_and_by_who_leads_only() {
     };
     let mut subjects = subjects();
     (1..=3).for_each(|generation| subjects.put(&with_content(generation)));
-    assert_eq!(kept(&subjects), [3]);
-    assert_eq!(subjects.get(WORKLOAD).expect("known").unread().len(), 1);
-    subjects.learned(WORKLOAD, 3, None);
-    assert!(
-        kept(&subjects).is_empty() && subjects.get(WORKLOAD).expect("known").unread().is_empty()
+    assert_eq!(
+        kept(&subjects),
+        [2, 3],
+        "and of the one that it may complete"
     );
+    let unread = |subjects: &Subjects| {
+        let unread = subjects.unread(WORKLOAD, &Judgement::silent(), at(40));
+        unread
+            .iter()
+            .map(|unread| unread.generation)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(unread(&subjects), [2, 3]);
+    subjects.learned(WORKLOAD, 2, None, None);
+    subjects.learned(WORKLOAD, 3, None, None);
+    assert!(kept(&subjects).is_empty() && unread(&subjects).is_empty());
     subjects.leads = false;
     (4..=5).for_each(|generation| subjects.put(&with_content(generation)));
     assert!(kept(&subjects).is_empty());

@@ -127,7 +127,7 @@ impl Schedule {
             // The receiver ends with the controller, and this schedule with it.
             let _ = self.moves.unbounded_send(Ok(event));
         }
-        for uid in std::mem::take(&mut subjects.dirty) {
+        for uid in subjects.take_dirty() {
             self.waiting.entry(uid).or_insert(now + TOGETHER);
         }
     }

@@ -58,7 +58,8 @@ pub struct Lanes<T> {
     delayed: BTreeSet<(Instant, LaneKey)>,
     spaces: Spaces,
     gate: Gate,
-    /// Namespaces in which Revisions were created since the last failure that may concern everything.
+    /// Namespaces in which Revisions were created since the last failure that may concern everything: two of them tell
+    /// whether there is another one than any.
     created: BTreeSet<String>,
     len: usize,
     /// The number of Revisions that have stepped aside so far.
@@ -243,7 +244,8 @@ impl<T: LaneItem> Lanes<T> {
 
     /// Opens the gates that `proof` opens.
     fn shown(&mut self, key: LaneKey, namespace: &str, proof: Proof, now: Instant) -> bool {
-        if proof == Proof::Created && !self.created.contains(namespace) {
+        let tells = self.created.len() < 2 && !self.created.contains(namespace);
+        if proof == Proof::Created && tells {
             self.created.insert(namespace.to_owned());
         }
         let freed = match proof {

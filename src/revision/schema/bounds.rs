@@ -5,8 +5,8 @@
 
 use crate::revision::limits::{
     MAX_API_VERSION, MAX_CHANGES, MAX_CONDITIONS, MAX_DATA, MAX_DIGEST, MAX_IMAGE, MAX_IMAGES,
-    MAX_ITEM, MAX_ITEMS, MAX_LABEL, MAX_MANAGER, MAX_MESSAGE, MAX_NAME, MAX_PATH, MAX_POOLS,
-    MAX_QUANTITY, MAX_SUMMARY, MAX_TEXT, MAX_USER, MAX_VALUE, MAX_VIEW, MAX_WORD,
+    MAX_ITEM, MAX_ITEMS, MAX_KEYS, MAX_LABEL, MAX_MANAGER, MAX_MESSAGE, MAX_NAME, MAX_PATH,
+    MAX_POOLS, MAX_QUANTITY, MAX_SUMMARY, MAX_TEXT, MAX_USER, MAX_VALUE, MAX_VIEW, MAX_WORD,
 };
 use serde_json::{Value, json};
 
@@ -86,6 +86,8 @@ pub(in crate::revision) const STATUS: &[Bound] = &[
     ("/allocated/additionalProperties", "maxLength", MAX_QUANTITY),
     ("/images", "maxItems", MAX_IMAGES),
     ("/images/items", "maxLength", MAX_IMAGE),
+    ("/podKeys", "maxItems", MAX_KEYS),
+    ("/podKeys/items", "maxLength", MAX_LABEL),
     ("/conditions", "maxItems", MAX_CONDITIONS),
     ("/conditions/items/properties/type", "maxLength", MAX_WORD),
     ("/conditions/items/properties/status", "maxLength", MAX_WORD),

@@ -17,7 +17,7 @@ struct Workload {
 }
 
 /// What a template asks for: image, pool, GPUs of a pod, and what becomes of its pods.
-fn template(image: &str, pool: &str, gpus: u32, fate: &str) -> Value {
+pub(super) fn template(image: &str, pool: &str, gpus: u32, fate: &str) -> Value {
     json!({"template": {
         "metadata": {"annotations": {"devcluster.revisor.dev/pod": fate}},
         "spec": {"nodeSelector": {"kai.scheduler/node-pool": pool}, "terminationGracePeriodSeconds": 1, "containers": [

@@ -2,6 +2,7 @@
 
 mod messages;
 mod script;
+mod traffic;
 
 use super::{Row, rows};
 use crate::support::{Revisor, World, eventually, patch, post, send};
@@ -186,6 +187,13 @@ impl Played<'_> {
         }
     }
 
+    /// What its operator writes.
+    async fn status(&self, status: &Value) {
+        let status = json!({"status": status});
+        let path = format!("{}/status", self.path);
+        patch(&self.stage.client, &path, &status).await;
+    }
+
     async fn wait(&self, what: &str, done: impl Fn(&[Row]) -> bool) -> Vec<Row> {
         self.stage.wait(&self.namespace, what, done).await
     }
@@ -214,8 +222,7 @@ impl Played<'_> {
         let client = &self.stage.client;
         let spec = json!({"spec": self.script.spec(1)});
         patch(client, &self.path, &spec).await;
-        let status = json!({"status": self.script.status});
-        patch(client, &format!("{}/status", self.path), &status).await;
+        self.status(&self.script.status).await;
         self.make_pods('b', 1, "-next", false).await;
         let pods = self.pods();
         let serves = |rows: &[Row]| {
@@ -229,6 +236,9 @@ impl Played<'_> {
     async fn first_is_replaced_and_gone(&self) {
         for name in self.names('b') {
             self.stage.pod_is(&self.namespace, &name, true).await;
+        }
+        if !self.script.switched.is_null() {
+            self.status(&self.script.switched).await;
         }
         let replaced = |rows: &[Row]| rows[1].phase == "Running" && rows[0].phase == "Terminating";
         self.wait("the first is replaced", replaced).await;
@@ -251,17 +261,23 @@ impl Played<'_> {
     }
 }
 
+impl<'a> Played<'a> {
+    async fn begin(stage: &'a Stage, script: &'a Script) -> Self {
+        let namespace = stage.namespace(script).await;
+        let collection = script.path(&namespace);
+        let made = post(&stage.client, &collection, &script.object()).await;
+        Self {
+            stage,
+            script,
+            namespace,
+            path: format!("{collection}/w"),
+            uid: made.uid,
+        }
+    }
+}
+
 async fn play(stage: &Stage, script: &Script) {
-    let namespace = stage.namespace(script).await;
-    let collection = script.path(&namespace);
-    let made = post(&stage.client, &collection, &script.object()).await;
-    let played = Played {
-        stage,
-        script,
-        namespace,
-        path: format!("{collection}/w"),
-        uid: made.uid,
-    };
+    let played = Played::begin(stage, script).await;
     played.first_runs().await;
     played.second_comes_while_the_first_serves().await;
     played.first_is_replaced_and_gone().await;

@@ -1,4 +1,4 @@
-//! An API server that is busy, for the checkpoint only: a proxy passes everything else on.
+//! An API server that is busy for the checkpoint, or late with pods and nodes: a proxy passes everything else on.
 
 use super::https::{AnyError, Handler, Reply, Server, answer};
 use super::stage::plain_client;
@@ -12,11 +12,13 @@ use kube::client::Body;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A running proxy, and the kubeconfig of its callers.
 pub struct Proxy {
     busy: Arc<AtomicBool>,
+    late: Arc<AtomicU64>,
     kubeconfig: PathBuf,
     /// Passes requests on until it is dropped.
     _server: Server,
@@ -26,9 +28,11 @@ impl Proxy {
     /// Passes the requests of every caller on with the rights of `kubeconfig`.
     pub async fn start(world: &World, kubeconfig: &Path) -> Self {
         let busy = Arc::new(AtomicBool::new(false));
+        let late = Arc::new(AtomicU64::new(0));
         let forwarder = Forwarder {
             upstream: plain_client(kubeconfig).await,
             busy: busy.clone(),
+            late: late.clone(),
         };
         let server = Server::start(forwarder).await;
         let config = json!({
@@ -42,6 +46,7 @@ impl Proxy {
         std::fs::write(&path, config.to_string()).expect("written");
         Self {
             busy,
+            late,
             kubeconfig: path,
             _server: server,
         }
@@ -55,17 +60,31 @@ impl Proxy {
     pub fn set_busy(&self, busy: bool) {
         self.busy.store(busy, Ordering::Relaxed);
     }
+
+    /// From now on lists of pods and nodes are answered so many seconds later.
+    pub fn set_late(&self, seconds: u64) {
+        self.late.store(seconds, Ordering::Relaxed);
+    }
 }
 
 struct Forwarder {
     upstream: Client,
     busy: Arc<AtomicBool>,
+    late: Arc<AtomicU64>,
 }
 
 impl Forwarder {
     fn is_busy_for(&self, request: &Request<Incoming>) -> bool {
         let is_checkpoint = request.uri().path().ends_with("/revisor-checkpoint");
         is_checkpoint && request.method() == Method::GET && self.busy.load(Ordering::Relaxed)
+    }
+
+    /// How much later a request is to be answered.
+    fn delay_of(&self, request: &Request<Incoming>) -> Duration {
+        let is_list = ["/api/v1/pods", "/api/v1/nodes"].contains(&request.uri().path())
+            && !request.uri().query().unwrap_or_default().contains("watch=");
+        let late = self.late.load(Ordering::Relaxed);
+        Duration::from_secs(if is_list { late } else { 0 })
     }
 
     async fn forward(&self, request: Request<Incoming>) -> Result<Response<Reply>, AnyError> {
@@ -92,6 +111,7 @@ impl Handler for Forwarder {
             });
             return answer(429, &status);
         }
+        tokio::time::sleep(self.delay_of(&request)).await;
         let forwarded = self.forward(request).await;
         forwarded.unwrap_or_else(|error| answer(502, &json!({"message": error.to_string()})))
     }

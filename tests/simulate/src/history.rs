@@ -28,6 +28,8 @@ const HELD: Duration = Duration::from_secs(95);
 const REST: Duration = Duration::from_secs(30);
 /// A place moves within a minute, by a bookmark; the checkpoint follows within ten seconds.
 const LATE_CHECKPOINTS: u32 = 4;
+/// A replica that is started again leads and has decided all statuses.
+const AFTER_RESTART: Duration = Duration::from_secs(90);
 /// A history is judged so often while it recovers.
 const LOOK: Duration = Duration::from_secs(2);
 /// The first checkpoint is written after ten seconds.
@@ -300,6 +302,28 @@ async fn recover(world: &World) {
         sleep(REST).await;
     }
     judge_rest(world);
+    if world.is_observed {
+        start_again(world).await;
+    }
+}
+
+/// Replicas that are started again at rest decide the same statuses as before.
+async fn start_again(world: &World) {
+    let before = {
+        let mut state = world.state.lock();
+        if !state.oracle.violations.is_empty() {
+            return;
+        }
+        state.trace.note("all replicas are started again");
+        state.servers.etcd.revision()
+    };
+    for kill in &world.kills {
+        kill.notify_one();
+    }
+    sleep(AFTER_RESTART).await;
+    let mut state = world.state.lock();
+    let changed = statuses::changed(&state.servers.etcd, before);
+    state.oracle.violated_all(Promise::StatusesAtRest, &changed);
 }
 
 /// Everything that had to be said was said, and nothing is left to be done.

@@ -18,6 +18,8 @@ pub(crate) struct Script {
     pub(super) pods: usize,
     pub(super) labels: Value,
     pub(super) status: Value,
+    #[serde(default)]
+    pub(super) switched: Value,
 }
 
 pub(super) const IMAGES: [&str; 2] = ["m:1", "m:2"];

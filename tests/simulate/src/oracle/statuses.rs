@@ -1,9 +1,10 @@
 //! Judges the statuses of Revisions at rest: they have to agree with the pods that are there.
 
 use crate::controllers::is_ready;
-use crate::etcd::{Entry, Etcd};
+use crate::etcd::{Entry, Etcd, Revision};
 use crate::kinds::{DEPLOYMENT, POD, REVISION};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The statuses of Revisions of Deployments that do not agree with the pods. Where generations are lost, pods may be of
 /// one of those, and nobody can tell.
@@ -77,4 +78,31 @@ fn difference(status: &Value, pods: Option<i64>) -> Option<String> {
         let expected = pods.map_or("no".to_owned(), |pods| pods.to_string());
         format!("{phase}, {running} running, {ready} ready; {expected} pods are there")
     })
+}
+
+/// The statuses that were written since a place, and are not what they were there. Fields of recording do not count.
+pub fn changed(etcd: &Etcd, since: Revision) -> Vec<String> {
+    let own = |entry: &Entry| {
+        let mut status = entry.object.value["status"].clone();
+        if let Some(fields) = status.as_object_mut() {
+            for field in [
+                "observedThrough",
+                "workloadDeletionTime",
+                "workloadEndUnknown",
+            ] {
+                fields.remove(field);
+            }
+        }
+        status
+    };
+    let before: BTreeMap<_, _> = etcd
+        .range(&REVISION, None, since)
+        .map(|entry| (entry.key.clone(), own(entry)))
+        .collect();
+    etcd.range(&REVISION, None, etcd.revision())
+        .filter_map(|entry| {
+            let (before, now) = (before.get(&entry.key)?, own(entry));
+            (*before != now).then(|| format!("{}: {before} became {now}", entry.key.name))
+        })
+        .collect()
 }
