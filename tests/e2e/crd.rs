@@ -338,14 +338,21 @@ fn assert_tables(namespace: &str) {
         .skip(1)
         .collect();
     assert_eq!(
-        row[..5],
-        ["llama-8b", "Deployment", "2", "image", "kubectl-set"],
+        row[..6],
+        [
+            "llama-8b",
+            "Deployment",
+            "2",
+            "image",
+            "v0.11.0→v0.12.0",
+            "kubectl-set"
+        ],
         "{table}"
     );
     let wide = get(&["revisions", "-o", "wide"]);
     assert_eq!(
         header(&wide),
-        [&columns[..], &["IMAGE", "OUTCOME"]].concat()
+        [&columns[..], &["IMAGE", "POD-IMAGE", "MODEL", "OUTCOME"]].concat()
     );
     assert!(wide.contains("vllm/vllm-openai:v0.12.0"), "{wide}");
     assert_eq!(

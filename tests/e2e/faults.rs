@@ -26,7 +26,7 @@ pub fn role(creates: bool) -> String {
         - {{apiGroups: [revisor.dev], resources: [revisions], verbs: {verbs}}}\n\
         - {{apiGroups: [revisor.dev], resources: [revisions/status], verbs: [patch]}}\n\
         - {{apiGroups: [\"\"], resources: [configmaps], verbs: [create, get, patch]}}\n\
-        - {{apiGroups: [apps], resources: [deployments, statefulsets], verbs: [get, list, watch]}}\n\
+        - {{apiGroups: [apps], resources: [deployments, statefulsets, daemonsets], verbs: [get, list, watch]}}\n\
         - {{apiGroups: [serving.kserve.io], resources: [inferenceservices], verbs: [get, list, watch]}}\n\
         - {{apiGroups: [leaderworkerset.x-k8s.io], resources: [leaderworkersets], verbs: [get, list, watch]}}\n\
         - {{apiGroups: [events.k8s.io], resources: [events], verbs: [create, patch]}}\n\

@@ -57,7 +57,9 @@ pub(super) fn complete(api: &mut Value) {
 
 /// Absent values are left out, so an optional field is no null either.
 fn never_null(name: &str, schema: &mut Value) {
-    for (field, schema) in schema["properties"].as_object_mut().into_iter().flatten() {
+    // An index would put a null where there is no such key.
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (field, schema) in properties.into_iter().flatten() {
         if (name, field.as_str()) != NULLABLE {
             without_null(schema);
         }
@@ -65,7 +67,7 @@ fn never_null(name: &str, schema: &mut Value) {
 }
 
 fn without_null(schema: &mut Value) {
-    if let Some(types) = schema["type"].as_array_mut() {
+    if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
         types.retain(|one| one != "null");
         if let [one] = types.as_slice() {
             schema["type"] = one.clone();

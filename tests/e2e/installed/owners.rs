@@ -7,8 +7,7 @@ use revisor::kinds::Catalogue;
 use serde_json::{Value, json};
 
 /// Kinds between pods and workloads: group, version, kind, plural.
-const BETWEEN: [(&str, &str, &str, &str); 7] = [
-    ("ray.io", "v1", "RayCluster", "rayclusters"),
+const BETWEEN: [(&str, &str, &str, &str); 6] = [
     ("serving.knative.dev", "v1", "Revision", "revisions"),
     (
         "serving.knative.dev",
@@ -120,10 +119,11 @@ pub async fn pods_below_all(client: &Client, namespace: &str) {
     let leader = post(client, &pods(namespace), &pod("leader", &json!([]))).await;
     let owner = owner("v1", "Pod", &leader.name, &leader.uid);
     post(client, &pods(namespace), &pod("worker", &owner)).await;
-    // Neither is recorded, so that their pods lead to nothing.
+    // None of these is recorded, so that their pods lead to nothing.
     for (kind, plural) in [
         ("StatefulSet", "statefulsets"),
         ("Deployment", "deployments"),
+        ("DaemonSet", "daemonsets"),
     ] {
         let path = format!("/apis/apps/v1/namespaces/{namespace}/{plural}");
         post(client, &path, &unrecorded(kind)).await;
@@ -149,17 +149,21 @@ fn pod(name: &str, owners: &Value) -> Value {
 
 fn unrecorded(kind: &str) -> Value {
     let labels = json!({"app": kind, "pod-template-hash": "x"});
-    json!({
+    let mut object = json!({
         "apiVersion": "apps/v1",
         "kind": kind,
         "metadata": {"name": kind.to_lowercase()},
         "spec": {
-            "replicas": 1,
             "selector": {"matchLabels": {"app": kind}},
             "template": {
                 "metadata": {"labels": labels},
                 "spec": {"containers": [{"name": "main", "image": "x"}]},
             },
         },
-    })
+    });
+    // One for each node otherwise.
+    if kind != "DaemonSet" {
+        object["spec"]["replicas"] = json!(1);
+    }
+    object
 }

@@ -105,6 +105,7 @@ pub async fn fuzzed(examples: usize) {
     let folder = tempfile::tempdir().expect("a folder");
     // Only an answer knows what a cursor is, and the first revision has none before it: no schema can say so.
     let loose = [
+        "/namespaces",
         "/workloads",
         "/workloads/{workloadId}/revisions",
         "/revisions/{revisionId}/diff",
