@@ -7,6 +7,7 @@ mod catalogue;
 mod code;
 mod file;
 mod hardware;
+mod extent;
 mod jq;
 mod live;
 mod names;

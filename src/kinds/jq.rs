@@ -5,6 +5,7 @@
 //! counted, and `kinds::runner` runs them on a thread of its own with a time limit. Errors at run time hold values
 //! of the object, so they never leave this file.
 
+use super::extent::is_usual;
 use jaq_core::load::lex::{Lexer, StrPart, Tok, Token};
 use jaq_core::load::{self, Arena, Error as LoadError, File, Loader, span};
 use jaq_core::{Compiler, Ctx, Filter, Vars, compile, data, unwrap_valr};
@@ -78,8 +79,8 @@ pub enum JqFailure {
     /// It ended with an error.
     #[error("the program ended with an error")]
     Run,
-    /// It gave more than it may.
-    #[error("the program gave too much")]
+    /// It gave more than it may, or the object is too deep or too wide to be given to it.
+    #[error("the program gave too much, or the object is too much for it")]
     TooMuch,
     /// It exceeded the time limit.
     #[error("the program takes longer than half a second")]
@@ -172,8 +173,11 @@ impl JqObject {
     /// Reads an object's JSON.
     ///
     /// # Errors
-    /// When jq cannot read it.
+    /// When jq cannot read it, or it is deeper or wider than any workload.
     pub fn parse(json: &str) -> Result<Self, JqFailure> {
+        if !is_usual(json) {
+            return Err(JqFailure::TooMuch);
+        }
         read::parse_single(json.as_bytes())
             .map(Self)
             .map_err(|_| JqFailure::Input)
