@@ -207,6 +207,12 @@ impl Index {
             .unwrap_or_default()
     }
 
+    /// Whether a Revision is there, with the same content.
+    pub(super) fn holds(&self, revision: &Revision) -> bool {
+        let workload = self.workloads.get(revision.spec.workload.uid);
+        workload.is_some_and(|workload| workload.holds(revision))
+    }
+
     fn find(&self, of: Of) -> Option<&CachedWorkload> {
         let uid = match of {
             Of::Workload(uid) => uid,

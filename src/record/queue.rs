@@ -7,6 +7,7 @@ mod budget;
 pub mod evidence;
 mod exceptions;
 mod gate;
+mod hedge;
 pub mod holds;
 mod item;
 mod lane;
@@ -15,28 +16,35 @@ mod spaces;
 
 use budget::Budget;
 pub(crate) use evidence::{Cause, Proof, Scope};
+use hedge::{Hedge, Others, Released};
 pub(crate) use holds::HoldScope;
 use holds::{Hold, Holds};
 pub(in crate::record) use item::Queued;
 pub use item::{Item, Pending};
 use lanes::{Given, LaneKey, Lanes, Next};
 
+use super::Archive;
+use super::fault::FaultReason;
 pub use super::write::{StatusPatch, Unviewed, Write};
 use crate::clock;
-use crate::metrics::{Metrics, ReasonLabels};
+use crate::metrics::{self, Metrics, ReasonLabels};
 use crate::mutant::{self, Mutant};
 use crate::watch::Room;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use serde::Serialize;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 /// The size of a Revision without its snapshot's data, roughly.
 const OVERHEAD: usize = 2 << 10;
+
+/// So often it is looked whether other replicas have written what waits.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Writing that is held, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -68,12 +76,31 @@ struct QueueInner {
     /// There may be room for an item.
     freed: Notify,
     room: Room,
+    /// How it is known what other replicas write; this one writes everything at once without it.
+    shared: OnceLock<Shared>,
     metrics: Metrics,
+}
+
+/// What is known of other replicas.
+struct Shared {
+    /// Whether this replica holds the Lease.
+    leads: watch::Receiver<bool>,
+    archive: Arc<dyn Archive>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
 struct QueueState {
     lanes: Lanes<Queued>,
+    /// Writes that another replica is expected to carry out.
+    hedge: Hedge<Queued>,
+    /// When those were last looked at.
+    looked: Option<Instant>,
     holds: Holds,
     budget: Budget,
     closed: bool,
@@ -89,6 +116,8 @@ impl Queue {
     pub fn new(bytes: usize, share: usize, room: Room, metrics: &Metrics) -> Self {
         let state = QueueState {
             lanes: Lanes::new(share),
+            hedge: Hedge::default(),
+            looked: None,
             holds: Holds::default(),
             budget: Budget::new(bytes),
             closed: false,
@@ -100,11 +129,19 @@ impl Queue {
             changed: Notify::new(),
             freed: Notify::new(),
             room,
+            shared: OnceLock::new(),
             metrics: metrics.clone(),
         };
         Self {
             inner: Arc::new(inner),
         }
+    }
+
+    /// From now on this replica writes at once while it `leads` only; otherwise it waits for another one to write, until
+    /// `archive` shows that.
+    pub fn share(&self, leads: watch::Receiver<bool>, archive: Arc<dyn Archive>) {
+        // Said once, before anything is handed in.
+        let _ = self.inner.shared.set(Shared { leads, archive });
     }
 
     /// Adds `item`, after waiting for room. One larger than the whole queue waits until that is empty.
@@ -147,9 +184,18 @@ impl Queue {
         let now = Instant::now();
         let epoch = state.epoch;
         state.budget.take(item.write.namespace(), bytes);
-        let lane = state.lanes.push(Queued { item, bytes, epoch }, now);
-        if matches!(lane, LaneKey::Refused(..)) {
-            state.follow(lane);
+        let repeats = !self.leads();
+        let queued = Queued {
+            item,
+            bytes,
+            epoch,
+            repeats,
+        };
+        if repeats {
+            state.hedge.push(queued, now);
+        } else {
+            self.release(&mut state, now);
+            state.enter(queued, now);
         }
         state.used = Some(now);
         self.show_room(&mut state);
@@ -187,14 +233,70 @@ impl Queue {
     /// The next thing to do; none when the queue is closed and empty.
     fn take(&self) -> Option<Next<Queued>> {
         let mut state = self.inner.state.lock();
-        if state.closed && state.lanes.is_empty() {
+        if state.closed && state.lanes.is_empty() && state.hedge.is_empty() {
             return None;
         }
-        let next = state.lanes.take(Instant::now());
+        let now = Instant::now();
+        self.release(&mut state, now);
+        let mut next = state.lanes.take(now);
+        if let Next::Wait(until) = &mut next
+            && !state.hedge.is_empty()
+        {
+            let look = now + LOOK;
+            *until = Some(until.map_or(look, |until| until.min(look)));
+        }
         if matches!(next, Next::Item(_)) && state.lanes.has_ready() {
             self.inner.changed.notify_one();
         }
         Some(next)
+    }
+
+    /// Whether this replica writes at once.
+    fn leads(&self) -> bool {
+        let shared = self.inner.shared.get();
+        shared.is_none_or(|shared| *shared.leads.borrow())
+    }
+
+    /// Ends the waits for other replicas that are over.
+    fn release(&self, state: &mut QueueState, now: Instant) {
+        let Some(shared) = self.inner.shared.get() else {
+            return;
+        };
+        let is_early = |looked: Instant| now.duration_since(looked) < LOOK;
+        if state.hedge.is_empty() || state.looked.is_some_and(is_early) && !self.leads() {
+            return;
+        }
+        state.looked = Some(now);
+        let others = Others {
+            leads: state.closed || self.leads(),
+            quiet: shared.archive.quiet(),
+            is_moving: state.lanes.is_moving(),
+        };
+        let is_stored = |queued: &Queued| match &queued.item.write {
+            Write::Create(revision, _) => shared.archive.holds(revision),
+            Write::Status(_) => false,
+        };
+        for released in state.hedge.release(now, others, is_stored) {
+            match released {
+                Released::Stored(queued) => self.found(state, &queued),
+                Released::Write(queued) => state.enter(queued, now),
+            }
+        }
+    }
+
+    /// Another replica has stored it.
+    fn found(&self, state: &mut QueueState, queued: &Queued) {
+        queued.item.settle();
+        if let Write::Create(revision, _) = &queued.item.write {
+            let labels = metrics::kind(&revision.spec.workload.kind);
+            self.inner.metrics.present.get_or_create(&labels).inc();
+        }
+        state
+            .budget
+            .give_back(queued.item.write.namespace(), queued.bytes);
+        self.show_room(state);
+        self.inner.metrics.queue_length.dec();
+        self.inner.metrics.queue_bytes.dec_by(size(queued.bytes));
     }
 
     /// A write has arrived, or never will.
@@ -242,6 +344,8 @@ impl Queue {
             return None;
         }
         self.weigh(&mut state, &mut given.item);
+        // It may have been carried out all the same.
+        given.item.repeats |= cause.passing || reason == FaultReason::Timeout.as_str();
         let workload = given.item.item.workload;
         let namespace = given.item.item.write.namespace().to_owned();
         let lane = given.lane;
@@ -303,7 +407,8 @@ impl Queue {
     pub fn clear(&self) {
         let mut state = self.inner.state.lock();
         state.epoch += 1;
-        let dropped = state.lanes.clear();
+        let mut dropped = state.lanes.clear();
+        dropped.extend(state.hedge.clear());
         let over = state.holds.clear();
         self.tell_over(&state, &over);
         for Queued { item, bytes, .. } in dropped {
@@ -337,7 +442,8 @@ impl Queue {
 
     /// The number of items that are waiting or being written.
     pub fn len(&self) -> usize {
-        self.inner.state.lock().lanes.len()
+        let state = self.inner.state.lock();
+        state.lanes.len() + state.hedge.len()
     }
 
     /// Whether nothing is waiting or being written.
@@ -360,6 +466,16 @@ impl Queue {
     pub fn close(&self) {
         self.inner.state.lock().closed = true;
         self.inner.changed.notify_waiters();
+    }
+}
+
+impl QueueState {
+    /// A write is carried out by this replica.
+    fn enter(&mut self, queued: Queued, now: Instant) {
+        let lane = self.lanes.push(queued, now);
+        if matches!(lane, LaneKey::Refused(..)) {
+            self.follow(lane);
+        }
     }
 }
 

@@ -132,8 +132,9 @@ impl Writer {
     /// Writes one item after the other until the queue is closed and empty. Several of these run side by side.
     pub async fn run(self) {
         while let Some(mut given) = self.queue.next().await {
+            let repeats = given.item.repeats;
             let item = &mut given.item.item;
-            match self.attempt(&mut item.write, item.origin).await {
+            match self.attempt(&mut item.write, item.origin, repeats).await {
                 WriteResult::Settled(proof) => {
                     self.metrics.record_seconds.observe(item.seen.elapsed());
                     self.queue.done(given, proof);
@@ -143,7 +144,7 @@ impl Writer {
         }
     }
 
-    async fn attempt(&self, write: &mut Write, origin: Origin) -> WriteResult {
+    async fn attempt(&self, write: &mut Write, origin: Origin, repeats: bool) -> WriteResult {
         let is_of_another = self.lives.is_of_another(write.namespace(), origin);
         match write {
             Write::Create(revision, _) if is_of_another => self.leave(revision),
@@ -153,7 +154,11 @@ impl Writer {
                 {
                     revision.spec.view = Some(view);
                 }
-                self.create(revision).await
+                if repeats {
+                    self.create_if_absent(revision).await
+                } else {
+                    self.create(revision).await
+                }
             }
             Write::Status(patch) => {
                 self.correct_name(patch);

@@ -71,6 +71,7 @@ impl Deps {
         let queue = Queue::new(args.queue_bytes.0, share, room.clone(), &metrics);
         let (reporter, reporting) = Reporter::new(clients.call.clone(), &namespace, &metrics);
         let labels = config.project_labels.clone();
+        queue.share(leads.clone(), Arc::new(cache.clone()));
         let recorder = recorder(config, &cache, queue.clone(), reporter, observer, &metrics);
         let deps = Self {
             clients,

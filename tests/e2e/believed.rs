@@ -3,6 +3,7 @@
 
 pub mod cut_off;
 mod definition;
+pub mod hedged;
 mod namespaces;
 mod removed;
 mod stage;

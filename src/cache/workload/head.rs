@@ -105,6 +105,21 @@ impl CachedWorkload {
         })
     }
 
+    /// Whether a Revision is there with the same content, or a Gap of the same generations.
+    pub(in crate::cache) fn holds(&self, revision: &Revision) -> bool {
+        if **self.namespace() != *revision.metadata.namespace.as_deref().unwrap_or_default() {
+            return false;
+        }
+        let recorded = Recorded::of(revision);
+        match recorded {
+            Recorded::Gap { from, to } => self.gaps.contains_key(&(from, to)),
+            Recorded::Revision(generation) => {
+                self.has(generation)
+                    && self.rendered_fields(recorded).content_digest == revision.spec.content_digest
+            }
+        }
+    }
+
     /// The head without its snapshot.
     pub(in crate::cache) fn stored(&self) -> Head {
         Head {

@@ -25,6 +25,18 @@ use uuid::Uuid;
 const GONE: usize = 1000;
 
 impl Writer {
+    /// Creates a Revision that may be stored already. A create that finds it would use up a unit of the namespace's quota
+    /// all the same, until that is counted again.
+    pub(super) async fn create_if_absent(&self, revision: &mut Revision) -> WriteResult {
+        match self.present(revision).await {
+            Ok(None) => self.create(revision).await,
+            Ok(Some(present)) => self.equal(revision, &present),
+            Err(message) => {
+                WriteResult::passing(Scope::Workload, FaultReason::Compare, message, None)
+            }
+        }
+    }
+
     pub(super) async fn create(&self, revision: &mut Revision) -> WriteResult {
         let answer = match request::post(&self.client, revision).await {
             Ok(answer) => answer,
@@ -61,17 +73,23 @@ impl Writer {
     /// Another writer was faster: this process before a restart, a second replica, or an attempt whose answer was lost.
     /// Or it is a Revision of another workload, whose uid has a hash that begins with the same digits.
     async fn compare(&self, revision: &mut Revision) -> WriteResult {
-        let present = match self.present(revision).await {
-            Ok(present) => present,
+        match self.present(revision).await {
+            Ok(Some(present)) => self.equal(revision, &present),
+            // It was deleted since.
+            Ok(None) => again(FaultReason::Conflict),
             Err(message) => {
-                return WriteResult::passing(Scope::Workload, FaultReason::Compare, message, None);
+                WriteResult::passing(Scope::Workload, FaultReason::Compare, message, None)
             }
-        };
-        if self.give_way(revision, &present) {
+        }
+    }
+
+    /// A Revision of the same name is stored.
+    fn equal(&self, revision: &mut Revision, present: &Revision) -> WriteResult {
+        if self.give_way(revision, present) {
             return again(FaultReason::Conflict);
         }
         let labels = kind(&revision.spec.workload.kind);
-        if content(&present) == content(revision) || mutant::is(Mutant::ConflictTakenForEqual) {
+        if content(present) == content(revision) || mutant::is(Mutant::ConflictTakenForEqual) {
             self.metrics.present.get_or_create(&labels).inc();
         } else {
             self.metrics.drift.get_or_create(&labels).inc();
@@ -113,14 +131,14 @@ impl Writer {
         true
     }
 
-    /// The Revision of the same name that is stored.
+    /// The Revision of the same name that is stored; none when there is none.
     ///
     /// # Errors
     /// The reason for which it could not be read, as text.
-    async fn present(&self, revision: &Revision) -> Result<Revision, String> {
+    async fn present(&self, revision: &Revision) -> Result<Option<Revision>, String> {
         let name = name(revision);
         let api: Api<Revision> = Api::namespaced(self.client.clone(), namespace(revision));
-        let answer = timeout(DEADLINE, api.get(name))
+        let answer = timeout(DEADLINE, api.get_opt(name))
             .await
             .map_err(|late| late.to_string())?;
         answer.map_err(|error| {
