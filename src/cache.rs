@@ -27,6 +27,7 @@ use crate::metrics::{self, Metrics};
 use crate::observe::Observer;
 use crate::record::Archive;
 use crate::record::lives::{Life, Lives};
+use crate::record::queue::StatusPatch;
 use crate::redact::Names;
 use crate::revision::{Phase, Revision, identity};
 use crate::view::judged;
@@ -421,6 +422,10 @@ impl Heads for Cache {
 impl Archive for Cache {
     fn holds(&self, revision: &Revision) -> bool {
         self.read().holds(revision)
+    }
+
+    fn says(&self, patch: &StatusPatch) -> bool {
+        self.read().says(patch)
     }
 
     fn quiet(&self) -> Option<Duration> {

@@ -30,7 +30,7 @@ use crate::redact::Names;
 use crate::revision::{Revision, SnapshotEncoding};
 use extract::Extractor;
 use lives::Lives;
-use queue::Queue;
+use queue::{Queue, StatusPatch};
 use quiet::Quiet;
 use report::Reporter;
 use std::collections::BTreeSet;
@@ -46,6 +46,11 @@ pub trait Archive: Send + Sync {
 
     /// Whether a Revision is stored, with the same content.
     fn holds(&self, _revision: &Revision) -> bool {
+        false
+    }
+
+    /// Whether a Revision says already what a patch of its status would say, or more.
+    fn says(&self, _patch: &StatusPatch) -> bool {
         false
     }
 

@@ -4,6 +4,7 @@
 pub mod cut_off;
 mod definition;
 pub mod hedged;
+mod idle;
 mod namespaces;
 mod removed;
 mod stage;
