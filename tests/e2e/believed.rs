@@ -7,4 +7,5 @@ pub mod hedged;
 mod idle;
 mod namespaces;
 mod removed;
+mod restored;
 mod stage;
