@@ -34,6 +34,8 @@ async fn a_head_that_a_bumped_restore_has_undone_is_recorded_again() {
     history.assert_complete(&last, 3 * BACK).await;
     let before = Present::of(&history).await;
     restore(&own, copied).await;
+    // The quota is back too.
+    lift(&history).await;
     assert_eq!(before.generations(), [1, 2, 3, 4]);
     before.wait_for_head(&history, "Change").await;
     let last = history.edit("w0", 100..103).await;
