@@ -24,7 +24,6 @@ pub use item::{Item, Pending};
 use lanes::{Given, LaneKey, Lanes, Next};
 
 use super::Archive;
-use super::fault::FaultReason;
 pub use super::write::{StatusPatch, Unviewed, Write};
 use crate::clock;
 use crate::metrics::{self, Metrics, ReasonLabels};
@@ -344,8 +343,6 @@ impl Queue {
             return None;
         }
         self.weigh(&mut state, &mut given.item);
-        // It may have been carried out all the same.
-        given.item.repeats |= cause.passing || reason == FaultReason::Timeout.as_str();
         let workload = given.item.item.workload;
         let namespace = given.item.item.write.namespace().to_owned();
         let lane = given.lane;

@@ -43,7 +43,7 @@ pub(in crate::record) struct Queued {
     pub(in crate::record) item: Item,
     pub(super) bytes: usize,
     pub(super) epoch: u64,
-    /// Whether another attempt, or another replica, may have stored it.
+    /// Whether another replica may have stored it.
     pub(in crate::record) repeats: bool,
 }
 

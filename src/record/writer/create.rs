@@ -31,9 +31,7 @@ impl Writer {
         match self.present(revision).await {
             Ok(None) => self.create(revision).await,
             Ok(Some(present)) => self.equal(revision, &present),
-            Err(message) => {
-                WriteResult::passing(Scope::Workload, FaultReason::Compare, message, None)
-            }
+            Err(unread) => unread,
         }
     }
 
@@ -77,9 +75,7 @@ impl Writer {
             Ok(Some(present)) => self.equal(revision, &present),
             // It was deleted since.
             Ok(None) => again(FaultReason::Conflict),
-            Err(message) => {
-                WriteResult::passing(Scope::Workload, FaultReason::Compare, message, None)
-            }
+            Err(unread) => unread,
         }
     }
 
@@ -134,21 +130,28 @@ impl Writer {
     /// The Revision of the same name that is stored; none when there is none.
     ///
     /// # Errors
-    /// The reason for which it could not be read, as text.
-    async fn present(&self, revision: &Revision) -> Result<Option<Revision>, String> {
+    /// The consequence when it could not be read.
+    async fn present(&self, revision: &Revision) -> Result<Option<Revision>, WriteResult> {
         let name = name(revision);
         let api: Api<Revision> = Api::namespaced(self.client.clone(), namespace(revision));
+        let unread =
+            |message| WriteResult::passing(Scope::Workload, FaultReason::Compare, message, None);
         let answer = timeout(DEADLINE, api.get_opt(name))
             .await
-            .map_err(|late| late.to_string())?;
+            .map_err(|late| unread(late.to_string()))?;
         answer.map_err(|error| {
-            let error = without_value(&error);
+            let is_answer = matches!(error, kube::Error::Api(_) | kube::Error::SerdeError(_));
+            let message = without_value(&error);
             tracing::debug!(
-                error,
+                error = message,
                 revision = name,
                 "a present Revision could not be read"
             );
-            error
+            if is_answer {
+                unread(message)
+            } else {
+                WriteResult::passing(Scope::All, FaultReason::Network, message, None)
+            }
         })
     }
 
