@@ -24,6 +24,13 @@ use uuid::Uuid;
 /// The number of namespaces that are gone and remembered, to log each once.
 const GONE: usize = 1000;
 
+/// Why a Revision could not be read.
+struct Unread {
+    message: String,
+    /// Whether the API server was reached, as far as is known.
+    is_answered: bool,
+}
+
 impl Writer {
     /// Creates a Revision that may be stored already. A create that finds it would use up a unit of the namespace's quota
     /// all the same, until that is counted again.
@@ -31,7 +38,13 @@ impl Writer {
         match self.present(revision).await {
             Ok(None) => self.create(revision).await,
             Ok(Some(present)) => self.equal(revision, &present),
-            Err(unread) => unread,
+            Err(Unread {
+                message,
+                is_answered: false,
+            }) => WriteResult::passing(Scope::All, FaultReason::Network, message, None),
+            Err(Unread { message, .. }) => {
+                WriteResult::passing(Scope::Workload, FaultReason::Compare, message, None)
+            }
         }
     }
 
@@ -75,7 +88,9 @@ impl Writer {
             Ok(Some(present)) => self.equal(revision, &present),
             // It was deleted since.
             Ok(None) => again(FaultReason::Conflict),
-            Err(unread) => unread,
+            Err(Unread { message, .. }) => {
+                WriteResult::passing(Scope::Workload, FaultReason::Compare, message, None)
+            }
         }
     }
 
@@ -130,27 +145,27 @@ impl Writer {
     /// The Revision of the same name that is stored; none when there is none.
     ///
     /// # Errors
-    /// The consequence when it could not be read.
-    async fn present(&self, revision: &Revision) -> Result<Option<Revision>, WriteResult> {
+    /// The reason for which it could not be read.
+    async fn present(&self, revision: &Revision) -> Result<Option<Revision>, Unread> {
         let name = name(revision);
         let api: Api<Revision> = Api::namespaced(self.client.clone(), namespace(revision));
-        let unread =
-            |message| WriteResult::passing(Scope::Workload, FaultReason::Compare, message, None);
         let answer = timeout(DEADLINE, api.get_opt(name))
             .await
-            .map_err(|late| unread(late.to_string()))?;
+            .map_err(|late| Unread {
+                message: late.to_string(),
+                is_answered: true,
+            })?;
         answer.map_err(|error| {
-            let is_answer = matches!(error, kube::Error::Api(_) | kube::Error::SerdeError(_));
+            let is_answered = matches!(error, kube::Error::Api(_) | kube::Error::SerdeError(_));
             let message = without_value(&error);
             tracing::debug!(
                 error = message,
                 revision = name,
                 "a present Revision could not be read"
             );
-            if is_answer {
-                unread(message)
-            } else {
-                WriteResult::passing(Scope::All, FaultReason::Network, message, None)
+            Unread {
+                message,
+                is_answered,
             }
         })
     }
