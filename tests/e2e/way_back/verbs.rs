@@ -275,7 +275,7 @@ async fn order_and_words_are_told_from_changes() {
         history
             .lines()
             .nth(2)
-            .is_some_and(|line| line.contains("(no effect)")),
+            .is_some_and(|line| line.contains("no effect: ")),
         "{history}"
     );
 }
