@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// What the labels say, by namespace.
+/// Department, project and refusal of each namespace, from its labels.
 pub(super) type Projects = HashMap<String, Project>;
 
 /// The values of a namespace's labels; none where it has no such label.

@@ -336,7 +336,7 @@ mod tests {
         ("StatefulSet.apps", "Pod", true),
     ];
 
-    /// What this owns serves nothing.
+    /// Objects of this owner serve nothing.
     const BATCH: &str = "RayJob.ray.io";
 
     #[test]

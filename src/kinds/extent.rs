@@ -10,7 +10,8 @@ const MAX_PARTS: usize = 100_000;
 
 /// Whether a program may be run over an object with this text.
 pub(super) fn is_usual(text: &str) -> bool {
-    let (mut depth, mut parts) = (0_usize, 1_usize);
+    let mut depth = 0_usize;
+    let mut parts = 1_usize;
     let mut bytes = text.bytes();
     let mut is_within_string = false;
     while let Some(byte) = bytes.next() {

@@ -61,7 +61,7 @@ const PARTS: &[&str] = &[
     "qos",
 ];
 
-/// What is known of accelerators and node pools.
+/// The known accelerators and labels of node pools.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hardware {
     /// Names of resources that are accelerators beside those that are known; a trailing `*` stands for any ending.
@@ -89,7 +89,7 @@ impl Hardware {
         self.accelerators.iter().any(is_named) || is_known(name)
     }
 
-    /// What a resource name of a view or a status counts, when it is of accelerators: those of whole devices. Slices of
+    /// The unit that a resource name of a view or a status counts, when it is of accelerators: those of whole devices. Slices of
     /// them are extended resources (contract).
     pub fn gpu_resource(&self, name: &str) -> Option<GpuResource> {
         match name {
@@ -100,7 +100,7 @@ impl Hardware {
     }
 }
 
-/// What the memory of GPUs that is asked for by annotation is counted as.
+/// The resource as which GPU memory is counted that an annotation asks for.
 pub const GPU_MEMORY: &str = "gpu-memory";
 
 /// What a resource name counts, when it is of accelerators.

@@ -1,4 +1,4 @@
-//! What scales a workload: autoscalers that have it as their target. A rollback keeps the replicas of now, and whoever asks
+//! The autoscalers that have a workload as their target. A rollback keeps the replicas of now, and whoever asks
 //! for those of the revision should know that they will be overwritten.
 
 use super::super::connection::Session;

@@ -1,3 +1,5 @@
+//! Views of stored Revisions, made anew.
+
 use super::*;
 use crate::json::Document;
 use crate::kinds::Catalogue;

@@ -1,3 +1,5 @@
+//! Certificates that replicas share: made once, published, renewed, and taken from one another.
+
 use super::*;
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
