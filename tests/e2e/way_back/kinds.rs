@@ -3,8 +3,9 @@
 
 use super::stage::{Ran, Stage, stage};
 use crate::observe::{Script, scripts};
-use crate::support::{DEPLOYMENT, Kind, STATEFUL_SET};
+use crate::support::{DEPLOYMENT, Kind, STATEFUL_SET, eventually};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// A kind, and its manifest in one of four states.
 struct Sample {
@@ -265,9 +266,14 @@ async fn a_workload_that_is_parked_at_zero_stays_there_and_its_scaler_is_named()
     let scaler = json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
         "metadata": {"name": "of-w", "annotations": {"autoscaling.keda.sh/paused-replicas": "0"}},
         "spec": {"scaleTargetRef": {"name": "w"}}});
-    stage
-        .kubectl(&namespace, &["create", "-f", "-"], &scaler)
-        .ok();
+    // A definition is established before discovery lists its kind.
+    let created = || {
+        stage
+            .kubectl(&namespace, &["apply", "-f", "-"], &scaler)
+            .code
+            == 0
+    };
+    assert!(eventually(Duration::from_secs(30), created), "{scaler}");
     let park = ["scale", "deployment/w", "--replicas=0"];
     stage.kubectl(&namespace, &park, &Value::Null).ok();
     stage.recorded(DEPLOYMENT, &path).await;
