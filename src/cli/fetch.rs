@@ -3,7 +3,7 @@
 use super::connection::Session;
 use super::failure::REVISIONS;
 use crate::client::page::page;
-use crate::history::same::{Normal, normal_of};
+use crate::history::same::{Normal, known_normal_of};
 use crate::json::without_value;
 use crate::kinds::{Catalogue, Kind};
 use crate::revision::Revision;
@@ -21,7 +21,7 @@ const PAGE: usize = 500;
 pub(super) enum Keep {
     /// Everything.
     All,
-    /// Everything but the snapshot, of which only the normal form is kept.
+    /// Everything but the snapshot, of whose content only the normal form is kept.
     Normal,
     /// Everything but the snapshot.
     Heads,
@@ -104,7 +104,8 @@ fn read(items: &[Box<RawValue>], keep: Keep, catalogue: &Catalogue) -> anyhow::R
         let mut revision: Revision = serde_json::from_str(item.get())
             .map_err(|error| anyhow!("a Revision cannot be read: {}", without_value(&error)))?;
         if keep == Keep::Normal
-            && let Some(normal) = normal_of(kind_of(catalogue, &revision).as_deref(), &revision)
+            && let Some(normal) =
+                known_normal_of(kind_of(catalogue, &revision).as_deref(), &revision)
         {
             let key = (revision.spec.workload.uid, revision.spec.generation);
             all.normals.insert(key, normal);

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 /// The relation of a Revision to older ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Relation {
-    /// It differs from the one before in words only.
+    /// It differs from the one before in words only. A view that stores the digest says so in its summary already.
     pub no_effect: bool,
     /// The newest older generation with the same content, apart from replicas, when that is not the one before.
     pub same_as: Option<i64>,
@@ -32,12 +32,19 @@ pub fn relations(normals: &[(i64, Option<Normal>)]) -> Vec<Relation> {
         let is_like_before = before.is_some_and(|before| before.digest == normal.digest);
         let older = newest.insert(normal.digest, *generation);
         all.push(Relation {
-            no_effect: before == Some(normal),
+            no_effect: normal.replicas.is_some() && before == Some(normal),
             same_as: older.filter(|_| !is_like_before),
         });
         before = Some(normal);
     }
     all
+}
+
+/// The normal form of the content of a Revision, by the digest in its view, or of the snapshot, which takes the time to
+/// unpack it; none when the view has no digest and the snapshot cannot be read.
+pub fn known_normal_of(kind: Option<&Kind>, revision: &Revision) -> Option<Normal> {
+    let stored = revision.spec.view.as_ref().and_then(Normal::stored);
+    stored.or_else(|| normal_of(kind, revision))
 }
 
 /// The normal form of the content that a Revision stores; none when it stores none that can be read.
@@ -90,8 +97,8 @@ mod tests {
         assert_ne!(plain, pod(json!("1001m"), json!({})));
         let scaled = pod(json!("1"), json!({"replicas": 7}));
         assert_eq!(
-            (scaled.digest, scaled.replicas.as_str()),
-            (plain.digest, "7")
+            (scaled.digest, scaled.replicas.as_deref()),
+            (plain.digest, Some("7"))
         );
         let named = |name: &str| normal_form("Deployment", &json!({"a": {"name": name}}));
         assert_ne!(named("1"), named("1.0"), "only amounts are amounts");
@@ -117,7 +124,7 @@ mod tests {
                 let (image, replicas) = text.split_once('*').unwrap_or((text, "1"));
                 let normal = Normal {
                     digest: [u8::try_from(image.len()).expect("short"); 32],
-                    replicas: replicas.to_owned(),
+                    replicas: Some(replicas.to_owned()),
                 };
                 (
                     i64::try_from(at).expect("few") + 1,
@@ -141,5 +148,22 @@ mod tests {
         assert_eq!(same(&["a", "a"]), [nothing, (true, None)]);
         assert_eq!(same(&["a", "aa", "a*7", "aa", "a"])[4], (false, Some(3)));
         assert_eq!(same(&["a", "", "a"]), [nothing, nothing, (false, Some(1))]);
+    }
+
+    #[test]
+    fn a_stored_digest_is_taken_and_an_older_view_leads_to_the_snapshot() {
+        let spec = json!({"replicas": 2, "template": {"spec": {"containers": [{"name": "m", "image": "m:1"}]}}});
+        let mut revision = of(1, &spec);
+        let read = normal_of(None, &revision).expect("content");
+        assert_eq!(known_normal_of(None, &revision).as_ref(), Some(&read));
+        let view = |digest: &str| json!({"version": 1, "summary": "", "normalDigest": digest});
+        revision.spec.view = serde_json::from_value(view(&read.text())).expect("a view");
+        revision.spec.snapshot = None;
+        let stored = known_normal_of(None, &revision).expect("a digest");
+        assert_eq!((stored.digest, stored.replicas), (read.digest, None));
+        for damaged in ["", "sha256:", "sha256:00", "md5:00"] {
+            revision.spec.view = serde_json::from_value(view(damaged)).expect("a view");
+            assert_eq!(known_normal_of(None, &revision), None, "{damaged}");
+        }
     }
 }

@@ -24,11 +24,19 @@ const ITEM: &str = "[]";
 pub struct Normal {
     /// SHA-256 of the normal form without replicas.
     pub digest: [u8; 32],
-    /// The replicas, in the order of the kind file.
-    pub replicas: String,
+    /// The replicas, in the order of the kind file; none where only the digest is stored.
+    pub replicas: Option<String>,
 }
 
 impl Normal {
+    /// The normal form of the content of a view; none for views of versions that store no digest.
+    pub fn stored(view: &View) -> Option<Self> {
+        Some(Self {
+            digest: bytes(&view.normal_digest)?,
+            replicas: None,
+        })
+    }
+
     /// The digest as a view has it: `sha256:…`.
     pub fn text(&self) -> String {
         let mut text = "sha256:".to_owned();
@@ -45,12 +53,17 @@ pub type NormalKey = [u8; 16];
 
 /// The beginning of a digest that a view has.
 pub fn key(text: &str) -> Option<NormalKey> {
+    bytes(text)
+}
+
+/// The first bytes of a digest that a view has.
+fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.strip_prefix("sha256:")?;
-    let mut key = NormalKey::default();
-    for (at, byte) in key.iter_mut().enumerate() {
+    let mut bytes = [0; N];
+    for (at, byte) in bytes.iter_mut().enumerate() {
         *byte = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
     }
-    Some(key)
+    Some(bytes)
 }
 
 /// The newest generation of each content of one workload.
@@ -94,7 +107,7 @@ pub fn normal(kind: Option<&Kind>, object: Value<'_>) -> Normal {
         .collect();
     Normal {
         digest: Sha256::digest(&form.out).into(),
-        replicas: replicas.join(","),
+        replicas: Some(replicas.join(",")),
     }
 }
 
@@ -214,7 +227,7 @@ mod tests {
     fn the_key_is_the_beginning_of_the_digest() {
         let normal = Normal {
             digest: [0xab; 32],
-            replicas: String::new(),
+            replicas: None,
         };
         assert_eq!(normal.text(), format!("sha256:{}", "ab".repeat(32)));
         assert_eq!(key(&normal.text()), Some([0xab; 16]));
