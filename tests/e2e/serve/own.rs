@@ -3,8 +3,10 @@
 use super::people::People;
 use super::rest::Rest;
 use super::stage::{listed, secure};
-use crate::support::{DEPLOYMENT, edit, post, world};
+use crate::support::{DEPLOYMENT, Revisor, edit, post, send, world};
+use http::Method;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn our_own_endpoints_page_and_show_what_was() {
@@ -39,6 +41,76 @@ async fn our_own_endpoints_page_and_show_what_was() {
     assert_pages(&rest, &made.uid).await;
     assert_snapshot(&rest, ids[0]).await;
     assert_diffs(&rest, &ids).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_choose_by_what_became_of_workloads_and_namespaces_are_those_of_the_caller() {
+    let world = world();
+    let server = secure();
+    let namespace = world.namespace("filters").await;
+    let people = People::of(world, &namespace).await;
+    let client = world.client().await;
+    let kept = post(&client, &DEPLOYMENT.path(&namespace), &DEPLOYMENT.example()).await;
+    let mut other = DEPLOYMENT.example();
+    other["metadata"]["name"] = json!("deleted");
+    let deleted = post(&client, &DEPLOYMENT.path(&namespace), &other).await;
+    server.wait_recorded(DEPLOYMENT, deleted.version());
+    let path = format!("{}/deleted", DEPLOYMENT.path(&namespace));
+    let (code, body) = send(&client, Method::DELETE, &path, "application/json", "").await;
+    assert_eq!(code, 200, "{body}");
+    let rest = Rest::tls(server.rest).with(&people.reader);
+    let both = [kept.name.as_str(), "deleted"];
+    for (filter, names) in [
+        ("deleted=true", &both[1..]),
+        ("deleted=false", &both[..1]),
+        ("kind=Deployment.apps&deleted=true", &both[1..]),
+        ("kind=Deployment.example.com", &[]),
+        ("since=2020-01-01T00:00:00Z&deleted=false", &both[..1]),
+        ("since=2100-01-01T00:00:00Z", &[]),
+        ("until=2020-01-01T00:00:00Z", &[]),
+        ("phase=Failed", &[]),
+    ] {
+        assert_names(&rest, &namespace, filter, names).await;
+    }
+    assert_namespaces(server, &people, &namespace).await;
+}
+
+/// Asks until the workloads that a filter chooses have these names.
+async fn assert_names(rest: &Rest, namespace: &str, filter: &str, names: &[&str]) {
+    let path = format!("/api/revisor/v1/workloads?namespace={namespace}&{filter}");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = rest.get(&path).await.json();
+        let rows = answer["workloads"].as_array().expect("a list");
+        let found: Vec<_> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+        if found == names {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{filter}: {answer}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn assert_namespaces(server: &Revisor, people: &People, namespace: &str) {
+    let path = "/api/revisor/v1/namespaces";
+    let own = Rest::tls(server.rest).with(&people.reader);
+    let mut found = Vec::new();
+    let mut next = path.to_owned();
+    loop {
+        let page = own.get(&next).await.json();
+        found.extend(page["namespaces"].as_array().expect("a page").clone());
+        let Some(cursor) = page["cursor"].as_str() else {
+            break;
+        };
+        next = format!("{path}?cursor={cursor}");
+    }
+    assert_eq!(found, [json!({"name": namespace, "workloads": 2})]);
+    let nothing = Rest::tls(server.rest).with(&people.nobody);
+    let page = nothing.get(&format!("{path}?limit=1")).await.json();
+    assert_eq!(page["namespaces"], json!([]));
+    let all = Rest::tls(server.rest).with(&people.everywhere);
+    let first = all.get(&format!("{path}?limit=1")).await.json();
+    assert_eq!(first["namespaces"].as_array().map(Vec::len), Some(1));
 }
 
 async fn assert_workloads(rest: &Rest, namespace: &str, uid: &str) {
