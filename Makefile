@@ -25,6 +25,12 @@ test: tools ## Everything that has to hold: format, lints, dependencies, generat
 	cargo test --locked -p model
 	cargo test --locked -p simulate
 
+.PHONY: test-operators
+test-operators: tools ## Scenes beside real operators, built once (OPERATOR=lws for one, RESTARTS=all, SEED=7)
+	cargo run --quiet --locked -p devcluster -- build
+	cargo run --quiet --locked -p devcluster -- build-operators
+	cargo test --locked -p revisor --test operators -- --test-threads=1
+
 .PHONY: test-long
 test-long: tools ## Long forms of end-to-end scenarios, about an hour in all (ONLY=NAME runs one, LIST=1 says which there are)
 	@tests/long.sh $(if $(LIST),--list,$(ONLY))

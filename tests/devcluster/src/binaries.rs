@@ -230,22 +230,27 @@ fn cache_folder() -> Result<PathBuf> {
             .map_err(Error::io(format!("read {}", path.display())))?
             .hash(&mut key);
     }
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(home)
-        .unwrap_or_else(std::env::temp_dir);
-    Ok(base
-        .join("revisor/control-plane")
+    Ok(cache_base()
+        .join("control-plane")
         .join(format!("{KUBERNETES}-{:016x}", key.finish())))
 }
 
+/// Where everything is kept that was built here.
+pub(crate) fn cache_base() -> PathBuf {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(home)
+        .unwrap_or_else(std::env::temp_dir)
+        .join("revisor")
+}
+
 /// Two builds at once would take all memory of a small machine.
-fn lock(cache: &Path) -> Result<File> {
+pub(crate) fn lock(cache: &Path) -> Result<File> {
     let path = cache.join("lock");
     let file = File::create(&path).map_err(Error::io(format!("create {}", path.display())))?;
     if file.try_lock().is_err() {
-        eprintln!("control plane: another process is building it; waiting");
+        eprintln!("{}: another process builds there; waiting", cache.display());
         file.lock()
             .map_err(Error::io(format!("lock {}", path.display())))?;
     }

@@ -13,10 +13,12 @@ mod binaries;
 mod certificates;
 mod cluster;
 mod components;
+mod operators;
 mod process;
 
 pub use binaries::{Binaries, Program, binaries};
 pub use cluster::Cluster;
+pub use operators::{Companion, Operator, OperatorFiles};
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! `cargo run -p devcluster -- up|down|env|build`: clusters for people.
 
 use clap::{Args, Parser, Subcommand};
-use devcluster::{Cluster, Error, Options, Result, binaries};
+use devcluster::{Cluster, Error, Operator, Options, Result, binaries};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -26,6 +26,8 @@ enum Verb {
     Env(Name),
     /// Find or build the programs, and print where they are
     Build,
+    /// Find or build the operators, and print where they are
+    BuildOperators,
 }
 
 #[derive(Args)]
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Verb::Down(name) => down(&name.name),
         Verb::Env(name) => print_env(&name.name),
         Verb::Build => build(),
+        Verb::BuildOperators => build_operators(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -192,6 +195,13 @@ fn down(name: &str) -> Result<()> {
         thread::sleep(Duration::from_millis(100));
     }
     fs::remove_file(state(name)).map_err(io("remove the state"))
+}
+
+fn build_operators() -> Result<()> {
+    for operator in Operator::ALL {
+        println!("{}", operator.files()?.program.display());
+    }
+    Ok(())
 }
 
 fn build() -> Result<()> {
