@@ -4,6 +4,9 @@ use clap::Parser;
 use revisor::cli;
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = cli::PluginArgs::parse();

@@ -15,6 +15,8 @@ use uuid::Uuid;
 
 /// As many as kubectl asks for at a time.
 const PAGE: usize = 500;
+/// As many are read on one thread at a time.
+const SHARE: usize = 128;
 
 /// How much of each Revision is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +53,13 @@ pub(super) async fn revisions(
         let next = format!("{path}&continue={token}");
         let page = page(&session.client, &next, None).await;
         let page = page.map_err(|error| explain(session, error, namespace))?;
-        let catalogue = catalogue.clone();
-        let read = move || read(&page.items, keep, &catalogue);
-        readings.push(tokio::task::spawn_blocking(read));
+        let mut items = page.items.into_iter();
+        while items.len() > 0 {
+            let share: Vec<_> = items.by_ref().take(SHARE).collect();
+            let catalogue = catalogue.clone();
+            let read = move || read(&share, keep, &catalogue);
+            readings.push(tokio::task::spawn_blocking(read));
+        }
         if page.token.is_empty() {
             break;
         }
@@ -61,7 +67,9 @@ pub(super) async fn revisions(
     }
     let mut all = Fetched::default();
     for reading in readings {
-        let page = reading.await.context("a page could not be read")??;
+        let page = reading
+            .await
+            .context("a part of a page could not be read")??;
         all.revisions.extend(page.revisions);
         all.normals.extend(page.normals);
     }

@@ -66,13 +66,13 @@ impl Catalogue {
     /// # Panics
     /// Never: a test reads every built-in file.
     pub fn built_in() -> Self {
-        // Compiling their programs takes a while.
+        // A test compiles their programs; here that would take most of the time of a start.
         static BUILT_IN: OnceLock<Catalogue> = OnceLock::new();
         BUILT_IN
             .get_or_init(|| Self {
                 kinds: FILES
                     .iter()
-                    .map(|(file, yaml)| Kind::parse(file, yaml))
+                    .map(|(file, yaml)| Kind::parse_unchecked(file, yaml))
                     .map(|kind| Arc::new(kind.expect("built-in kind files are tested")))
                     .collect(),
                 scope: Scope::default(),
@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn every_built_in_file_is_valid_and_named_after_its_kind() {
-        for (kind, (file, _)) in Catalogue::built_in().kinds().iter().zip(FILES) {
+        for (kind, (file, yaml)) in Catalogue::built_in().kinds().iter().zip(FILES) {
+            Kind::parse(file, yaml).expect("programs that can be compiled");
             assert_eq!(format!("{}.yaml", kind.kind.to_lowercase()), *file);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::live::{PhaseYaml, PodsYaml};
 use super::names::{is_dns_label, is_dns_name, is_kind, is_label_key};
-use super::{Absent, Code, GroupKind, Hardware, Kind, Path, Program, Select, ViewFile};
+use super::{Absent, Code, GroupKind, Hardware, Kind, Path, PhaseRule, Program, Select, ViewFile};
 use crate::json::Document;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -133,16 +133,48 @@ impl Kind {
     /// # Errors
     /// Names `file`, the field and the value.
     pub fn parse(file: &str, yaml: &str) -> Result<Self, KindError> {
+        let kind = Self::parse_unchecked(file, yaml)?;
+        let checked = kind.check_programs();
+        checked.map_err(|message| KindError::new(file, message))?;
+        Ok(kind)
+    }
+
+    /// Reads one kind file without compiling its programs, which takes the most time.
+    pub(super) fn parse_unchecked(file: &str, yaml: &str) -> Result<Self, KindError> {
         serde_saphyr::from_str::<KindFile>(yaml)
             .map_err(|error| error.to_string())
-            .and_then(|parsed| parsed.validate())
+            .and_then(|parsed| parsed.read())
             .map_err(|message| KindError::new(file, message))
+    }
+
+    fn check_programs(&self) -> Result<(), String> {
+        let view = self.view.as_ref().map(|view| &view.components);
+        let pods = [
+            ("pods.current", self.pods.current.as_ref()),
+            ("pods.serving", self.pods.serving.as_ref()),
+        ];
+        for (field, program) in [("view.components", view)].into_iter().chain(pods) {
+            let checked = program.map_or(Ok(()), Program::check);
+            checked.map_err(|error| format!("{field}: {error}"))?;
+        }
+        for PhaseRule { phase, when } in &self.phases {
+            let checked = when.check();
+            checked.map_err(|error| format!("phases ({phase}): {error}"))?;
+        }
+        Ok(())
     }
 }
 
 impl KindFile {
-    /// Checks every field and turns it into its typed form.
+    /// Checks every field, and compiles the programs.
     pub(crate) fn validate(&self) -> Result<Kind, String> {
+        let kind = self.read()?;
+        kind.check_programs()?;
+        Ok(kind)
+    }
+
+    /// Checks every field but the programs, and turns it into its typed form.
+    fn read(&self) -> Result<Kind, String> {
         check("kind", &self.kind, is_kind, "a CamelCase name")?;
         check("plural", &self.plural, is_dns_label, "a lower-case name")?;
         if !self.group.is_empty() {
@@ -215,10 +247,8 @@ impl KindFile {
                 Ok(None)
             };
         };
-        let components = Program::compile(&view.components)
-            .map_err(|error| format!("view.components: {error}"))?;
         Ok(Some(ViewFile {
-            components,
+            components: Program::new(&view.components),
             main: view.main.clone(),
             container: view.container.clone(),
             code,

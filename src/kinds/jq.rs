@@ -62,8 +62,8 @@ const DEFINITIONS_OFF: &[&str] = &[
 /// With these a program could recurse or loop by itself.
 const WORDS_OFF: &[&str] = &["def", "reduce", "foreach", "import", "include"];
 
-/// A program that compiles. Compiled it takes 50 KB and more, since jq's own library is a part of it, and of most kinds
-/// there is no object in a cluster: so it is compiled again when it is first run, and kept then.
+/// A program. Compiled it takes 50 KB and more, since jq's own library is a part of it, and of most kinds there is no
+/// object in a cluster: so it is compiled when it is first run, and kept then.
 #[derive(Clone)]
 pub struct Program {
     source: Arc<str>,
@@ -116,22 +116,34 @@ impl PartialEq for Program {
 }
 
 impl Program {
-    /// Compiles a program.
+    /// A program that is compiled when it is first run; [`Program::check`] says whether it can be.
+    pub fn new(source: &str) -> Self {
+        Self {
+            source: source.into(),
+            filter: Arc::default(),
+        }
+    }
+
+    /// A program that can be compiled.
     ///
     /// # Errors
     /// With line and column, and what was found there.
     pub fn compile(source: &str) -> Result<Self, String> {
-        if source.len() > MAX_PROGRAM {
-            return Err(format!(
-                "is {} bytes long; {MAX_PROGRAM} are allowed",
-                source.len()
-            ));
+        let program = Self::new(source);
+        program.check()?;
+        Ok(program)
+    }
+
+    /// Whether it is short enough and can be compiled, which takes a millisecond.
+    ///
+    /// # Errors
+    /// With line and column, and what was found there.
+    pub fn check(&self) -> Result<(), String> {
+        let length = self.source.len();
+        if length > MAX_PROGRAM {
+            return Err(format!("is {length} bytes long; {MAX_PROGRAM} are allowed"));
         }
-        compiled(source)?;
-        Ok(Self {
-            source: source.into(),
-            filter: Arc::default(),
-        })
+        compiled(&self.source).map(drop)
     }
 
     fn filter(&self) -> Result<&Filter<data::JustLut<Val>>, JqFailure> {

@@ -82,16 +82,10 @@ impl PodsYaml {
                 .map(|key| label_key("pods.component", key))
                 .transpose()?,
             component_names: self.component_names.clone(),
-            current: program("pods.current", self.current.as_deref())?,
-            serving: program("pods.serving", self.serving.as_deref())?,
+            current: self.current.as_deref().map(Program::new),
+            serving: self.serving.as_deref().map(Program::new),
         })
     }
-}
-
-fn program(field: &str, text: Option<&str>) -> Result<Option<Program>, String> {
-    text.map(Program::compile)
-        .transpose()
-        .map_err(|error| format!("{field}: {error}"))
 }
 
 fn pod_label(value: &str) -> Result<PodLabel, String> {
@@ -111,9 +105,10 @@ impl PhaseYaml {
             let known = Phase::ALL.map(Phase::as_str).join(", ");
             format!("phases: {:?} is not a phase (known: {known})", self.phase)
         })?;
-        let when =
-            Program::compile(&self.when).map_err(|error| format!("phases ({phase}): {error}"))?;
-        Ok(PhaseRule { phase, when })
+        Ok(PhaseRule {
+            phase,
+            when: Program::new(&self.when),
+        })
     }
 }
 

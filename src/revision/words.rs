@@ -175,13 +175,46 @@ pub(super) mod range {
 
 fn split<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+    if let Some(words) = split_plainly(&text) {
+        return Ok(words);
+    }
     shell_words::split(&text).map_err(|error| {
         serde::de::Error::custom(format!("{text:?} is not what a shell could read: {error}"))
     })
 }
 
+/// Words that are plain or between single quotes, as nearly all are: reading views takes a third of the time with this.
+/// None when a text has other marks of a shell, or a quote that does not end.
+fn split_plainly(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut rest = text;
+    loop {
+        let end = rest.find(['\'', '"', '\\', '#', ' ', '\t', '\n']);
+        let (plain, marked) = rest.split_at(end.unwrap_or(rest.len()));
+        if !plain.is_empty() {
+            word.get_or_insert_default().push_str(plain);
+        }
+        let Some(mark) = marked.chars().next() else {
+            words.extend(word);
+            return Some(words);
+        };
+        rest = &marked[1..];
+        match mark {
+            '\'' => {
+                let (quoted, behind) = rest.split_once('\'')?;
+                word.get_or_insert_default().push_str(quoted);
+                rest = behind;
+            }
+            ' ' | '\t' | '\n' => words.extend(word.take()),
+            _ => return None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::split_plainly;
     use crate::revision::{Pods, View};
     use std::collections::BTreeMap;
 
@@ -259,6 +292,13 @@ mod tests {
             let view = view(&words);
             let back: View = serde_json::from_value(serde_json::to_value(&view).expect("json")).expect("json");
             proptest::prop_assert_eq!(back, view);
+        }
+
+        #[test]
+        fn plain_words_are_those_of_a_shell(text in "[a' \\\\\"#\t\né=-]{0,16}") {
+            if let Some(words) = split_plainly(&text) {
+                proptest::prop_assert_eq!(Some(words), shell_words::split(&text).ok());
+            }
         }
 
         #[test]
