@@ -178,5 +178,5 @@ fn fixtures(_: &mut Criterion) {
     assert!(high <= HIGH, "{high:?} is more than {HIGH:?}");
 }
 
-criterion_group!(benches, views, fixtures);
+criterion_group!(benches, fixtures, views);
 criterion_main!(benches);
