@@ -29,8 +29,12 @@ const TRIES: u32 = 12;
 /// No object has this name: reading it shows whether anything can be read.
 const NOBODY: &str = "revisor-asks-whether-this-place-can-be-read";
 
-/// The API server's words for a place to which the history has not come yet (504, cause `ResourceVersionTooLarge`).
-const FUTURE: &str = "Too large resource version";
+/// The words for a place to which the history has not come yet: those of the API server (504, cause
+/// `ResourceVersionTooLarge`), and of etcd, which older ones such as 1.33 pass on (500).
+const FUTURE: [&str; 2] = [
+    "Too large resource version",
+    "required revision is a future revision",
+];
 
 /// Reads the past of one kind.
 #[derive(Clone)]
@@ -165,7 +169,7 @@ impl Exact {
         error.is_some_and(|error| {
             matches!(
                 error.downcast_ref(),
-                Some(kube::Error::Api(status)) if status.message.contains(FUTURE)
+                Some(kube::Error::Api(status)) if FUTURE.iter().any(|words| status.message.contains(words))
             )
         })
     }
