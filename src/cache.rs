@@ -27,12 +27,13 @@ use crate::metrics::{self, Metrics};
 use crate::observe::Observer;
 use crate::record::Archive;
 use crate::record::lives::{Life, Lives};
+use crate::record::queue::StatusPatch;
 use crate::redact::Names;
 use crate::revision::{Phase, Revision, identity};
 use crate::view::judged;
 use crate::watch::Heads;
 use crate::workload::{Head, RemovedHead};
-use age::Age;
+use age::{Age, Shown};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use feed::Event;
@@ -211,6 +212,8 @@ pub struct Cache {
     names: Arc<Names>,
     /// The namespaces that there are.
     lives: Lives,
+    /// When the last new Revision was shown.
+    shown: Arc<Mutex<Shown>>,
     /// Counts how often heads were found to be removed.
     removals: watch::Sender<u64>,
     metrics: Metrics,
@@ -230,6 +233,7 @@ impl Cache {
             observer,
             names,
             lives: Lives::default(),
+            shown: Arc::default(),
             removals: watch::Sender::new(0),
             metrics: metrics.clone(),
         }
@@ -267,8 +271,9 @@ impl Cache {
     /// Takes one event. The index that is served is replaced only when a list is complete.
     fn take(&self, event: Event, fill: &mut Fill, ready: &watch::Sender<bool>) {
         if !matches!(event, Event::Listing) {
-            fill.age
-                .note(!matches!(event, Event::Failed(_)), Instant::now());
+            let is_good = !matches!(event, Event::Failed(_));
+            fill.age.note(is_good, Instant::now());
+            self.shown.lock().note(is_good, Instant::now());
         }
         match event {
             Event::Listing => {
@@ -297,7 +302,14 @@ impl Cache {
             }
             Event::Put(revision) => {
                 let shown = judged(&revision, &self.names);
-                let put = self.update(|index| index.put(&shown, &self.identity));
+                let (put, is_new) = self.update(|index| {
+                    let before = index.len();
+                    let put = index.put(&shown, &self.identity);
+                    (put, index.len() > before)
+                });
+                if is_new {
+                    self.shown.lock().new_revision(Instant::now());
+                }
                 self.observe(put, &revision);
             }
             Event::Gone(revision) => {
@@ -408,6 +420,18 @@ impl Heads for Cache {
 }
 
 impl Archive for Cache {
+    fn holds(&self, revision: &Revision) -> bool {
+        self.read().holds(revision)
+    }
+
+    fn says(&self, patch: &StatusPatch) -> bool {
+        self.read().says(patch)
+    }
+
+    fn quiet(&self) -> Option<Duration> {
+        self.shown.lock().quiet(Instant::now())
+    }
+
     fn recorded(&self, workload: Uuid, generations: &RangeInclusive<i64>) -> BTreeSet<i64> {
         self.read().recorded(workload, generations)
     }

@@ -27,21 +27,37 @@ use crate::kinds::Catalogue;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::redact::Names;
-use crate::revision::SnapshotEncoding;
+use crate::revision::{Revision, SnapshotEncoding};
 use extract::Extractor;
 use lives::Lives;
-use queue::Queue;
+use queue::{Queue, StatusPatch};
 use quiet::Quiet;
 use report::Reporter;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// The Revisions that are stored.
 pub trait Archive: Send + Sync {
     /// Which of these generations of a workload are recorded or in a Gap, by any replica.
     fn recorded(&self, workload: Uuid, generations: &RangeInclusive<i64>) -> BTreeSet<i64>;
+
+    /// Whether a Revision is stored, with the same content.
+    fn holds(&self, _revision: &Revision) -> bool {
+        false
+    }
+
+    /// Whether a Revision says already what a patch of its status would say, or more.
+    fn says(&self, _patch: &StatusPatch) -> bool {
+        false
+    }
+
+    /// For how long no new Revision was shown; none while what is shown may be behind.
+    fn quiet(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// How recording is configured.

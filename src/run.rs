@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::lead::{self, Elector};
 use crate::shutdown;
 use anyhow::Context;
-use deps::Deps;
+use deps::{Deps, LeaseNews};
 use replica::Replica;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -59,7 +59,11 @@ pub async fn with(
     ports: Option<Ports>,
 ) -> anyhow::Result<()> {
     let (elector, leads) = elector(&args, &clients)?;
-    let (deps, reporting) = Deps::new(&args, config, clients, leads, stop.clone()).await;
+    let led = elector
+        .as_ref()
+        .map_or_else(|| watch::channel(false).1, Elector::led);
+    let lease = LeaseNews { leads, led };
+    let (deps, reporting) = Deps::new(&args, config, clients, lease, stop.clone()).await;
     let mut replica = Replica::new(deps);
     if let Some(ports) = ports {
         serving::start(&args.serve, ports, &mut replica)?;

@@ -12,6 +12,7 @@ use super::workload::CachedWorkload;
 use super::{HistoryItem, Of, ServedList, ServedRevision, Summary, WorkloadRef};
 use crate::kinds::GroupKind;
 use crate::mutant::{self, Mutant};
+use crate::record::queue::StatusPatch;
 use crate::revision::Revision;
 use crate::revision::identity::is_named_after_workload;
 use crate::workload::{Head, RemovedHead};
@@ -205,6 +206,18 @@ impl Index {
             .get(uid)
             .map(|workload| workload.recorded(generations))
             .unwrap_or_default()
+    }
+
+    /// Whether a Revision says already what a patch of its status would say, or more.
+    pub(super) fn says(&self, patch: &StatusPatch) -> bool {
+        let workload = self.workloads.get(patch.workload);
+        workload.is_some_and(|workload| workload.says(patch))
+    }
+
+    /// Whether a Revision is there, with the same content.
+    pub(super) fn holds(&self, revision: &Revision) -> bool {
+        let workload = self.workloads.get(revision.spec.workload.uid);
+        workload.is_some_and(|workload| workload.holds(revision))
     }
 
     fn find(&self, of: Of) -> Option<&CachedWorkload> {

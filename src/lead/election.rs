@@ -17,6 +17,9 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// The time between two looks at the Lease.
 pub(super) const PERIOD: Duration = Duration::from_secs(2);
 
+/// A holder that was not seen to renew for so long is not expected to write anything.
+pub(super) const SILENCE: Duration = Duration::from_secs(6);
+
 /// A Lease as it was last observed, and the time since which it looks like that.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ObservedLease {
@@ -70,6 +73,13 @@ impl ObservedLease {
         }
         let is_held = !holder.is_empty() && now.duration_since(self.since) < self.duration();
         (!is_held).then(|| held(identity, transitions.saturating_add(1), time))
+    }
+
+    /// Whether another process than `identity` seems to hold it and to run.
+    pub(super) fn is_led(&self, identity: &str, now: Instant) -> bool {
+        let holder = self.record.holder_identity.as_deref().unwrap_or_default();
+        let is_another = !holder.is_empty() && holder != identity;
+        is_another && now.duration_since(self.since) < SILENCE
     }
 
     /// The time for which the Lease is held without being renewed.
@@ -133,6 +143,19 @@ mod tests {
             .claim("b", after(start, 15), wall(15))
             .expect("expired");
         assert_eq!(taken, held("b", 4, wall(15)));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_holder_that_does_not_renew() {
+        let start = Instant::now();
+        let observed = ObservedLease::update(None, held("a", 3, wall(0)), start);
+        assert!(observed.is_led("b", after(start, 5)));
+        assert!(!observed.is_led("b", after(start, 6)));
+        assert!(!observed.is_led("a", start), "its own");
+        let renewed = ObservedLease::update(Some(observed), held("a", 3, wall(4)), after(start, 4));
+        assert!(renewed.is_led("b", after(start, 9)));
+        let free = ObservedLease::update(None, renewed.release(wall(9)), start);
+        assert!(!free.is_led("b", start));
     }
 
     #[test]

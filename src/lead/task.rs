@@ -21,6 +21,7 @@ pub struct Elector {
     observed: Option<ObservedLease>,
     version: Option<String>,
     leads: watch::Sender<bool>,
+    led: watch::Sender<bool>,
 }
 
 impl Elector {
@@ -34,8 +35,14 @@ impl Elector {
             observed: None,
             version: None,
             leads,
+            led: watch::Sender::new(false),
         };
         (elector, told)
+    }
+
+    /// Tells whether another process is seen to lead.
+    pub fn led(&self) -> watch::Receiver<bool> {
+        self.led.subscribe()
     }
 
     /// Runs until `stop`; then gives the Lease up.
@@ -62,6 +69,7 @@ impl Elector {
             }
             renewed = renewed.filter(|at| at.elapsed() < DEADLINE);
             self.tell(renewed.is_some());
+            self.tell_led();
             // Replicas that wait should not all ask at the same moment.
             let jitter = if renewed.is_some() {
                 1.0
@@ -96,6 +104,13 @@ impl Elector {
         if changed {
             tracing::info!(identity = self.identity, leads, "leadership changed");
         }
+    }
+
+    fn tell_led(&self) {
+        let observed = self.observed.as_ref();
+        let led = observed.is_some_and(|lease| lease.is_led(&self.identity, Instant::now()));
+        self.led
+            .send_if_modified(|before| std::mem::replace(before, led) != led);
     }
 
     /// Whether this process leads after it.

@@ -7,19 +7,23 @@ mod budget;
 pub mod evidence;
 mod exceptions;
 mod gate;
+mod hedge;
 pub mod holds;
 mod item;
 mod lane;
 pub mod lanes;
+mod peers;
 mod spaces;
 
 use budget::Budget;
 pub(crate) use evidence::{Cause, Proof, Scope};
+use hedge::Hedge;
 pub(crate) use holds::HoldScope;
 use holds::{Hold, Holds};
 pub(in crate::record) use item::Queued;
 pub use item::{Item, Pending};
-use lanes::{Given, LaneKey, Lanes, Next};
+use lanes::{Given, Lanes, Next};
+pub use peers::Peers;
 
 pub use super::write::{StatusPatch, Unviewed, Write};
 use crate::clock;
@@ -29,7 +33,7 @@ use crate::watch::Room;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use serde::Serialize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -68,12 +72,18 @@ struct QueueInner {
     /// There may be room for an item.
     freed: Notify,
     room: Room,
+    /// How it is known what other replicas write; this one writes everything at once without it.
+    peers: OnceLock<Peers>,
     metrics: Metrics,
 }
 
 #[derive(Debug)]
 struct QueueState {
     lanes: Lanes<Queued>,
+    /// Writes that another replica is expected to carry out.
+    hedge: Hedge<Queued>,
+    /// When those were last looked at.
+    looked: Option<Instant>,
     holds: Holds,
     budget: Budget,
     closed: bool,
@@ -89,6 +99,8 @@ impl Queue {
     pub fn new(bytes: usize, share: usize, room: Room, metrics: &Metrics) -> Self {
         let state = QueueState {
             lanes: Lanes::new(share),
+            hedge: Hedge::default(),
+            looked: None,
             holds: Holds::default(),
             budget: Budget::new(bytes),
             closed: false,
@@ -100,6 +112,7 @@ impl Queue {
             changed: Notify::new(),
             freed: Notify::new(),
             room,
+            peers: OnceLock::new(),
             metrics: metrics.clone(),
         };
         Self {
@@ -147,9 +160,17 @@ impl Queue {
         let now = Instant::now();
         let epoch = state.epoch;
         state.budget.take(item.write.namespace(), bytes);
-        let lane = state.lanes.push(Queued { item, bytes, epoch }, now);
-        if matches!(lane, LaneKey::Refused(..)) {
-            state.follow(lane);
+        let queued = Queued {
+            item,
+            bytes,
+            epoch,
+            repeats: self.repeats(),
+        };
+        if self.writes_at_once() {
+            self.release(&mut state, now);
+            state.enter(queued, now);
+        } else {
+            state.hedge.push(queued, now);
         }
         state.used = Some(now);
         self.show_room(&mut state);
@@ -187,10 +208,18 @@ impl Queue {
     /// The next thing to do; none when the queue is closed and empty.
     fn take(&self) -> Option<Next<Queued>> {
         let mut state = self.inner.state.lock();
-        if state.closed && state.lanes.is_empty() {
+        if state.closed && state.lanes.is_empty() && state.hedge.is_empty() {
             return None;
         }
-        let next = state.lanes.take(Instant::now());
+        let now = Instant::now();
+        self.release(&mut state, now);
+        let mut next = state.lanes.take(now);
+        if let Next::Wait(until) = &mut next
+            && !state.hedge.is_empty()
+        {
+            let look = now + peers::LOOK;
+            *until = Some(until.map_or(look, |until| until.min(look)));
+        }
         if matches!(next, Next::Item(_)) && state.lanes.has_ready() {
             self.inner.changed.notify_one();
         }
@@ -303,7 +332,8 @@ impl Queue {
     pub fn clear(&self) {
         let mut state = self.inner.state.lock();
         state.epoch += 1;
-        let dropped = state.lanes.clear();
+        let mut dropped = state.lanes.clear();
+        dropped.extend(state.hedge.clear());
         let over = state.holds.clear();
         self.tell_over(&state, &over);
         for Queued { item, bytes, .. } in dropped {
@@ -337,7 +367,8 @@ impl Queue {
 
     /// The number of items that are waiting or being written.
     pub fn len(&self) -> usize {
-        self.inner.state.lock().lanes.len()
+        let state = self.inner.state.lock();
+        state.lanes.len() + state.hedge.len()
     }
 
     /// Whether nothing is waiting or being written.

@@ -8,6 +8,7 @@ mod create;
 mod patch;
 mod request;
 
+use super::Archive;
 use super::fault::FaultReason;
 use super::lives::{Lives, Origin};
 use super::queue::lanes::Given;
@@ -15,6 +16,7 @@ use super::queue::{Cause, HoldScope, Proof, Queue, Queued, Scope, StatusPatch, W
 use super::report::{Reporter, reference};
 use crate::client::backoff::{Waits, backoff};
 use crate::metrics::{Metrics, ReasonLabels};
+use crate::mutant::{self, Mutant};
 use crate::redact::Names;
 use crate::revision::identity;
 use kube::Client;
@@ -40,6 +42,8 @@ pub struct Writer {
     names: Arc<Names>,
     /// The namespaces that there are.
     lives: Lives,
+    /// The Revisions that are stored.
+    archive: Option<Arc<dyn Archive>>,
     /// Namespaces that are gone, to log each once.
     gone: Arc<Mutex<HashSet<String>>>,
     /// The names of Revisions that are stored under the long form, because another workload's Revision has the short one.
@@ -101,6 +105,7 @@ impl Writer {
             metrics: metrics.clone(),
             names: Arc::default(),
             lives: Lives::default(),
+            archive: None,
             gone: Arc::default(),
             long_names: Arc::default(),
         }
@@ -115,13 +120,20 @@ impl Writer {
         }
     }
 
-    /// Leaves out whatever was made for an earlier life of its namespace.
+    /// Leaves out whatever was made for an earlier life of its namespace, and what the stored Revisions say already.
     #[must_use]
-    pub fn knowing(self, lives: &Lives) -> Self {
+    pub fn knowing(self, lives: &Lives, archive: &Arc<dyn Archive>) -> Self {
         Self {
             lives: lives.clone(),
+            archive: Some(archive.clone()),
             ..self
         }
+    }
+
+    /// Whether a Revision says already what a patch of its status would say.
+    fn is_said(&self, patch: &StatusPatch) -> bool {
+        let archive = self.archive.as_ref();
+        archive.is_some_and(|archive| archive.says(patch)) && !mutant::is(Mutant::ObservedBackwards)
     }
 
     /// The message of a failure, without secrets.
@@ -132,8 +144,9 @@ impl Writer {
     /// Writes one item after the other until the queue is closed and empty. Several of these run side by side.
     pub async fn run(self) {
         while let Some(mut given) = self.queue.next().await {
+            let repeats = given.item.repeats;
             let item = &mut given.item.item;
-            match self.attempt(&mut item.write, item.origin).await {
+            match self.attempt(&mut item.write, item.origin, repeats).await {
                 WriteResult::Settled(proof) => {
                     self.metrics.record_seconds.observe(item.seen.elapsed());
                     self.queue.done(given, proof);
@@ -143,7 +156,7 @@ impl Writer {
         }
     }
 
-    async fn attempt(&self, write: &mut Write, origin: Origin) -> WriteResult {
+    async fn attempt(&self, write: &mut Write, origin: Origin, repeats: bool) -> WriteResult {
         let is_of_another = self.lives.is_of_another(write.namespace(), origin);
         match write {
             Write::Create(revision, _) if is_of_another => self.leave(revision),
@@ -153,10 +166,17 @@ impl Writer {
                 {
                     revision.spec.view = Some(view);
                 }
-                self.create(revision).await
+                if repeats {
+                    self.create_if_absent(revision).await
+                } else {
+                    self.create(revision).await
+                }
             }
             Write::Status(patch) => {
                 self.correct_name(patch);
+                if self.is_said(patch) {
+                    return WriteResult::Settled(Proof::Answered);
+                }
                 self.patch(patch).await
             }
         }

@@ -8,7 +8,7 @@ use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::record::Recorder;
 use crate::record::extract::Extractor;
-use crate::record::queue::Queue;
+use crate::record::queue::{Peers, Queue};
 use crate::record::quiet::Quiet;
 use crate::record::report::Reporter;
 use crate::serve::admin::Readiness;
@@ -24,6 +24,14 @@ use uuid::Uuid;
 
 /// How long the start may wait for the cluster's id.
 const CLUSTER_ID_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What is heard of the Lease.
+pub(super) struct LeaseNews {
+    /// Whether this replica holds it.
+    pub(super) leads: watch::Receiver<bool>,
+    /// Whether another one is seen to hold it.
+    pub(super) led: watch::Receiver<bool>,
+}
 
 /// The dependencies that the tasks of a replica share.
 pub(super) struct Deps {
@@ -57,9 +65,10 @@ impl Deps {
         args: &RunArgs,
         config: Config,
         clients: Clients,
-        leads: watch::Receiver<bool>,
+        lease: LeaseNews,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let LeaseNews { leads, led } = lease;
         let namespace = args.namespace(&clients).to_owned();
         let metrics = Metrics::new();
         let identity = identity(&config, &clients.call).await;
@@ -69,8 +78,14 @@ impl Deps {
         let room = Room::default();
         let share = usize::from(args.writers);
         let queue = Queue::new(args.queue_bytes.0, share, room.clone(), &metrics);
-        let (reporter, reporting) = Reporter::new(clients.call.clone(), &namespace, &metrics);
+        let (reporter, reporting) =
+            Reporter::of_one(clients.call.clone(), &namespace, leads.clone(), &metrics);
         let labels = config.project_labels.clone();
+        queue.share(Peers {
+            leads: leads.clone(),
+            led,
+            archive: Arc::new(cache.clone()),
+        });
         let recorder = recorder(config, &cache, queue.clone(), reporter, observer, &metrics);
         let deps = Self {
             clients,

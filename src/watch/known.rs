@@ -19,8 +19,8 @@ use uuid::Uuid;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Known {
     workloads: BTreeMap<Uuid, KnownWorkload>,
-    /// Objects that exist and are not recorded.
-    ignored: BTreeSet<Uuid>,
+    /// Objects that exist and are not recorded, and where each was shown last.
+    ignored: BTreeMap<Uuid, ResourceVersion>,
     /// Workloads that are gone, as far as their Revisions are kept or this process saw them go: a watch from an older
     /// place may still show them.
     ended: BTreeMap<Uuid, Ended>,
@@ -129,7 +129,7 @@ impl Known {
         let listed = change.seen == Observed::List;
         let Some(workload) = self.workloads.get(&change.uid) else {
             let is_lost = change.op != Op::Added
-                && !self.ignored.contains(&change.uid)
+                && !self.ignored.contains_key(&change.uid)
                 && !mutant::is(Mutant::LostCreationIgnored);
             let is_there = listed || is_lost;
             return if is_there && is_selected() {
@@ -170,14 +170,22 @@ impl Known {
         let is_over = |ended: &Ended| ended.seen || ended.last.generation >= generation;
         let is_known = |workload: &KnownWorkload| workload.last.generation >= generation;
         self.ended.get(&uid).is_some_and(is_over)
-            || self.ignored.contains(&uid)
+            || self.ignored.contains_key(&uid)
             || self.is_postponed(uid)
             || self.workloads.get(&uid).is_some_and(is_known)
     }
 
+    /// A list shows an object. One that is not recorded, and was written since it was shown last, may be selected now: a
+    /// label moves no generation.
+    pub fn notice(&mut self, uid: Uuid, at: ResourceVersion) {
+        if self.ignored.get(&uid).is_some_and(|shown| *shown < at) {
+            self.ignored.remove(&uid);
+        }
+    }
+
     /// Whether nothing is known of an object: neither that it exists, nor that it did.
     pub fn is_unknown(&self, uid: Uuid) -> bool {
-        self.is_gone(uid) && !self.ended.contains_key(&uid) && !self.ignored.contains(&uid)
+        self.is_gone(uid) && !self.ended.contains_key(&uid) && !self.ignored.contains_key(&uid)
     }
 
     /// The last known generation of a workload that exists.
@@ -283,7 +291,7 @@ impl Known {
     /// `change` shows a generation in which the object is not selected. Returns whether it is recorded at all.
     pub fn pass_over(&mut self, change: &Change) -> bool {
         let Some(workload) = self.workloads.get_mut(&change.uid) else {
-            self.ignored.insert(change.uid);
+            self.ignored.insert(change.uid, change.resource_version);
             return false;
         };
         workload

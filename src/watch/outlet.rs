@@ -88,6 +88,11 @@ impl<S: Sink> Outlet<S> {
         need
     }
 
+    /// A list shows an object, which may have become one to record since it was shown last.
+    pub fn notice(&mut self, change: &Change) {
+        self.known.notice(change.uid, change.resource_version);
+    }
+
     /// Whether an object is selected for recording as it is now.
     pub fn is_selected(&self, change: &Change) -> bool {
         self.selects(change).unwrap_or(false)

@@ -3,6 +3,9 @@
 
 pub mod cut_off;
 mod definition;
+pub mod hedged;
+mod idle;
 mod namespaces;
 mod removed;
+mod restored;
 mod stage;

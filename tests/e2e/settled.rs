@@ -22,5 +22,5 @@ mod unreadable;
 pub mod webhooks;
 
 pub use history::History;
-pub use quotas::limit;
+pub use quotas::{lift, limit};
 pub use stage::until;

@@ -2,6 +2,7 @@
 //! that is removed. Pure.
 
 use super::CachedWorkload;
+use crate::record::queue::StatusPatch;
 use crate::revision::identity::{self, ContentDigest};
 use crate::revision::{Gap, ObservedThrough, Previous, Revision};
 use crate::workload::{Head, RemovedHead, Version};
@@ -103,6 +104,31 @@ impl CachedWorkload {
             head: self.stored(),
             previous: whole.or(named),
         })
+    }
+
+    /// Whether a Revision is there with the same content, or a Gap of the same generations.
+    pub(in crate::cache) fn holds(&self, revision: &Revision) -> bool {
+        if **self.namespace() != *revision.metadata.namespace.as_deref().unwrap_or_default() {
+            return false;
+        }
+        let recorded = Recorded::of(revision);
+        match recorded {
+            Recorded::Gap { from, to } => self.gaps.contains_key(&(from, to)),
+            Recorded::Revision(generation) => {
+                self.has(generation)
+                    && self.rendered_fields(recorded).content_digest == revision.spec.content_digest
+            }
+        }
+    }
+
+    /// Whether the head says of later generations what a patch of its status would say, or more. That never goes back, whoever
+    /// of several replicas is the last to write.
+    pub(in crate::cache) fn says(&self, patch: &StatusPatch) -> bool {
+        let ends = patch.deletion_time.is_some() || patch.end_unknown;
+        let is_it = !ends && self.head.revision == patch.name;
+        let [said, stored] = [&patch.observed_through, &self.head.observed_through];
+        let is_less = said.as_ref().zip(stored.as_ref());
+        is_it && is_less.is_some_and(|(said, stored)| said.generation <= stored.generation)
     }
 
     /// The head without its snapshot.

@@ -43,6 +43,8 @@ pub(in crate::record) struct Queued {
     pub(in crate::record) item: Item,
     pub(super) bytes: usize,
     pub(super) epoch: u64,
+    /// Whether another replica may have stored it.
+    pub(in crate::record) repeats: bool,
 }
 
 impl LaneItem for Queued {

@@ -24,7 +24,30 @@ use uuid::Uuid;
 /// The number of namespaces that are gone and remembered, to log each once.
 const GONE: usize = 1000;
 
+/// Why a Revision could not be read.
+struct Unread {
+    message: String,
+    /// Whether the API server was reached, as far as is known.
+    is_answered: bool,
+}
+
 impl Writer {
+    /// Creates a Revision that may be stored already. A create that finds it would use up a unit of the namespace's quota
+    /// all the same, until that is counted again.
+    pub(super) async fn create_if_absent(&self, revision: &mut Revision) -> WriteResult {
+        match self.present(revision).await {
+            Ok(None) => self.create(revision).await,
+            Ok(Some(present)) => self.equal(revision, &present),
+            Err(Unread {
+                message,
+                is_answered: false,
+            }) => WriteResult::passing(Scope::All, FaultReason::Network, message, None),
+            Err(Unread { message, .. }) => {
+                WriteResult::passing(Scope::Workload, FaultReason::Compare, message, None)
+            }
+        }
+    }
+
     pub(super) async fn create(&self, revision: &mut Revision) -> WriteResult {
         let answer = match request::post(&self.client, revision).await {
             Ok(answer) => answer,
@@ -61,17 +84,23 @@ impl Writer {
     /// Another writer was faster: this process before a restart, a second replica, or an attempt whose answer was lost.
     /// Or it is a Revision of another workload, whose uid has a hash that begins with the same digits.
     async fn compare(&self, revision: &mut Revision) -> WriteResult {
-        let present = match self.present(revision).await {
-            Ok(present) => present,
-            Err(message) => {
-                return WriteResult::passing(Scope::Workload, FaultReason::Compare, message, None);
+        match self.present(revision).await {
+            Ok(Some(present)) => self.equal(revision, &present),
+            // It was deleted since.
+            Ok(None) => again(FaultReason::Conflict),
+            Err(Unread { message, .. }) => {
+                WriteResult::passing(Scope::Workload, FaultReason::Compare, message, None)
             }
-        };
-        if self.give_way(revision, &present) {
+        }
+    }
+
+    /// A Revision of the same name is stored.
+    fn equal(&self, revision: &mut Revision, present: &Revision) -> WriteResult {
+        if self.give_way(revision, present) {
             return again(FaultReason::Conflict);
         }
         let labels = kind(&revision.spec.workload.kind);
-        if content(&present) == content(revision) || mutant::is(Mutant::ConflictTakenForEqual) {
+        if content(present) == content(revision) || mutant::is(Mutant::ConflictTakenForEqual) {
             self.metrics.present.get_or_create(&labels).inc();
         } else {
             self.metrics.drift.get_or_create(&labels).inc();
@@ -113,24 +142,31 @@ impl Writer {
         true
     }
 
-    /// The Revision of the same name that is stored.
+    /// The Revision of the same name that is stored; none when there is none.
     ///
     /// # Errors
-    /// The reason for which it could not be read, as text.
-    async fn present(&self, revision: &Revision) -> Result<Revision, String> {
+    /// The reason for which it could not be read.
+    async fn present(&self, revision: &Revision) -> Result<Option<Revision>, Unread> {
         let name = name(revision);
         let api: Api<Revision> = Api::namespaced(self.client.clone(), namespace(revision));
-        let answer = timeout(DEADLINE, api.get(name))
+        let answer = timeout(DEADLINE, api.get_opt(name))
             .await
-            .map_err(|late| late.to_string())?;
+            .map_err(|late| Unread {
+                message: late.to_string(),
+                is_answered: true,
+            })?;
         answer.map_err(|error| {
-            let error = without_value(&error);
+            let is_answered = matches!(error, kube::Error::Api(_) | kube::Error::SerdeError(_));
+            let message = without_value(&error);
             tracing::debug!(
-                error,
+                error = message,
                 revision = name,
                 "a present Revision could not be read"
             );
-            error
+            Unread {
+                message,
+                is_answered,
+            }
         })
     }
 

@@ -160,6 +160,7 @@ impl<S: Sink> Stream<S> {
                     continue;
                 };
                 listed.saw(change.uid);
+                self.outlet.notice(&change);
                 let known = self.outlet.known();
                 if known.contradicts(&change) {
                     return Err(NoList::Rewound(change.resource_version));

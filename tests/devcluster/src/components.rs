@@ -83,10 +83,12 @@ impl Plan<'_> {
             format!("--listen-peer-urls={peer}"),
             format!("--initial-advertise-peer-urls={peer}"),
             format!("--initial-cluster=default={peer}"),
-            // Without it idle kinds get no bookmarks for ten minutes; clusters made by kubeadm set it too.
-            "--watch-progress-notify-interval=5s".to_owned(),
             "--log-level=warn".to_owned(),
         ];
+        if self.options.announces {
+            // Clusters made by kubeadm set it too.
+            flags.push("--watch-progress-notify-interval=5s".to_owned());
+        }
         if !self.options.fsync {
             flags.push("--unsafe-no-fsync".to_owned());
         }

@@ -45,6 +45,8 @@ pub struct Options {
     pub audit: bool,
     /// Whether there are nodes, played by kwok. An object of the kind PortForward says where ports of a pod lead to.
     pub kwok: bool,
+    /// Whether etcd announces every five seconds how far it has come; every ten minutes otherwise.
+    pub announces: bool,
     /// Whether etcd waits for the disk.
     pub fsync: bool,
     /// GOMAXPROCS of every program.
@@ -71,6 +73,7 @@ impl Options {
             one_account: false,
             audit: false,
             kwok: false,
+            announces: true,
             fsync: false,
             go_max_procs: Some(1),
             directory: None,

@@ -3,10 +3,12 @@
 //! In: a kubeconfig and flags. Out: a process that ends with the one that started it.
 
 use super::Kind;
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// A running `revisor run`. Killed when dropped, and when this process ends in whatever way.
@@ -16,6 +18,40 @@ pub struct Revisor {
     pub admin: u16,
     pub rest: u16,
     log: tempfile::NamedTempFile,
+    /// The name under which it stands for election.
+    identity: Option<Identity>,
+}
+
+/// A name in a cluster that no other process has at the moment. A container that is started again keeps the name of its
+/// pod, and with it the Lease; so the lowest free one is taken.
+struct Identity {
+    cluster: PathBuf,
+    number: usize,
+}
+
+static IDENTITIES: Mutex<BTreeSet<(PathBuf, usize)>> = Mutex::new(BTreeSet::new());
+
+impl Identity {
+    fn take(kubeconfig: &Path) -> Self {
+        let cluster = kubeconfig.parent().unwrap_or(kubeconfig).to_owned();
+        let mut taken = IDENTITIES.lock().expect("no panic");
+        let mut numbers = 0..;
+        let number = numbers
+            .find(|number| taken.insert((cluster.clone(), *number)))
+            .expect("endless");
+        Self { cluster, number }
+    }
+
+    fn name(&self) -> String {
+        format!("revisor-{}", self.number)
+    }
+}
+
+impl Drop for Identity {
+    fn drop(&mut self) {
+        let mut taken = IDENTITIES.lock().expect("no panic");
+        taken.remove(&(self.cluster.clone(), self.number));
+    }
 }
 
 /// The shell tells the process id, then the exit code, and kills the process when its standard input ends.
@@ -75,10 +111,16 @@ impl Binary {
         program.extend(["--admin-listen", admin, "--listen"].map(str::to_owned));
         program.push(format!("127.0.0.1:{rest}"));
         program.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let identity = (!flags.contains(&"--identity")).then(|| Identity::take(kubeconfig));
+        if let Some(identity) = &identity {
+            program.extend(["--identity".to_owned(), identity.name()]);
+        }
         let mut shell = Command::new("sh");
         // As deployed. What is not needed any more is given back at once, so memory can be measured.
         shell.envs([("MIMALLOC_PURGE_DELAY", "0"), ("MIMALLOC_ALLOW_THP", "0")]);
-        Revisor::supervised(shell, &program, log, number, rest)
+        let mut revisor = Revisor::supervised(shell, &program, log, number, rest);
+        revisor.identity = identity;
+        revisor
     }
 }
 
@@ -109,6 +151,7 @@ impl Revisor {
             admin,
             rest,
             log,
+            identity: None,
         }
     }
 

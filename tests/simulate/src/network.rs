@@ -82,7 +82,7 @@ impl Link {
             .trace
             .asked_for(self.replica, parts.method.as_str(), &uri, &call.body);
         if call.class() == Class::Event {
-            state.oracle.heard(self.replica, &call.body);
+            state.oracle.heard(&call.body);
         }
         if call.class() == Class::Create {
             state.oracle.asked_for_revision(&call.body);

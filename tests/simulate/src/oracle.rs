@@ -135,7 +135,7 @@ impl Oracle {
     }
 
     /// An Event that Revisor wants to be written, whether that succeeds or not: EtcdRewound breaks a promise at once.
-    pub fn heard(&mut self, replica: usize, body: &[u8]) {
+    pub fn heard(&mut self, body: &[u8]) {
         let Ok(event) = serde_json::from_slice::<Value>(body) else {
             return;
         };
@@ -144,7 +144,7 @@ impl Oracle {
             self.violated(Promise::NoFalseRewind, note);
         }
         if event["reason"] == "CheckpointLost" {
-            self.checkpoints.told(replica);
+            self.checkpoints.told();
         }
         self.said.event(&event);
     }

@@ -96,9 +96,9 @@ impl Checkpoints {
         self.silent.remove(&replica);
     }
 
-    /// A replica says that the checkpoint is lost.
-    pub fn told(&mut self, replica: usize) {
-        self.silent.remove(&replica);
+    /// A replica says that the checkpoint is lost. Of several, only the one that leads does.
+    pub fn told(&mut self) {
+        self.silent.clear();
     }
 
     /// The texts that a replica has changed, by key.
