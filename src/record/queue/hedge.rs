@@ -119,11 +119,11 @@ mod tests {
             Uuid::from_u128(self.0)
         }
 
-        fn namespace(&self) -> &str {
+        fn namespace(&self) -> &'static str {
             "n"
         }
 
-        fn revision(&self) -> &str {
+        fn revision(&self) -> &'static str {
             "r"
         }
 
