@@ -10,21 +10,17 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter as Source};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 /// Events wait here while the API server is slow; more are dropped and counted, since each says the same.
 const WAITING: usize = 256;
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A replica that does not hold the Lease keeps an Event for so long: a holder that is gone is succeeded within that time.
-const SUCCESSION: Duration = Duration::from_secs(20);
-
 /// One Event, and the object that it is about.
 struct Report {
     workload: ObjectReference,
     event: Event,
-    since: Instant,
 }
 
 /// The inlet of Events. Cloning shares it.
@@ -42,23 +38,13 @@ impl Reporter {
         namespace: &str,
         metrics: &Metrics,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
-        Self::of_one(client, namespace, watch::channel(true).1, metrics)
-    }
-
-    /// A reporter of one of several replicas. Of these, only the one that `leads` sends Events, as each would say the same.
-    pub fn of_one(
-        client: Client,
-        namespace: &str,
-        leads: watch::Receiver<bool>,
-        metrics: &Metrics,
-    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (reports, received) = mpsc::channel(WAITING);
         let reporter = Self {
             reports,
             namespace: namespace.into(),
             metrics: metrics.clone(),
         };
-        (reporter, send(client, received, leads, metrics.clone()))
+        (reporter, send(client, received, metrics.clone()))
     }
 
     /// Warns about a Revision of a workload. `reason` is one CamelCase word.
@@ -82,12 +68,7 @@ impl Reporter {
         } else {
             workload
         };
-        let report = Report {
-            workload,
-            event,
-            since: Instant::now(),
-        };
-        if self.reports.try_send(report).is_err() {
+        if self.reports.try_send(Report { workload, event }).is_err() {
             self.metrics.events_dropped.inc();
         }
     }
@@ -145,10 +126,7 @@ struct SeriesKey {
 }
 
 impl SeriesKey {
-    fn of(report: &Report) -> Self {
-        let Report {
-            workload, event, ..
-        } = report;
+    fn of(Report { workload, event }: &Report) -> Self {
         Self {
             kind: workload.kind.clone(),
             namespace: workload.namespace.clone(),
@@ -181,30 +159,14 @@ impl Series {
     }
 }
 
-/// Waits until this replica leads. False when an Event that was told then is left to another one.
-async fn is_ours(leads: &mut watch::Receiver<bool>, since: Instant) -> bool {
-    let led = leads.wait_for(|leads| *leads);
-    matches!(timeout_at(since + SUCCESSION, led).await, Ok(Ok(_)))
-}
-
-async fn send(
-    client: Client,
-    mut reports: mpsc::Receiver<Report>,
-    mut leads: watch::Receiver<bool>,
-    metrics: Metrics,
-) {
+async fn send(client: Client, mut reports: mpsc::Receiver<Report>, metrics: Metrics) {
     let mut series = Series {
         client,
         recorders: VecDeque::new(),
     };
     while let Some(report) = reports.recv().await {
-        if !is_ours(&mut leads, report.since).await {
-            continue;
-        }
         let recorder = series.recorder(&report);
-        let Report {
-            workload, event, ..
-        } = report;
+        let Report { workload, event } = report;
         let sent = timeout(DEADLINE, recorder.publish(&event, &workload)).await;
         if !matches!(sent, Ok(Ok(()))) {
             metrics.events_dropped.inc();

@@ -78,8 +78,7 @@ impl Deps {
         let room = Room::default();
         let share = usize::from(args.writers);
         let queue = Queue::new(args.queue_bytes.0, share, room.clone(), &metrics);
-        let (reporter, reporting) =
-            Reporter::of_one(clients.call.clone(), &namespace, leads.clone(), &metrics);
+        let (reporter, reporting) = Reporter::new(clients.call.clone(), &namespace, &metrics);
         let labels = config.project_labels.clone();
         queue.share(Peers {
             leads: leads.clone(),
