@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::redact::Names;
 use crate::revision::SnapshotEncoding;
+use crate::revision::identity::ContentDigest;
 use extract::Extractor;
 use lives::Lives;
 use queue::Queue;
@@ -42,6 +43,14 @@ use uuid::Uuid;
 pub trait Archive: Send + Sync {
     /// Which of these generations of a workload are recorded or in a Gap, by any replica.
     fn recorded(&self, workload: Uuid, generations: &RangeInclusive<i64>) -> BTreeSet<i64>;
+
+    /// The digest of the Revision that is stored of a generation; none where none is.
+    fn digest(&self, _workload: Uuid, _generation: i64) -> Option<ContentDigest> {
+        None
+    }
+
+    /// A generation has another content than the Revision that is stored of it, or has not any more.
+    fn contest(&self, _workload: Uuid, _generation: i64, _is_contested: bool) {}
 }
 
 /// How recording is configured.

@@ -4,10 +4,12 @@
 //! reported in the log and as Events. `request` sends and reads, `create` decides about a Revision, `patch` about a
 //! status.
 
+mod contest;
 mod create;
 mod patch;
 mod request;
 
+use super::Archive;
 use super::fault::FaultReason;
 use super::lives::{Lives, Origin};
 use super::queue::lanes::Given;
@@ -45,6 +47,10 @@ pub struct Writer {
     /// The names of Revisions that are stored under the long form, because another workload's Revision has the short one.
     /// Such hashes are so rare that the set stays small.
     long_names: Arc<Mutex<HashSet<String>>>,
+    /// Namespaces and names of Revisions that are stored with another content.
+    contested: Arc<Mutex<HashSet<(String, String)>>>,
+    /// Who is told of them.
+    archive: Option<Arc<dyn Archive>>,
 }
 
 /// The result of one attempt to write.
@@ -103,6 +109,17 @@ impl Writer {
             lives: Lives::default(),
             gone: Arc::default(),
             long_names: Arc::default(),
+            contested: Arc::default(),
+            archive: None,
+        }
+    }
+
+    /// Tells `archive` of generations whose name is taken.
+    #[must_use]
+    pub fn telling(self, archive: Arc<dyn Archive>) -> Self {
+        Self {
+            archive: Some(archive),
+            ..self
         }
     }
 

@@ -59,7 +59,8 @@ impl Replica {
             &deps.metrics,
         )
         .hiding(&deps.recorder.settings.names)
-        .knowing(&deps.recorder.lives);
+        .knowing(&deps.recorder.lives)
+        .telling(deps.recorder.archive.clone());
         for _ in 0..u32::from(writers) * SLOW_NAMESPACES {
             self.writing.spawn("writer", writer.clone().run());
         }
