@@ -70,8 +70,10 @@ impl Index {
             return Shown::default();
         };
         let (owner, newest) = (live.namespace.clone(), live.generation);
+        let known = self.workloads.get(uid).map(CachedWorkload::namespace);
+        let was_elsewhere = known.is_some_and(|known| **known != *owner);
         let mut disowned = self.evict(uid, &owner, now);
-        let is_changed = self.is_renamed(change, &mut disowned, now);
+        let is_changed = self.is_renamed(change, &mut disowned, now) || was_elsewhere;
         let above = self.workloads.get(uid).map(CachedWorkload::all_recorded);
         let above = above.into_iter().flatten();
         for recorded in above.filter(|recorded| recorded.last() > newest) {
