@@ -1,21 +1,27 @@
 //! Every Revision there is, in memory: fed by its own watch, read by `serve`, asked by `record` at the start.
 //!
-//! In: LIST and WATCH of Revisions, and of the labels of namespaces. Out: [`Head`]s for `record`, rendered JSON for
+//! In: LIST and WATCH of Revisions, and of the labels of namespaces. Out: [`Head`](crate::workload::Head)s for `record`, rendered JSON for
 //! `serve`, which knows the cache as a [`RevisionLister`] only. Level-triggered: only the present set counts. Each
 //! Revision is rendered once, when it comes; the part of its JSON that depends on its siblings is replaced when they
-//! change.
+//! change. Anybody may have stored a Revision: those that contradict what the watches show are not served, are no heads,
+//! and are said to be forged.
 
 mod age;
+mod believe;
+mod claims;
 mod feed;
+mod forged;
 mod index;
 mod namespaces;
 mod ownership;
 mod removed;
 mod render;
 mod rows;
+mod suspects;
 pub mod wire;
 mod workload;
 
+pub use forged::count_forged;
 pub use namespaces::ProjectLabels;
 #[cfg(test)]
 pub(crate) use render::tests::revision as fixture;
@@ -29,13 +35,12 @@ use crate::record::Archive;
 use crate::record::lives::{Life, Lives};
 use crate::record::queue::StatusPatch;
 use crate::redact::Names;
+use crate::revision::identity::ContentDigest;
 use crate::revision::{Phase, Revision, identity};
-use crate::view::judged;
-use crate::watch::Heads;
-use crate::workload::{Head, RemovedHead};
 use age::{Age, Shown};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use claims::LiveWorkloads;
 use feed::Event;
 use index::Index;
 use kube::Client;
@@ -44,9 +49,9 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
@@ -205,6 +210,10 @@ struct Fill {
 #[derive(Clone)]
 pub struct Cache {
     index: Arc<RwLock<Index>>,
+    /// Locked after the index, where both are.
+    live: Arc<RwLock<LiveWorkloads>>,
+    /// Suspects turned out to be genuine, and have to be read again.
+    reread: Arc<Notify>,
     identity: Arc<Identity>,
     /// Hears of everything that comes and goes.
     observer: Observer,
@@ -229,6 +238,8 @@ impl Cache {
     ) -> Self {
         Self {
             index: Arc::default(),
+            live: Arc::default(),
+            reread: Arc::default(),
             identity: Arc::new(identity),
             observer,
             names,
@@ -254,6 +265,7 @@ impl Cache {
         tokio::select! {
             () = following => {}
             () = self.report_age(&fill) => {}
+            () = self.reread(&client, &fill) => {}
         }
     }
 
@@ -281,30 +293,20 @@ impl Cache {
                 fill.fresh = Some(self.update(|index| index.successor()));
             }
             Event::Listed(revision) => {
-                let shown = judged(&revision, &self.names);
-                let put = fill
-                    .fresh
-                    .get_or_insert_default()
-                    .put(&shown, &self.identity);
+                let fresh = fill.fresh.get_or_insert_default();
+                let put = self.put(fresh, &revision);
                 self.observe(put, &revision);
             }
             Event::Complete => {
                 self.observer.listed();
-                self.update(|index| {
-                    let projects = index.projects();
-                    let mut before =
-                        std::mem::replace(index, fill.fresh.take().unwrap_or_default());
-                    index.adopt(projects);
-                    index.succeed(&mut before);
-                });
-                self.tell_removed();
+                let fresh = fill.fresh.take().unwrap_or_default();
+                self.replace(fresh);
                 ready.send_replace(true);
             }
             Event::Put(revision) => {
-                let shown = judged(&revision, &self.names);
                 let (put, is_new) = self.update(|index| {
                     let before = index.len();
-                    let put = index.put(&shown, &self.identity);
+                    let put = self.put(index, &revision);
                     (put, index.len() > before)
                 });
                 if is_new {
@@ -313,9 +315,10 @@ impl Cache {
                 self.observe(put, &revision);
             }
             Event::Gone(revision) => {
-                self.update(|index| index.remove(&revision));
+                if self.update(|index| index.remove(&revision)) {
+                    self.observer.forget(&revision);
+                }
                 self.tell_removed();
-                self.observer.forget(&revision);
             }
             Event::Unreadable(error) => {
                 self.metrics
@@ -337,22 +340,6 @@ impl Cache {
         }
     }
 
-    /// Hands a Revision on to the observer, unless it is not shown. The observer takes it as it is stored, so that it
-    /// writes a message again that shows a secret there.
-    fn observe(&self, shown: bool, revision: &Revision) {
-        static WARNED: Once = Once::new();
-        if shown {
-            return self.observer.revision(revision);
-        }
-        self.metrics.misplaced.inc();
-        WARNED.call_once(|| {
-            let namespace = &revision.metadata.namespace;
-            let name = &revision.metadata.name;
-            let workload = revision.spec.workload.uid;
-            tracing::warn!(?namespace, ?name, %workload, "a Revision that is not named after its workload, or is a copy from another namespace, is not served; revisor_revisions_misplaced_total counts them");
-        });
-    }
-
     /// Follows the labels of namespaces until it is dropped. `ready` turns true when they are known.
     pub async fn follow_namespaces(
         self,
@@ -369,7 +356,10 @@ impl Cache {
 
     /// Forgets everything: it was of another history.
     pub fn clear(&self) {
-        self.update(|index| *index = Index::default());
+        self.update(|index| {
+            *index = Index::default();
+            *self.live.write() = LiveWorkloads::default();
+        });
     }
 
     fn update<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
@@ -393,32 +383,6 @@ impl Cache {
     }
 }
 
-impl Heads for Cache {
-    fn hand_over(&self, group: &str, kind: &str) -> Vec<(Uuid, Head)> {
-        self.update(|index| index.hand_over(group, kind))
-    }
-
-    fn stored(&self, workload: Uuid) -> Option<Head> {
-        self.read().stored(workload)
-    }
-
-    fn is_going(&self, namespace: &str) -> bool {
-        self.lives.is_going(namespace)
-    }
-
-    fn removals(&self) -> watch::Receiver<u64> {
-        self.removals.subscribe()
-    }
-
-    fn removed(&self, group: &str, kind: &str) -> Vec<(Uuid, RemovedHead)> {
-        self.update(|index| index.take_removed_heads(group, kind))
-    }
-
-    fn is_refused(&self, namespace: &str) -> bool {
-        self.read().is_refused(namespace)
-    }
-}
-
 impl Archive for Cache {
     fn holds(&self, revision: &Revision) -> bool {
         self.read().holds(revision)
@@ -434,6 +398,14 @@ impl Archive for Cache {
 
     fn recorded(&self, workload: Uuid, generations: &RangeInclusive<i64>) -> BTreeSet<i64> {
         self.read().recorded(workload, generations)
+    }
+
+    fn digest(&self, workload: Uuid, generation: i64) -> Option<ContentDigest> {
+        self.read().digest(workload, generation)
+    }
+
+    fn contest(&self, workload: Uuid, generation: i64, is_contested: bool) {
+        self.update(|index| index.contest(workload, generation, is_contested));
     }
 }
 

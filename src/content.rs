@@ -3,7 +3,7 @@
 use crate::json::Value;
 
 /// Every object has these fields: its names, and the words of its controllers.
-const NO_CONTENT: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
+pub(crate) const NO_CONTENT: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
 
 /// The fields of an object that are its content, in canonical order: `spec`, or, of an object without one, every field
 /// but apiVersion, kind, metadata and status.

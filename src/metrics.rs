@@ -141,7 +141,9 @@ metrics! {
     cached: Gauge = "cached_revisions", "Revisions in the cache";
     removed: Gauge = "revisions_removed", "Revisions that a stored one names as the one before it, and that are not stored: removed by retention or by hand, or still waiting to be stored";
     misplaced: Counter =
-        "revisions_misplaced", "Revisions not served: not named after their workload, or copies from another namespace";
+        "revisions_misplaced", "Revisions that came and were not believed; most of another replica are a moment later";
+    forged: ByReason<Gauge> = "revisions_forged", "Revisions that are stored and forged: they contradict what the API server says of their workload, or themselves, and are not served";
+    contested: ByKind<Counter> = "revisions_contested", "Generations whose name a Revision of another content has taken";
     served_age: Float = "served_age_seconds", "For how long nobody has confirmed what is served; 0 while the watch of Revisions is good";
     requests: Family<RequestLabels, Counter> = "requests", "Requests to the read API";
     request_seconds: Seconds = "request_seconds", "Time to answer a request to the read API";

@@ -61,11 +61,15 @@ pub enum Mutant {
     HeadFromMemory,
     /// A head that was removed counts as stored.
     RemovedHeadBelieved,
+    /// Generations of which a Revision claims that they changed nothing are not read, although they can be.
+    QuietClaimBelieved,
+    /// A Revision is a head although its workload has not had its generation.
+    ForgedHeadBelieved,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::SettledBeforeStored,
         Self::CheckpointAhead,
         Self::CheckpointTooYoung,
@@ -93,6 +97,8 @@ impl Mutant {
         Self::PostponedFromFirstShown,
         Self::HeadFromMemory,
         Self::RemovedHeadBelieved,
+        Self::QuietClaimBelieved,
+        Self::ForgedHeadBelieved,
     ];
 }
 

@@ -114,10 +114,13 @@ impl Observer {
     /// A Revision was deleted.
     pub fn forget(&self, revision: &Revision) {
         if revision.spec.gap.is_none() {
-            self.with(|subjects| {
-                subjects.remove(revision.spec.workload.uid, revision.spec.generation);
-            });
+            self.forget_generation(revision.spec.workload.uid, revision.spec.generation);
         }
+    }
+
+    /// The Revision of a generation is none of its workload.
+    pub fn forget_generation(&self, workload: Uuid, generation: i64) {
+        self.with(|subjects| subjects.remove(workload, generation));
     }
 
     /// A list of Revisions begins: what it does not name by its end is gone.

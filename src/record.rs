@@ -27,6 +27,7 @@ use crate::kinds::Catalogue;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::redact::Names;
+use crate::revision::identity::ContentDigest;
 use crate::revision::{Revision, SnapshotEncoding};
 use extract::Extractor;
 use lives::Lives;
@@ -58,6 +59,14 @@ pub trait Archive: Send + Sync {
     fn quiet(&self) -> Option<Duration> {
         None
     }
+
+    /// The digest of the Revision that is stored of a generation; none where none is.
+    fn digest(&self, _workload: Uuid, _generation: i64) -> Option<ContentDigest> {
+        None
+    }
+
+    /// A generation has another content than the Revision that is stored of it, or has not any more.
+    fn contest(&self, _workload: Uuid, _generation: i64, _is_contested: bool) {}
 }
 
 /// How recording is configured.

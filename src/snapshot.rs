@@ -1,5 +1,9 @@
 //! A workload as canonical JSON, its digest, and the compressed form that is kept and stored. Pure.
 
+mod sound;
+
+pub use sound::is_sound;
+
 use crate::content;
 use crate::gzip;
 use crate::json::{Value, write_string};

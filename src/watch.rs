@@ -63,6 +63,22 @@ pub trait Heads: Send + Sync {
     fn is_refused(&self, _namespace: &str) -> bool {
         false
     }
+
+    /// The watch has shown a workload that is there. Anybody may have written Revisions of it, and now it is known which of
+    /// them cannot be genuine: returns what is left where a head was handed over that is not believed any more.
+    fn shown(&self, _change: &Change) -> Option<Correction> {
+        None
+    }
+
+    /// The watch has shown that a workload is gone.
+    fn over(&self, _workload: Uuid) {}
+}
+
+/// A head that was handed over is not believed any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Correction {
+    /// The newest Revision that is; none when none is.
+    pub head: Option<Head>,
 }
 
 /// One thing that the watch of a kind has found out.
@@ -70,6 +86,8 @@ pub trait Heads: Send + Sync {
 pub enum Fact {
     /// A list begins. The first one brings the workloads that are recorded already.
     Listing(Vec<(Uuid, Head)>),
+    /// The head of a workload that the first list brought is not believed any more; that one is its newest Revision.
+    Corrected(Uuid, Option<Box<Head>>),
     /// A state of a workload that is recorded, or has to be.
     Change(Change, News),
     /// Generations that existed and cannot be had. All of them are above the last known generation.

@@ -243,13 +243,18 @@ impl Head {
         }
     }
 
+    /// Its own generation, and where that was seen.
+    pub fn own(&self) -> Version {
+        Version {
+            generation: self.generation,
+            at: self.resource_version,
+        }
+    }
+
     /// The last generation of the workload that is accounted for, and where it was seen: the Revision's own, or a later
     /// one that is known to have changed nothing.
     pub fn last(&self) -> Version {
-        let own = Version {
-            generation: self.generation,
-            at: self.resource_version,
-        };
+        let own = self.own();
         let through = self.observed_through.as_ref().and_then(|through| {
             let generation = through.generation;
             let at = through.resource_version.parse().ok()?;

@@ -7,6 +7,7 @@
 
 use crate::client::backoff::{Waits, backoff};
 use crate::client::page::{Page, has_status, page, uri};
+use crate::client::path::segment;
 use crate::mutant::{self, Mutant};
 use crate::revision::{GROUP, PLURAL, Revision, RevisionSpec, RevisionStatus, VERSION};
 use crate::workload::ResourceVersion;
@@ -46,6 +47,7 @@ pub(super) enum Event {
 const WATCH_SECONDS: u32 = 50;
 const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 5);
 const OPEN_DEADLINE: Duration = Duration::from_secs(30);
+const ONE_DEADLINE: Duration = Duration::from_secs(10);
 const WAITS: Waits = (Duration::from_millis(200), Duration::from_secs(10));
 /// A page is in memory as a whole, and the next one with it, so it is to be about so long.
 const PAGE_BYTES: usize = 2 << 20;
@@ -187,6 +189,25 @@ async fn watch(
         tell(read(&raw).map_or_else(Event::Unreadable, make));
     }
     anyhow::bail!("the watch was silent for {} s", SILENCE.as_secs())
+}
+
+/// One Revision as it is stored now; none when it is not there.
+pub(super) async fn one(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> anyhow::Result<Option<Revision>> {
+    let (Some(namespace), Some(name)) = (segment(namespace), segment(name)) else {
+        return Ok(None);
+    };
+    let uri = format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}");
+    let request = Request::get(uri).body(Vec::new())?;
+    let answer = timeout(ONE_DEADLINE, client.request::<Box<RawValue>>(request)).await?;
+    match answer.map_err(anyhow::Error::from) {
+        Ok(raw) => Ok(Some(read(&raw)?)),
+        Err(error) if has_status(&error, 404) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The resourceVersion of an object whose other fields may be unreadable.

@@ -8,18 +8,21 @@ use super::ownership::OwnedWorkloads;
 use super::removed::RemovedHeads;
 use super::render::Identity;
 use super::rows::Rows;
-use super::workload::CachedWorkload;
+use super::suspects::{Key, Suspects};
+use super::workload::{CachedWorkload, Recorded};
 use super::{HistoryItem, Of, ServedList, ServedRevision, Summary, WorkloadRef};
 use crate::kinds::GroupKind;
 use crate::mutant::{self, Mutant};
 use crate::record::queue::StatusPatch;
 use crate::revision::Revision;
-use crate::revision::identity::is_named_after_workload;
+use crate::revision::identity::{ContentDigest, is_named_after_workload};
 use crate::workload::{Head, RemovedHead};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use uuid::Uuid;
+
+mod believe;
 
 /// All Revisions.
 #[derive(Debug, Default)]
@@ -34,6 +37,12 @@ pub(super) struct Index {
     /// Kinds whose recorder keeps the snapshots.
     handed_over: HashSet<GroupKind>,
     removed_heads: RemovedHeads,
+    /// Revisions that are not believed.
+    suspects: Suspects,
+    /// Generations that have another content than the Revisions that are stored of them.
+    contested: HashSet<(Uuid, i64)>,
+    /// Revisions that were taken for those of another namespace's workload when they came: they have to be read again.
+    again: BTreeSet<Key>,
 }
 
 impl Index {
@@ -73,6 +82,7 @@ impl Index {
         Self {
             handed_over: self.handed_over.clone(),
             projects: self.projects.clone(),
+            contested: self.contested.clone(),
             ..Self::default()
         }
     }
@@ -80,7 +90,7 @@ impl Index {
     /// Adds or replaces a Revision; its snapshot is kept for the next comparison until its kind's recorder does that.
     /// False when the Revision is not named after its workload, or is a copy from another namespace, and is not shown.
     pub(super) fn put(&mut self, revision: &Revision, identity: &Identity) -> bool {
-        if !is_named_after_workload(revision) {
+        if !is_named_after_workload(revision) || !self.takes_name(revision) {
             return false;
         }
         let spec = &revision.spec;
@@ -92,6 +102,9 @@ impl Index {
         let keep_snapshot = !self.handed_over.contains(workload.group_kind());
         self.removed -= workload.removed();
         let is_new = workload.put(revision, identity, &self.projects, keep_snapshot);
+        if self.contested.contains(&(uid, spec.generation)) {
+            workload.contest(spec.generation, true, &self.projects);
+        }
         self.removed += workload.removed();
         self.len += usize::from(is_new);
         self.workloads.settle(uid);
@@ -100,15 +113,24 @@ impl Index {
         owner == revision.metadata.namespace.as_deref()
     }
 
-    pub(super) fn remove(&mut self, revision: &Revision) {
+    /// Takes a Revision out. False when it was not shown.
+    pub(super) fn remove(&mut self, revision: &Revision) -> bool {
         let spec = &revision.spec;
         let uid = spec.workload.uid;
+        let key = Key::of(revision);
+        self.again.remove(&key);
+        if self.suspects.remove(&key) {
+            return false;
+        }
+        let owner = self.workloads.get(uid).map(|shown| &**shown.namespace());
+        let is_owner = owner == revision.metadata.namespace.as_deref();
+        let name = revision.metadata.name.as_deref().unwrap_or_default();
         let Some(workload) = self
             .workloads
             .get_mut(revision)
-            .filter(|_| is_named_after_workload(revision))
+            .filter(|workload| workload.stores(Recorded::of(revision), name))
         else {
-            return;
+            return false;
         };
         self.removed -= workload.removed();
         let head = workload.live_head(Some(revision));
@@ -123,6 +145,7 @@ impl Index {
         if let Some(head) = head {
             self.note_removed(uid, &kind, head);
         }
+        is_owner && was_there
     }
 
     /// A head is gone, unless a Revision of that generation or a later one is there all the same.
@@ -218,6 +241,11 @@ impl Index {
     pub(super) fn holds(&self, revision: &Revision) -> bool {
         let workload = self.workloads.get(revision.spec.workload.uid);
         workload.is_some_and(|workload| workload.holds(revision))
+    }
+
+    /// The digest of the Revision that is stored of a generation.
+    pub(super) fn digest(&self, uid: Uuid, generation: i64) -> Option<ContentDigest> {
+        self.workloads.get(uid)?.digest(generation)
     }
 
     fn find(&self, of: Of) -> Option<&CachedWorkload> {
@@ -319,6 +347,7 @@ mod tests {
         gap.spec.id = identity::gap_id(uid(), from, to);
         gap.metadata.name = Some(identity::gap_name("llama", uid(), from, to));
         gap.spec.r#type = crate::revision::RevisionType::Gap;
+        gap.spec.content_digest = None;
         gap.spec.gap = Some(Gap {
             from,
             to,

@@ -3,7 +3,8 @@
 //! A uid is unique, so Revisions that claim it in a second namespace are copies or forgeries. They must neither mix with
 //! the history of the workload nor decide who may read it. The API server stamps creation times, which no client can
 //! choose, so the namespace of the oldest Revision owns the workload. The others are kept aside, and the oldest of
-//! those takes over when the owner has no Revisions any more.
+//! those takes over when the owner has no Revisions any more. Where the workload is live, its own namespace owns it
+//! ([`super::claims`]), and the others are taken out.
 
 use super::workload::CachedWorkload;
 use crate::revision::{Revision, identity};
@@ -33,6 +34,11 @@ impl OwnedWorkloads {
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&Uuid, &mut CachedWorkload)> {
         self.shown.iter_mut()
+    }
+
+    /// The uids of all, each once.
+    pub(super) fn uids(&self) -> impl Iterator<Item = Uuid> {
+        self.shown.keys().copied()
     }
 
     /// Those that are shown, and those aside.
@@ -76,6 +82,26 @@ impl OwnedWorkloads {
         self.aside
             .range((uid, String::new())..)
             .take_while(move |((of, _), _)| *of == uid)
+    }
+
+    /// Takes out what other namespaces claim of a workload that lives in this one.
+    pub(super) fn evict(&mut self, uid: Uuid, owner: &str) -> Vec<CachedWorkload> {
+        let keys: Vec<_> = self.aside_of(uid).map(|(key, _)| key.clone()).collect();
+        let mut claimants: Vec<_> = keys
+            .iter()
+            .filter_map(|key| self.aside.remove(key))
+            .chain(self.shown.remove(&uid))
+            .collect();
+        let own = claimants.extract_if(.., |workload| **workload.namespace() == *owner);
+        if let Some(own) = own.last() {
+            self.shown.insert(uid, own);
+        }
+        claimants
+    }
+
+    /// The workload that is shown.
+    pub(super) fn shown_mut(&mut self, uid: Uuid) -> Option<&mut CachedWorkload> {
+        self.shown.get_mut(&uid)
     }
 
     /// Forgets those of this uid that have no Revisions any more, and shows the oldest of the others.

@@ -37,6 +37,7 @@ pub(super) struct Siblings<'a> {
     pub(super) latest: bool,
     pub(super) missing: &'a [Missing],
     pub(super) removed: Option<Removed>,
+    pub(super) contested: bool,
     pub(super) department: &'a str,
     pub(super) project: &'a str,
     pub(super) deleted_at: Option<DateTime<Utc>>,
@@ -103,6 +104,9 @@ fn tail(siblings: &Siblings<'_>) -> String {
     }
     if let Some(removed) = siblings.removed {
         push_field(&mut text, ",\"removed\":", &[removed]);
+    }
+    if siblings.contested {
+        text.push_str(",\"contested\":true");
     }
     push_field(&mut text, "},\"departmentId\":", siblings.department);
     push_field(&mut text, ",\"projectId\":", siblings.project);
@@ -230,6 +234,7 @@ fn additional_fields<'a>(
         latest: siblings.latest,
         missing: siblings.missing,
         removed: siblings.removed.into_iter().collect(),
+        contested: siblings.contested,
     }
 }
 
@@ -422,6 +427,7 @@ pub(super) mod tests {
             latest: true,
             missing: &[],
             removed: None,
+            contested: false,
             department: "default",
             project: "team-a",
             deleted_at: None,
@@ -438,6 +444,7 @@ pub(super) mod tests {
         let siblings = Siblings {
             missing: &missing,
             removed: Some(Removed { from: 2, to: 2 }),
+            contested: true,
             deleted_at: DateTime::from_timestamp(0, 0),
             ..siblings()
         };
@@ -451,6 +458,7 @@ pub(super) mod tests {
             "firstReadyTime": "2026-01-02T03:04:09.000Z", "timeToReadySeconds": 4,
             "serving": true, "latest": true, "missing": [{"from": 1, "to": 2, "reason": "Compacted"}],
             "removed": [{"from": 2, "to": 2}],
+            "contested": true,
         });
         let expected = json!({
             "type": "runai-revision", "name": "llama", "id": crate::revision::identity::id(Uuid::from_u128(5), 3), "workloadId": Uuid::from_u128(5),
@@ -495,11 +503,11 @@ pub(super) mod tests {
         #[test]
         fn a_new_tail_is_as_good_as_rendering_anew(
             latest: bool, department in "\\PC{1,8}", project in "\\PC{1,8}", deleted in proptest::option::of(0..4_000_000_000_i64),
-            gaps in proptest::collection::vec((1..9_i64, 1..9_i64), 0..3), removed in proptest::option::of(1..9_i64),
+            gaps in proptest::collection::vec((1..9_i64, 1..9_i64), 0..3), removed in proptest::option::of(1..9_i64), contested: bool,
         ) {
             let missing: Vec<_> = gaps.into_iter().map(|(from, to)| Missing { from, to, reason: "Ünknown".into() }).collect();
             let deleted_at = deleted.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-            let other = Siblings { latest, missing: &missing, removed: removed.map(|at| Removed { from: at, to: at }), department: &department, project: &project, deleted_at };
+            let other = Siblings { latest, missing: &missing, removed: removed.map(|at| Removed { from: at, to: at }), contested, department: &department, project: &project, deleted_at };
             let plain = render(&revision(3), &identity(), &siblings());
             let anew = render(&revision(3), &identity(), &other);
             let spliced = rewrite_tail(&plain.json, plain.tail, &other).unwrap_or(plain);

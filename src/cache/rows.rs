@@ -8,6 +8,7 @@ use super::Pieces;
 use super::render::{Etag, Rendered, Siblings, etag, rewrite_tail};
 use crate::revision::Phase;
 use crate::view::normal::NormalKey;
+use crate::workload::{ResourceVersion, Version};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use smallvec::{SmallVec, smallvec};
@@ -57,6 +58,10 @@ pub(super) struct Row {
     pub(super) has_long_name: bool,
     /// The beginning of the digest of its normal form.
     pub(super) normal: Option<NormalKey>,
+    /// Where its generation was seen.
+    pub(super) at: ResourceVersion,
+    /// The last generation that is known to have changed nothing after it, and where that was seen.
+    pub(super) through: Version,
     /// Where its JSON is in that of the run, and where the part of it begins that depends on its siblings.
     start: u32,
     tail: u32,
@@ -80,6 +85,8 @@ impl Row {
             previous: None,
             has_long_name: false,
             normal: None,
+            at: ResourceVersion::default(),
+            through: Version::default(),
             start: 0,
             tail: 0,
             end: 0,

@@ -289,6 +289,11 @@ pub struct AdditionalFields<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub removed: Vec<Removed>,
+    /// True when the workload had another content in this generation than the Revision that is stored of it, which
+    /// somebody else has written. Absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub contested: bool,
 }
 
 /// One field that changed. Values that look secret are redacted.

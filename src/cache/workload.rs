@@ -7,6 +7,7 @@ mod absent;
 mod head;
 
 use absent::{RecordedGap, previous};
+pub(super) use head::Recorded;
 
 use super::namespaces::Projects;
 use super::ownership::has_long_name;
@@ -15,7 +16,7 @@ use super::rows::{Row, Rows};
 use super::wire::Removed;
 use super::{HistoryItem, ServedRevision, Summary, WorkloadRef};
 use crate::kinds::GroupKind;
-use crate::revision::{Gap, Revision};
+use crate::revision::{Gap, Revision, Workload};
 use crate::view::normal;
 use crate::workload::{Head, Version};
 use chrono::{DateTime, Utc};
@@ -52,6 +53,12 @@ pub(super) struct CachedWorkload {
     head: Head,
     /// The last generation before a head that was removed, when there was one.
     accounted: Option<Box<Version>>,
+    /// Whether the workload is there, whatever its Revisions say.
+    is_live: bool,
+    /// Whether its Revisions do not agree on its name or its kind.
+    is_mixed: bool,
+    /// Generations that have another content than the Revisions that are stored of them.
+    contested: BTreeSet<i64>,
 }
 
 /// The state of a workload that the JSON of its Revisions depends on.
@@ -86,6 +93,9 @@ impl CachedWorkload {
             deletions: BTreeMap::new(),
             head: Head::default(),
             accounted: None,
+            is_live: false,
+            is_mixed: false,
+            contested: BTreeSet::new(),
         }
     }
 
@@ -118,15 +128,79 @@ impl CachedWorkload {
         self.rows.get(generation).is_some()
     }
 
+    /// Whether a generation is stored under the long form of its name; none when it is not stored.
+    pub(super) fn has_long_name(&self, generation: i64) -> Option<bool> {
+        self.rows.get(generation).map(|(row, _)| row.has_long_name)
+    }
+
+    /// Whether a Revision or a Gap is there, under this name.
+    pub(super) fn stores(&self, recorded: Recorded, name: &str) -> bool {
+        let is_there = match recorded {
+            Recorded::Revision(generation) => self.has(generation),
+            Recorded::Gap { from, to } => self.gaps.contains_key(&(from, to)),
+        };
+        is_there && self.stored_name(recorded) == name
+    }
+
     /// How many Revisions are named as the one before and are not there.
     pub(super) fn removed(&self) -> usize {
         self.removed.len()
     }
 
     /// The time of its deletion. It is kept on the newest Revision of that time, and a Revision that was found later may
-    /// be newer.
+    /// be newer. One that is there was not deleted.
     pub(super) fn deleted_at(&self) -> Option<DateTime<Utc>> {
-        self.deletions.values().max().copied()
+        let latest = self.deletions.values().max();
+        latest.filter(|_| !self.is_live).copied()
+    }
+
+    /// The workload is there, or is not any more. True when that changes what its Revisions say of it.
+    pub(super) fn set_live(&mut self, is_live: bool, projects: &Projects) -> bool {
+        let before = self.deleted_at();
+        self.is_live = is_live;
+        let has_changed = before != self.deleted_at();
+        if has_changed {
+            self.rewrite_tails(projects, &ALL);
+        }
+        has_changed
+    }
+
+    /// A generation has another content than the Revision that is stored of it, or has not any more.
+    pub(super) fn contest(&mut self, generation: i64, is_contested: bool, projects: &Projects) {
+        let has_changed = if is_contested {
+            self.contested.insert(generation)
+        } else {
+            self.contested.remove(&generation)
+        };
+        if has_changed {
+            let newest = self.newest_recorded();
+            self.head = newest.map_or_else(Head::default, |newest| self.restored(newest));
+            self.rewrite_tails(projects, &(generation..=generation));
+        }
+    }
+
+    /// Whether its Revisions do not agree on this name and kind.
+    pub(super) fn is_mixed(&self, name: &str, kind: &GroupKind) -> bool {
+        self.is_mixed || self.reference.name != name || self.group_kind != *kind
+    }
+
+    /// The workload is called so, and is of this kind.
+    pub(super) fn rename(&mut self, api_version: String, name: &str, kind: GroupKind) {
+        self.is_mixed = false;
+        self.reference = Arc::new(WorkloadRef {
+            namespace: self.namespace.clone(),
+            name: name.to_owned(),
+            uid: self.reference.uid,
+            api_version,
+            kind: kind.kind.clone(),
+        });
+        self.group_kind = kind;
+    }
+
+    fn names(&self, workload: &Workload) -> bool {
+        let GroupKind { kind, group } = &self.group_kind;
+        (workload.kind == *kind && workload.group() == group)
+            && workload.name == self.reference.name
     }
 
     /// One of its Revisions.
@@ -197,6 +271,7 @@ impl CachedWorkload {
             .take()
             .min(revision.metadata.creation_timestamp.clone());
         self.note_deletion(revision);
+        self.is_mixed |= !self.names(&spec.workload);
         let is_new = if let Some(gap) = &spec.gap {
             let recorded = RecordedGap {
                 id: spec.id,
@@ -221,6 +296,8 @@ impl CachedWorkload {
             row.has_long_name = has_long_name(revision);
             let view = revision.spec.view.as_ref();
             row.normal = view.and_then(|view| normal::key(&view.normal_digest));
+            row.at = spec.resource_version.parse().unwrap_or_default();
+            row.through = observed(revision);
             self.rows.put(row, rendered)
         };
         self.follow(revision, keep_snapshot);
@@ -289,6 +366,7 @@ impl CachedWorkload {
             latest: false,
             missing: &[],
             removed: None,
+            contested: false,
             department: department.unwrap_or(DEFAULT_DEPARTMENT),
             project: project.unwrap_or(&self.namespace),
             deleted_at: self.deleted_at(),
@@ -310,8 +388,19 @@ impl CachedWorkload {
             latest: Some(generation) == newest,
             missing: missing.get(&generation).map_or(&[], Vec::as_slice),
             removed: self.removed.get(&generation).copied(),
+            contested: self.contested.contains(&generation),
             ..shared
         });
         self.rows = rows;
     }
+}
+
+/// The last generation that a Revision says to have changed nothing after it.
+fn observed(revision: &Revision) -> Version {
+    let status = revision.status.as_ref();
+    let through = status.and_then(|status| status.observed_through.as_ref());
+    through.map_or_else(Version::default, |through| Version {
+        generation: through.generation,
+        at: through.resource_version.parse().unwrap_or_default(),
+    })
 }

@@ -229,16 +229,23 @@ impl Subjects {
     }
 
     fn add(&mut self, uid: Uuid, kind: &Arc<Kind>, revision: &Revision) {
-        if self.all.contains_key(&uid) {
-            return;
-        }
         let namespace = revision.metadata.namespace.clone().unwrap_or_default();
         let name = revision.spec.workload.name.clone();
         let mut subject = Subject::new(kind.clone(), namespace.clone(), name);
+        let known = self.all.get(&uid).map(Subject::workload_name);
+        if known == Some(subject.workload_name()) {
+            return;
+        }
         subject.live = self.early.remove(&uid);
         if let Some(over) = self.over.remove(&uid) {
             subject.deleted = true;
             subject.head = Some(over.head).filter(|head| *head > revision.spec.generation);
+        }
+        if let Some(known) = self.all.get_mut(&uid) {
+            // What came first was not of this workload, as has turned out since.
+            subject.live = known.live.take();
+            subject.pods = std::mem::take(&mut known.pods);
+            self.forget(uid);
         }
         self.names.insert(subject.workload_name(), uid);
         self.all.insert(uid, subject);
@@ -311,6 +318,13 @@ impl Subjects {
             };
             self.over.insert(uid, over);
         }
+        self.forget(uid);
+    }
+
+    fn forget(&mut self, uid: Uuid) {
+        let Some(subject) = self.all.get(&uid) else {
+            return;
+        };
         let name = subject.workload_name();
         if self.names.get(&name) == Some(&uid) {
             self.names.remove(&name);

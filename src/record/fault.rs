@@ -29,6 +29,8 @@ pub(crate) enum FaultReason {
     /// A Revision of the same name exists and could not be read.
     Compare,
     Conflict,
+    /// A Revision of another content has its name.
+    Contested,
     CustomResourceDefinitionMissing,
     /// A policy or a webhook denies it, or a webhook that has to be asked fails.
     Denied,
@@ -55,6 +57,7 @@ impl FaultReason {
             Self::BadRequest => "BadRequest",
             Self::Compare => "Compare",
             Self::Conflict => "Conflict",
+            Self::Contested => "Contested",
             Self::CustomResourceDefinitionMissing => "CustomResourceDefinitionMissing",
             Self::Denied => "Denied",
             Self::EtcdFull => "EtcdFull",

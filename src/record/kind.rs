@@ -21,6 +21,7 @@ use crate::clock;
 use crate::json::{Document, Value};
 use crate::kinds::Kind;
 use crate::metrics::kind;
+use crate::mutant::{self, Mutant};
 use crate::observe::Observer;
 use crate::revision::{Observed, Revision};
 use crate::snapshot::{self, Packed};
@@ -47,6 +48,7 @@ impl Sink for KindRecorder {
     async fn take(&mut self, fact: Fact) {
         match fact {
             Fact::Listing(heads) => self.take_over(heads),
+            Fact::Corrected(uid, head) => self.correct(uid, head.map(|head| *head)),
             Fact::Change(change, news) => self.change(&change, news).await,
             Fact::Lost(lost) => self.lost(lost).await,
             Fact::Removed(removal) => self.removed(&removal).await,
@@ -101,6 +103,12 @@ impl KindRecorder {
             .extend(there.map(|(uid, head)| (uid, Box::new(Tracked::recorded(head)))));
     }
 
+    /// The head that was taken over is not believed any more.
+    fn correct(&mut self, uid: Uuid, head: Option<Head>) {
+        self.workloads.remove(&uid);
+        self.take_over(head.into_iter().map(|head| (uid, head)).collect());
+    }
+
     async fn change(&mut self, change: &Change, news: News) {
         match news {
             News::Generation => self.consider(change).await,
@@ -111,6 +119,9 @@ impl KindRecorder {
         if let Some(tracked) = self.workloads.get_mut(&change.uid) {
             tracked.saw(change.version());
             tracked.created = change.created.or(tracked.created);
+            if change.seen == Observed::List {
+                tracked.weigh(change.generation);
+            }
             self.recorder.observer.workload(change);
         }
         if change.op == Op::Deleted {
@@ -195,13 +206,9 @@ impl KindRecorder {
         let fresh = Tracked::decided(change, &packed);
         let mut tracked = match (&revision, previous) {
             (None, Some(previous)) => {
-                let patch = self
-                    .status(&previous, change.uid)
-                    .through(change.generation, change.resource_version);
-                self.recorder
-                    .quiet
-                    .note(change.uid, patch, change.resource_version, &self.ledger);
+                self.note_quiet(&previous, change);
                 Tracked {
+                    claimed: previous.claimed,
                     revision: previous.revision,
                     only_gap: previous.only_gap,
                     predecessor: previous.predecessor,
@@ -221,6 +228,16 @@ impl KindRecorder {
                 .inc();
         }
         Ok(revision)
+    }
+
+    /// A generation changed nothing: its workload's newest Revision says so, if it does not yet.
+    fn note_quiet(&self, tracked: &Tracked, change: &Change) {
+        let (generation, at) = (change.generation, change.resource_version);
+        if generation > tracked.claimed || mutant::is(Mutant::ObservedBackwards) {
+            let patch = self.status(tracked, change.uid).through(generation, at);
+            let quiet = &self.recorder.quiet;
+            quiet.note(change.uid, patch, at, &self.ledger);
+        }
     }
 
     /// The Revision of a new generation, unless it changed nothing.

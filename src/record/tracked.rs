@@ -18,6 +18,8 @@ pub(super) struct Tracked {
     pub(super) created: Option<DateTime<Utc>>,
     /// The last generation that the watch has shown, whatever became of it, and where.
     pub(super) last: Version,
+    /// Up to which generation its Revision says that nothing changed.
+    pub(super) claimed: i64,
     /// The name of the newest Revision.
     pub(super) revision: String,
     /// Whether nothing but lost generations is recorded.
@@ -95,7 +97,7 @@ impl Content {
 impl Tracked {
     /// A workload that was recorded by an earlier process.
     pub(super) fn recorded(head: Head) -> Self {
-        let last = head.last();
+        let (last, claimed) = (head.own(), head.last().generation);
         let predecessor = head.digest.map(|digest| Predecessor {
             generation: head.generation,
             digest,
@@ -111,6 +113,7 @@ impl Tracked {
             namespace: head.namespace,
             created: None,
             last,
+            claimed,
             revision: head.revision,
             only_gap: head.only_gap,
             predecessor,
@@ -125,6 +128,7 @@ impl Tracked {
             namespace: change.namespace.clone(),
             created: change.created,
             last: change.version(),
+            claimed: 0,
             revision: identity::name(&change.name, change.uid, change.generation),
             only_gap: false,
             predecessor: Some(Predecessor {
@@ -146,12 +150,20 @@ impl Tracked {
                 generation: *lost.generations.end(),
                 at: lost.at,
             },
+            claimed: 0,
             revision,
             only_gap,
             predecessor: None,
             content: Content::default(),
             fingerprints: Vec::new(),
             same: NewestSame::default(),
+        }
+    }
+
+    /// A list shows this generation: a claim about later ones is forged.
+    pub(super) fn weigh(&mut self, listed: i64) {
+        if self.claimed > listed {
+            self.claimed = 0;
         }
     }
 

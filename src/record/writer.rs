@@ -4,6 +4,7 @@
 //! reported in the log and as Events. `request` sends and reads, `create` decides about a Revision, `patch` about a
 //! status.
 
+mod contest;
 mod create;
 mod patch;
 mod request;
@@ -42,13 +43,15 @@ pub struct Writer {
     names: Arc<Names>,
     /// The namespaces that there are.
     lives: Lives,
-    /// The Revisions that are stored.
+    /// The Revisions that are stored; it is told of those whose name is taken.
     archive: Option<Arc<dyn Archive>>,
     /// Namespaces that are gone, to log each once.
     gone: Arc<Mutex<HashSet<String>>>,
     /// The names of Revisions that are stored under the long form, because another workload's Revision has the short one.
     /// Such hashes are so rare that the set stays small.
     long_names: Arc<Mutex<HashSet<String>>>,
+    /// Namespaces and names of Revisions that are stored with another content.
+    contested: Arc<Mutex<HashSet<(String, String)>>>,
 }
 
 /// The result of one attempt to write.
@@ -108,6 +111,7 @@ impl Writer {
             archive: None,
             gone: Arc::default(),
             long_names: Arc::default(),
+            contested: Arc::default(),
         }
     }
 
@@ -120,7 +124,7 @@ impl Writer {
         }
     }
 
-    /// Leaves out whatever was made for an earlier life of its namespace, and what the stored Revisions say already.
+    /// Leaves out whatever was made for an earlier life of its namespace, and what the stored Revisions say already; the archive is told of generations whose name is taken.
     #[must_use]
     pub fn knowing(self, lives: &Lives, archive: &Arc<dyn Archive>) -> Self {
         Self {

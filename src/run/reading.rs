@@ -29,6 +29,10 @@ pub(super) fn start(replica: &mut Replica) {
     let is_named = follow_namespaces(deps, tasks);
     open_gates(deps, &is_filled, &is_named, tasks);
     fill_cache(deps, filled, tasks);
+    let cache = deps.cache.clone();
+    let reporter = deps.recorder.reporter.clone();
+    let telling = cache.tell_forged(deps.clients.call.clone(), reporter);
+    tasks.spawn("forged Revisions", telling);
     let checkpoint = follow_kinds(deps, &is_filled, &is_named, tasks);
     tasks.spawn("quiet generations", deps.quiet.clone().run());
     let observer = deps.recorder.observer.clone();

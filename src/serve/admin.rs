@@ -8,6 +8,7 @@ use super::listen::Handler;
 use super::payload::Payload;
 use super::status::{Backlog, QueueSize, ReplicaStatus};
 use super::tls::Tls;
+use crate::cache::count_forged;
 use crate::metrics::Metrics;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
@@ -203,6 +204,7 @@ impl Admin {
                 bytes: self.metrics.queue_bytes.get(),
             },
             holds: self.backlog.holds(),
+            forged: count_forged(&self.metrics),
             certificate: self.certificate.as_ref().and_then(Tls::status),
         }
     }
@@ -401,6 +403,7 @@ mod tests {
                 "leads": true,
                 "ready": false,
                 "waitingFor": ["Revisions"],
+                "forged": 0,
                 "queue": {"writes": 7, "bytes": 2048},
                 "holds": [
                     {"reason": "EtcdFull", "since": "1970-01-01T00:00:00Z"},

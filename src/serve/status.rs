@@ -35,6 +35,8 @@ pub struct ReplicaStatus {
     pub queue: QueueSize,
     /// The holds, in the order of the queue.
     pub holds: Vec<Held>,
+    /// The number of Revisions that are stored and forged.
+    pub forged: i64,
     /// The certificate that the ports show; none without TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateStatus>,

@@ -4,6 +4,7 @@
 //! read before a change can be passed on ([`Need`]), and how a change relates to what is known ([`Sight`]). A plain
 //! value: two of them that have seen the same are equal.
 
+mod claims;
 mod waiting;
 
 pub use waiting::Postponed;
@@ -46,6 +47,9 @@ struct KnownWorkload {
     content: u32,
     /// The first of the generations in which the workload was not selected, up to the last.
     unselected: Option<i64>,
+    /// Up to which generation a Revision claims that nothing changed. Anybody may have written that, so it explains only
+    /// generations that cannot be read.
+    claimed: i64,
 }
 
 /// A workload that is gone.
@@ -112,13 +116,15 @@ impl Known {
             self.ended.insert(uid, Ended { last, seen });
             return;
         }
+        let is_believed = mutant::is(Mutant::QuietClaimBelieved);
         let workload = KnownWorkload {
             namespace: head.namespace.clone(),
             name: head.name.clone(),
-            last,
+            last: if is_believed { last } else { head.own() },
             seen: false,
             content: 0,
             unselected: None,
+            claimed: last.generation,
         };
         self.workloads.insert(uid, workload);
     }
@@ -273,6 +279,7 @@ impl Known {
             seen: true,
             content: self.list,
             unselected: None,
+            claimed: 0,
         };
         let before = self.workloads.insert(change.uid, fresh)?;
         let generations = before.unselected?..=change.generation - 1;
@@ -333,7 +340,8 @@ impl Known {
         let workload = self.workloads.get(&lost.uid);
         let known = self.seen_last(lost.uid);
         let (from, to) = lost.generations.into_inner();
-        if to <= known {
+        let explained = known.max(self.claimed(lost.uid));
+        if to <= explained {
             return None;
         }
         let unselected = workload.and_then(|workload| workload.unselected);
@@ -343,7 +351,7 @@ impl Known {
         let first = if mutant::is(Mutant::GapOverKnown) {
             known.max(1)
         } else {
-            from.max(known + 1)
+            from.max(explained + 1)
         };
         lost.generations = unselected.unwrap_or(first)..=to;
         self.close(&lost);
@@ -369,6 +377,7 @@ impl Known {
             seen: true,
             content: 0,
             unselected: None,
+            claimed: self.claimed(lost.uid),
         };
         self.workloads.insert(lost.uid, workload);
     }

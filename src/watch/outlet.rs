@@ -9,7 +9,7 @@ use crate::kinds::select::{Selection, select};
 use crate::kinds::{Catalogue, Kind};
 use crate::metrics::{Metrics, kind, kind_reason};
 use crate::revision::Observed;
-use crate::workload::{Change, Head, RemovedHead, ResourceVersion, Version};
+use crate::workload::{Change, Head, Op, RemovedHead, ResourceVersion, Version};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -72,6 +72,21 @@ impl<S: Sink> Outlet<S> {
         is_recorded
     }
 
+    /// An object is shown, before anything is decided about it: what others have stored of it may not be believed.
+    pub async fn shown(&mut self, change: &Change) {
+        if change.op == Op::Deleted {
+            return self.heads.over(change.uid);
+        }
+        let Some(correction) = self.heads.shown(change) else {
+            return;
+        };
+        let head = correction.head;
+        if self.known.correct(change.uid, head.as_ref()) {
+            let fact = Fact::Corrected(change.uid, head.map(Box::new));
+            self.sink.take(fact).await;
+        }
+    }
+
     /// The reads that `change` needs before it can be passed on. Generations that the watch has not shown are counted.
     pub fn need(&mut self, change: &Change) -> Need {
         let need = self.known.need(change, || self.is_selected(change));
@@ -91,6 +106,11 @@ impl<S: Sink> Outlet<S> {
     /// A list shows an object, which may have become one to record since it was shown last.
     pub fn notice(&mut self, change: &Change) {
         self.known.notice(change.uid, change.resource_version);
+    }
+
+    /// Weighs what is claimed of an object that a list shows: see [`Known::weigh`].
+    pub fn weigh(&mut self, change: &Change, since: Option<ResourceVersion>) {
+        self.known.weigh(change, since);
     }
 
     /// Whether an object is selected for recording as it is now.
@@ -292,6 +312,7 @@ impl<S: Sink> Outlet<S> {
     /// A workload is gone, and its last state with it.
     pub async fn gone(&mut self, recorded: Recorded) {
         self.known.end(recorded.uid, recorded.version.at, false);
+        self.heads.over(recorded.uid);
         self.sink.take(Fact::Gone(recorded)).await;
     }
 

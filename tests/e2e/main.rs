@@ -12,6 +12,7 @@ mod crd;
 mod definitions;
 mod demo;
 mod faults;
+mod hostile;
 mod input;
 mod installed;
 mod kinds;

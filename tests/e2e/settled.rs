@@ -23,4 +23,4 @@ pub mod webhooks;
 
 pub use history::History;
 pub use quotas::{lift, limit};
-pub use stage::until;
+pub use stage::{AFTER_A_START, events, until};

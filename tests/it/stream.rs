@@ -16,6 +16,7 @@ use uuid::Uuid;
 fn note(fact: &Fact) -> Option<String> {
     Some(match fact {
         Fact::Listing(_) => "list".to_owned(),
+        Fact::Corrected(uid, _) => format!("corrected {}", uid.as_u128()),
         Fact::Change(change, _) => format!(
             "{}@{} {:?} {:?}",
             change.generation, change.resource_version, change.seen, change.op

@@ -7,9 +7,11 @@ use revisor::record::lives::Origin;
 use revisor::record::queue::{Item, Pending, Queue, StatusPatch, Write};
 use revisor::record::report::Reporter;
 use revisor::record::writer::Writer;
+use revisor::revision::identity::ContentDigest;
 use revisor::revision::{Gap, Revision, identity};
 use revisor::watch::Room;
 use serde_json::json;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -25,11 +27,16 @@ fn revision_in(namespace: &str, workload: u128, generation: i64) -> Revision {
         "spec": {
             "id": Uuid::nil(), "type": "Change", "generation": generation, "resourceVersion": "1", "observedVia": "Watch",
             "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "w", "uid": Uuid::from_u128(workload)},
-            "changeTime": "2026-01-01T00:00:00Z", "changeTimeSource": "Observed", "contentDigest": "sha256:aa",
+            "changeTime": "2026-01-01T00:00:00Z", "changeTimeSource": "Observed", "contentDigest": digest(),
             "snapshot": {"encoding": "json", "size": 2, "data": "{}"},
         },
     }))
     .expect("a Revision")
+}
+
+/// Of a snapshot without content.
+fn digest() -> String {
+    ContentDigest::of_canonical_spec(b"null").to_string()
 }
 
 struct Run {
@@ -171,36 +178,77 @@ async fn an_answer_that_is_lost_after_the_write_is_found_to_be_equal() {
     assert_eq!(run.posts().len(), 2);
 }
 
-#[tokio::test(start_paused = true)]
-async fn other_content_under_the_same_name_is_drift_and_is_kept() {
+/// Other Revisions under the name of generation 1: of another digest, of ours with another content, of ours without any.
+fn contestants() -> [Revision; 3] {
     let mut other = revision(1, 1);
-    other.spec.content_digest = Some("sha256:bb".to_owned());
-    let stored = serde_json::to_string(&other).expect("JSON");
-    let run = write(
-        vec![revision(1, 1), revision(1, 2)],
-        move |line, body, _| match line.split(' ').next() {
-            Some("POST") if body.contains("w1-00001") => {
-                Answer::status(409, "AlreadyExists", "exists")
-            }
-            Some("POST") => created(),
+    other.spec.content_digest = Some(format!("sha256:{}", "b".repeat(64)));
+    let mut forged = revision(1, 1);
+    let snapshot = forged.spec.snapshot.as_mut().expect("one");
+    snapshot.data = Some(r#"{"spec":{}}"#.to_owned());
+    snapshot.size = 11;
+    let mut empty = revision(1, 1);
+    empty.spec.snapshot.as_mut().expect("one").data = None;
+    [other, forged, empty]
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_content_under_the_same_name_is_contested_until_it_is_deleted() {
+    for contestant in contestants() {
+        let stored = serde_json::to_string(&contestant).expect("JSON");
+        let creates = AtomicUsize::new(0);
+        let is_first = move || creates.fetch_add(1, Ordering::Relaxed) == 0;
+        let run = write(
+            vec![revision(1, 1), revision(2, 1)],
+            move |line, body, before| match line.split(' ').next() {
+                Some("POST") if body.contains("w1-00001") && is_first() => {
+                    Answer::status(409, "AlreadyExists", "exists")
+                }
+                Some("POST") => created(),
+                // It is deleted after a while.
+                _ if before < 6 => Answer::Body(200, stored.clone()),
+                _ => Answer::status(404, "NotFound", "not found"),
+            },
+        )
+        .await;
+        let contested = |m: &Metrics| m.contested.get_or_create(&kind("Deployment")).get();
+        assert_eq!((run.count(contested), run.count(recorded)), (1, 2));
+        assert_eq!(run.events("RevisionContested"), 1);
+        let held = ReasonLabels {
+            reason: "Contested",
+        };
+        assert_eq!(run.metrics.held.get_or_create(&held).get(), 0, "it is over");
+        let posts = run.posts();
+        let ours = posts.iter().filter(|name| *name == "w1-00001");
+        assert_eq!(
+            ours.count(),
+            2,
+            "a create follows only when the name is free"
+        );
+        let log = run.log.lock().expect("no panic");
+        assert!(
+            log.iter()
+                .all(|(line, _)| line.starts_with("POST") || line.starts_with("GET")),
+            "nothing overwrites"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_revision_that_says_why_it_has_no_data_is_equal_and_said() {
+    let mut oversize = revision(1, 1);
+    assert!(oversize.without_data());
+    let stored = serde_json::to_string(&oversize).expect("JSON");
+    let run = write(vec![revision(1, 1)], move |line, _, _| {
+        match line.split(' ').next() {
+            Some("POST") => Answer::status(409, "AlreadyExists", "exists"),
             _ => Answer::Body(200, stored.clone()),
-        },
-    )
+        }
+    })
     .await;
+    let present = |m: &Metrics| m.present.get_or_create(&kind("Deployment")).get();
     assert_eq!(
-        run.count(|m| m.drift.get_or_create(&kind("Deployment")).get()),
-        1
-    );
-    assert_eq!(
-        run.count(recorded),
-        1,
-        "the next generation is recorded all the same"
-    );
-    let log = run.log.lock().expect("no panic");
-    assert!(
-        log.iter()
-            .all(|(line, _)| line.starts_with("POST") || line.starts_with("GET")),
-        "nothing overwrites"
+        (run.count(present), run.events("RevisionWithoutContent")),
+        (1, 1)
     );
 }
 

@@ -2,22 +2,27 @@
 //! that is removed. Pure.
 
 use super::CachedWorkload;
+use crate::cache::namespaces::Projects;
+use crate::cache::rows::Row;
+use crate::kinds::GroupKind;
 use crate::record::queue::StatusPatch;
 use crate::revision::identity::{self, ContentDigest};
 use crate::revision::{Gap, ObservedThrough, Previous, Revision};
 use crate::workload::{Head, RemovedHead, Version};
+use bytes::Bytes;
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::cmp::Reverse;
 
 /// A Revision or a Gap of a workload, by its generations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Recorded {
+pub(in crate::cache) enum Recorded {
     Revision(i64),
     Gap { from: i64, to: i64 },
 }
 
 impl Recorded {
-    fn of(revision: &Revision) -> Self {
+    pub(in crate::cache) fn of(revision: &Revision) -> Self {
         match revision.spec.gap {
             Some(Gap { from, to, .. }) => Self::Gap { from, to },
             None => Self::Revision(revision.spec.generation),
@@ -34,7 +39,7 @@ impl Recorded {
     }
 
     /// The last of its generations.
-    fn last(self) -> i64 {
+    pub(in crate::cache) fn last(self) -> i64 {
         self.rank().0
     }
 }
@@ -61,6 +66,74 @@ impl CachedWorkload {
         }));
         let left = self.newest_recorded();
         self.head = left.map_or_else(Head::default, |recorded| self.rebuilt(recorded, last));
+    }
+
+    /// Takes out a Revision or a Gap that is not the workload's: no generation is accounted for by it. Returns the name
+    /// under which it is stored.
+    pub(in crate::cache) fn disown(&mut self, recorded: Recorded, projects: &Projects) -> String {
+        let name = self.stored_name(recorded);
+        let before = self.shared_state();
+        match recorded {
+            Recorded::Revision(generation) => {
+                let id = self.rows.get(generation).map(|(row, _)| row.id);
+                id.map(|id| self.deletions.remove(&id));
+                self.rows.remove(generation);
+            }
+            Recorded::Gap { from, to } => {
+                let gap = self.gaps.remove(&(from, to));
+                gap.map(|gap| self.deletions.remove(&gap.id));
+            }
+        }
+        if name == self.head.revision {
+            let left = self.newest_recorded();
+            self.head = left.map_or_else(Head::default, |left| self.restored(left));
+        }
+        self.settle(before, recorded.last(), projects);
+        name
+    }
+
+    /// Everything that is stored of the workload.
+    pub(in crate::cache) fn all_recorded(&self) -> Vec<Recorded> {
+        let revisions = self
+            .rows
+            .iter()
+            .map(|row| Recorded::Revision(row.generation));
+        let gaps = self.gaps.keys();
+        let gaps = gaps.map(|(from, to)| Recorded::Gap {
+            from: *from,
+            to: *to,
+        });
+        revisions.chain(gaps).collect()
+    }
+
+    /// The Revisions that name another workload than this one.
+    pub(in crate::cache) fn of_others(&self, name: &str, kind: &GroupKind) -> Vec<Recorded> {
+        let is_other = |(row, json): (&Row, Bytes)| {
+            let rendered = serde_json::from_slice::<Names<'_>>(&json).ok();
+            let is_ours = rendered.is_some_and(|of| {
+                let group = of.additional_fields.api_version.split_once('/');
+                of.name == name
+                    && of.additional_fields.kind == kind.kind
+                    && group.map_or("", |(group, _)| group) == kind.group
+            });
+            (!is_ours).then_some(Recorded::Revision(row.generation))
+        };
+        self.rows.with_json().filter_map(is_other).collect()
+    }
+
+    /// The head that is made from what is kept of an older Revision, of which everything is believed.
+    pub(super) fn restored(&self, recorded: Recorded) -> Head {
+        let Recorded::Revision(generation) = recorded else {
+            return self.rebuilt(recorded, Version::default());
+        };
+        let row = self.rows.get(generation).map(|(row, _)| *row);
+        let (at, quiet) = row.map_or_else(Default::default, |row| (row.at, row.through));
+        let last = Version { generation, at };
+        let observed_through = (quiet.generation > generation).then(|| through(&quiet));
+        Head {
+            observed_through,
+            ..self.rebuilt(recorded, last)
+        }
     }
 
     /// The head, with its snapshot unless the workload is deleted. The cache keeps the head without the snapshot.
@@ -150,8 +223,10 @@ impl CachedWorkload {
         newest.is_some_and(|newest| newest >= generation)
     }
 
-    fn newest_recorded(&self) -> Option<Recorded> {
-        let revision = self.newest().map(Recorded::Revision);
+    pub(super) fn newest_recorded(&self) -> Option<Recorded> {
+        let believed = |row: &&Row| !self.contested.contains(&row.generation);
+        let revision = self.rows.iter().find(believed);
+        let revision = revision.map(|row| Recorded::Revision(row.generation));
         let gaps = self.gaps.keys();
         let gaps = gaps.map(|(from, to)| Recorded::Gap {
             from: *from,
@@ -184,7 +259,7 @@ impl CachedWorkload {
     }
 
     /// The name under which a Revision or a Gap is stored.
-    fn stored_name(&self, recorded: Recorded) -> String {
+    pub(in crate::cache) fn stored_name(&self, recorded: Recorded) -> String {
         let name = &self.reference.name;
         let uid = self.reference.uid;
         let (short, has_long_name) = match recorded {
@@ -203,6 +278,13 @@ impl CachedWorkload {
         long.flatten().unwrap_or(short)
     }
 
+    /// The digest of a Revision.
+    pub(in crate::cache) fn digest(&self, generation: i64) -> Option<ContentDigest> {
+        let fields = self.rendered_fields(Recorded::Revision(generation));
+        let digest = fields.content_digest?;
+        ContentDigest::parse(&digest)
+    }
+
     /// The fields of a Revision that only its JSON has; none of a Gap.
     fn rendered_fields(&self, recorded: Recorded) -> RenderedFields {
         let Recorded::Revision(generation) = recorded else {
@@ -214,6 +296,22 @@ impl CachedWorkload {
             rendered.additional_fields
         })
     }
+}
+
+/// The JSON of a Revision, as far as it names its workload.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Names<'j> {
+    name: Cow<'j, str>,
+    #[serde(borrow)]
+    additional_fields: NamedFields<'j>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NamedFields<'j> {
+    kind: Cow<'j, str>,
+    api_version: Cow<'j, str>,
 }
 
 /// The JSON of a Revision, as far as a head is made from it.

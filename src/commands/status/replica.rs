@@ -20,6 +20,8 @@ pub(super) struct Replica {
     pub(super) queue: QueueSize,
     pub(super) holds: Vec<Hold>,
     #[serde(default)]
+    pub(super) forged: i64,
+    #[serde(default)]
     pub(super) certificate: Option<CertificateStatus>,
 }
 
@@ -121,6 +123,7 @@ mod tests {
                 bytes: 2048,
             },
             holds,
+            forged: 2,
             certificate: Some(CertificateStatus {
                 origin: Origin::Secret,
                 not_after: DateTime::UNIX_EPOCH,
@@ -136,6 +139,7 @@ mod tests {
         assert_eq!(replica.version, "1.2.3");
         assert_eq!(replica.identity.as_deref(), Some("replica-0"));
         assert!(replica.leads);
+        assert_eq!(replica.forged, 2);
         assert_eq!((replica.queue.writes, replica.queue.bytes), (41, 2048));
         assert_eq!(table(&replica.holds), "");
         let certificate = replica.certificate.expect("TLS");

@@ -111,6 +111,8 @@ pub(super) struct Status {
     queued_revisions: u64,
     queued_bytes: i64,
     holds: Vec<Hold>,
+    /// Revisions that are stored and forged, as the replica counts that sees the most of them.
+    forged: i64,
     etcd_rewinds: f64,
     checkpoint_failures: f64,
     kinds: Vec<KindStatus>,
@@ -130,6 +132,12 @@ impl Status {
             queued_bytes: replicas.iter().map(|one| one.queued_bytes).sum(),
             etcd_rewinds: states.iter().map(|one| one.etcd_rewinds).sum(),
             checkpoint_failures: states.iter().map(|one| one.checkpoint_failures).sum(),
+            forged: states
+                .iter()
+                .filter_map(|one| one.replica.as_ref())
+                .map(|of| of.forged)
+                .max()
+                .unwrap_or_default(),
             replicas,
             holds: replica::merge(
                 states
@@ -185,6 +193,14 @@ fn summary(status: &Status, now: DateTime<Utc>) -> String {
         status.etcd_rewinds,
         status.checkpoint_failures,
     );
+    if status.forged > 0 {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "warning: {} Revisions are forged and not served; Events (RevisionForged) name them",
+            status.forged
+        );
+    }
     for replica in &status.replicas {
         let complaint = replica.certificate.and_then(|one| one.complaint(now));
         if let Some(complaint) = complaint {
@@ -203,6 +219,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn state(name: &str, leads: bool, holds: &Value, lost: u64) -> ReplicaState {
+        let forged = i64::from(name == "forged");
         let body = json!({
             "version": "1.2.3",
             "identity": name,
@@ -211,6 +228,7 @@ mod tests {
             "waitingFor": [],
             "queue": {"writes": 41, "bytes": 2048},
             "holds": holds,
+            "forged": forged,
             "certificate": {"origin": "Secret", "notAfter": "2026-03-01T00:00:00Z"},
         });
         let metrics = Metrics::new();
@@ -287,6 +305,17 @@ mod tests {
         let text = tables(&status, at(25));
         assert!(
             text.contains("warning: a: the certificate ends within a week, at 2026-03-01"),
+            "{text}"
+        );
+        assert!(status.troubles().is_empty());
+    }
+
+    #[test]
+    fn forged_revisions_are_a_warning() {
+        let status = Status::new(vec![state("forged", true, &json!([]), 0)]);
+        let text = tables(&status, at(1));
+        assert!(
+            text.contains("warning: 1 Revisions are forged and not served"),
             "{text}"
         );
         assert!(status.troubles().is_empty());

@@ -46,7 +46,7 @@ impl KindRecorder {
         } = exception;
         let generations = version.generation..=version.generation;
         let recorded = self.recorder.archive.recorded(uid, &generations);
-        if recorded.is_empty() {
+        if recorded.is_empty() || self.is_stored_otherwise(&found) {
             let revision = self.late(found);
             self.hand_in_late(version.generation, revision).await;
         } else {
@@ -55,6 +55,21 @@ impl KindRecorder {
         if let Some(through) = through {
             self.quiet_through(&exception, through);
         }
+    }
+
+    /// Whether the Revision that is stored of a generation has another content than that had: it was written by somebody
+    /// else, and the writer finds that out again.
+    fn is_stored_otherwise(&self, found: &Result<Change, Lost>) -> bool {
+        let Ok(change) = found else { return false };
+        let archive = &self.recorder.archive;
+        let stored = archive.digest(change.uid, change.generation);
+        stored.is_some_and(|stored| {
+            let document = Document::parse(change.raw.get());
+            let packed = document
+                .ok()
+                .and_then(|document| snapshot::pack(&change.resource, document.root()).ok());
+            packed.is_some_and(|packed| packed.digest != stored)
+        })
     }
 
     async fn hand_in_late(&self, generation: i64, revision: Revision) {
@@ -162,7 +177,7 @@ impl KindRecorder {
         let Some(tracked) = self.workloads.get_mut(&exception.uid) else {
             return;
         };
-        if tracked.last.generation >= through.generation {
+        if tracked.last.generation.max(tracked.claimed) >= through.generation {
             return;
         }
         tracked.saw(through);

@@ -1,6 +1,7 @@
 //! The creation of a Revision, and the consequence of each answer to it.
 //!
-//! In: a Revision. Out: whether it is settled or comes again. A Revision that exists is compared. One that is too large
+//! In: a Revision. Out: whether it is settled or comes again. A Revision that exists is compared: one of another content
+//! holds this one ([`super::contest`]). One that is too large
 //! loses its data; one that the definition of Revisions refuses loses whatever is not needed, its data last, and becomes
 //! a Gap in the end. One that something else denies comes again. One whose namespace is gone is counted and left out:
 //! nothing else is settled without a stored object.
@@ -14,12 +15,12 @@ use crate::clock;
 use crate::json::without_value;
 use crate::metrics::{kind, kind_reason};
 use crate::mutant::{self, Mutant};
-use crate::revision::{Revision, identity};
+use crate::revision::{Revision, RevisionSpec, identity};
+use crate::snapshot;
 use crate::watch::{Lost, Reason};
 use kube::Api;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
-use uuid::Uuid;
 
 /// The number of namespaces that are gone and remembered, to log each once.
 const GONE: usize = 1000;
@@ -36,7 +37,7 @@ impl Writer {
     /// all the same, until that is counted again.
     pub(super) async fn create_if_absent(&self, revision: &mut Revision) -> WriteResult {
         match self.present(revision).await {
-            Ok(None) => self.create(revision).await,
+            Ok(None) => self.post(revision).await,
             Ok(Some(present)) => self.equal(revision, &present),
             Err(Unread {
                 message,
@@ -49,6 +50,13 @@ impl Writer {
     }
 
     pub(super) async fn create(&self, revision: &mut Revision) -> WriteResult {
+        if self.is_contested(revision) {
+            return self.create_if_absent(revision).await;
+        }
+        self.post(revision).await
+    }
+
+    async fn post(&self, revision: &mut Revision) -> WriteResult {
         let answer = match request::post(&self.client, revision).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -64,6 +72,7 @@ impl Writer {
                 .recorded
                 .get_or_create(&kind(&revision.spec.workload.kind))
                 .inc();
+            self.settle_contest(revision);
             return WriteResult::Settled(Proof::Created);
         }
         match answer.fault() {
@@ -99,27 +108,30 @@ impl Writer {
         if self.give_way(revision, present) {
             return again(FaultReason::Conflict);
         }
+        if is_equal(present, revision) || mutant::is(Mutant::ConflictTakenForEqual) {
+            self.found_equal(revision, present);
+            // Everything that could refuse a Revision has let it pass before it was found to exist.
+            return WriteResult::Settled(Proof::Created);
+        }
+        self.contest(revision, present)
+    }
+
+    /// The same generation is stored, with the same content.
+    fn found_equal(&self, revision: &Revision, present: &Revision) {
         let labels = kind(&revision.spec.workload.kind);
-        if content(present) == content(revision) || mutant::is(Mutant::ConflictTakenForEqual) {
-            self.metrics.present.get_or_create(&labels).inc();
-        } else {
-            self.metrics.drift.get_or_create(&labels).inc();
+        self.metrics.present.get_or_create(&labels).inc();
+        self.settle_contest(revision);
+        if has_data(revision) && !has_data(present) {
+            self.metrics.oversize.get_or_create(&labels).inc();
             let name = name(revision);
-            tracing::error!(
+            tracing::warn!(
                 revision = name,
                 namespace = namespace(revision),
-                present.digest = present.spec.content_digest,
-                seen.digest = revision.spec.content_digest,
-                "a Revision of this name is there with other content; the stored one stays"
+                "a Revision is stored without its data, for which this replica sees no reason"
             );
-            self.reporter.warn(
-                revision,
-                "RevisionDiffers",
-                format!("Revision {name} exists with other content and was kept"),
-            );
+            let note = format!("Revision {name} is stored without its content");
+            self.reporter.warn(revision, "RevisionWithoutContent", note);
         }
-        // Everything that could refuse a Revision has let it pass before it was found to exist.
-        WriteResult::Settled(Proof::Created)
     }
 
     /// Takes the long form of the name where a Revision of another workload has the short one. False when that is not so.
@@ -277,20 +289,32 @@ pub(super) fn unanswered(
     }
 }
 
-/// The generation of a workload and its content, which make two Revisions the same.
-fn content(revision: &Revision) -> (Uuid, i64, Option<&str>) {
-    let spec = &revision.spec;
-    (
-        spec.workload.uid,
-        spec.generation,
-        spec.content_digest.as_deref(),
-    )
+/// Whether the stored Revision stands for the same, and has the content that its digest names or says why it has none.
+fn is_equal(stored: &Revision, ours: &Revision) -> bool {
+    let (there, here) = (&stored.spec, &ours.spec);
+    let gap = |spec: &RevisionSpec| spec.gap.as_ref().map(|gap| (gap.from, gap.to));
+    let says_why = there.expunged.is_some()
+        || there
+            .snapshot
+            .as_ref()
+            .is_some_and(|snapshot| snapshot.oversize);
+    let is_whole = has_data(stored) || says_why || here.snapshot.is_none();
+    there.workload.uid == here.workload.uid
+        && (there.id, there.generation, gap(there)) == (here.id, here.generation, gap(here))
+        && there.content_digest == here.content_digest
+        && is_whole
+        && (here.gap.is_some() || snapshot::is_sound(there))
 }
 
-fn name(revision: &Revision) -> &str {
+fn has_data(revision: &Revision) -> bool {
+    let snapshot = revision.spec.snapshot.as_ref();
+    snapshot.is_some_and(|snapshot| snapshot.data.is_some())
+}
+
+pub(super) fn name(revision: &Revision) -> &str {
     revision.metadata.name.as_deref().unwrap_or_default()
 }
 
-fn namespace(revision: &Revision) -> &str {
+pub(super) fn namespace(revision: &Revision) -> &str {
     revision.metadata.namespace.as_deref().unwrap_or_default()
 }

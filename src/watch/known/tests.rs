@@ -149,14 +149,51 @@ fn an_object_whose_creation_the_watch_has_not_shown_has_an_origin() {
 }
 
 #[test]
-fn recorded_workloads_go_on_from_the_last_quiet_generation() {
+fn recorded_workloads_go_on_from_their_newest_revision() {
     let known = after(&[head(3, Some(5), false)], &[]);
-    let last = version(5, 50);
+    let last = version(3, 30);
     let refresh = true;
     assert_eq!(need(&known, &watched(6, 60)), Need::After { last, refresh });
-    assert!(known.knows(W, 5) && !known.knows(W, 6) && !known.is_gone(W));
+    assert!(known.knows(W, 3) && !known.knows(W, 4) && !known.is_gone(W));
     assert_eq!(known.missing(&BTreeSet::new())[0].version, last);
     assert!(known.missing(&BTreeSet::from([W])).is_empty());
+}
+
+#[test]
+fn a_claim_that_nothing_changed_is_believed_where_nothing_can_be_read() {
+    let since = |place: i64| Some(version(1, place).at);
+    let weighed = |listed: &Change, place| {
+        let mut known = after(&[head(3, Some(5), false)], &[]);
+        known.weigh(listed, place);
+        known
+    };
+    let settled = weighed(&listed(5, 50), since(50));
+    assert_eq!(settled.last(W), Some(version(5, 50)), "not written since");
+    for (listed, place) in [
+        (listed(5, 51), since(50)),
+        (listed(5, 51), None),
+        (listed(4, 40), since(50)),
+        (listed(6, 50), since(50)),
+    ] {
+        assert_eq!(weighed(&listed, place).last(W), Some(version(3, 30)));
+    }
+    let lost = |listed: &Change| {
+        let mut known = weighed(listed, since(50));
+        let lost = known.lose(lost(4..=7));
+        lost.map(|lost| lost.generations)
+    };
+    assert_eq!(
+        lost(&listed(8, 80)),
+        Some(6..=7),
+        "the claim explains the rest"
+    );
+    assert_eq!(
+        lost(&listed(4, 80)),
+        Some(4..=7),
+        "a claim above the list is forged"
+    );
+    let mut known = weighed(&listed(8, 80), since(50));
+    assert_eq!(known.lose(self::lost(4..=5)), None);
 }
 
 #[test]

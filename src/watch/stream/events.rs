@@ -230,6 +230,7 @@ impl<S: Sink> Stream<S> {
         if self.outlet.known().contradicts(&change) {
             self.start_over(change.resource_version).await;
         }
+        self.outlet.shown(&change).await;
         if self.outlet.waits(&change) {
             let absent_at = self.origin_of(&change);
             self.outlet.postpone(&change, absent_at).await;

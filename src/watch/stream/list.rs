@@ -67,12 +67,14 @@ impl<S: Sink> Stream<S> {
         self.metrics.lists.get_or_create(&labels).inc();
         self.was_recorded |= self.outlet.listing().await;
         let asked = clock::now() - STALENESS;
-        let seen = self.seen();
+        let mut seen = self.seen();
         let mut listed = Listed::default();
         let mut token = String::new();
         loop {
             let page = self.exact.present(resource, PAGE, &token, false).await?;
             self.believe(resource, page.at, seen).await?;
+            // A forged Revision may name a place that will never be: one question is enough.
+            seen = seen.min(page.at);
             self.restore(resource, page.at).await?;
             self.heard(true).await;
             for raw in page.items {
@@ -138,8 +140,11 @@ impl<S: Sink> Stream<S> {
         listed: &mut Listed,
     ) -> Result<(), NoList> {
         listed.saw(change.uid);
+        let since = self.since();
+        self.outlet.shown(&change).await;
+        self.outlet.weigh(&change, since);
         let need = self.outlet.need(&change);
-        match listed.place(&change, need, at, self.since()) {
+        match listed.place(&change, need, at, since) {
             Placed::Now => self.outlet.change(change).await,
             Placed::Later => {}
             Placed::Rewound => return Err(NoList::Rewound(change.resource_version)),
@@ -149,18 +154,20 @@ impl<S: Sink> Stream<S> {
 
     /// Lists metadata, and returns the objects that exist and were not seen.
     pub(super) async fn suspects(&mut self, resource: &Arc<Resource>) -> Result<Listed, NoList> {
-        let seen = self.seen();
+        let mut seen = self.seen();
         let mut listed = Listed::default();
         let mut token = String::new();
         loop {
             let page = self.exact.present(resource, PAGE, &token, true).await?;
             self.believe(resource, page.at, seen).await?;
+            seen = seen.min(page.at);
             for raw in page.items {
                 let Some(change) = self.edge(resource, Observed::List, Op::Added, raw).await else {
                     continue;
                 };
                 listed.saw(change.uid);
                 self.outlet.notice(&change);
+                self.outlet.shown(&change).await;
                 let known = self.outlet.known();
                 if known.contradicts(&change) {
                     return Err(NoList::Rewound(change.resource_version));

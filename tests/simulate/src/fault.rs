@@ -127,7 +127,29 @@ pub enum Fault {
     DefinitionGone,
     /// Another writer stores a Revision under the name of the next generation.
     RevisionForged,
+    /// Another writer stores Revisions of generations that never were.
+    ForgedGeneration,
+    /// Another writer stores Gaps that end after the present generation.
+    ForgedGap,
+    /// Another writer says of the newest Revisions that nothing changed after them.
+    ForgedClaim,
+    /// Another writer stores Revisions whose names are not those of their generations.
+    ForgedName,
+    /// Another writer stores Revisions whose contents are not those of their digests.
+    ForgedDigest,
+    /// Another writer stores Revisions of workloads of other namespaces.
+    ForgedElsewhere,
 }
+
+/// The faults of a hostile writer.
+pub const HOSTILE: &[Fault] = &[
+    Fault::ForgedGeneration,
+    Fault::ForgedGap,
+    Fault::ForgedClaim,
+    Fault::ForgedName,
+    Fault::ForgedDigest,
+    Fault::ForgedElsewhere,
+];
 
 /// The faults that Revisor stands, in whatever company. Those that remove Revisions have histories of their own: where the
 /// checkpoint is lost too, nothing tells that any were there.

@@ -4,7 +4,8 @@ use crate::controllers;
 use crate::damage;
 use crate::editor::Editor;
 use crate::etcd::Key;
-use crate::fault::{Fault, Injection, Strikes};
+use crate::fault::{Fault, HOSTILE, Injection, Strikes};
+use crate::hostile;
 use crate::oracle::{Promise, Violation, statuses};
 use crate::os;
 use crate::plan::{Change, Plan, Planned, slots};
@@ -230,6 +231,7 @@ fn damage_objects(world: &Arc<World>, injection: &Injection) {
         Fault::RevisionDeleted => damage::delete_revision(world, injection),
         Fault::RevisionsDeleted => damage::delete_revisions(world, injection),
         Fault::RevisionForged => damage::forge(world, injection),
+        fault if HOSTILE.contains(&fault) => hostile::strike(world, injection),
         _ => {}
     }
 }
@@ -278,7 +280,7 @@ async fn recover(world: &World) {
         }
         let missing = state.oracle.missing();
         let differing = if world.is_observed {
-            statuses::differing(&state.servers.etcd)
+            statuses::differing(&state.servers.etcd, &state.oracle.hostile)
         } else {
             Vec::new()
         };

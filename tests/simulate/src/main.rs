@@ -13,6 +13,7 @@ mod etcd;
 mod fault;
 mod fidelity;
 mod history;
+mod hostile;
 mod kinds;
 mod network;
 mod oracle;

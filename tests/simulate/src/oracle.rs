@@ -6,12 +6,14 @@
 mod checkpoint;
 mod denials;
 mod extra;
+mod hostile;
 mod loss;
 pub mod statuses;
 mod stored;
 
 pub use checkpoint::Checkpoints;
 pub use denials::Denials;
+pub use hostile::Hostile;
 pub use stored::{Said, Stored};
 
 use crate::etcd::{Entry, Etcd, Op, Revision};
@@ -78,6 +80,8 @@ pub struct Oracle {
     pub suspects: Vec<(Uuid, i64, String)>,
     /// The names of Revisions that another writer has stored, by the generation that they stand for.
     pub forged: BTreeMap<(Uuid, i64), String>,
+    /// What a hostile writer has stored.
+    pub hostile: Hostile,
     /// Whether several replicas write: then one may not know yet what another has stored.
     pub replicas: usize,
     /// Whether a list was answered from the past: then no place can be dated.
@@ -88,6 +92,8 @@ pub struct Oracle {
     pub is_killed: bool,
     /// Whether a watch has lost an event: then the checkpoint passes it, until the next audit finds it.
     pub is_deaf: bool,
+    /// Up to where etcd's history is compacted.
+    pub compacted: Revision,
 }
 
 impl Oracle {
@@ -105,6 +111,7 @@ impl Oracle {
     /// Judges a write that was just carried out.
     pub fn saw(&mut self, entry: &Entry, etcd: &Etcd, autoscaled: bool) {
         self.truth.saw(entry, autoscaled);
+        self.compacted = etcd.compacted();
         if *entry.key.kind == REVISION {
             self.revision(entry, etcd);
         } else if *entry.key.kind == CONFIG_MAP && entry.key.name == "revisor-checkpoint" {
@@ -157,6 +164,9 @@ impl Oracle {
                 format!("a Revision of nothing: {object}"),
             );
         };
+        if self.hostile.is_forged(&entry.key) {
+            return;
+        }
         match entry.op {
             Op::Deleted => {
                 let generation = object["spec"]["generation"].as_i64();
@@ -251,7 +261,8 @@ impl Oracle {
     fn status(&mut self, workload: Uuid, object: &Value) {
         let generation = object["spec"]["generation"].as_i64().unwrap_or_default();
         let through = object["status"]["observedThrough"]["generation"].as_i64();
-        if let Some(through) = through {
+        let is_claimed = self.hostile.claims_any(workload);
+        if let Some(through) = through.filter(|_| !is_claimed) {
             let told = self
                 .truth
                 .lives
@@ -329,8 +340,14 @@ impl Oracle {
         }
         // Where the content of the generation before cannot be had, the last recorded one is compared with.
         let is_quiet = is_quiet || self.is_as_recorded(workload, life, generation);
+        let is_unreadable = life
+            .states
+            .get(&generation)
+            .is_none_or(|state| !state.is_readable(self.compacted));
         self.stored.is_stored(workload, generation)
             || self.stored.is_lost(workload, generation)
+            || (is_unreadable && self.hostile.claims(workload, generation))
+            || (is_quiet && self.hostile.claims_any(workload))
             || (is_quiet && self.stored.knows(workload, generation))
             // Whatever said so was removed. A restart finds by the checkpoint that nothing is lost.
             || (is_quiet && self.stored.was_removed(workload))

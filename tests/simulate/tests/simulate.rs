@@ -82,6 +82,18 @@ fn recording_begins_before_the_first_start() {
 }
 
 #[test]
+fn what_never_was_hides_nothing_and_counts_for_nothing() {
+    let faults =
+        "ForgedGeneration,ForgedGap,ForgedName,ForgedDigest,ForgedElsewhere,Kill,ServerRestarts";
+    with_faults(faults, "6400");
+}
+
+#[test]
+fn quiet_claims_hide_nothing_that_can_be_read() {
+    with_faults("ForgedClaim,Kill,ServerRestarts,Compaction", "6500");
+}
+
+#[test]
 fn histories_that_found_a_defect_find_it_again() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("histories");
     let text = simulate(&["check", &folder.display().to_string()]);

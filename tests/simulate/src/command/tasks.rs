@@ -107,6 +107,8 @@ fn aimed_at(mutant: Mutant) -> &'static [Fault] {
         ],
         Mutant::PostponedFromFirstShown => &[Fault::QuotaExceeded, Fault::EventLost],
         Mutant::ExceptionsUncompared => &[Fault::QuotaExceeded, Fault::Kill],
+        Mutant::QuietClaimBelieved => &[Fault::ForgedClaim, Fault::Kill],
+        Mutant::ForgedHeadBelieved => &[Fault::ForgedGeneration, Fault::Kill],
         Mutant::NoBeginning => &[Fault::FirstStart],
         Mutant::HeadFromMemory => &[Fault::EtcdRestoredBumped],
         Mutant::RemovedHeadBelieved => &[Fault::RevisionDeleted],

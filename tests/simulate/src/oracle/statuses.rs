@@ -1,5 +1,6 @@
 //! Judges the statuses of Revisions at rest: they have to agree with the pods that are there.
 
+use super::Hostile;
 use crate::controllers::is_ready;
 use crate::etcd::{Entry, Etcd, Revision};
 use crate::kinds::{DEPLOYMENT, POD, REVISION};
@@ -8,11 +9,12 @@ use std::collections::BTreeMap;
 
 /// The statuses of Revisions of Deployments that do not agree with the pods. Where generations are lost, pods may be of
 /// one of those, and nobody can tell.
-pub fn differing(etcd: &Etcd) -> Vec<String> {
+pub fn differing(etcd: &Etcd, hostile: &Hostile) -> Vec<String> {
     let now = etcd.revision();
     let spec = |revision: &Entry| revision.object.value["spec"].clone();
     let all: Vec<_> = etcd
         .range(&REVISION, None, now)
+        .filter(|revision| !hostile.is_forged(&revision.key))
         .filter(|revision| spec(revision)["workload"]["kind"] == "Deployment")
         .collect();
     let with_gaps: Vec<_> = all

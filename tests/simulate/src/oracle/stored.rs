@@ -194,7 +194,7 @@ impl Said {
         if event["reason"] == "EndUnknown" {
             self.told.extend(uid(&event["regarding"]["uid"]));
         }
-        if event["reason"] == "RevisionDiffers" {
+        if event["reason"] == "RevisionContested" {
             let note = event["note"].as_str().unwrap_or_default();
             let name = note.split(' ').nth(1).unwrap_or_default();
             self.differing.insert(name.to_owned());
