@@ -70,8 +70,8 @@ pub trait Heads: Send + Sync {
         None
     }
 
-    /// The watch has shown that a workload is gone.
-    fn over(&self, _workload: Uuid) {}
+    /// A workload is gone. Where its last state `is_shown`, its generations are known to the last.
+    fn over(&self, _workload: Uuid, _is_shown: bool) {}
 }
 
 /// A head that was handed over is not believed any more.

@@ -107,10 +107,15 @@ impl Heads for Cache {
         shown.corrected
     }
 
-    fn over(&self, workload: Uuid) {
-        self.update(|index| {
+    fn over(&self, workload: Uuid, is_shown: bool) {
+        let has_genuine = self.update(|index| {
             let is_recorded = index.over(workload);
-            self.live.write().end(workload, is_recorded);
+            let mut lives = self.live.write();
+            lives.end(workload, is_recorded, is_shown);
+            index.suspects().has_genuine(workload, &lives)
         });
+        if has_genuine {
+            self.reread.notify_one();
+        }
     }
 }

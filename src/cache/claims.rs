@@ -105,8 +105,8 @@ impl LiveWorkloads {
     /// The watch has shown a workload that is there.
     pub(super) fn see(&mut self, change: &Change) {
         let generation = match self.all.get(&change.uid) {
-            Some(live) => live.generation.max(change.generation),
-            None => change.generation,
+            Some(live) if live.generation != i64::MAX => live.generation.max(change.generation),
+            _ => change.generation,
         };
         let live = Live {
             namespace: self.namespace(&change.namespace),
@@ -118,12 +118,16 @@ impl LiveWorkloads {
         self.all.insert(change.uid, live);
     }
 
-    /// A workload is gone. What is known of it is kept as long as the process runs if it `is_recorded`.
-    pub(super) fn end(&mut self, uid: Uuid, is_recorded: bool) {
+    /// A workload is gone. What is known of it is kept as long as the process runs if it `is_recorded`; unless its last
+    /// state `is_shown`, it may have had any generation.
+    pub(super) fn end(&mut self, uid: Uuid, is_recorded: bool, is_shown: bool) {
         if !is_recorded {
             self.all.remove(&uid);
         } else if let Some(live) = self.all.get_mut(&uid) {
             live.is_over = true;
+            if !is_shown {
+                live.generation = i64::MAX;
+            }
         }
     }
 
@@ -308,10 +312,14 @@ pub(super) mod tests {
             None,
             "an older state takes nothing back"
         );
-        lives.end(live(5).uid, true);
+        lives.end(live(5).uid, true, true);
         assert!(!lives.is_live(live(5).uid));
         assert_eq!(lives.doubt(&sound(6)), Some(Doubt::Generation));
-        lives.end(live(5).uid, false);
+        lives.end(live(5).uid, true, false);
+        assert_eq!(lives.doubt(&sound(6)), None);
+        lives.see(&live(5));
+        assert_eq!(lives.doubt(&sound(6)), Some(Doubt::Generation));
+        lives.end(live(5).uid, false, true);
         assert_eq!(lives.doubt(&sound(6)), None);
     }
 }

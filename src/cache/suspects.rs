@@ -108,7 +108,7 @@ impl Suspects {
         }
     }
 
-    /// Whether the watch has shown the generation of any of this workload meanwhile.
+    /// Whether the watch has shown the generation of any of this workload meanwhile, or that it is gone.
     pub(super) fn has_genuine(&self, workload: Uuid, lives: &LiveWorkloads) -> bool {
         self.of_workload(workload)
             .any(|(key, suspect)| is_shown(key, suspect, lives))
@@ -168,7 +168,7 @@ fn is_shown(key: &Key, suspect: &Suspect, lives: &LiveWorkloads) -> bool {
     suspect.doubt == Doubt::Generation
         && lives
             .get(key.workload)
-            .is_some_and(|live| live.generation >= suspect.generation)
+            .is_none_or(|live| live.generation >= suspect.generation)
 }
 
 #[cfg(test)]
@@ -209,5 +209,11 @@ mod tests {
         lives.see(&live(6));
         assert!(suspects.has_genuine(live(5).uid, &lives));
         assert_eq!(suspects.genuine(&lives), [Key::of(&sound(6))]);
+        lives.end(live(5).uid, true, false);
+        assert_eq!(
+            suspects.genuine(&lives).len(),
+            2,
+            "its last is not known to the watch"
+        );
     }
 }

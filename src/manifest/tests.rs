@@ -238,6 +238,13 @@ fn a_manifest_of_too_many_parts_is_not_read() {
     let refused = Manifest::read(&revision(3, &object(MAX_PARTS / 20))).expect_err("too many");
     assert!(matches!(refused, ManifestError::TooWide(3, _)), "{refused}");
     assert!(Manifest::read(&revision(3, &object(MAX_PARTS / 22))).is_ok());
+    let fields = |parts: usize| {
+        let fields = (0..parts).map(|i| (format!("{i}:{{"), json!(0)));
+        json!({"spec": fields.collect::<serde_json::Map<_, _>>()})
+    };
+    let refused = Manifest::read(&revision(3, &fields(MAX_PARTS / 4))).expect_err("too many");
+    assert!(matches!(refused, ManifestError::TooWide(3, _)), "{refused}");
+    assert!(Manifest::read(&revision(3, &fields(MAX_PARTS / 5))).is_ok());
 }
 
 mod differences {

@@ -74,12 +74,11 @@ impl<S: Sink> Outlet<S> {
 
     /// An object is shown, before anything is decided about it: what others have stored of it may not be believed.
     pub async fn shown(&mut self, change: &Change) {
+        let correction = self.heads.shown(change);
         if change.op == Op::Deleted {
-            return self.heads.over(change.uid);
+            self.heads.over(change.uid, true);
         }
-        let Some(correction) = self.heads.shown(change) else {
-            return;
-        };
+        let Some(correction) = correction else { return };
         let head = correction.head;
         if self.known.correct(change.uid, head.as_ref()) {
             let fact = Fact::Corrected(change.uid, head.map(Box::new));
@@ -312,7 +311,7 @@ impl<S: Sink> Outlet<S> {
     /// A workload is gone, and its last state with it.
     pub async fn gone(&mut self, recorded: Recorded) {
         self.known.end(recorded.uid, recorded.version.at, false);
-        self.heads.over(recorded.uid);
+        self.heads.over(recorded.uid, false);
         self.sink.take(Fact::Gone(recorded)).await;
     }
 

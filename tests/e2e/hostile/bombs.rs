@@ -14,8 +14,8 @@ use std::io::Write;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Four times the least that a deployment is given would be the limit; a build without optimization takes twice as much.
-const RESIDENT: usize = 512 << 20;
+/// Half of what a deployment is given.
+const RESIDENT: usize = 256 << 20;
 /// All that is unpacked.
 const LIMIT: usize = 4 << 20;
 

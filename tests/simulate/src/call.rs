@@ -4,6 +4,7 @@ use crate::etcd::Kind;
 use crate::kinds::{CONFIG_MAP, EVENT, KINDS, LEASE, REVISION, is_workload};
 use http::request::Parts;
 use http::{Method, header};
+use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
 
 /// A request, read.
@@ -67,7 +68,7 @@ impl Call {
         let accept = accept.and_then(|value| value.to_str().ok());
         Self {
             method: parts.method.clone(),
-            target: Target::read(parts.uri.path()),
+            target: Target::read(&percent_decode_str(parts.uri.path()).decode_utf8_lossy()),
             query,
             metadata_only: accept.is_some_and(|accept| accept.contains("as=PartialObjectMetadata")),
             body,
