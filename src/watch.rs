@@ -70,6 +70,9 @@ pub trait Heads: Send + Sync {
         None
     }
 
+    /// A workload has had a generation, which was read from the past.
+    fn had(&self, _workload: Uuid, _generation: i64) {}
+
     /// A workload is gone. Where its last state `is_shown`, its generations are known to the last.
     fn over(&self, _workload: Uuid, _is_shown: bool) {}
 }

@@ -107,6 +107,20 @@ impl Heads for Cache {
         shown.corrected
     }
 
+    fn had(&self, workload: Uuid, generation: i64) {
+        if !self.live.read().is_above(workload, generation) {
+            return;
+        }
+        let has_genuine = self.update(|index| {
+            let mut lives = self.live.write();
+            lives.raise(workload, generation);
+            index.suspects().has_genuine(workload, &lives)
+        });
+        if has_genuine {
+            self.reread.notify_one();
+        }
+    }
+
     fn over(&self, workload: Uuid, is_shown: bool) {
         let has_genuine = self.update(|index| {
             let is_recorded = index.over(workload);

@@ -118,6 +118,19 @@ impl LiveWorkloads {
         self.all.insert(change.uid, live);
     }
 
+    /// Whether a generation is above what is known of a workload.
+    pub(super) fn is_above(&self, uid: Uuid, generation: i64) -> bool {
+        let live = self.all.get(&uid);
+        live.is_some_and(|live| live.generation < generation)
+    }
+
+    /// A workload that is or was there has had a generation.
+    pub(super) fn raise(&mut self, uid: Uuid, generation: i64) {
+        if let Some(live) = self.all.get_mut(&uid) {
+            live.generation = live.generation.max(generation);
+        }
+    }
+
     /// A workload is gone. What is known of it is kept as long as the process runs if it `is_recorded`; unless its last
     /// state `is_shown`, it may have had any generation.
     pub(super) fn end(&mut self, uid: Uuid, is_recorded: bool, is_shown: bool) {

@@ -136,6 +136,7 @@ impl<S: Sink> Outlet<S> {
             sight => self.seen_again(&change, sight),
         };
         self.known.end_with(&change);
+        self.heads.had(change.uid, change.generation);
         if let Some(news) = news {
             self.sink.take(Fact::Change(change, news)).await;
         }
