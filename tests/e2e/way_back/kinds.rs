@@ -155,6 +155,23 @@ fn deployment(namespace: &str, image: &str) -> Value {
             "template": {"metadata": {"labels": {"app": "w"}}, "spec": {"containers": [container]}}}})
 }
 
+/// A Deployment in two states.
+fn create_and_replace(stage: &Stage, namespace: &str) {
+    let create = ["create", "-f", "-"];
+    stage
+        .kubectl(namespace, &create, &deployment(namespace, "m:1"))
+        .ok();
+    let file = deployment(namespace, "m:2");
+    // Its controller may write it between the two requests of a replacement.
+    let replaced = || {
+        stage
+            .kubectl(namespace, &["replace", "-f", "-"], &file)
+            .code
+            == 0
+    };
+    assert!(eventually(Duration::from_secs(30), replaced), "{file}");
+}
+
 /// The owner of the replicas, by managedFields.
 fn owner_of_replicas(object: &Value) -> Vec<String> {
     let entries = object["metadata"]["managedFields"]
@@ -171,13 +188,7 @@ async fn replicas_of_an_autoscaler_stay_with_their_owner_and_zero_stays_zero() {
     let stage = stage();
     let namespace = stage.world.namespace("replicas").await;
     let path = format!("{}/w", DEPLOYMENT.path(&namespace));
-    for image in ["m:1", "m:2"] {
-        let file = deployment(&namespace, image);
-        stage.kubectl(&namespace, &["create", "-f", "-"], &file);
-        stage
-            .kubectl(&namespace, &["replace", "-f", "-"], &file)
-            .ok();
-    }
+    create_and_replace(stage, &namespace);
     let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "w"});
     let scaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "w"},
         "spec": {"minReplicas": 7, "maxReplicas": 9, "scaleTargetRef": target}});
@@ -256,13 +267,7 @@ async fn a_workload_that_is_parked_at_zero_stays_there_and_its_scaler_is_named()
     let namespace = stage.world.namespace("parked").await;
     let path = format!("{}/w", DEPLOYMENT.path(&namespace));
     stage.world.define(&scaled_objects());
-    for image in ["m:1", "m:2"] {
-        let file = deployment(&namespace, image);
-        stage.kubectl(&namespace, &["create", "-f", "-"], &file);
-        stage
-            .kubectl(&namespace, &["replace", "-f", "-"], &file)
-            .ok();
-    }
+    create_and_replace(stage, &namespace);
     let scaler = json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
         "metadata": {"name": "of-w", "annotations": {"autoscaling.keda.sh/paused-replicas": "0"}},
         "spec": {"scaleTargetRef": {"name": "w"}}});
