@@ -163,8 +163,9 @@ impl Crowd {
             "random: {refused} refused, {crowded} crowded; known: {good} answered, {busy} queued; curious: {forbidden} forbidden, {queued} queued"
         );
         assert_eq!(opened, 2_000);
+        // Four times the ten seconds that a handshake may take.
         assert!(
-            longest < Duration::from_secs(30),
+            longest < Duration::from_secs(40),
             "a slow socket was there for {longest:?}"
         );
         assert!(
