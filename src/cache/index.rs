@@ -324,6 +324,7 @@ mod tests {
             to,
             reason: "Compacted".into(),
         });
+        gap.spec.content_digest = None;
         gap
     }
 
