@@ -1,4 +1,4 @@
-//! What one view costs: from the compressed workload to the finished view, as the recorder makes it.
+//! The cost of one view: from the compressed workload to the finished view, as the recorder makes it.
 
 #![allow(
     clippy::disallowed_methods,
@@ -57,10 +57,10 @@ fn kind(name: &str) -> Arc<Kind> {
         .clone()
 }
 
-/// What the view of an InferenceService may take, and that of the median manifest.
+/// The most that the view of an InferenceService, and that of the median manifest, may take.
 const TARGET: Duration = Duration::from_micros(500);
 
-/// What the view of the 95th percentile of manifests may take.
+/// The most that the view of the 95th percentile of manifests may take.
 const HIGH: Duration = Duration::from_millis(2);
 
 fn median_of<T>(make: impl Fn() -> T) -> Duration {
@@ -139,7 +139,7 @@ fn manifests() -> Vec<Value> {
     all
 }
 
-/// What the view of a workload costs that changed in every field, and what it costs to read and write it at all.
+/// The cost of the view of a workload that changed in every field, and that of reading and writing it at all.
 fn costs(manifest: &Value) -> (Duration, Duration) {
     let name = manifest["kind"].as_str().expect("a kind");
     let kind = kind(name);

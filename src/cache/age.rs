@@ -37,7 +37,7 @@ impl Age {
     }
 }
 
-/// What the watch has shown of other writers.
+/// The time of the newest Revision that the watch has shown, whichever replica wrote it.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     /// When it showed the last new Revision, or began to show anything.

@@ -25,7 +25,7 @@ use uuid::Uuid;
 /// How long the start may wait for the cluster's id.
 const CLUSTER_ID_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What is heard of the Lease.
+/// The holder of the Lease: this replica, another one, or none.
 pub(super) struct LeaseNews {
     /// Whether this replica holds it.
     pub(super) leads: watch::Receiver<bool>,

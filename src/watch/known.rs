@@ -4,6 +4,7 @@
 //! read before a change can be passed on ([`Need`]), and how a change relates to what is known ([`Sight`]). A plain
 //! value: two of them that have seen the same are equal.
 
+mod selection;
 mod waiting;
 
 pub use waiting::Postponed;
@@ -175,14 +176,6 @@ impl Known {
             || self.workloads.get(&uid).is_some_and(is_known)
     }
 
-    /// A list shows an object. One that is not recorded, and was written since it was shown last, may be selected now: a
-    /// label moves no generation.
-    pub fn notice(&mut self, uid: Uuid, at: ResourceVersion) {
-        if self.ignored.get(&uid).is_some_and(|shown| *shown < at) {
-            self.ignored.remove(&uid);
-        }
-    }
-
     /// Whether nothing is known of an object: neither that it exists, nor that it did.
     pub fn is_unknown(&self, uid: Uuid) -> bool {
         self.is_gone(uid) && !self.ended.contains_key(&uid) && !self.ignored.contains_key(&uid)
@@ -315,16 +308,6 @@ impl Known {
             workload.content = self.list;
         }
         true
-    }
-
-    /// A list shows a later generation of a workload in which it is not selected: what lies between, as far as it
-    /// cannot be read, counts as not selected.
-    pub fn deselect(&mut self, uid: Uuid) {
-        if let Some(workload) = self.workloads.get_mut(&uid) {
-            workload
-                .unselected
-                .get_or_insert(workload.last.generation + 1);
-        }
     }
 
     /// Generations cannot be had. Returns those of them that were not known, unless all were. Once a workload was not

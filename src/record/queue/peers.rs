@@ -1,4 +1,4 @@
-//! What a queue does because other replicas write the same Revisions.
+//! The times at which a replica writes Revisions that other replicas write too.
 //!
 //! In: whether this replica holds the Lease, whether another one is seen to renew it, and the Revisions that are stored.
 
